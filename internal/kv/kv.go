@@ -1,0 +1,50 @@
+// Package kv says what an entry is, how keys are ordered, and when an entry has expired.
+//
+// Everything that stores entries (memtable, table, merge, compaction) speaks in these types, so that there is one key
+// order and one expiry test in the whole database. The package does no I/O, keeps no state and knows no clock.
+package kv
+
+import "bytes"
+
+// Kind is what an entry does to its key.
+type Kind uint8
+
+const (
+	// Put gives the key a value.
+	Put Kind = iota
+	// Delete says that the key has none: a tombstone.
+	Delete
+)
+
+// Entry is the newest thing known of a key in one place. Who returns one says how long Key and Value stay valid.
+type Entry struct {
+	Key      []byte
+	Value    []byte // empty for Delete
+	Seq      uint64 // the operation's place in the order of all operations
+	Deadline int64  // Unix milliseconds from which the entry is expired; 0: never
+	Kind     Kind
+}
+
+// Compare orders keys: bytewise, a prefix first.
+func Compare(a, b []byte) int { return bytes.Compare(a, b) }
+
+// Expired reports whether an entry with this deadline is absent at now (Unix milliseconds). It is the only expiry test.
+func Expired(deadline, now int64) bool { return deadline != 0 && deadline <= now }
+
+// Live reports whether the entry is visible at now: a put that has not expired.
+func (e *Entry) Live(now int64) bool { return e.Kind == Put && !Expired(e.Deadline, now) }
+
+// Iterator walks one sorted source that holds at most one entry a key. Before the first positioning call it stands
+// nowhere. The positioning calls report whether it stands on an entry; false means the end, or an error that Err tells.
+// Entry's slices are valid until the next positioning call. An Iterator is for one goroutine.
+type Iterator interface {
+	First() bool
+	Last() bool
+	SeekGE(key []byte) bool // the first entry with a key >= key
+	SeekLT(key []byte) bool // the last entry with a key < key
+	Next() bool
+	Prev() bool
+	Entry() *Entry
+	Err() error
+	Close() error
+}
