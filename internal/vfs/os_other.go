@@ -1,0 +1,13 @@
+//go:build !linux
+
+package vfs
+
+import "os"
+
+// canMapWrites: only Linux has been shown to keep mappings, system calls and fdatasync in step.
+const canMapWrites = false
+
+// syncData is a full sync; on darwin, where fsync stops at the drive's cache, os.File.Sync goes through it.
+func syncData(f *os.File) error { return f.Sync() }
+
+func writeBack(*os.File, int64, int64) {}

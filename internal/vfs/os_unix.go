@@ -1,0 +1,71 @@
+//go:build unix
+
+package vfs
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// NoSpace reports whether err says that the disk, or the user's share of it, is full.
+func NoSpace(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+func syncDir(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// tryLock takes the exclusive lock on an open file and reports whether somebody else has it.
+func tryLock(f *os.File) (busy bool, err error) {
+	err = ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
+func mmap(f *os.File, n int, write bool) ([]byte, error) {
+	prot := unix.PROT_READ
+	if write {
+		prot |= unix.PROT_WRITE
+	}
+	var mem []byte
+	err := control(f, func(fd int) (err error) {
+		mem, err = unix.Mmap(fd, 0, n, prot, unix.MAP_SHARED)
+		return err
+	})
+	if errors.Is(err, unix.ENODEV) { // the file system cannot map
+		return nil, ErrNotSupported
+	}
+	return mem, err
+}
+
+func munmap(mem []byte) error { return unix.Munmap(mem) }
+
+// control runs a system call on f's descriptor, which stays open meanwhile whatever Close does.
+func control(f *os.File, call func(fd int) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var callErr error
+	if raw.Control(func(fd uintptr) { callErr = ignoringEINTR(func() error { return call(int(fd)) }) }) != nil {
+		return os.ErrClosed // the one reason for which the call is not made
+	}
+	return callErr
+}
+
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

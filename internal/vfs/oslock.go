@@ -1,0 +1,92 @@
+package vfs
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// heldLocks are the locks of this process. The kernel's lock keeps other processes out; where it belongs to the process
+// and not to the open file, it would let a second Lock of this process in. Being about the process, it is the one piece of
+// state that the package keeps.
+var heldLocks struct {
+	mu   sync.Mutex
+	held map[*osLock]struct{} // guarded by mu
+}
+
+// osLock is a lock held on a file, known by device and inode so that the spelling of the path does not matter.
+type osLock struct {
+	f    *os.File
+	info os.FileInfo
+}
+
+func lockOS(name string) (io.Closer, error) {
+	heldLocks.mu.Lock()
+	defer heldLocks.mu.Unlock()
+	// Before opening: where the lock belongs to the process, closing a second descriptor of the file would release it.
+	if info, err := os.Stat(name); err == nil {
+		for l := range heldLocks.held {
+			if os.SameFile(l.info, info) {
+				return nil, &LockedError{Name: name, PID: os.Getpid()}
+			}
+		}
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	l, err := lockFile(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if heldLocks.held == nil {
+		heldLocks.held = make(map[*osLock]struct{})
+	}
+	heldLocks.held[l] = struct{}{}
+	return l, nil
+}
+
+func lockFile(f *os.File) (*osLock, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	busy, err := tryLock(f)
+	if err != nil {
+		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+	}
+	if busy {
+		return nil, &LockedError{Name: f.Name(), PID: readPID(f)}
+	}
+	// The lock is held whether or not the owner's name can be written; a full disk must not keep a database from opening.
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	}
+	return &osLock{f: f, info: info}, nil
+}
+
+// readPID returns the process id in a lock file, 0 if there is none. It may be that of an owner before the present one,
+// which has not written its own yet.
+func readPID(f *os.File) int {
+	var buf [32]byte
+	n, _ := f.ReadAt(buf[:], 0)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
+}
+
+// Close releases the lock; a second Close does nothing.
+func (l *osLock) Close() error {
+	heldLocks.mu.Lock()
+	defer heldLocks.mu.Unlock()
+	if _, ok := heldLocks.held[l]; !ok {
+		return nil
+	}
+	delete(heldLocks.held, l)
+	return l.f.Close()
+}

@@ -1,0 +1,102 @@
+package vfs
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// recording is what a Mem was when recording began, and all that changed it since.
+type recording struct {
+	base *inode // a clone of the root
+	ops  []op
+}
+
+// op is one recorded operation. An operation on names is an operation on the entries of one directory, a rename on those
+// of the directory it moves to.
+type op struct {
+	kind  OpKind
+	ino   int    // the inode whose data or entries it changes or syncs
+	entry string // of a name operation: the entry of ino that it sets or removes
+	child int    // the inode that entry gets
+
+	from      int    // of a rename: the directory that loses the child,
+	fromEntry string // and the entry it loses
+
+	off  int64  // of a write; of a truncate, the new length
+	data []byte // of a write
+	path string // for people
+}
+
+func (o *op) isData() bool { return o.kind == OpWrite || o.kind == OpTruncate }
+func (o *op) isName() bool { return o.child != 0 || o.kind == OpRemove }
+
+// Record starts recording, anew if it was on already. What the file system holds counts as durable.
+func (m *Mem) Record() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rec = &recording{base: m.root.clone(map[*inode]*inode{})}
+}
+
+func (m *Mem) record(o op) {
+	if m.rec != nil {
+		m.rec.ops = append(m.rec.ops, o)
+	}
+}
+
+func (m *Mem) recordWrite(f *memFile, p []byte, off int64) {
+	if m.rec != nil {
+		m.record(op{kind: OpWrite, ino: f.n.id, off: off, data: bytes.Clone(p), path: f.name})
+	}
+}
+
+// OpCount returns how many operations have been recorded.
+func (m *Mem) OpCount() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.rec == nil {
+		return 0
+	}
+	return len(m.rec.ops)
+}
+
+// OpString describes operation i of the recording, for messages. It panics if there is no such operation.
+func (m *Mem) OpString(i int) string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return opString(m.rec.ops, i)
+}
+
+func opString(ops []op, i int) string {
+	o := &ops[i]
+	switch o.kind {
+	case OpWrite:
+		return fmt.Sprintf("#%d write %s [%d,%d)", i, o.path, o.off, o.off+int64(len(o.data)))
+	case OpTruncate:
+		return fmt.Sprintf("#%d truncate %s to %d", i, o.path, o.off)
+	}
+	return fmt.Sprintf("#%d %s %s", i, o.kind, o.path)
+}
+
+// clone copies a tree, sharing the bytes of its files. done holds what was cloned already, so that a file of two names
+// stays one file.
+func (n *inode) clone(done map[*inode]*inode) *inode {
+	if c := done[n]; c != nil {
+		return c
+	}
+	c := &inode{id: n.id, content: n.share()}
+	done[n] = c
+	if n.isDir() {
+		c.entries = make(map[string]*inode, len(n.entries))
+		for name, child := range n.entries {
+			c.entries[name] = child.clone(done)
+		}
+	}
+	return c
+}
+
+// Clone returns an independent copy that records nothing and is not locked.
+func (m *Mem) Clone() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &Mem{root: m.root.clone(map[*inode]*inode{}), nextID: m.nextID, locked: map[*inode]bool{}}
+}
