@@ -1,0 +1,250 @@
+package wal
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// stage collects encoded records that one write will append. It is guarded by Log.mu.
+type stage struct {
+	buf     []byte
+	value   []byte // a control record's value, while it is put together
+	records uint32
+	ops     uint64
+	crc     uint32 // running CRC with the staged records
+}
+
+// reset empties the stage to follow the end of s.
+func (t *stage) reset(s *segment) {
+	t.buf, t.records, t.ops, t.crc = t.buf[:0], 0, 0, s.crc
+	const keep = 1 << 20 // a rare huge record should not pin its size for good
+	if cap(t.buf) > keep {
+		t.buf = nil
+	}
+	if cap(t.value) > keep {
+		t.value = nil
+	}
+}
+
+// add counts the record that was appended to the buffer from start on.
+func (t *stage) add(start int, ops uint64) {
+	t.records++
+	t.ops += ops
+	t.crc = chainCRC(t.crc, t.buf[start:])
+}
+
+// Append appends one entry, makes it durable as the policy says, and sets its Seq and Pos. It keeps nothing of e.
+//
+// On ErrNoSpace the entry is not in the log. On any other failure of the disk it may or may not be.
+func (l *Log) Append(e *Entry) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	err := l.beginLocked(e.maxSize())
+	if err == nil {
+		err = l.stageLocked(e)
+	}
+	if err == nil {
+		err = l.flushLocked()
+	}
+	end := l.end.Load()
+	l.unlock()
+	if err != nil {
+		e.Seq, e.Pos = 0, Position{}
+		return err
+	}
+	return l.afterAppend(end)
+}
+
+// AppendAll appends entries in order and makes them durable together, as the policy says. They are not atomic: for that
+// there are batches. On ErrNoSpace none of them is in the log, unless together they are larger than a segment; then those
+// with a Seq are.
+func (l *Log) AppendAll(entries []Entry) error {
+	end, err := l.Write(entries)
+	if err != nil {
+		return err
+	}
+	return l.afterAppend(end.pack())
+}
+
+// afterAppend waits as the policy says and wakes who tails the log.
+func (l *Log) afterAppend(end uint64) error {
+	if l.opts.Sync == SyncAlways {
+		return l.SyncTo(unpack(end))
+	}
+	l.tail.wake()
+	return nil
+}
+
+// Write is AppendAll without waiting for the disk, whatever the policy: it returns the position to give to SyncTo. What it
+// has written survives the death of the process.
+func (l *Log) Write(entries []Entry) (Position, error) {
+	var size int64
+	for i := range entries {
+		if err := entries[i].check(); err != nil {
+			return Position{}, err
+		}
+		size += entries[i].maxSize()
+	}
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.beginLocked(size); err != nil {
+		return Position{}, err
+	}
+	written, err := l.writeLocked(entries, size > l.opts.SegmentSize)
+	if err != nil {
+		for i := range entries[written:] {
+			entries[written+i].Seq, entries[written+i].Pos = 0, Position{}
+		}
+		return Position{}, err
+	}
+	return l.End(), nil
+}
+
+// writeLocked stages and flushes entries: in one piece, or in pieces that each fit a segment. It returns how many entries
+// were flushed if not all were.
+func (l *Log) writeLocked(entries []Entry, split bool) (written int, err error) {
+	for i := range entries {
+		e := &entries[i]
+		if split && !l.fitsLocked(int64(len(l.mu.stage.buf))+e.maxSize()) {
+			if err := l.flushLocked(); err != nil {
+				return written, err
+			}
+			written = i
+			if err := l.beginLocked(e.maxSize()); err != nil {
+				return written, err
+			}
+		}
+		if err := l.stageLocked(e); err != nil {
+			return written, err
+		}
+	}
+	return written, l.flushLocked()
+}
+
+// fitsLocked reports whether the active segment has room for size bytes, a watermark and the seal.
+func (l *Log) fitsLocked(size int64) bool {
+	return l.active.Load().off+size+2*markSize <= l.opts.SegmentSize
+}
+
+// beginLocked readies the stage for up to size bytes of records: in a segment with room for them, and behind a watermark
+// if there is something new to say.
+func (l *Log) beginLocked(size int64) error {
+	if err := l.usableLocked(); err != nil {
+		return err
+	}
+	s := l.active.Load()
+	if s.sealed || !l.fitsLocked(size) && s.ops > 0 {
+		if err := l.rotateLocked(); err != nil {
+			return err
+		}
+		s = l.active.Load()
+	}
+	t := &l.mu.stage
+	t.reset(s)
+	if synced := unpack(l.synced.Load()); synced.Segment == s.segment && synced.Offset > s.marked {
+		m := s.mark(controlWatermark, synced.Offset)
+		t.buf = m.append(t.buf)
+		t.add(0, 0)
+		s.marked = synced.Offset
+	}
+	return nil
+}
+
+// stageLocked encodes e behind what is staged.
+func (l *Log) stageLocked(e *Entry) error {
+	t, s := &l.mu.stage, l.active.Load()
+	r := Record{Key: e.Key, Value: e.Value, Tombstone: e.Kind == KindDelete}
+	switch e.Kind {
+	case KindPut:
+		if e.Deadline != 0 {
+			r.HasTTL, r.TTL = true, ttl(e.Deadline, s.baseTime)
+		}
+	case KindDelete:
+		r.Value = nil
+	case KindBatch:
+		t.value = binary.AppendUvarint(append(t.value[:0], controlBatch), uint64(e.Ops))
+		t.value = append(t.value, e.Value...)
+		r.Key, r.Value = nil, t.value
+	case KindRangeDelete:
+		t.value = appendRangeDelete(t.value[:0], e.Key, e.Value)
+		r.Key, r.Value = nil, t.value
+	case KindClock:
+		t.value = appendClock(t.value[:0], e.Time)
+		r.Key, r.Value = nil, t.value
+	}
+	if len(r.Value) >= l.opts.CompressAbove {
+		r.Compression = l.opts.Compression
+	}
+	start := len(t.buf)
+	var err error
+	if t.buf, err = AppendRecord(t.buf, &r); err != nil {
+		return err
+	}
+	e.Pos = Position{s.segment, uint32(s.off) + uint32(start)}
+	e.Seq = s.nextSeq() + t.ops
+	t.add(start, e.sequences())
+	return nil
+}
+
+// flushLocked writes what is staged. From here on it is with the kernel: the process may die.
+func (l *Log) flushLocked() error {
+	t, s := &l.mu.stage, l.active.Load()
+	n := int64(len(t.buf))
+	if s.mapped && s.off+n > s.zeroed {
+		l.awaitZerosLocked(s)
+		if err := s.room(n, l.opts.SegmentSize); err != nil {
+			return l.writeFailedLocked(s, err)
+		}
+	}
+	if _, err := s.file.WriteAt(t.buf, s.off); err != nil {
+		return l.writeFailedLocked(s, err)
+	}
+	s.off += n
+	s.zeroed = max(s.zeroed, s.off)
+	s.records += t.records
+	s.ops += t.ops
+	s.crc = t.crc
+	s.closed = false
+	l.stats.records.Add(uint64(t.records))
+	l.stats.bytes.Add(uint64(n))
+	l.end.Store(s.end().pack())
+	l.wantZerosLocked(s)
+	return nil
+}
+
+// writeFailedLocked deals with a write that failed at the end of s.
+func (l *Log) writeFailedLocked(s *segment, err error) error {
+	l.awaitZerosLocked(s)
+	l.turn.take(exclusive)
+	defer l.turn.release(l.settled)
+	return l.healLocked(s, err)
+}
+
+// healLocked takes back a write that failed for lack of room: its bytes are cut off, durably, so that no later append can
+// be followed by the rest of them, and nothing has happened. Any other failure is final. The turn is taken.
+func (l *Log) healLocked(s *segment, err error) error {
+	if !vfs.NoSpace(err) {
+		return l.fail(err)
+	}
+	if terr := s.file.Truncate(s.off); terr != nil {
+		return l.fail(terr)
+	}
+	if serr := s.file.Sync(); serr != nil {
+		return l.fail(serr)
+	}
+	s.zeroed = s.off
+	s.marked = headerSize // the watermark that was staged is gone; the next append writes it again
+	l.synced.Store(s.end().pack())
+	return l.noSpaceLocked(err)
+}
+
+// noSpaceLocked reports a full disk.
+func (l *Log) noSpaceLocked(err error) error {
+	err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+	l.mu.events = append(l.mu.events, DiskFull{err})
+	return err
+}

@@ -1,0 +1,232 @@
+package wal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// A log is a directory:
+//
+//	LOCK                  held by the owner
+//	000001.wal ...        segments, numbered without a gap
+//	next.tmp              the next segment while it is being prepared; removed by Open
+//	quarantine/           torn tails that Open has cut, one file each
+//
+// A segment is a sequence of records and nothing else; zeros up to the end of the file are room for more. User records
+// are plain. A put with an empty key, which users may not write, is a control record; the first byte of its value is the
+// type, the rest its payload. Integers are little-endian, offsets count from the start of the segment.
+//
+//	1 header       first record of every segment, synced before the segment has its name
+//	               0 type  1 version  2 database id [16]  18 segment u32  22 base sequence u64  30 base time i64 (Unix ms)
+//	               38 previous segment u32  42 its length u32  46 its running CRC u32                            = 50 bytes
+//	2 batch        uvarint number of operations, then a KV batch (package batch): one atomic multi-key write
+//	3 watermark, 4 seal, 5 close: a mark
+//	               0 type  1 database id [16]  17 segment u32  21 own offset u32  25 synced-through offset u32
+//	               29 records before it u32  33 running CRC before it u32                                        = 37 bytes
+//	6 range delete uvarint length of start, start, end
+//	7 clock        i64 Unix ms: the owner's clock had come this far
+//
+// Every user operation has a sequence: the segment's base sequence plus the operations before it. A put, a delete and a
+// range delete are one operation each, a batch is as many as it says, the rest are none.
+//
+// A put's ttl_ms is its deadline minus the segment's base time: a duration, as the record format has it, that does not
+// start again at replay.
+//
+// The running CRC is CRC32C over the stored CRCs of the records, in order: it notices a record that is missing, doubled
+// or moved, at four bytes a record. It covers the header and every control record.
+//
+// A mark locates itself: database, segment and own offset must match where it stands, so that a copy of it inside a value
+// proves nothing. It says how many bytes were already synced when it was written. A close mark is written after a sync of
+// everything before it; a seal is followed by a sync and then by the next segment, whose header repeats the length and the
+// running CRC of the whole sealed segment.
+const (
+	controlHeader      = 1
+	controlBatch       = 2
+	controlWatermark   = 3
+	controlSeal        = 4
+	controlClose       = 5
+	controlRangeDelete = 6
+	controlClock       = 7
+)
+
+const (
+	formatVersion = 1
+
+	headerPayload = 50
+	markPayload   = 37
+	// A control record of fewer than 128 bytes has three bytes before its value and four after.
+	controlOverhead = 3 + 4
+	headerSize      = controlOverhead + headerPayload
+	markSize        = controlOverhead + markPayload
+
+	// minSegmentSize leaves room for a header, a record and the marks. maxSegmentSize keeps offsets, even that of the end
+	// of a record of the largest size that is alone in its segment, within 32 bits.
+	minSegmentSize = 512
+	maxSegmentSize = 1 << 30
+
+	lockName       = "LOCK"
+	nextName       = "next.tmp"
+	quarantineName = "quarantine"
+	segmentSuffix  = ".wal"
+)
+
+// header is the first record of a segment.
+type header struct {
+	id       ID
+	segment  uint32
+	baseSeq  uint64
+	baseTime int64 // Unix ms
+	prev     link
+}
+
+// link is what a header says of the segment before: how it ended. All zero in the first segment.
+type link struct {
+	segment uint32
+	length  uint32
+	crc     uint32 // running CRC of the whole segment
+}
+
+func (h *header) append(dst []byte) []byte {
+	var b [headerPayload]byte
+	b[0], b[1] = controlHeader, formatVersion
+	copy(b[2:], h.id[:])
+	le := binary.LittleEndian
+	le.PutUint32(b[18:], h.segment)
+	le.PutUint64(b[22:], h.baseSeq)
+	le.PutUint64(b[30:], uint64(h.baseTime))
+	le.PutUint32(b[38:], h.prev.segment)
+	le.PutUint32(b[42:], h.prev.length)
+	le.PutUint32(b[46:], h.prev.crc)
+	return appendControl(dst, b[:])
+}
+
+// decodeHeader reads a header's payload. The version is checked first: a newer one may look different from there on.
+func decodeHeader(b []byte) (header, error) {
+	if len(b) < 2 || b[0] != controlHeader {
+		return header{}, errNoHeader
+	}
+	if b[1] > formatVersion {
+		return header{}, fmt.Errorf("%w: %d, this is %d", ErrVersion, b[1], formatVersion)
+	}
+	if len(b) != headerPayload || b[1] == 0 {
+		return header{}, errNoHeader
+	}
+	le := binary.LittleEndian
+	return header{
+		id:       ID(b[2:18]),
+		segment:  le.Uint32(b[18:]),
+		baseSeq:  le.Uint64(b[22:]),
+		baseTime: int64(le.Uint64(b[30:])),
+		prev:     link{le.Uint32(b[38:]), le.Uint32(b[42:]), le.Uint32(b[46:])},
+	}, nil
+}
+
+// mark is a watermark, a seal or a close mark.
+type mark struct {
+	kind    byte
+	id      ID
+	segment uint32
+	offset  uint32 // its own
+	synced  uint32 // bytes below this were synced when it was written
+	records uint32 // before it, the header included
+	crc     uint32 // running CRC before it
+}
+
+func (m *mark) append(dst []byte) []byte {
+	var b [markPayload]byte
+	b[0] = m.kind
+	copy(b[1:], m.id[:])
+	le := binary.LittleEndian
+	le.PutUint32(b[17:], m.segment)
+	le.PutUint32(b[21:], m.offset)
+	le.PutUint32(b[25:], m.synced)
+	le.PutUint32(b[29:], m.records)
+	le.PutUint32(b[33:], m.crc)
+	return appendControl(dst, b[:])
+}
+
+func decodeMark(b []byte) (mark, bool) {
+	if len(b) != markPayload || b[0] < controlWatermark || b[0] > controlClose {
+		return mark{}, false
+	}
+	le := binary.LittleEndian
+	return mark{
+		kind:    b[0],
+		id:      ID(b[1:17]),
+		segment: le.Uint32(b[17:]),
+		offset:  le.Uint32(b[21:]),
+		synced:  le.Uint32(b[25:]),
+		records: le.Uint32(b[29:]),
+		crc:     le.Uint32(b[33:]),
+	}, true
+}
+
+// appendControl appends a control record with the given value, which is at most 127 bytes long.
+func appendControl(dst, value []byte) []byte {
+	dst, _ = AppendRecord(dst, &Record{Value: value}) // cannot fail: small and uncompressed
+	return dst
+}
+
+// appendRangeDelete appends the value of a range delete's control record.
+func appendRangeDelete(dst, start, end []byte) []byte {
+	dst = append(dst, controlRangeDelete)
+	dst = binary.AppendUvarint(dst, uint64(len(start)))
+	dst = append(dst, start...)
+	return append(dst, end...)
+}
+
+// decodeRangeDelete splits a range delete's value. The slices alias it.
+func decodeRangeDelete(value []byte) (start, end []byte, ok bool) {
+	n, k := binary.Uvarint(value[1:])
+	rest := value[1+max(k, 0):]
+	if k <= 0 || n > uint64(len(rest)) {
+		return nil, nil, false
+	}
+	return rest[:n:n], rest[n:], true
+}
+
+// appendClock appends the value of a clock's control record.
+func appendClock(dst []byte, now int64) []byte {
+	return binary.LittleEndian.AppendUint64(append(dst, controlClock), uint64(now))
+}
+
+// decodeClock returns the time in a clock's value.
+func decodeClock(value []byte) (now int64, ok bool) {
+	if len(value) != 1+8 {
+		return 0, false
+	}
+	return int64(binary.LittleEndian.Uint64(value[1:])), true
+}
+
+// decodeBatch splits a batch's value into its number of operations and the KV batch, which aliases it.
+func decodeBatch(value []byte) (ops uint64, kvBatch []byte, ok bool) {
+	n, k := binary.Uvarint(value[1:])
+	if k <= 0 || n == 0 || n > maxBatchOps {
+		return 0, nil, false
+	}
+	return n, value[1+k:], true
+}
+
+// maxBatchOps is the largest number of operations of one batch: its count is an int32.
+const maxBatchOps = 1<<31 - 1
+
+func segmentName(dir string, id uint32) string {
+	return path.Join(dir, fmt.Sprintf("%06d%s", id, segmentSuffix))
+}
+
+// parseSegmentName returns the number in a segment's file name. A name that ends like one and is none is an error: it may
+// be a segment that somebody renamed.
+func parseSegmentName(name string) (id uint32, isSegment bool, err error) {
+	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok {
+		return 0, false, nil
+	}
+	n, perr := strconv.ParseUint(digits, 10, 32)
+	if perr != nil || n == 0 || fmt.Sprintf("%06d", n) != digits {
+		return 0, false, fmt.Errorf("%w: %q is no segment's name", ErrMisplaced, name)
+	}
+	return uint32(n), true, nil
+}

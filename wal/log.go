@@ -1,0 +1,291 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Log is an open write-ahead log. Make one with Open. Its methods may be called from any goroutine.
+//
+// Lock order: the sync turn is taken before mu or without it; Log.rotate, which holds mu first, may wait for the turn
+// because whoever has the turn does not wait for mu.
+type Log struct {
+	dir      string
+	id       ID
+	opts     Options
+	lock     io.Closer
+	recovery Recovery
+
+	mu struct {
+		sync.Mutex
+		closed   bool
+		segments []segmentInfo // oldest first, the active one last
+		stage    stage
+		events   []Event   // to tell once mu is free
+		zeroDone sync.Cond // a segment's zeroing has become false
+	}
+
+	// active is written under both mu and the sync turn, so either is enough to rely on it.
+	active atomic.Pointer[segment]
+	end    atomic.Uint64 // packed Position after the last record; written under mu
+	synced atomic.Uint64 // packed Position that is on the disk; written under the sync turn
+	failed atomic.Pointer[error]
+
+	failureTold atomic.Bool
+
+	turn turn
+	tail tail
+
+	zeroWanted chan struct{} // holds one request
+	stop       chan struct{}
+	background sync.WaitGroup
+
+	stats counters
+}
+
+// segmentInfo is what the log remembers of each of its segments.
+type segmentInfo struct {
+	id      uint32
+	baseSeq uint64
+}
+
+// counters are the moving parts of Stats.
+type counters struct{ records, bytes, syncs, rotations atomic.Uint64 }
+
+// Stats says what a log holds and has done since it was opened.
+type Stats struct {
+	Segments  int    // on the disk
+	Records   uint64 // appended
+	Bytes     uint64 // appended, with control records
+	Syncs     uint64 // of the active segment; many appends may share one
+	Rotations uint64
+}
+
+// Stats returns the log's figures.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	n := len(l.mu.segments)
+	l.mu.Unlock()
+	return Stats{n, l.stats.records.Load(), l.stats.bytes.Load(), l.stats.syncs.Load(), l.stats.rotations.Load()}
+}
+
+// Recovery returns what Open found.
+func (l *Log) Recovery() Recovery { return l.recovery }
+
+// ID returns the database id that the segments carry.
+func (l *Log) ID() ID { return l.id }
+
+// End returns the position after the last record.
+func (l *Log) End() Position { return unpack(l.end.Load()) }
+
+// Synced returns the position up to which the log is known to be on the disk.
+func (l *Log) Synced() Position { return unpack(l.synced.Load()) }
+
+// NextSeq returns the sequence that the next operation will get.
+func (l *Log) NextSeq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active.Load().nextSeq()
+}
+
+// First returns the position of the oldest record.
+func (l *Log) First() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Position{l.mu.segments[0].id, 0}
+}
+
+// Err returns the first failure of a write or an fsync, which every later append returns too, or nil.
+func (l *Log) Err() error {
+	if p := l.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// fail makes err the failure that everything returns from now on, unless there is one, and returns the one there is.
+func (l *Log) fail(err error) error {
+	err = fmt.Errorf("%w: %w", ErrFailed, err)
+	l.failed.CompareAndSwap(nil, &err)
+	return *l.failed.Load()
+}
+
+// tellFailure tells the event of the failure, once. The caller holds no lock.
+func (l *Log) tellFailure() {
+	if p := l.failed.Load(); p != nil && l.failureTold.CompareAndSwap(false, true) {
+		l.opts.OnEvent(Failed{*p})
+	}
+}
+
+// usableLocked says whether appends are possible at all.
+func (l *Log) usableLocked() error {
+	if l.mu.closed {
+		return ErrClosed
+	}
+	return l.Err()
+}
+
+// unlock frees mu and tells the events that were collected under it.
+func (l *Log) unlock() {
+	events := l.mu.events
+	l.mu.events = nil
+	l.mu.Unlock()
+	for _, e := range events {
+		l.opts.OnEvent(e)
+	}
+	l.tellFailure()
+}
+
+// run is the background goroutine: it extends the active segment ahead of the appends and syncs every interval.
+func (l *Log) run(tick <-chan time.Time) {
+	for {
+		select {
+		case <-l.zeroWanted:
+			l.zeroActive()
+		case <-tick:
+			l.Sync() // a failure stays in l.failed, where the next append finds it
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+// wantZeros asks for zeros if little room is left. It does not wait.
+func (l *Log) wantZerosLocked(s *segment) {
+	if !s.mapped || s.zeroing || s.zeroed-s.off > zeroAhead || s.zeroed >= l.opts.SegmentSize || l.opts.inline {
+		return
+	}
+	select {
+	case l.zeroWanted <- struct{}{}:
+	default:
+	}
+}
+
+// zeroActive extends the active segment by a chunk, without mu while it writes. Whoever needs the file to itself waits
+// until zeroing is false. A failure is left to the append that will need the room. Where nobody syncs every commit it also
+// starts what is full on its way to the disk, so that little is left to do for the sync at the segment's end.
+func (l *Log) zeroActive() {
+	l.mu.Lock()
+	s := l.active.Load()
+	if l.mu.closed || s.sealed || s.zeroing || s.zeroed-s.off > zeroAhead {
+		l.mu.Unlock()
+		return
+	}
+	s.zeroing = true
+	ahead := segment{file: s.file, zeroed: s.zeroed}
+	from, full := s.flushing, s.off&^(pageSize-1)
+	l.mu.Unlock()
+
+	_ = ahead.extend(zeroChunk, l.opts.SegmentSize)
+	if l.opts.Sync != SyncAlways {
+		s.file.WriteBack(from, full-from)
+	}
+
+	l.mu.Lock()
+	s.zeroed, s.flushing = ahead.zeroed, full
+	s.zeroing = false
+	l.mu.zeroDone.Broadcast()
+	l.mu.Unlock()
+}
+
+// awaitZerosLocked waits until nobody extends s.
+func (l *Log) awaitZerosLocked(s *segment) {
+	for s.zeroing {
+		l.mu.zeroDone.Wait()
+	}
+}
+
+// DeleteBefore deletes the segments before the given one, which are those whose entries the owner no longer needs. The
+// segment that appends go to stays in any case. Readers inside a deleted segment finish it and then get ErrDeleted.
+//
+// Segments go oldest first, each durably before the next, so that no crash leaves a gap.
+func (l *Log) DeleteBefore(segment uint32) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if l.mu.closed {
+		return ErrClosed
+	}
+	first := l.mu.segments[0].id
+	for len(l.mu.segments) > 1 && l.mu.segments[0].id < segment {
+		if err := l.opts.FS.Remove(segmentName(l.dir, l.mu.segments[0].id)); err != nil {
+			return err
+		}
+		l.mu.segments = slices.Delete(l.mu.segments, 0, 1)
+		if err := l.opts.FS.SyncDir(l.dir); err != nil {
+			return l.fail(err)
+		}
+	}
+	if now := l.mu.segments[0].id; now != first {
+		l.mu.events = append(l.mu.events, Deleted{first, now})
+	}
+	return nil
+}
+
+// Close syncs the log, marks it as cleanly closed and lets go of the directory. Appends that have not returned yet may
+// get ErrClosed. A second Close does nothing and returns nil.
+//
+//  1. Sync the data: the close mark may claim that everything before it is on the disk.
+//  2. Append the close mark.
+//  3. Cut the zeros after it.
+//  4. Sync. A crash before this leaves a log that was not closed cleanly, which Open recovers.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.mu.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.mu.closed = true
+	s := l.active.Load()
+	l.awaitZerosLocked(s)
+	l.mu.Unlock()
+	close(l.stop)
+	l.background.Wait()
+	l.turn.take(exclusive)
+
+	err := l.Err()
+	if err == nil && !s.sealed && !s.closed {
+		err = l.closeActive(s)
+	}
+	l.turn.release(l.settled)
+	l.tail.wake()
+	l.tellFailure()
+	return errors.Join(err, s.file.Close(), l.lock.Close())
+}
+
+// closeActive takes steps 1 to 4 of Close. Nobody appends any more, and the turn is taken.
+func (l *Log) closeActive(s *segment) error {
+	if err := s.file.SyncData(); err != nil {
+		return l.fail(err)
+	}
+	l.synced.Store(s.end().pack())
+	m := s.mark(controlClose, uint32(s.off))
+	buf := m.append(nil)
+	if _, err := s.file.WriteAt(buf, s.off); vfs.NoSpace(err) {
+		return nil // everything is on the disk; only the mark is missing
+	} else if err != nil {
+		return l.fail(err)
+	}
+	if err := s.file.Truncate(s.off + int64(len(buf))); err != nil {
+		return l.fail(err)
+	}
+	if err := s.file.Sync(); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+// remove deletes a file that may not be there.
+func remove(files vfs.FS, name string) error {
+	if err := files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

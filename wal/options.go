@@ -1,0 +1,94 @@
+package wal
+
+import (
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// SyncPolicy says when an appended record is on the disk. Under each of them an append that has returned survives the
+// death of the process; they differ in what a power cut may take.
+type SyncPolicy uint8
+
+const (
+	// SyncAlways syncs before an append returns; concurrent appends share one sync. A power cut takes nothing that was
+	// acknowledged.
+	SyncAlways SyncPolicy = iota
+	// SyncInterval syncs every Options.Interval while there is something to sync. A power cut takes at most that much.
+	SyncInterval
+	// SyncNever leaves it to the operating system, to rotation, and to calls of Sync.
+	SyncNever
+)
+
+// ID names a database. Its segments carry it, so that a segment of another one is noticed.
+type ID [16]byte
+
+// Options configure a log. The zero value works.
+type Options struct {
+	// Sync is the policy of Append and AppendAll. Default: SyncAlways.
+	Sync SyncPolicy
+	// Interval is the period of SyncInterval. Default: 100 ms.
+	Interval time.Duration
+	// SegmentSize is the length in bytes at which a segment is sealed, at most 1 GiB. A record that is larger gets a segment
+	// to itself. Default: 64 MiB.
+	SegmentSize int64
+	// Compression is tried on values of CompressAbove bytes and more, and kept where it saves at least an eighth.
+	// Default: none. CompressAbove's default: 512.
+	Compression   Compression
+	CompressAbove int
+
+	// ID is the database that the log belongs to. Zero: a new log gets a random one, an existing one may have any.
+	ID ID
+	// FirstSegment is the oldest segment that is still needed: Open deletes those before it and insists on this one.
+	// Zero: whatever there is.
+	FirstSegment uint32
+	// BaseSeq is the sequence of the first operation of a new log. Default: 1.
+	BaseSeq uint64
+	// MinNextSeq is the next sequence that the owner knows the log has reached; a log that ends before it is damaged.
+	MinNextSeq uint64
+	// Replay is called by Open with every entry, in order. The entry and its slices are valid during the call only. An
+	// error from it ends Open with that error. Nil: entries are checked and skipped.
+	Replay func(*Entry) error
+
+	// Now returns the time in Unix milliseconds, by which segments are dated. Default: the system's clock.
+	Now func() int64
+	// OnEvent is told what the log did: see the Event types. It is called without locks that the log needs, from the
+	// goroutine that did it, and must return soon. Nil: nobody is told.
+	OnEvent func(Event)
+	// FS is the file system. Nil: the operating system's.
+	FS vfs.FS
+
+	// inline does the work of the background goroutine in the appending one, so that a test sees one order of operations.
+	inline bool
+}
+
+// withDefaults returns a copy with every field set.
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Interval <= 0 {
+		c.Interval = 100 * time.Millisecond
+	}
+	if c.SegmentSize <= 0 {
+		c.SegmentSize = 64 << 20
+	}
+	c.SegmentSize = min(max(c.SegmentSize, minSegmentSize), maxSegmentSize)
+	if c.CompressAbove <= 0 {
+		c.CompressAbove = 512
+	}
+	if c.BaseSeq == 0 {
+		c.BaseSeq = 1
+	}
+	if c.Now == nil {
+		c.Now = func() int64 { return time.Now().UnixMilli() }
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = func(Event) {}
+	}
+	if c.FS == nil {
+		c.FS = vfs.OS
+	}
+	return c
+}

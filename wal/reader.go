@@ -1,0 +1,223 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ebbdb/ebb/internal/corrupt"
+)
+
+// Reader reads a log that is being written, across segments, up to its live end: what was appended, or under SyncAlways
+// what is on the disk. It is for one goroutine. It takes no lock that appends need.
+type Reader struct {
+	log  *Log
+	from Position // entries before it are skipped
+	pos  Position // after the last entry
+	scan segmentScan
+	open bool // scan has a file
+	err  error
+}
+
+// NewReader returns a reader that begins with the record at from, which is First, the End of some moment, or the Pos of an
+// entry.
+func (l *Log) NewReader(from Position) (*Reader, error) {
+	if from.Compare(l.End()) > 0 {
+		return nil, fmt.Errorf("wal: read from %v: the log ends at %v", from, l.End())
+	}
+	if from.Segment < l.First().Segment {
+		return nil, fmt.Errorf("%w: %v", ErrDeleted, from)
+	}
+	return &Reader{log: l, from: from, pos: from}, nil
+}
+
+// Next fills e with the next entry, whose slices are valid until the call after. At the live end it returns io.EOF, and
+// may be called again: see Wait. Any other error is final.
+func (r *Reader) Next(e *Entry) error {
+	if r.err != nil {
+		return r.err
+	}
+	for {
+		err := r.step(e)
+		switch {
+		case err == nil && e.Pos.Compare(r.from) < 0:
+			continue
+		case err == nil:
+			r.pos = Position{r.scan.head.segment, uint32(r.scan.offset())}
+			return nil
+		case err != io.EOF:
+			r.err = err
+		}
+		return err
+	}
+}
+
+// Position returns where Next goes on: what NewReader takes to go on from here.
+func (r *Reader) Position() Position { return r.pos }
+
+// step is Next without skipping.
+func (r *Reader) step(e *Entry) error {
+	for {
+		end := r.log.visible()
+		if !r.open {
+			if err := r.openSegment(r.pos.Segment, end); err != nil {
+				return err
+			}
+		}
+		if err := r.extend(end); err != nil {
+			return err
+		}
+		err := r.scan.next(e)
+		var bad *badBytes
+		if errors.As(err, &bad) {
+			return corrupt.New(r.scan.name, bad.offset, "record", bad.err)
+		}
+		if err != io.EOF || end.Segment == r.scan.head.segment {
+			return err
+		}
+		if err := r.advance(end); err != nil {
+			return err
+		}
+	}
+}
+
+// openSegment starts the scan of a segment.
+func (r *Reader) openSegment(number uint32, end Position) error {
+	name := segmentName(r.log.dir, number)
+	f, err := r.log.opts.FS.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: segment %d", ErrDeleted, number)
+	}
+	if err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	limit := int64(end.Offset)
+	if number < end.Segment {
+		limit, err = f.Size()
+	}
+	if err == nil {
+		err = r.scan.start(f, name, number, limit)
+	}
+	if err == nil && r.scan.head.id != r.log.id {
+		err = corrupt.New(name, 0, "segment header", ErrForeign)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	r.open = true
+	return nil
+}
+
+// extend lets the scan read what has become visible.
+func (r *Reader) extend(end Position) error {
+	if r.scan.head.segment == end.Segment {
+		r.scan.limit = int64(end.Offset)
+		return nil
+	}
+	size, err := r.scan.file.Size() // sealed: it does not change any more
+	if err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	r.scan.limit = size
+	return nil
+}
+
+// advance moves from the end of a sealed segment to the next.
+func (r *Reader) advance(end Position) error {
+	if !r.scan.sealed {
+		return corrupt.New(r.scan.name, r.scan.offset(), "end of segment", errors.New("not sealed, but a segment follows"))
+	}
+	last, seq := r.scan.link(), r.scan.nextSeq()
+	r.open = false
+	if err := r.scan.closeFile(); err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	if err := r.openSegment(last.segment+1, end); err != nil {
+		return err
+	}
+	if r.scan.head.prev != last || r.scan.head.baseSeq != seq {
+		return corrupt.New(r.scan.name, 0, "segment header", ErrChain)
+	}
+	r.pos = Position{r.scan.head.segment, 0}
+	return nil
+}
+
+// Wait returns when there may be more to read than at the last call of Next: nil, the context's error, or ErrClosed.
+func (r *Reader) Wait(ctx context.Context) error {
+	return r.log.tail.wait(ctx, r.log.stop, func() bool {
+		end := r.log.visible()
+		return end.Segment != r.scan.head.segment || int64(end.Offset) > r.scan.offset()
+	})
+}
+
+// Close lets go of the reader's file.
+func (r *Reader) Close() error {
+	if r.err == nil {
+		r.err = ErrClosed
+	}
+	if !r.open {
+		return nil
+	}
+	r.open = false
+	return r.scan.closeFile()
+}
+
+// visible returns the end of what readers may see.
+func (l *Log) visible() Position {
+	if l.opts.Sync == SyncAlways {
+		return l.Synced()
+	}
+	return l.End()
+}
+
+// tail wakes those who wait for the log to grow. While nobody waits, growing costs one atomic load.
+//
+// No wake-up is lost: who waits first adds itself to waiting, then takes the channel, then looks at the end once more; who
+// appends first moves the end, then looks at waiting. The operations are sequentially consistent, so either the waiter sees
+// the new end or the appender sees the waiter; and in the latter case it either finds the channel and closes it, or came
+// before the channel was made, and then the waiter's look comes after.
+type tail struct {
+	waiting atomic.Int32
+
+	mu    sync.Mutex
+	grown chan struct{} // guarded by mu; closed and forgotten when the log grows
+}
+
+func (t *tail) wake() {
+	if t.waiting.Load() == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.grown != nil {
+		close(t.grown)
+		t.grown = nil
+	}
+}
+
+func (t *tail) wait(ctx context.Context, stop <-chan struct{}, ready func() bool) error {
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
+	for {
+		t.mu.Lock()
+		if t.grown == nil {
+			t.grown = make(chan struct{})
+		}
+		grown := t.grown
+		t.mu.Unlock()
+		if ready() {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-stop:
+			return ErrClosed
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package wal
+
+import (
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// zeroChunk is how far the file of the active segment is extended with zeros at a time, and zeroAhead how much room there
+// should be before the next extension. An fdatasync of bytes that overwrite zeros need not write the file's length, which
+// is most of what it costs, and a mapped page must exist before it is written. An extension itself makes one fdatasync
+// dearer, so chunks are not small; and they are what an idle log holds of the disk, so they are not large.
+const (
+	zeroChunk = 256 << 10
+	zeroAhead = 512 << 10
+
+	// pageSize is a multiple of the unit in which systems write files back.
+	pageSize = 64 << 10
+)
+
+// zeros is what one write of zeros writes. The page cache keeps what was written together in one folio, and a mapped write
+// of a few bytes makes all of its folio dirty: measured, an fdatasync then writes 16 KiB here, but 2 MiB where the file had
+// been zeroed in large writes.
+var zeros [16 << 10]byte
+
+// segment is one that appends go to, or a sealed one that waits for its successor. Its fields are guarded by Log.mu, but
+// for header, name and file, which do not change.
+type segment struct {
+	header
+	name string
+	file vfs.File
+
+	off      int64  // end of the last record
+	zeroed   int64  // end of the file, which is zero from off on
+	flushing int64  // up to here the background goroutine has started what was written on its way to the disk
+	mapped   bool   // writes below zeroed are copies into memory
+	zeroing  bool   // the background goroutine is extending the file
+	records  uint32 // in the segment
+	ops      uint64 // sequences that they take
+	crc      uint32 // running CRC
+	marked   uint32 // synced-through offset of the last mark
+	sealed   bool   // the last record is a seal, and it is on the disk
+	closed   bool   // the last record is a close mark, and it is on the disk
+}
+
+func (s *segment) end() Position { return Position{s.segment, uint32(s.off)} }
+
+func (s *segment) nextSeq() uint64 { return s.baseSeq + s.ops }
+
+// link returns what the next header says of this segment.
+func (s *segment) link() link { return link{s.segment, uint32(s.off), s.crc} }
+
+// mark returns a mark of the given kind for the end of the segment.
+func (s *segment) mark(kind byte, synced uint32) mark {
+	return mark{kind, s.id, s.segment, uint32(s.off), synced, s.records, s.crc}
+}
+
+// room extends the zeros so that n more bytes fit before limit, the segment's full size. Beyond the limit, where a record
+// that is larger than a segment goes, there are no zeros.
+func (s *segment) room(n, limit int64) error {
+	if !s.mapped || s.off+n <= s.zeroed || s.off+n > limit {
+		return nil
+	}
+	return s.extend(max(zeroChunk, s.off+n-s.zeroed), limit)
+}
+
+// extend writes n bytes of zeros, but none beyond limit.
+func (s *segment) extend(n, limit int64) error {
+	for end := min(s.zeroed+n, limit); s.zeroed < end; {
+		wrote, err := s.file.WriteAt(zeros[:min(int64(len(zeros)), end-s.zeroed)], s.zeroed)
+		s.zeroed += int64(wrote)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
