@@ -1,0 +1,188 @@
+package manifest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/ebbdb/ebb/wal"
+)
+
+// A manifest is a stream of nori records with empty keys; the first byte of a value is the type. Integers are
+// little-endian.
+//
+//	1 header  0 type  1 version  2 database id [16]  18 next file u64  26 first log segment u32
+//	          30 last sequence that is in tables u64  38 clock i64 (Unix ms)  46 created i64 (Unix ms)          = 54 bytes
+//	2 table   0 type  1 level u8  2 file u64  10 file size u64  18 entries u64                                  = 26 bytes
+//	3 end     0 type  1 number of tables u32  5 running CRC u32                                                 =  9 bytes
+//
+// The tables of a level stand in its order: newest first in level 0, by key in the others. The running CRC is CRC32C over
+// the stored CRCs of the records before the end, so that a record that is missing, doubled or of another manifest is
+// noticed. Nothing follows the end.
+const (
+	typeHeader = 1
+	typeTable  = 2
+	typeEnd    = 3
+
+	formatVersion = 1
+
+	headerSize = 54
+	tableSize  = 26
+	endSize    = 9
+
+	crcSize = 4 // of a record, at its end
+)
+
+// NumLevels is the number of levels that a table can be in.
+const NumLevels = 7
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encode returns the manifest's bytes.
+func (s *State) encode() []byte {
+	le := binary.LittleEndian
+	e := encoder{}
+
+	h := make([]byte, headerSize)
+	h[0], h[1] = typeHeader, formatVersion
+	copy(h[2:], s.Database[:])
+	le.PutUint64(h[18:], s.NextFile)
+	le.PutUint32(h[26:], s.FirstSegment)
+	le.PutUint64(h[30:], s.LastSeq)
+	le.PutUint64(h[38:], uint64(s.Clock))
+	le.PutUint64(h[46:], uint64(s.Created))
+	e.record(h)
+
+	for _, t := range s.Tables {
+		b := make([]byte, tableSize)
+		b[0], b[1] = typeTable, byte(t.Level)
+		le.PutUint64(b[2:], t.File)
+		le.PutUint64(b[10:], uint64(t.Size))
+		le.PutUint64(b[18:], t.Entries)
+		e.record(b)
+	}
+
+	b := make([]byte, endSize)
+	b[0] = typeEnd
+	le.PutUint32(b[1:], uint32(len(s.Tables)))
+	le.PutUint32(b[5:], e.crc)
+	e.record(b)
+	return e.buf
+}
+
+// encoder appends records and keeps the running CRC.
+type encoder struct {
+	buf []byte
+	crc uint32
+}
+
+func (e *encoder) record(value []byte) {
+	e.buf, _ = wal.AppendRecord(e.buf, &wal.Record{Value: value}) // cannot fail: small and uncompressed
+	e.crc = crc32.Update(e.crc, castagnoli, e.buf[len(e.buf)-crcSize:])
+}
+
+var (
+	errMalformed = errors.New("malformed record")
+	errOrder     = errors.New("record out of place")
+	errChain     = errors.New("records are missing, doubled or of another manifest")
+	errTrailing  = errors.New("bytes after the end")
+)
+
+// decoder reads a manifest's bytes record by record.
+type decoder struct {
+	state *State
+	done  bool // the end has been read
+	crc   uint32
+}
+
+// decode reads a manifest. On error it returns the offset of the record that is wrong.
+func decode(data []byte) (*State, int, error) {
+	var d decoder
+	off := 0
+	for off < len(data) {
+		rec, n, err := wal.DecodeStored(data[off:])
+		if err != nil {
+			return nil, off, err
+		}
+		if err := d.record(&rec); err != nil {
+			return nil, off, err
+		}
+		d.crc = crc32.Update(d.crc, castagnoli, data[off+n-crcSize:off+n])
+		off += n
+	}
+	if !d.done {
+		return nil, off, wal.ErrIncomplete
+	}
+	return d.state, off, nil
+}
+
+// record takes one record.
+func (d *decoder) record(rec *wal.Record) error {
+	v := rec.Value
+	if len(rec.Key) != 0 || rec.Tombstone || rec.HasTTL || rec.Compression != wal.CompressionNone || len(v) == 0 {
+		return errMalformed
+	}
+	if d.done {
+		return errTrailing
+	}
+	if (d.state == nil) != (v[0] == typeHeader) {
+		return errOrder
+	}
+	switch v[0] {
+	case typeHeader:
+		return d.header(v)
+	case typeTable:
+		return d.table(v)
+	case typeEnd:
+		return d.end(v)
+	}
+	return fmt.Errorf("unknown record %d", v[0])
+}
+
+func (d *decoder) header(v []byte) error {
+	if len(v) < 2 || v[1] == 0 {
+		return errMalformed
+	}
+	if v[1] > formatVersion {
+		return fmt.Errorf("%w: %d, this is %d", ErrVersion, v[1], formatVersion)
+	}
+	if len(v) != headerSize {
+		return errMalformed
+	}
+	le := binary.LittleEndian
+	d.state = &State{
+		Database:     [16]byte(v[2:18]),
+		NextFile:     le.Uint64(v[18:]),
+		FirstSegment: le.Uint32(v[26:]),
+		LastSeq:      le.Uint64(v[30:]),
+		Clock:        int64(le.Uint64(v[38:])),
+		Created:      int64(le.Uint64(v[46:])),
+	}
+	return nil
+}
+
+func (d *decoder) table(v []byte) error {
+	if len(v) != tableSize || v[1] >= NumLevels {
+		return errMalformed
+	}
+	le := binary.LittleEndian
+	t := Table{Level: int(v[1]), File: le.Uint64(v[2:]), Size: int64(le.Uint64(v[10:])), Entries: le.Uint64(v[18:])}
+	if t.Size < 0 || t.File >= d.state.NextFile {
+		return errMalformed
+	}
+	d.state.Tables = append(d.state.Tables, t)
+	return nil
+}
+
+func (d *decoder) end(v []byte) error {
+	le := binary.LittleEndian
+	if len(v) != endSize {
+		return errMalformed
+	}
+	if le.Uint32(v[1:]) != uint32(len(d.state.Tables)) || le.Uint32(v[5:]) != d.crc {
+		return errChain
+	}
+	d.done = true
+	return nil
+}

@@ -1,0 +1,133 @@
+package manifest
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+
+	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Names of the files in the database's directory.
+const (
+	Name    = "MANIFEST"
+	tmpName = Name + ".tmp"
+)
+
+// maxSize bounds what Load reads: a million tables.
+const maxSize = 64 << 20
+
+// ErrVersion says that a newer version of the format wrote the manifest. Nothing is wrong with it.
+var ErrVersion = errors.New("manifest: newer format version")
+
+// ErrUncertain says that Store has failed after it may have replaced the manifest: which of the two is there, only Load
+// after a restart can tell.
+var ErrUncertain = errors.New("manifest: unknown whether it was replaced")
+
+// State is what a manifest says.
+type State struct {
+	Database     [16]byte // which every file of the database carries
+	NextFile     uint64   // every table has a number below it; numbers are not used again
+	FirstSegment uint32   // of the log; those before it are obsolete
+	LastSeq      uint64   // every operation up to it is in the tables
+	Clock        int64    // how far the database's clock had come, Unix ms
+	Created      int64    // Unix ms
+	Tables       []Table  // level by level, in the order of each
+}
+
+// Table names a live table.
+type Table struct {
+	Level   int
+	File    uint64
+	Size    int64 // of the file, in bytes
+	Entries uint64
+}
+
+// New returns the state of a new database, with a random id.
+func New(now int64) *State {
+	s := &State{NextFile: 1, FirstSegment: 1, Clock: now, Created: now}
+	rand.Read(s.Database[:]) // never fails
+	return s
+}
+
+// Load reads the manifest in a directory. It is fs.ErrNotExist if there is none, a *corrupt.Error if it is not whole, and
+// ErrVersion if it is of a newer version.
+func Load(fsys vfs.FS, dir string) (*State, error) {
+	name := path.Join(dir, Name)
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	data, err := readAll(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	s, off, err := decode(data)
+	if errors.Is(err, ErrVersion) {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if err != nil {
+		return nil, corrupt.New(name, int64(off), "manifest", err)
+	}
+	return s, nil
+}
+
+func readAll(f vfs.File) ([]byte, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxSize {
+		return nil, fmt.Errorf("%d bytes, the limit is %d", size, maxSize)
+	}
+	data := make([]byte, size)
+	if n, err := f.ReadAt(data, 0); n < len(data) {
+		return nil, err
+	} else if err != nil && err != io.EOF {
+		return nil, err
+	}
+	return data, nil
+}
+
+// Store replaces the manifest in a directory. An error that does not match ErrUncertain leaves the old one in force.
+//
+//  1. Write the new one beside the old one.
+//  2. Sync it. A crash before 3 leaves the old one, and a file that the next Store removes.
+//  3. Rename it over the old one. A crash leaves either.
+//  4. Sync the directory. From here on the new one is in force, and what only the old one named may be deleted.
+func Store(fsys vfs.FS, dir string, s *State) error {
+	tmp := path.Join(dir, tmpName)
+	if err := write(fsys, tmp, s.encode()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(tmp, path.Join(dir, Name)); err != nil {
+		if vfs.NoSpace(err) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	if err := fsys.SyncDir(dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	return nil
+}
+
+// write takes steps 1 and 2 of Store.
+func write(fsys vfs.FS, name string, data []byte) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,209 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"reflect"
+	"syscall"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+func sample() *State {
+	return &State{
+		Database: [16]byte{1, 2, 3}, NextFile: 9, FirstSegment: 4, LastSeq: 1000, Clock: 1_700_000_000_000, Created: 5,
+		Tables: []Table{{0, 8, 4096, 10}, {0, 7, 1 << 40, 20}, {6, 3, 123, 30}},
+	}
+}
+
+func TestGolden(t *testing.T) {
+	const want = "0036000101" + "01020300000000000000000000000000" + "0900000000000000" + "04000000" + "e803000000000000" +
+		"0068e5cf8b010000" + "0500000000000000" + "ea7eb3ee" + // the header
+		"000900" + "0300000000" + "b8102650" + "7f31e6a4" // the end
+	got := hex.EncodeToString((&State{Database: [16]byte{1, 2, 3}, NextFile: 9, FirstSegment: 4, LastSeq: 1000,
+		Clock: 1_700_000_000_000, Created: 5}).encode())
+	if got != want {
+		t.Errorf("encoded as\n%s, want\n%s", got, want)
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := &State{
+			NextFile: rapid.Uint64Range(1, 1<<60).Draw(t, "next"), FirstSegment: rapid.Uint32().Draw(t, "segment"),
+			LastSeq: rapid.Uint64().Draw(t, "seq"), Clock: rapid.Int64().Draw(t, "clock"), Created: rapid.Int64().Draw(t, "created"),
+		}
+		copy(s.Database[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		for range rapid.IntRange(0, 20).Draw(t, "tables") {
+			s.Tables = append(s.Tables, Table{rapid.IntRange(0, NumLevels-1).Draw(t, "level"),
+				rapid.Uint64Range(0, s.NextFile-1).Draw(t, "file"), rapid.Int64Range(0, 1<<62).Draw(t, "size"),
+				rapid.Uint64().Draw(t, "entries")})
+		}
+		mem := vfs.NewMem()
+		if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", s)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(mem, "db")
+		if err != nil || !reflect.DeepEqual(got, s) {
+			t.Fatalf("stored %+v, loaded %+v: %v", s, got, err)
+		}
+	})
+}
+
+func TestLoadNone(t *testing.T) {
+	mem := vfs.NewMem()
+	if err := mem.MkdirAll("db"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(mem, "db"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func load(t testing.TB, data []byte) (*State, error) {
+	t.Helper()
+	mem := vfs.NewMem()
+	if err := errors.Join(mem.MkdirAll("db"), mem.WriteFile("db/"+Name, data)); err != nil {
+		t.Fatal(err)
+	}
+	return Load(mem, "db")
+}
+
+func wantCorrupt(t *testing.T, what string, at int, err error) {
+	t.Helper()
+	var ce *corrupt.Error
+	if !errors.As(err, &ce) || ce.File != "db/"+Name {
+		t.Fatalf("%s at %d: %v", what, at, err)
+	}
+}
+
+func TestEveryTruncationAndBitFlip(t *testing.T) {
+	data := sample().encode()
+	for n := range data {
+		_, err := load(t, data[:n])
+		wantCorrupt(t, "cut", n, err)
+	}
+	for bit := range len(data) * 8 {
+		flipped := bytes.Clone(data)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		_, err := load(t, flipped)
+		wantCorrupt(t, "flip of bit", bit, err)
+	}
+}
+
+func TestSpliced(t *testing.T) {
+	a, other := sample(), sample()
+	other.Tables[1].File = 6
+	x, y := a.encode(), other.encode()
+	table := tableSize + 7
+	first := headerSize + 7
+	for name, data := range map[string][]byte{
+		"a table of another manifest": bytes.Join([][]byte{x[:first+table], y[first+table : first+2*table], x[first+2*table:]}, nil),
+		"two tables swapped":          bytes.Join([][]byte{x[:first], x[first+table : first+2*table], x[first : first+table], x[first+2*table:]}, nil),
+		"a table missing":             bytes.Join([][]byte{x[:first], x[first+table:]}, nil),
+		"a table doubled":             bytes.Join([][]byte{x[:first+table], x[first:]}, nil),
+		"two manifests":               append(bytes.Clone(x), y...),
+		"zeros at the end":            append(bytes.Clone(x), 0, 0, 0, 0, 0, 0, 0, 0),
+		"no header":                   x[first:],
+		"empty":                       {},
+	} {
+		_, err := load(t, data)
+		wantCorrupt(t, name, 0, err)
+	}
+}
+
+func TestNewerVersion(t *testing.T) {
+	h := make([]byte, headerSize+10)
+	h[0], h[1] = typeHeader, formatVersion+1
+	var e encoder
+	e.record(h)
+	if _, err := load(t, e.buf); !errors.Is(err, ErrVersion) || errors.Is(err, corrupt.ErrCorrupt) {
+		t.Error(err)
+	}
+}
+
+// replace stores one state over another on a file system.
+func replace(mem vfs.FS, first, second *State) error {
+	return errors.Join(mem.MkdirAll("db"), mem.SyncDir("."), Store(mem, "db", first), Store(mem, "db", second))
+}
+
+func TestCrashStates(t *testing.T) {
+	old, next := sample(), sample()
+	next.LastSeq, next.Tables = 2000, next.Tables[:1]
+	mem := vfs.NewMem()
+	if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", old)); err != nil {
+		t.Fatal(err)
+	}
+	mem.Record()
+	if err := Store(mem, "db", next); err != nil {
+		t.Fatal(err)
+	}
+	crashes := mem.Crashes(1, 16)
+	for k := range crashes.OpCount() + 1 {
+		for state := range crashes.At(k) {
+			got, err := Load(state.FS, "db")
+			if err != nil {
+				t.Fatalf("after %d operations, %s: %v", k, state.Name, err)
+			}
+			isOld, isNew := reflect.DeepEqual(got, old), reflect.DeepEqual(got, next)
+			if !isOld && !isNew || k == 0 && !isOld || k == crashes.OpCount() && !isNew {
+				t.Fatalf("after %d operations, %s: %+v", k, state.Name, got)
+			}
+			if err := Store(state.FS, "db", next); err != nil {
+				t.Fatalf("after %d operations, %s: store again: %v", k, state.Name, err)
+			}
+		}
+	}
+}
+
+// A failed Store says whether the old manifest is still in force, and is right.
+func TestErrorAtEveryOperation(t *testing.T) {
+	old, next := sample(), sample()
+	next.LastSeq = 2000
+	counter := vfs.NewFault(vfs.NewMem())
+	if err := replace(counter, old, next); err != nil {
+		t.Fatal(err)
+	}
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfs.Short(7, syscall.EIO)} {
+		for n := 1; n <= counter.Count(vfs.OpAny); n++ {
+			mem := vfs.NewMem()
+			if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", old)); err != nil {
+				t.Fatal(err)
+			}
+			fault := vfs.NewFault(mem)
+			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+			err := Store(fault, "db", next)
+			got, lerr := Load(mem, "db")
+			if lerr != nil {
+				t.Fatalf("%v at operation %d: %v", cause, n, lerr)
+			}
+			switch {
+			case err == nil && got.LastSeq != next.LastSeq:
+				t.Errorf("%v at operation %d: stored without an error, but the old one is there", cause, n)
+			case err != nil && !errors.Is(err, ErrUncertain) && got.LastSeq != old.LastSeq:
+				t.Errorf("%v at operation %d: %v, but the new one is there", cause, n, err)
+			}
+			if err := Store(mem, "db", next); err != nil {
+				t.Errorf("%v at operation %d: store again: %v", cause, n, err)
+			}
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(sample().encode())
+	f.Add((&State{NextFile: 1}).encode())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := load(t, data)
+		if err == nil && len(data) == len(s.encode()) && !bytes.Equal(s.encode(), data) {
+			t.Errorf("loads, but stores as other bytes of the same length")
+		}
+	})
+}
