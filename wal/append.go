@@ -209,8 +209,8 @@ func (l *Log) flushLocked() error {
 	s.ops += t.ops
 	s.crc = t.crc
 	s.closed = false
-	l.stats.records.Add(uint64(t.records))
-	l.stats.bytes.Add(uint64(n))
+	l.mu.records += uint64(t.records)
+	l.mu.bytes += uint64(n)
 	l.end.Store(s.end().pack())
 	l.wantZerosLocked(s)
 	return nil

@@ -29,6 +29,8 @@ type Log struct {
 		closed   bool
 		segments []segmentInfo // oldest first, the active one last
 		stage    stage
+		records  uint64 // appended
+		bytes    uint64 // appended
 		events   []Event   // to tell once mu is free
 		zeroDone sync.Cond // a segment's zeroing has become false
 	}
@@ -48,7 +50,7 @@ type Log struct {
 	stop       chan struct{}
 	background sync.WaitGroup
 
-	stats counters
+	syncs, rotations atomic.Uint64
 }
 
 // segmentInfo is what the log remembers of each of its segments.
@@ -56,9 +58,6 @@ type segmentInfo struct {
 	id      uint32
 	baseSeq uint64
 }
-
-// counters are the moving parts of Stats.
-type counters struct{ records, bytes, syncs, rotations atomic.Uint64 }
 
 // Stats says what a log holds and has done since it was opened.
 type Stats struct {
@@ -72,9 +71,8 @@ type Stats struct {
 // Stats returns the log's figures.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
-	n := len(l.mu.segments)
-	l.mu.Unlock()
-	return Stats{n, l.stats.records.Load(), l.stats.bytes.Load(), l.stats.syncs.Load(), l.stats.rotations.Load()}
+	defer l.mu.Unlock()
+	return Stats{len(l.mu.segments), l.mu.records, l.mu.bytes, l.syncs.Load(), l.rotations.Load()}
 }
 
 // Recovery returns what Open found.

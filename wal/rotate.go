@@ -62,7 +62,7 @@ func (l *Log) rotateLocked() error {
 		return l.fail(err)
 	}
 	l.activateLocked(next)
-	l.stats.rotations.Add(1)
+	l.rotations.Add(1)
 	l.mu.events = append(l.mu.events, Rotated{s.segment, s.off, next.segment})
 	if err := s.file.Close(); err != nil {
 		return l.fail(err)

@@ -55,7 +55,7 @@ func (l *Log) syncActive() {
 		l.fail(err)
 		return
 	}
-	l.stats.syncs.Add(1)
+	l.syncs.Add(1)
 	l.synced.Store(end)
 }
 
