@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 )
@@ -13,17 +14,13 @@ type RangeDelete struct {
 
 // RangeDeletes answers which range delete covers a key. It is immutable: any goroutine may ask.
 //
-// It holds the deletes cut at each other's bounds into spans that do not overlap, as Pebble's and RocksDB's fragmented
-// range tombstones do, so that a look-up is one binary search however many there are.
+// The deletes' bounds cut the keys into stretches, over which there is a segment tree: each node of it stands for some
+// neighbouring stretches, and a delete is entered in the O(log n) nodes that make up its range. Deletes that overlap (a
+// log whose beginning is cut off again and again) then take O(n log n) memory; a list a stretch would take O(n^2).
 type RangeDeletes struct {
-	all   []RangeDelete // as given, by ascending sequence
-	spans []span        // by start, disjoint
-}
-
-// span is a stretch of keys with the sequences of the deletes that cover all of it, newest first.
-type span struct {
-	start, end []byte
-	seqs       []uint64
+	all    []RangeDelete // as given, by ascending sequence
+	bounds [][]byte      // ascending; stretch i is bounds[i] <= key < bounds[i+1]
+	seqs   [][]uint64    // of the deletes in each node, ascending; stretch i is node stretches+i, the parent of i is i/2
 }
 
 // NewRangeDeletes builds the answer for a set of deletes. It keeps the slices' memory; those with an empty range are
@@ -42,32 +39,29 @@ func NewRangeDeletes(deletes []RangeDelete) *RangeDeletes {
 	}
 	slices.SortFunc(bounds, Compare)
 	bounds = slices.CompactFunc(bounds, func(a, b []byte) bool { return Compare(a, b) == 0 })
-	slices.SortStableFunc(all, func(a, b RangeDelete) int {
-		if a.Seq < b.Seq {
-			return -1
-		}
-		if a.Seq > b.Seq {
-			return 1
-		}
-		return 0
-	})
-	return &RangeDeletes{all: all, spans: cut(all, bounds)}
+	slices.SortStableFunc(all, func(a, b RangeDelete) int { return cmp.Compare(a.Seq, b.Seq) })
+	r := &RangeDeletes{all: all, bounds: bounds, seqs: make([][]uint64, 2*(len(bounds)-1))}
+	for _, d := range all {
+		r.enter(d)
+	}
+	return r
 }
 
-// cut spreads each delete over the stretches between neighbouring bounds that it covers.
-func cut(all []RangeDelete, bounds [][]byte) []span {
-	spans := make([]span, len(bounds)-1)
-	for i := range spans {
-		spans[i].start, spans[i].end = bounds[i], bounds[i+1]
-	}
-	for i := len(all) - 1; i >= 0; i-- { // newest first
-		d := all[i]
-		first := sort.Search(len(spans), func(j int) bool { return Compare(spans[j].start, d.Start) >= 0 })
-		for j := first; j < len(spans) && Compare(spans[j].start, d.End) < 0; j++ {
-			spans[j].seqs = append(spans[j].seqs, d.Seq)
+// enter adds a delete to the nodes that make up its range.
+func (r *RangeDeletes) enter(d RangeDelete) {
+	stretches := len(r.seqs) / 2
+	from, _ := slices.BinarySearchFunc(r.bounds, d.Start, Compare)
+	to, _ := slices.BinarySearchFunc(r.bounds, d.End, Compare)
+	for from, to = from+stretches, to+stretches; from < to; from, to = from/2, to/2 {
+		if from%2 == 1 {
+			r.seqs[from] = append(r.seqs[from], d.Seq)
+			from++
+		}
+		if to%2 == 1 {
+			to--
+			r.seqs[to] = append(r.seqs[to], d.Seq)
 		}
 	}
-	return slices.DeleteFunc(spans, func(s span) bool { return len(s.seqs) == 0 })
 }
 
 // Seq returns the highest sequence <= asOf of the deletes that cover key, 0 if none does.
@@ -75,16 +69,20 @@ func (r *RangeDeletes) Seq(key []byte, asOf uint64) uint64 {
 	if r == nil {
 		return 0
 	}
-	i := sort.Search(len(r.spans), func(i int) bool { return Compare(r.spans[i].end, key) > 0 })
-	if i == len(r.spans) || Compare(r.spans[i].start, key) > 0 {
+	stretches := len(r.seqs) / 2
+	above := sort.Search(len(r.bounds), func(i int) bool { return Compare(r.bounds[i], key) > 0 })
+	if above == 0 || above > stretches {
 		return 0
 	}
-	for _, s := range r.spans[i].seqs {
-		if s <= asOf {
-			return s
+	var newest uint64
+	for node := above - 1 + stretches; node > 0; node /= 2 {
+		seqs := r.seqs[node]
+		n := sort.Search(len(seqs), func(i int) bool { return seqs[i] > asOf })
+		if n > 0 {
+			newest = max(newest, seqs[n-1])
 		}
 	}
-	return 0
+	return newest
 }
 
 // All returns the deletes by ascending sequence. The slice is not the caller's to change.
