@@ -1,0 +1,139 @@
+package merge
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+var errBroken = errors.New("broken source")
+
+// sliceIter is a kv.Iterator over sorted entries. As the contract allows, it stands nowhere once a call has returned
+// false, and it hands out its entry in memory that the next call overwrites.
+type sliceIter struct {
+	entries []kv.Entry
+	at      int // -1: nowhere
+	entry   kv.Entry
+	scratch []byte
+
+	fail   int // positioning calls until one fails; 0: none does
+	err    error
+	closed int
+}
+
+func newSliceIter(entries []kv.Entry) *sliceIter { return &sliceIter{entries: entries, at: -1} }
+
+func (it *sliceIter) stand(i int) bool {
+	it.err = nil
+	for i := range it.scratch {
+		it.scratch[i] = 0xEE
+	}
+	if it.fail > 0 {
+		if it.fail--; it.fail == 0 {
+			it.at, it.err = -1, errBroken
+			return false
+		}
+	}
+	if i < 0 || i >= len(it.entries) {
+		it.at = -1
+		return false
+	}
+	it.at = i
+	e := &it.entries[i]
+	it.scratch = append(append(it.scratch[:0], e.Key...), e.Value...)
+	it.entry = *e
+	it.entry.Key, it.entry.Value = it.scratch[:len(e.Key):len(e.Key)], it.scratch[len(e.Key):]
+	return true
+}
+
+func (it *sliceIter) search(key []byte) int {
+	i, _ := slices.BinarySearchFunc(it.entries, key, func(e kv.Entry, k []byte) int { return kv.Compare(e.Key, k) })
+	return i
+}
+
+func (it *sliceIter) First() bool            { return it.stand(0) }
+func (it *sliceIter) Last() bool             { return it.stand(len(it.entries) - 1) }
+func (it *sliceIter) SeekGE(key []byte) bool { return it.stand(it.search(key)) }
+func (it *sliceIter) SeekLT(key []byte) bool { return it.stand(it.search(key) - 1) }
+func (it *sliceIter) Next() bool             { return it.at >= 0 && it.stand(it.at+1) }
+func (it *sliceIter) Prev() bool             { return it.at >= 0 && it.stand(it.at-1) }
+func (it *sliceIter) Entry() *kv.Entry       { return &it.entry }
+func (it *sliceIter) Err() error             { return it.err }
+func (it *sliceIter) Close() error           { it.closed++; it.at = -1; return nil }
+
+// run is a Part: some entries and bounds that may be wider than they are.
+type run struct {
+	start, end []byte
+	entries    []kv.Entry
+	it         *sliceIter
+}
+
+func (r *run) Bounds() (start, end []byte) { return r.start, r.end }
+
+func openRun(r *run) kv.Iterator { return r.it }
+
+// runsOf cuts sorted entries into parts before the given indexes, some of which may be equal.
+func runsOf(entries []kv.Entry, cuts []int) []*run {
+	var runs []*run
+	at := 0
+	for _, cut := range append(slices.Clone(cuts), len(entries)) {
+		r := &run{entries: entries[at:cut]}
+		r.it = newSliceIter(r.entries)
+		switch {
+		case cut > at:
+			r.start, r.end = r.entries[0].Key, append(bytes.Clone(r.entries[len(r.entries)-1].Key), 0)
+		case at > 0 && at < len(entries): // nothing but a range delete between two keys
+			r.start, r.end = append(bytes.Clone(entries[at-1].Key), 0), entries[at].Key
+		}
+		if kv.Compare(r.start, r.end) < 0 {
+			runs = append(runs, r)
+		}
+		at = cut
+	}
+	return runs
+}
+
+func newMerge(sources ...kv.Iterator) *Iterator {
+	it := new(Iterator)
+	it.Reset(sources)
+	return it
+}
+
+func newConcat(t testing.TB, runs []*run) *Concat[*run] {
+	t.Helper()
+	c := new(Concat[*run])
+	if err := c.Reset(runs, openRun); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func entriesOf(seq uint64, keys ...string) []kv.Entry {
+	var entries []kv.Entry
+	for _, k := range keys {
+		entries = append(entries, kv.Entry{Key: []byte(k), Value: []byte{byte(seq)}, Seq: seq})
+	}
+	return entries
+}
+
+// forward returns "key:seq" of all that First and Next show.
+func forward(it kv.Iterator) []string {
+	var got []string
+	for ok := it.First(); ok; ok = it.Next() {
+		got = append(got, describe(it.Entry()))
+	}
+	return got
+}
+
+func backward(it kv.Iterator) []string {
+	var got []string
+	for ok := it.Last(); ok; ok = it.Prev() {
+		got = append(got, describe(it.Entry()))
+	}
+	return got
+}
+
+func describe(e *kv.Entry) string { return string(e.Key) + ":" + string(rune('0'+e.Seq)) }

@@ -1,0 +1,189 @@
+package merge
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"pgregory.net/rapid"
+)
+
+// keys are drawn so that many are equal, many share a long prefix, some are prefixes of others, and some have bytes that
+// heads map to their limits.
+func drawKey(t *rapid.T) string {
+	prefix := rapid.SampledFrom([]string{"", "user", "user000000000000", "user0000000000001", "\xff\xff\xff\xff\xff\xff\xff\xff\xff"}).
+		Draw(t, "prefix")
+	if rapid.Bool().Draw(t, "number") {
+		return prefix + fmt.Sprintf("%010d", rapid.IntRange(0, 60).Draw(t, "n"))
+	}
+	return prefix + rapid.StringOfN(rapid.SampledFrom([]rune("\x00ab\x7f")), 0, 4, -1).Draw(t, "suffix")
+}
+
+// drawSource returns the entries of one source, each with the source's number for a sequence.
+func drawSource(t *rapid.T, seq uint64) []kv.Entry {
+	keys := make(map[string]bool)
+	for range rapid.IntRange(0, 40).Draw(t, "entries") {
+		keys[drawKey(t)] = true
+	}
+	return entriesOf(seq, slices.Sorted(maps.Keys(keys))...)
+}
+
+// model is what an iterator should show, and where it should stand.
+type model struct {
+	entries []kv.Entry
+	at      int // -1: nowhere
+}
+
+func (m *model) stand(i int) bool {
+	m.at = -1
+	if i >= 0 && i < len(m.entries) {
+		m.at = i
+	}
+	return m.at >= 0
+}
+
+func (m *model) search(key []byte) int {
+	return sort.Search(len(m.entries), func(i int) bool { return kv.Compare(m.entries[i].Key, key) >= 0 })
+}
+
+// move makes one random positioning call on both and reports whether they agree about what it returned.
+func (m *model) move(t *rapid.T, it kv.Iterator) (call string, got, want bool) {
+	switch op := rapid.SampledFrom([]string{"Next", "Next", "Next", "Prev", "Prev", "Prev", "SeekGE", "SeekLT", "First", "Last"}).Draw(t, "op"); op {
+	case "Next":
+		return op, it.Next(), m.at >= 0 && m.stand(m.at+1)
+	case "Prev":
+		return op, it.Prev(), m.at >= 0 && m.stand(m.at-1)
+	case "First":
+		return op, it.First(), m.stand(0)
+	case "Last":
+		return op, it.Last(), m.stand(len(m.entries) - 1)
+	case "SeekGE":
+		key := []byte(drawKey(t))
+		return fmt.Sprintf("SeekGE(%q)", key), it.SeekGE(key), m.stand(m.search(key))
+	default:
+		key := []byte(drawKey(t))
+		return fmt.Sprintf("SeekLT(%q)", key), it.SeekLT(key), m.stand(m.search(key) - 1)
+	}
+}
+
+func (m *model) check(t *rapid.T, it kv.Iterator, call string, got, want bool) {
+	if got != want || it.Err() != nil {
+		t.Fatalf("%s returned %v, want %v; error %v", call, got, want, it.Err())
+	}
+	if !got {
+		if e := it.Entry(); len(e.Key) != 0 {
+			t.Fatalf("after %s it stands nowhere and shows %q", call, e.Key)
+		}
+		return
+	}
+	if e, want := it.Entry(), &m.entries[m.at]; kv.Compare(e.Key, want.Key) != 0 || e.Seq != want.Seq {
+		t.Fatalf("%s moved to %q of source %d, want %q of %d", call, e.Key, e.Seq, want.Key, want.Seq)
+	}
+}
+
+func TestIteratorModel(t *testing.T) {
+	var it Iterator // one for all, so that what is left of an earlier use would show
+	rapid.Check(t, func(t *rapid.T) {
+		newest := make(map[string]kv.Entry)
+		var sources []kv.Iterator
+		for seq := range rapid.IntRange(0, 9).Draw(t, "sources") {
+			entries := drawSource(t, uint64(seq))
+			for _, e := range entries {
+				if _, ok := newest[string(e.Key)]; !ok {
+					newest[string(e.Key)] = e
+				}
+			}
+			sources = append(sources, drawIterator(t, entries))
+		}
+		m := &model{at: -1}
+		for _, k := range slices.Sorted(maps.Keys(newest)) {
+			m.entries = append(m.entries, newest[k])
+		}
+		it.Reset(sources)
+		for range rapid.IntRange(1, 100).Draw(t, "moves") {
+			call, got, want := m.move(t, &it)
+			m.check(t, &it, call, got, want)
+		}
+		if err := it.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// drawIterator returns an iterator over the entries, a plain one or a Concat.
+func drawIterator(t *rapid.T, entries []kv.Entry) kv.Iterator {
+	if rapid.Bool().Draw(t, "plain") {
+		return newSliceIter(entries)
+	}
+	cuts := rapid.SliceOfN(rapid.IntRange(0, len(entries)), 0, 6).Draw(t, "cuts")
+	slices.Sort(cuts)
+	c := new(Concat[*run])
+	if err := c.Reset(runsOf(entries, cuts), openRun); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConcatModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		entries := drawSource(t, 1)
+		cuts := rapid.SliceOfN(rapid.IntRange(0, len(entries)), 0, 8).Draw(t, "cuts")
+		slices.Sort(cuts)
+		runs := runsOf(entries, cuts)
+		var c Concat[*run]
+		if err := c.Reset(runs, openRun); err != nil {
+			t.Fatal(err)
+		}
+		m := &model{entries: entries, at: -1}
+		for range rapid.IntRange(1, 60).Draw(t, "moves") {
+			call, got, want := m.move(t, &c)
+			m.check(t, &c, call, got, want)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range runs {
+			if r.it.at >= 0 {
+				t.Fatalf("part %d of %d was left open", i, len(runs))
+			}
+		}
+	})
+}
+
+// An error of any source at any moment ends the iteration, shows in Err, and is forgotten by the next absolute positioning.
+func TestIteratorErrorModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var sources []kv.Iterator
+		var broken []*sliceIter
+		for seq := range rapid.IntRange(1, 5).Draw(t, "sources") {
+			s := newSliceIter(drawSource(t, uint64(seq)))
+			broken, sources = append(broken, s), append(sources, s)
+			if rapid.Bool().Draw(t, "wrap") {
+				inner := new(Iterator)
+				inner.Reset([]kv.Iterator{s})
+				sources[seq] = inner
+			}
+		}
+		var it Iterator
+		it.Reset(sources)
+		want := forward(&it)
+		s := rapid.SampledFrom(broken).Draw(t, "broken")
+		s.fail = rapid.IntRange(1, len(s.entries)+1).Draw(t, "fail")
+		got := forward(&it)
+		if it.Err() != errBroken {
+			t.Fatalf("Err() = %v after a source failed", it.Err())
+		}
+		if len(got) > len(want) || !slices.Equal(got, want[:len(got)]) {
+			t.Fatalf("before the error it showed %q, want the beginning of %q", got, want)
+		}
+		if it.Next() || it.Prev() || it.Err() != errBroken {
+			t.Fatalf("it went on after an error; Err() = %v", it.Err())
+		}
+		if got := forward(&it); !slices.Equal(got, want) || it.Err() != nil {
+			t.Fatalf("afresh it showed %q, want %q; error %v", got, want, it.Err())
+		}
+	})
+}
