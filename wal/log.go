@@ -29,8 +29,8 @@ type Log struct {
 		closed   bool
 		segments []segmentInfo // oldest first, the active one last
 		stage    stage
-		records  uint64 // appended
-		bytes    uint64 // appended
+		records  uint64    // appended
+		bytes    uint64    // appended
 		events   []Event   // to tell once mu is free
 		zeroDone sync.Cond // a segment's zeroing has become false
 	}
