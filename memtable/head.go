@@ -1,0 +1,51 @@
+package memtable
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+const (
+	headBytes = 12 // of a key in an item: what fits into 16 bytes beside the node
+	reserve   = 2  // head bytes before the first one that differs, so that a counter may carry into them
+)
+
+// item is a key in the tree: its head, and its node. Node 0 stands for the key that a seek looks for.
+//
+// Comparing two keys costs a cache miss each, comparing heads costs none. A head is what follows the prefix that most
+// keys share, big-endian and padded with zeros. Keys without the prefix have the least or the greatest head, as they
+// sort before or after those with it. So heads never contradict the order of the keys, whatever the prefix; where they
+// tie, the keys decide.
+type item struct {
+	high uint64
+	low  uint32
+	node uint32
+}
+
+// makeItem returns the item of a key and its node in a tree with this prefix.
+func makeItem(key, prefix []byte, node uint32) item {
+	if !bytes.HasPrefix(key, prefix) {
+		if kv.Compare(key, prefix) < 0 {
+			return item{node: node}
+		}
+		return item{high: 1<<64 - 1, low: 1<<32 - 1, node: node}
+	}
+	rest := key[len(prefix):]
+	if len(rest) < headBytes {
+		var padded [headBytes]byte
+		copy(padded[:], rest)
+		rest = padded[:]
+	}
+	return item{high: binary.BigEndian.Uint64(rest), low: binary.BigEndian.Uint32(rest[8:]), node: node}
+}
+
+// sharedPrefix returns what two keys begin with alike, without the last reserve bytes.
+func sharedPrefix(a, b []byte) []byte {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return a[:max(0, n-reserve)]
+}

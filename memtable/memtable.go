@@ -1,0 +1,141 @@
+package memtable
+
+import (
+	"hash/maphash"
+	"math"
+	"sync/atomic"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// Memtable is a sorted map from keys to their versions. See the package comment for who may call what.
+type Memtable struct {
+	arena  arena
+	index  index
+	tree   tree
+	ranges ranges
+	stats  stats
+}
+
+// Hint is what one memtable learned about its keys, for the next. The zero Hint knows nothing.
+type Hint struct{ prefix string }
+
+// New returns an empty memtable, which holds 4 KiB. A hint from a memtable with other keys costs time only.
+func New(hint Hint) *Memtable {
+	m := new(Memtable)
+	m.index.seed = maphash.MakeSeed()
+	m.tree.init(&m.arena, []byte(hint.prefix))
+	m.stats.minSeq.Store(math.MaxUint64)
+	m.stats.minDeadline.Store(math.MaxInt64)
+	return m
+}
+
+// Hint returns the hint for the memtable after this one.
+func (m *Memtable) Hint() Hint { return m.tree.hint() }
+
+// Set adds a version of a key: of kind Put with the value, or of kind Delete, for which value is ignored. deadline is in
+// Unix milliseconds, 0 for none. seq must not be below that of an earlier version of the key; among equals the later
+// call wins. Key and value are copied.
+//
+// It fails with ErrSize if the key or the value is outside the limits, and with ErrFull when 32 GiB are used; then
+// nothing has changed. Only the writer may call it.
+func (m *Memtable) Set(key, value []byte, seq uint64, deadline int64, kind kv.Kind) error {
+	if len(key) == 0 || len(key) > MaxKeySize || len(value) > MaxValueSize {
+		return ErrSize
+	}
+	if kind == kv.Delete {
+		value = nil
+	}
+	c := content{value: value, seq: seq, deadline: deadline, kind: kind}
+	hash := m.index.hash(key)
+	if node := m.index.find(&m.arena, key, hash); node != 0 {
+		if err := m.arena.addVersion(node, &c); err != nil {
+			return err
+		}
+	} else {
+		node, err := m.arena.addNode(key, &c)
+		if err != nil {
+			return err
+		}
+		m.tree.insert(node)
+		m.index.add(node, hash)
+	}
+	m.stats.add(seq, deadline)
+	return nil
+}
+
+// Get returns the newest version of a key with a sequence <= seq, tombstones and expired ones included; false if there
+// is none. Range deletes do not show in it. The entry's slices are not to be written to; they stay valid for as long as
+// anybody holds the memtable. It takes no lock and allocates nothing.
+func (m *Memtable) Get(key []byte, seq uint64) (e kv.Entry, ok bool) {
+	node := m.index.find(&m.arena, key, m.index.hash(key))
+	if node == 0 {
+		return e, false
+	}
+	version, ok := m.arena.visible(node, seq)
+	if ok {
+		m.arena.entry(&e, node, version)
+	}
+	return e, ok
+}
+
+// DeleteRange records that every entry with start <= key < end and a sequence below seq is gone. It removes nothing:
+// readers ask RangeDeletes. The bounds are copied. Only the writer may call it.
+func (m *Memtable) DeleteRange(start, end []byte, seq uint64) {
+	m.ranges.add(start, end, seq)
+	m.stats.add(seq, 0)
+}
+
+// RangeDeletes returns the range deletes recorded so far; nil if there are none.
+func (m *Memtable) RangeDeletes() *kv.RangeDeletes { return m.ranges.get() }
+
+// Len returns the number of keys.
+func (m *Memtable) Len() int { return int(m.tree.count.Load()) }
+
+// Size returns the bytes of memory in use, to within a few percent.
+func (m *Memtable) Size() int64 {
+	return m.arena.used.Load()*memories + m.index.size.Load() + m.ranges.size.Load() + int64(m.Len())*treeBytes
+}
+
+// Stats describes what a memtable has been given, overwritten versions included.
+type Stats struct {
+	MinSeq, MaxSeq uint64 // of all versions and range deletes; 0 if there are none
+	Deadlines      int64  // versions with a deadline
+	MinDeadline    int64  // the least of them; 0 if there are none
+	RangeDeletes   int
+}
+
+// Stats returns the current figures, each right by itself: while the writer works, one may be ahead of another.
+func (m *Memtable) Stats() Stats {
+	s := Stats{MaxSeq: m.stats.maxSeq.Load(), Deadlines: m.stats.deadlines.Load(), RangeDeletes: m.ranges.len()}
+	if v := m.stats.minSeq.Load(); v != math.MaxUint64 {
+		s.MinSeq = v
+	}
+	if v := m.stats.minDeadline.Load(); v != math.MaxInt64 {
+		s.MinDeadline = v
+	}
+	return s
+}
+
+// stats is written by the writer and read by anybody.
+type stats struct {
+	minSeq, maxSeq atomic.Uint64
+	deadlines      atomic.Int64
+	minDeadline    atomic.Int64
+}
+
+func (s *stats) add(seq uint64, deadline int64) {
+	if seq < s.minSeq.Load() {
+		s.minSeq.Store(seq)
+	}
+	if seq > s.maxSeq.Load() {
+		s.maxSeq.Store(seq)
+	}
+	if deadline == 0 {
+		return
+	}
+	s.deadlines.Add(1)
+	if deadline < s.minDeadline.Load() {
+		s.minDeadline.Store(deadline)
+	}
+}

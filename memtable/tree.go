@@ -1,0 +1,225 @@
+package memtable
+
+import (
+	"bytes"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/btree"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+const (
+	degree    = 64       // 48 to 96 insert equally fast at 1 M keys; 16 and 256 take 15 to 40 % longer
+	treeBytes = 24       // a key: 16 in nodes that are two thirds full
+	maxQueue  = 64       // nodes that wait to be put in order: 30 us of work that a seek may have to do first
+	firstLook = 1 << 10  // keys at which the prefix is chosen; a rebuild takes 0.1 ms
+	lastLook  = 16 << 10 // keys at which it is corrected if it must be; a rebuild takes 2 ms
+	spins     = 300      // attempts to lock, about a microsecond, before other goroutines get the processor
+	yields    = 30       // times that they get it before the goroutine sleeps
+)
+
+// tree keeps the nodes in the order of their keys.
+//
+// A scan holds the lock for a microsecond. If the writer waited for it, or a scan for the writer, by sleeping, waking up
+// would take a hundred times as long, and a few scanning goroutines would slow the writer down to a twentieth (measured
+// with sync.Mutex and sync.RWMutex on two cores). So the writer queues a node, and puts what is queued in order itself
+// only if nobody else has or wants the lock. A reader that has got it puts what is queued in order first:
+//   - A key that a reader at some sequence must see was queued before that sequence was given to the reader, so the
+//     reader's load of tail covers it.
+//   - Only the writer changes tail, and it fills a place before tail covers it. Only who holds mu takes from the queue,
+//     and a place is filled again only after head has passed it.
+//   - order is changed by who holds mu, and only while there are queued nodes. The writer alone queues, so between its
+//     draining the queue and its next insert nobody changes order, and it may read it without mu.
+type tree struct {
+	arena *arena
+	count atomic.Int64 // nodes inserted
+
+	queue   [maxQueue]uint32
+	tail    atomic.Uint32 // nodes ever queued
+	head    atomic.Uint32 // nodes ever taken from the queue
+	waiting atomic.Int32  // readers that want mu
+
+	mu     sync.Mutex // guards what follows and head; held for one walk or for draining the queue
+	order  *btree.BTreeG[item]
+	prefix []byte
+	probe  []byte // the key of node 0
+}
+
+func (t *tree) init(a *arena, prefix []byte) {
+	t.arena, t.prefix = a, prefix
+	t.order = btree.NewG(degree, t.less)
+}
+
+func (t *tree) less(a, b item) bool {
+	if a.high != b.high {
+		return a.high < b.high
+	}
+	if a.low != b.low {
+		return a.low < b.low
+	}
+	return a.node != b.node && kv.Compare(t.key(a.node), t.key(b.node)) < 0
+}
+
+func (t *tree) key(node uint32) []byte {
+	if node == 0 {
+		return t.probe
+	}
+	return t.arena.key(node)
+}
+
+// insert adds a node whose key is not in the tree.
+func (t *tree) insert(node uint32) {
+	tail := t.tail.Load()
+	if tail-t.head.Load() == maxQueue {
+		t.lock()
+		t.drainLocked()
+		t.mu.Unlock()
+	}
+	t.queue[tail%maxQueue] = node
+	t.tail.Store(tail + 1)
+	if t.waiting.Load() == 0 && t.mu.TryLock() {
+		t.drainLocked()
+		t.mu.Unlock()
+	}
+	if n := t.count.Add(1); n == firstLook || n == lastLook {
+		t.reconsider(n)
+	}
+}
+
+// drainLocked puts the queued nodes in order.
+func (t *tree) drainLocked() {
+	head, tail := t.head.Load(), t.tail.Load()
+	for i := head; i != tail; i++ {
+		node := t.queue[i%maxQueue]
+		t.order.ReplaceOrInsert(makeItem(t.arena.key(node), t.prefix, node))
+	}
+	t.head.Store(tail)
+}
+
+// lock locks mu, if need be by trying again and again; see tree for why.
+func (t *tree) lock() {
+	for range yields {
+		for range spins {
+			if t.mu.TryLock() {
+				return
+			}
+		}
+		runtime.Gosched()
+	}
+	t.mu.Lock()
+}
+
+// lockForRead locks mu and leaves nothing in the queue.
+func (t *tree) lockForRead() {
+	t.waiting.Add(1)
+	t.lock()
+	t.waiting.Add(-1)
+	t.drainLocked()
+}
+
+// reconsider looks at the n keys there are and rebuilds the order if another prefix serves them better. Only the writer
+// may call it. Readers go on in the old order meanwhile.
+func (t *tree) reconsider(n int64) {
+	t.lock()
+	t.drainLocked()
+	t.mu.Unlock()
+	prefix := t.commonPrefix(n)
+	if bytes.HasPrefix(prefix, t.prefix) && len(prefix) <= len(t.prefix)+reserve {
+		return
+	}
+	order := btree.NewG(degree, t.less)
+	t.order.Ascend(func(it item) bool {
+		order.ReplaceOrInsert(makeItem(t.arena.key(it.node), prefix, it.node))
+		return true
+	})
+	t.lock()
+	t.order, t.prefix = order, prefix
+	t.mu.Unlock()
+}
+
+// commonPrefix returns what the middle three quarters of the n keys share. Strays at the ends do not count: they would
+// spoil the prefix for all others.
+func (t *tree) commonPrefix(n int64) []byte {
+	var nodes []uint32
+	t.order.Ascend(func(it item) bool {
+		nodes = append(nodes, it.node)
+		return true
+	})
+	return sharedPrefix(t.arena.key(nodes[n/8]), t.arena.key(nodes[n-1-n/8]))
+}
+
+// hint returns the prefix in use.
+func (t *tree) hint() Hint {
+	t.lock()
+	defer t.mu.Unlock()
+	return Hint{prefix: string(t.prefix)}
+}
+
+// start is where a walk begins: at the edge of the tree, at a key, or at the neighbour of a node.
+type start struct {
+	edge bool
+	key  []byte
+	node uint32
+}
+
+// ascend fills nodes in the order of their keys: with the first ones, with the first ones >= s.key, or with those after
+// s.node. It returns how many there were.
+func (t *tree) ascend(s start, nodes []uint32) int {
+	n := 0
+	collect := func(it item) bool {
+		if it.node != s.node {
+			nodes[n] = it.node
+			n++
+		}
+		return n < len(nodes)
+	}
+	t.lockForRead()
+	defer t.mu.Unlock()
+	if s.edge {
+		t.order.Ascend(collect)
+	} else {
+		t.order.AscendGreaterOrEqual(t.pivotLocked(s), collect)
+		t.probe = nil
+	}
+	return n
+}
+
+// descend fills nodes in the order of their keys: with the last ones, with the last ones < s.key, or with those before
+// s.node. It returns how many there were.
+func (t *tree) descend(s start, nodes []uint32) int {
+	n := 0
+	collect := func(it item) bool {
+		if it.node != s.node {
+			nodes[n] = it.node
+			n++
+		}
+		return n < len(nodes)
+	}
+	t.lockForRead()
+	defer t.mu.Unlock()
+	if s.edge {
+		t.order.Descend(collect)
+	} else {
+		pivot := t.pivotLocked(s)
+		t.order.DescendLessOrEqual(pivot, func(it item) bool {
+			atKey := n == 0 && !t.less(it, pivot)
+			return atKey || collect(it)
+		})
+		t.probe = nil
+	}
+	slices.Reverse(nodes[:n])
+	return n
+}
+
+// pivotLocked returns the item that a walk from s begins at.
+func (t *tree) pivotLocked(s start) item {
+	if s.node != 0 {
+		return makeItem(t.arena.key(s.node), t.prefix, s.node)
+	}
+	t.probe = s.key
+	return makeItem(s.key, t.prefix, 0)
+}
