@@ -1,0 +1,269 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"pgregory.net/rapid"
+)
+
+// genKey makes keys that share prefixes, differ in their last byte, or are prefixes of each other.
+func genKey() *rapid.Generator[[]byte] {
+	return rapid.Custom(func(t *rapid.T) []byte {
+		prefix := rapid.SampledFrom([]string{"", "", "user", "session/aaaaaaaaaaaa/", "session/aaaaaaaaaaab/", "\xff\xff"}).Draw(t, "prefix")
+		tail := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 'a', 'b', 0xff}), 1, 12).Draw(t, "tail")
+		return append([]byte(prefix), tail...)
+	})
+}
+
+func genContent(t *rapid.T) content {
+	var c content
+	keys := rapid.SliceOfNDistinct(genKey(), 1, 150, func(k []byte) string { return string(k) }).Draw(t, "keys")
+	slices.SortFunc(keys, bytes.Compare)
+	for _, k := range keys {
+		e := kv.Entry{Key: k, Seq: rapid.Uint64Range(100, 1000).Draw(t, "seq")}
+		switch rapid.IntRange(0, 5).Draw(t, "kind") {
+		case 0:
+			e.Kind = kv.Delete
+		case 1, 2:
+			e.Deadline = rapid.OneOf(
+				rapid.Int64Range(testTime-1000, testTime+1000), rapid.Int64Range(1, math.MaxInt64)).Draw(t, "deadline")
+		}
+		if e.Kind == kv.Put {
+			value := rapid.OneOf(rapid.SliceOfN(rapid.Byte(), 0, 40), rapid.Just(bytes.Repeat([]byte("value"), 60)))
+			e.Value = value.Draw(t, "value")
+		}
+		c.entries = append(c.entries, e)
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "ranges") {
+		d := kv.RangeDelete{Start: genKey().Draw(t, "start"), End: genKey().Draw(t, "end"), Seq: 100}
+		if bytes.Compare(d.Start, d.End) < 0 {
+			c.ranges = append(c.ranges, d)
+		}
+	}
+	return c
+}
+
+func TestModel(t *testing.T) {
+	cache := mustCache(t, 1<<20)
+	rapid.Check(t, func(rt *rapid.T) {
+		c := genContent(rt)
+		o := Options{
+			BaseSeq:     rapid.SampledFrom([]uint64{0, 100}).Draw(rt, "base"),
+			BlockSize:   rapid.SampledFrom([]int{1, 64, 300, 4096}).Draw(rt, "block size"),
+			Compression: rapid.SampledFrom(compressions).Draw(rt, "compression"),
+		}
+		mem := vfs.NewMem()
+		p := build(t, mem, testName, c, o)
+		mode := rapid.SampledFrom(modes).Draw(rt, "mode")
+		use := cache
+		if mode.cache == 0 {
+			use = nil
+		}
+		r, err := Open(mode.fs(mem), testName, testID, use)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer r.Close()
+		if err := compareAll(r, c); err != nil {
+			rt.Fatal(err)
+		}
+		verify(t, r)
+		compareProperties(rt, p, r.Properties(), c)
+		for range 10 {
+			k := genKey().Draw(rt, "key")
+			compareAbsent(rt, r, c, k)
+			compareSeek(rt, r, c, k)
+		}
+		compareWalk(rt, r, c)
+	})
+}
+
+func find(c content, key []byte) (int, bool) {
+	return slices.BinarySearchFunc(c.entries, key, func(e kv.Entry, k []byte) int { return bytes.Compare(e.Key, k) })
+}
+
+func compareAbsent(t *rapid.T, r *Reader, c content, key []byte) {
+	if _, ok := find(c, key); ok {
+		return
+	}
+	var e kv.Entry
+	if v, found, err := r.AppendGet(nil, key, &e); found || err != nil || len(v) > 0 {
+		t.Errorf("AppendGet(%q) of no key: %q, %v, %v", key, v, found, err)
+	}
+	if found, err := r.Stat(key, &e); found || err != nil {
+		t.Errorf("Stat(%q) of no key: %v, %v", key, found, err)
+	}
+}
+
+func compareSeek(t *rapid.T, r *Reader, c content, key []byte) {
+	it := r.NewScanner()
+	defer it.Close()
+	i, _ := find(c, key)
+	expectAt(t, it, it.SeekGE(key), c, i)
+	expectAt(t, it, it.SeekLT(key), c, i-1)
+	expectAt(t, it, it.SeekGE(key), c, i)
+}
+
+// expectAt checks where an iterator stands: on entry i, or nowhere if there is none.
+func expectAt(t *rapid.T, it *Iterator, ok bool, c content, i int) {
+	t.Helper()
+	if it.Err() != nil {
+		t.Fatal(it.Err())
+	}
+	if want := i >= 0 && i < len(c.entries); ok != want {
+		t.Fatalf("at entry %d of %d: %v, want %v", i, len(c.entries), ok, want)
+	}
+	if ok && !sameEntry(it.Entry(), &c.entries[i]) {
+		t.Fatalf("at entry %d: %s, want %s", i, describe(it.Entry()), describe(&c.entries[i]))
+	}
+}
+
+// compareWalk moves an iterator about.
+func compareWalk(t *rapid.T, r *Reader, c content) {
+	var it Iterator
+	it.Reset(r)
+	defer it.Close()
+	if it.Next() || it.Prev() {
+		t.Errorf("a new iterator moved")
+	}
+	at := -1
+	for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		var ok bool
+		switch rapid.IntRange(0, 9).Draw(t, "step") {
+		case 0:
+			at, ok = 0, it.First()
+		case 1:
+			at, ok = len(c.entries)-1, it.Last()
+		case 2, 3, 4, 5:
+			ok = it.Next()
+			if at >= 0 {
+				at++
+			}
+		default:
+			ok = it.Prev()
+			if at >= 0 {
+				at--
+			}
+		}
+		expectAt(t, &it, ok, c, at)
+		if !ok {
+			at = -1
+		}
+	}
+}
+
+func compareProperties(t *rapid.T, built, read *Properties, c content) {
+	want := Properties{MinSeq: math.MaxUint64, Created: testTime}
+	for i := range c.entries {
+		e := &c.entries[i]
+		want.Entries++
+		want.KeyBytes += uint64(len(e.Key))
+		want.ValueBytes += uint64(len(e.Value))
+		want.MinSeq, want.MaxSeq = min(want.MinSeq, e.Seq), max(want.MaxSeq, e.Seq)
+		if e.Kind == kv.Delete {
+			want.Tombstones++
+		}
+		if e.Deadline != 0 {
+			if want.MinDeadline == 0 {
+				want.MinDeadline = math.MaxInt64
+			}
+			want.MinDeadline, want.MaxDeadline = min(want.MinDeadline, e.Deadline), max(want.MaxDeadline, e.Deadline)
+			want.DeadlineEntries++
+			want.DeadlineBytes += uint64(len(e.Key) + len(e.Value))
+		}
+	}
+	for _, d := range c.ranges {
+		want.MinSeq, want.MaxSeq = min(want.MinSeq, d.Seq), max(want.MaxSeq, d.Seq)
+	}
+	for _, p := range []*Properties{built, read} {
+		got := *p
+		if !bytes.Equal(got.Smallest, c.entries[0].Key) || !bytes.Equal(got.Largest, c.entries[len(c.entries)-1].Key) {
+			t.Errorf("key range %q to %q", got.Smallest, got.Largest)
+		}
+		if len(got.RangeDeletes) != len(c.ranges) || got.FileSize != built.FileSize || got.FileSize == 0 {
+			t.Errorf("%d range deletes, file size %d", len(got.RangeDeletes), got.FileSize)
+		}
+		got.Smallest, got.Largest, got.RangeDeletes, got.FileSize, got.Deadlines = nil, nil, nil, 0, nil
+		if a, b := got.append(nil, base{}), want.append(nil, base{}); !bytes.Equal(a, b) || got.Created != want.Created {
+			t.Errorf("properties %+v, want %+v", got, want)
+		}
+	}
+	if !slices.Equal(built.Deadlines, read.Deadlines) {
+		t.Errorf("deadlines %v, read back as %v", built.Deadlines, read.Deadlines)
+	}
+	compareDeadlines(t, read, c)
+}
+
+// compareDeadlines checks the histogram, by what it says of any moment, against the entries.
+func compareDeadlines(t *rapid.T, p *Properties, c content) {
+	nows := []int64{0, 1, testTime, math.MaxInt64}
+	for _, b := range p.Deadlines {
+		nows = append(nows, b.UpTo-1, b.UpTo)
+	}
+	for _, now := range nows {
+		var expired uint64
+		all := len(c.ranges) == 0
+		for i := range c.entries {
+			e := &c.entries[i]
+			if kv.Expired(e.Deadline, now) {
+				expired += uint64(len(e.Key) + len(e.Value))
+			}
+			all = all && e.Kind == kv.Put && !e.Live(now)
+		}
+		if got := p.ExpiredBytes(now); got > expired || now >= p.MaxDeadline && got != expired {
+			t.Errorf("ExpiredBytes(%d) = %d, the entries say %d", now, got, expired)
+		}
+		if got := p.AllExpired(now); got != all {
+			t.Errorf("AllExpired(%d) = %v, the entries say %v", now, got, all)
+		}
+	}
+	if len(p.Deadlines) > maxDeadlineBuckets {
+		t.Errorf("%d buckets", len(p.Deadlines))
+	}
+}
+
+func TestOnlyRangeDeletes(t *testing.T) {
+	c := content{ranges: testContent(0).ranges}
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			p := build(t, mem, testName, c, Options{BaseSeq: 5})
+			r := mustOpen(t, mode.fs(mem), testName, mustCache(t, mode.cache))
+			if err := compareAll(r, c); err != nil {
+				t.Error(err)
+			}
+			verify(t, r)
+			var e kv.Entry
+			if found, err := r.Stat([]byte("a"), &e); found || err != nil {
+				t.Errorf("Stat: %v, %v", found, err)
+			}
+			it := r.NewIterator()
+			if it.First() || it.Last() || it.SeekGE([]byte("a")) || it.SeekLT([]byte("z")) || it.Err() != nil {
+				t.Errorf("an iterator found an entry, or %v", it.Err())
+			}
+			if p.Entries != 0 || p.Smallest != nil || p.MinSeq != 2000 || p.MaxSeq != 2002 || p.AllExpired(math.MaxInt64) {
+				t.Errorf("properties %+v", p)
+			}
+		})
+	}
+}
+
+func TestEmptyTable(t *testing.T) {
+	mem := vfs.NewMem()
+	w := mustWriter(t, mem, testName, defaults(Options{}))
+	if p, err := w.Finish(); !errors.Is(err, ErrEmpty) || p != nil {
+		t.Errorf("Finish of nothing: %v, %v", p, err)
+	}
+	if err := w.Abort(); err != nil {
+		t.Error(err)
+	}
+	if names, err := mem.ReadDir("/"); err != nil || len(names) > 0 {
+		t.Errorf("files %v, %v", names, err)
+	}
+}

@@ -1,0 +1,143 @@
+package table
+
+import (
+	"encoding/binary"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// row is one decoded row: where its parts are in the bytes it was read from, here called the block. Offsets take the place
+// of slices because an iterator keeps a row for every entry of a block, and without pointers they are smaller and of no
+// interest to the collector.
+type row struct {
+	key, keyEnd     uint32
+	value, valueEnd uint32 // value is 0 for a tombstone
+	seq             uint64
+	deadline        int64
+}
+
+func (r *row) keyIn(block []byte) []byte { return block[r.key:r.keyEnd:r.keyEnd] }
+
+// entry sets e to the entry of the row. Its slices alias the block.
+func (r *row) entry(e *kv.Entry, block []byte) {
+	e.Key = block[r.key:r.keyEnd:r.keyEnd]
+	e.Seq, e.Deadline = r.seq, r.deadline
+	if r.value == 0 {
+		e.Kind, e.Value = kv.Delete, nil
+		return
+	}
+	e.Kind, e.Value = kv.Put, block[r.value:r.valueEnd:r.valueEnd]
+}
+
+// appendRowPrefix appends what stands before the value of an entry.
+func (b *base) appendRowPrefix(dst []byte, e *kv.Entry) []byte {
+	dst = binary.AppendUvarint(dst, e.Seq-b.seq)
+	if e.Kind == kv.Delete {
+		return dst
+	}
+	return binary.AppendUvarint(dst, b.deadlineCode(e.Deadline))
+}
+
+// deadlineCode never wraps: deadlines and base times are not negative, so their difference is not the least int64.
+func (b *base) deadlineCode(deadline int64) uint64 {
+	if deadline == 0 {
+		return 0
+	}
+	diff := deadline - b.time
+	return (uint64(diff)<<1 ^ uint64(diff>>63)) + 1
+}
+
+func (b *base) deadline(code uint64) int64 {
+	if code == 0 {
+		return 0
+	}
+	code--
+	return b.time + (int64(code>>1) ^ -int64(code&1))
+}
+
+// decodeRow sets r to the row at an offset of a block and returns the offset of the next row, or 0 if there is no
+// well-formed row. The records of a batch are package batch's to define; a point read gets here without having seen the
+// batch's header, which is what that package's reader begins with. A test holds the two readers together.
+func (b *base) decodeRow(r *row, block []byte, at int) (next int) {
+	value, end := r.split(block, at)
+	if end == 0 || r.key == r.keyEnd {
+		return 0
+	}
+	if value == 0 {
+		return b.decodeTombstone(r, block, end)
+	}
+	if value == end {
+		return 0
+	}
+	src := block[value:end]
+	seq, n := uint64(src[0]), 1
+	if seq >= 0x80 {
+		seq, n = binary.Uvarint(src)
+	}
+	if n <= 0 || n >= len(src) {
+		return 0
+	}
+	code, m := uint64(src[n]), 1
+	if code >= 0x80 {
+		code, m = binary.Uvarint(src[n:])
+	}
+	if m <= 0 {
+		return 0
+	}
+	r.value, r.valueEnd = uint32(value+n+m), uint32(end)
+	r.seq, r.deadline = b.seq+seq, b.deadline(code)
+	return end
+}
+
+// decodeTombstone completes r with the row after a tombstone's.
+func (b *base) decodeTombstone(r *row, block []byte, at int) (next int) {
+	var after row
+	value, end := after.split(block, at)
+	if value == 0 || after.key != after.keyEnd {
+		return 0
+	}
+	seq, n := binary.Uvarint(block[value:end])
+	if n <= 0 || value+n != end {
+		return 0
+	}
+	r.value, r.valueEnd = 0, 0
+	r.seq, r.deadline = b.seq+seq, 0
+	return end
+}
+
+// split sets the key of r to that of the batch record at an offset of block, and returns where the value begins, which is
+// 0 in a delete, and where it and the record end, which is 0 if the record is malformed. Lengths below 128 are read without
+// a call: that takes a third off the 26 ns of a row.
+func (r *row) split(block []byte, at int) (value, end int) {
+	const lengthSize = 4
+	if at > len(block)-lengthSize {
+		return 0, 0
+	}
+	length := binary.BigEndian.Uint32(block[at:])
+	at += lengthSize
+	if length == 0 || uint64(length) > uint64(len(block)-at) {
+		return 0, 0
+	}
+	end = at + int(length)
+	body := block[at:end]
+	size, n := uint64(body[0]), 1
+	if size >= 0x80 {
+		size, n = binary.Uvarint(body)
+	}
+	if n <= 0 || size > uint64(len(body)-n) {
+		return 0, 0
+	}
+	keyEnd := n + int(size)
+	r.key, r.keyEnd = uint32(at+n), uint32(at+keyEnd)
+	if keyEnd == len(body) {
+		return 0, end
+	}
+	size, n = uint64(body[keyEnd]), 1
+	if size >= 0x80 {
+		size, n = binary.Uvarint(body[keyEnd:])
+	}
+	if n <= 0 || size != uint64(len(body)-keyEnd-n) {
+		return 0, 0
+	}
+	return at + keyEnd + n, end
+}
