@@ -1,0 +1,72 @@
+package ebb
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/ebbdb/ebb/wal"
+)
+
+// A background goroutine that failed, most often for a full disk, tries again after retryFirst, and then after twice as
+// long each time, up to retryLast.
+const (
+	retryFirst = 250 * time.Millisecond
+	retryLast  = 30 * time.Second
+)
+
+// backgroundLoop calls do whenever it is requested, until Close, and again after a failure.
+func (db *DB) backgroundLoop(name string, requests chan struct{}, failure *atomic.Pointer[error], do func() error) {
+	retry := retryFirst
+	for {
+		select {
+		case <-db.work.Done():
+			return
+		case <-requests:
+		}
+		err := do()
+		if db.work.Err() != nil {
+			return
+		}
+		if err == nil {
+			failure.Store(nil)
+			retry = retryFirst
+			continue
+		}
+		db.opts.Logger.Warn("ebb: "+name, "dir", db.dir, "err", err, "retry", retry)
+		failure.Store(&err)
+		db.stall.wake() // those that wait for this get the error
+		timer := time.NewTimer(retry)
+		select {
+		case <-db.work.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+			request(requests)
+		}
+		retry = min(2*retry, retryLast)
+	}
+}
+
+// blocked returns why the background makes no progress, or nil if it does.
+func (db *DB) blocked() error {
+	for _, p := range []*atomic.Pointer[error]{&db.flushFailed, &db.compactFailed} {
+		if err := p.Load(); err != nil {
+			return *err
+		}
+	}
+	return nil
+}
+
+// logEvent reports what the log did.
+func (db *DB) logEvent(e wal.Event) {
+	switch e := e.(type) {
+	case wal.TailCut:
+		db.opts.Logger.Warn("ebb: torn tail cut from the log", "dir", db.dir, "file", e.File, "offset", e.Offset,
+			"bytes", e.Bytes, "kept", e.Quarantine)
+	case wal.DiskFull:
+		db.opts.Logger.Warn("ebb: disk full", "dir", db.dir, "err", e.Err)
+	case wal.Failed:
+		db.opts.Logger.Error("ebb: log failed, no more writes", "dir", db.dir, "err", e.Err)
+		db.stall.wake()
+	}
+}

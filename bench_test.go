@@ -1,0 +1,183 @@
+package ebb
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+var benchRecords = flag.Int("records", 1_000_000, "records of 124 B in the database of the read benchmarks")
+
+// benchKey writes the i-th key of 24 bytes, in an order that is random but for every i the same.
+func benchKey(dst []byte, i uint64) []byte {
+	x := i * 0x9e3779b97f4a7c15
+	x ^= x >> 29
+	dst = append(dst[:0], "user00000000000000000000"...)
+	for d := len(dst) - 1; x > 0; x /= 10 {
+		dst[d] = '0' + byte(x%10)
+		d--
+	}
+	return dst
+}
+
+func benchValue() []byte {
+	v := make([]byte, 100)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := 0; i < len(v)/2; i += 2 { // half compressible
+		binary.LittleEndian.PutUint16(v[i:], uint16(r.Uint32()))
+	}
+	return v
+}
+
+// load fills a database with benchRecords and lets it settle.
+func load(b *testing.B, dir string) *DB {
+	b.Helper()
+	db, err := Open(dir, &Options{Sync: SyncNever})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var batch Batch
+	value, key := benchValue(), make([]byte, 0, 24)
+	for i := range *benchRecords {
+		if err := batch.Put(benchKey(key, uint64(i)), value); err != nil {
+			b.Fatal(err)
+		}
+		if batch.Len() == 1000 || i == *benchRecords-1 {
+			if err := db.Apply(&batch); err != nil {
+				b.Fatal(err)
+			}
+			batch.Reset()
+		}
+	}
+	if err := db.Compact(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return db
+}
+
+// BenchmarkGet reads random keys from a settled database of -records in the page cache.
+func BenchmarkGet(b *testing.B) {
+	db := load(b, filepath.Join(b.TempDir(), "db"))
+	defer db.Close()
+	for name, offset := range map[string]uint64{"hit": 0, "miss": 1 << 40} {
+		b.Run(name, func(b *testing.B) {
+			keys := make([][]byte, 1<<16)
+			for i := range keys {
+				keys[i] = benchKey(nil, offset+rand.Uint64N(uint64(*benchRecords)))
+			}
+			var dst []byte
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				var err error
+				if dst, err = db.AppendGet(dst[:0], keys[i%len(keys)]); (err == nil) != (name == "hit") {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+	b.Run("scan100", func(b *testing.B) {
+		b.ReportAllocs()
+		key := make([]byte, 0, 24)
+		for b.Loop() {
+			n := 0
+			for _, err := range db.Range(&IterOptions{Start: benchKey(key, rand.Uint64N(uint64(*benchRecords))), Limit: 100}) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+		}
+	})
+}
+
+// BenchmarkPut writes new keys and overwrites, without sync, by one and by eight goroutines.
+func BenchmarkPut(b *testing.B) {
+	for _, writers := range []int{1, 8} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			db, err := Open(filepath.Join(b.TempDir(), "db"), &Options{Sync: SyncNever})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			value := benchValue()
+			b.ReportAllocs()
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for w := range writers {
+				wg.Go(func() {
+					key := make([]byte, 0, 24)
+					for i := w; i < b.N; i += writers {
+						if err := db.Put(benchKey(key, uint64(i)), value); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// BenchmarkOpen opens a database of -records that was closed cleanly.
+func BenchmarkOpen(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "db")
+	if err := load(b, dir).Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		db, err := Open(dir, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkOpenAfterKill opens a database whose log holds 64 MB that no table has.
+func BenchmarkOpenAfterKill(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "db")
+	db, err := Open(dir, &Options{Sync: SyncNever, memtableSize: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, value := make([]byte, 0, 24), benchValue()
+	for i := 0; db.Stats().Log.Bytes < 63<<20; i++ {
+		if err := db.Put(benchKey(key, uint64(i)), value); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	killed := filepath.Join(b.TempDir(), "killed")
+	for b.Loop() {
+		b.StopTimer()
+		if err := os.RemoveAll(killed); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		again, err := Open(killed, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		again.Close()
+		b.StartTimer()
+	}
+	db.Close()
+}

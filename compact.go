@@ -1,0 +1,111 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/manifest"
+)
+
+// settleAfter is how long after the last flush the database counts as idle, and compacts only to save space.
+const settleAfter = time.Second
+
+// Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
+// or has expired takes space. It is never needed: the background keeps space and reads in bounds.
+func (db *DB) Compact(ctx context.Context) error {
+	if err := db.Flush(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(db.work, cancel)()
+	defer cancel()
+	db.tables.compacting.Lock()
+	defer db.tables.compacting.Unlock()
+	err := db.runPlans(ctx, compaction.PickAll)
+	if err != nil && db.closed.Load() {
+		return ErrClosed
+	}
+	return err
+}
+
+// compactLoop compacts what the picker picks, until Close.
+func (db *DB) compactLoop() {
+	db.backgroundLoop("compact", db.compacts, &db.compactFailed, func() error {
+		db.tables.compacting.Lock()
+		defer db.tables.compacting.Unlock()
+		return db.runPlans(db.work, compaction.Pick)
+	})
+}
+
+// runPlans picks and runs until there is nothing to do. The caller is the only one that compacts.
+func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
+	for ctx.Err() == nil {
+		config := compaction.Config{
+			Base:   4 * db.opts.memtableSize,
+			Settle: time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
+		}
+		plan := pick(&db.view.Load().tables.levels, db.clock.Now(), config)
+		if plan == nil {
+			return nil
+		}
+		if err := db.runPlan(ctx, plan); err != nil {
+			return fmt.Errorf("compact: %w", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// runPlan carries a plan out and commits the result. The steps are those of a flush: tables, directory, manifest, view,
+// and only then are the inputs deleted.
+func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
+	inputs := p.Tables()
+	outputs := inputs
+	switch p.Action {
+	case compaction.Drop:
+		outputs = nil
+		db.stats.dropped.Add(int64(len(inputs)))
+	case compaction.Rewrite:
+		result, err := compaction.Run(ctx, p, db.clock.Now(), db.tableOutput(p.Level))
+		if err != nil {
+			return noSpace(err)
+		}
+		outputs = result.Tables
+		db.stats.compactions.Add(1)
+		db.stats.compacted.Add(result.Bytes)
+	}
+	db.opts.Logger.Debug("ebb: compaction", "dir", db.dir, "action", p.Action, "reason", p.Reason, "level", p.Level,
+		"inputs", len(inputs), "outputs", len(outputs))
+	return db.installTables(p.Level, outputs, func(_ *manifest.State, l *compaction.Levels) {
+		*l = l.Replace(inputs, p.Level, outputs)
+	}, func(*view) {})
+}
+
+// installTables is install for tables that were built. If nothing was committed they are removed again.
+func (db *DB) installTables(level int, built []*compaction.Table, change func(*manifest.State, *compaction.Levels),
+	also func(*view)) error {
+	err := db.install(change, also)
+	if err == nil {
+		db.updatePressure()
+		return nil
+	}
+	if errors.Is(err, ErrFailed) {
+		return err // the manifest may name them
+	}
+	v := db.view.Load().tables
+	fresh := slices.DeleteFunc(slices.Clone(built), func(t *compaction.Table) bool { return v.has(t) })
+	return errors.Join(err, compaction.Discard(db.tableOutput(level), fresh))
+}
+
+// tableOutput says how tables of a level are built.
+func (db *DB) tableOutput(level int) compaction.Output {
+	o := compaction.Output{FS: db.fs, Name: db.tableName, NextFile: db.nextFile, Database: db.log.ID(),
+		TargetSize: db.opts.tableSize, Cache: db.cache}
+	if level == compaction.NumLevels-1 {
+		o.Compression = db.opts.Compression
+	}
+	return o
+}

@@ -1,0 +1,243 @@
+package compaction
+
+import (
+	"context"
+	"errors"
+	"math"
+	"path"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Input is what tables are built from.
+type Input struct {
+	// Source has at most one entry a key: the newest. It may read mapped memory.
+	Source kv.Iterator
+	// Deletes are the range deletes of what Source was merged from.
+	Deletes []kv.RangeDelete
+	// Older reports whether anything that is older than the input, and not part of it, overlaps [start, end).
+	Older func(start, end []byte) bool
+	// Now is the time by which entries have expired, Unix ms.
+	Now int64
+	// BaseSeq is a sequence that nothing in the input is below.
+	BaseSeq uint64
+}
+
+// Output says how tables are built.
+type Output struct {
+	FS          vfs.FS
+	Name        func(file uint64) string // of a table's file; all are in one directory
+	NextFile    func() uint64            // a number that no table has had
+	Database    [16]byte
+	Compression wal.Compression
+	TargetSize  int64 // the size at which the next table is begun
+	Cache       *table.Cache
+}
+
+// Result is what became of an input.
+type Result struct {
+	Tables  []*Table // open, in key order, and durable with their names
+	Entries uint64   // read
+	Expired uint64   // of these, had expired
+	Bytes   int64    // written
+}
+
+// guarded is how many entries are read under one guard of mapped memory, and how often the context is asked.
+const guarded = 1024
+
+// Build writes the tables of an input: none, if nothing of it is needed.
+//
+//  1. Each table is written and synced. A crash leaves files that no manifest names; whoever opens the database removes
+//     them. So it is where Build fails, but for files that cannot be removed.
+//  2. The directory is synced: the names last. What the owner commits now is there.
+func Build(ctx context.Context, in Input, out Output) (Result, error) {
+	b := builder{in: in, out: out, deletes: kv.NewRangeDeletes(in.Deletes), entries: true}
+	for _, d := range in.Deletes {
+		if in.Older(d.Start, d.End) {
+			b.kept = append(b.kept, d)
+		}
+	}
+	err := b.run(ctx)
+	if err == nil && len(b.result.Tables) > 0 {
+		err = out.FS.SyncDir(path.Dir(out.Name(b.result.Tables[0].File)))
+	}
+	if err != nil {
+		return Result{}, errors.Join(err, b.abort())
+	}
+	return b.result, nil
+}
+
+// Discard closes and removes tables that were built but are not to become live.
+func Discard(out Output, tables []*Table) error {
+	var errs []error
+	for _, t := range tables {
+		errs = append(errs, t.Reader.Close(), out.FS.Remove(out.Name(t.File)))
+	}
+	return errors.Join(errs...)
+}
+
+// builder writes the tables of one input.
+type builder struct {
+	in      Input
+	out     Output
+	deletes *kv.RangeDeletes // of the input, to drop what they cover
+	kept    []kv.RangeDelete // of these, the ones that the output needs
+
+	writer  *table.Writer // nil between tables
+	file    uint64
+	lower   []byte // where the table that is written begins: what is before it belongs to others. nil: nothing is before
+	entries bool   // the source has more
+	result  Result
+	after   []byte // scratch: the key after one
+}
+
+// run reads the source to its end.
+func (b *builder) run(ctx context.Context) error {
+	var err error
+	next := b.in.Source.First
+	for b.entries && err == nil {
+		if err = ctx.Err(); err != nil {
+			return err
+		}
+		fault := vfs.Guard(func() {
+			for i := 0; i < guarded && b.entries && err == nil; i++ {
+				if b.entries = next(); b.entries {
+					err = b.add(b.in.Source.Entry())
+				}
+				next = b.in.Source.Next
+			}
+		})
+		if fault != nil {
+			return fault
+		}
+	}
+	if err == nil {
+		err = b.in.Source.Err()
+	}
+	if err != nil {
+		return err
+	}
+	if b.writer == nil && len(b.clipped(b.lower, nil)) > 0 {
+		if err := b.begin(); err != nil {
+			return err
+		}
+	}
+	return b.finish(nil)
+}
+
+// add writes one entry, or what is left of it.
+func (b *builder) add(e *kv.Entry) error {
+	b.result.Entries++
+	out := *e
+	if expired := e.Kind == kv.Put && kv.Expired(e.Deadline, b.in.Now); expired || e.Kind == kv.Delete {
+		if expired {
+			b.result.Expired++
+		}
+		out = kv.Entry{Key: e.Key, Seq: e.Seq, Kind: kv.Delete}
+	}
+	if b.unneeded(&out) {
+		return nil
+	}
+	if b.writer != nil && b.writer.EstimatedSize() >= b.out.TargetSize {
+		if err := b.finish(out.Key); err != nil {
+			return err
+		}
+	}
+	if b.writer == nil {
+		if err := b.begin(); err != nil {
+			return err
+		}
+	}
+	err := b.writer.Add(&out)
+	if errors.Is(err, table.ErrFull) {
+		if err = b.finish(out.Key); err == nil {
+			err = b.begin()
+		}
+		if err == nil {
+			err = b.writer.Add(&out)
+		}
+	}
+	return err
+}
+
+// unneeded reports whether leaving an entry out changes nothing. A range delete that covers a tombstone does its work, as
+// what the tombstone hides is older than both; if that range delete is not kept, nothing older is there to hide.
+func (b *builder) unneeded(e *kv.Entry) bool {
+	covered := b.deletes.Seq(e.Key, math.MaxUint64)
+	if e.Kind == kv.Put {
+		return covered > e.Seq
+	}
+	if covered > 0 {
+		return true
+	}
+	b.after = append(append(b.after[:0], e.Key...), 0)
+	return !b.in.Older(e.Key, b.after)
+}
+
+// begin starts the next table.
+func (b *builder) begin() error {
+	b.file = b.out.NextFile()
+	var err error
+	b.writer, err = table.NewWriter(b.out.FS, b.out.Name(b.file), table.Options{
+		ID:          table.Identity{Database: b.out.Database, File: b.file},
+		BaseSeq:     b.in.BaseSeq,
+		Created:     max(b.in.Now, 0),
+		Compression: b.out.Compression,
+	})
+	return err
+}
+
+// finish completes the table that is written, if one is. It ends before upper; nil: it is the last.
+func (b *builder) finish(upper []byte) error {
+	if b.writer == nil {
+		return nil
+	}
+	for _, d := range b.clipped(b.lower, upper) {
+		if err := b.writer.AddRangeDelete(d); err != nil {
+			return err
+		}
+	}
+	p, err := b.writer.Finish()
+	if err != nil {
+		return err
+	}
+	b.writer = nil
+	b.lower = append([]byte(nil), upper...)
+	id := table.Identity{Database: b.out.Database, File: b.file}
+	r, err := table.Open(b.out.FS, b.out.Name(b.file), id, b.out.Cache)
+	if err != nil {
+		return errors.Join(err, b.out.FS.Remove(b.out.Name(b.file)))
+	}
+	b.result.Tables = append(b.result.Tables, NewTable(r))
+	b.result.Bytes += p.FileSize
+	return nil
+}
+
+// clipped returns the range deletes that the output needs, as far as they lie in [lower, upper).
+func (b *builder) clipped(lower, upper []byte) []kv.RangeDelete {
+	var in []kv.RangeDelete
+	for _, d := range b.kept {
+		if kv.Compare(d.Start, lower) < 0 {
+			d.Start = lower
+		}
+		if upper != nil && kv.Compare(d.End, upper) > 0 {
+			d.End = upper
+		}
+		if kv.Compare(d.Start, d.End) < 0 {
+			in = append(in, d)
+		}
+	}
+	return in
+}
+
+// abort removes what has been written.
+func (b *builder) abort() error {
+	var err error
+	if b.writer != nil {
+		err = b.writer.Abort()
+	}
+	return errors.Join(err, Discard(b.out, b.result.Tables))
+}

@@ -1,0 +1,144 @@
+package compaction
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/table"
+)
+
+// NumLevels is the number of levels. New tables come into level 0; data moves to the last.
+const NumLevels = 7
+
+const bottom = NumLevels - 1
+
+// Levels are the live tables. Level 0 is ordered from the newest to the oldest, and its tables may overlap; those of any
+// other level are ordered by key and do not. For any key, a table of a lower level is newer than one of a higher.
+type Levels [NumLevels][]*Table
+
+// Table is an open table with what picking needs to know. It does not change.
+type Table struct {
+	File   uint64
+	Size   int64 // of the file, in bytes
+	Reader *table.Reader
+
+	props      *table.Properties
+	start, end []byte // all keys, and all that range deletes cover, are in [start, end)
+}
+
+// NewTable returns the Table of an open reader.
+func NewTable(r *table.Reader) *Table {
+	p := r.Properties()
+	t := &Table{File: r.ID().File, Size: p.FileSize, Reader: r, props: p}
+	if p.Entries > 0 {
+		t.start, t.end = p.Smallest, append(slices.Clone(p.Largest), 0)
+	}
+	for i := range p.RangeDeletes {
+		t.extend(p.RangeDeletes[i].Start, p.RangeDeletes[i].End)
+	}
+	return t
+}
+
+func (t *Table) extend(start, end []byte) {
+	if t.end == nil {
+		t.start, t.end = start, end
+		return
+	}
+	if kv.Compare(start, t.start) < 0 {
+		t.start = start
+	}
+	if kv.Compare(end, t.end) > 0 {
+		t.end = end
+	}
+}
+
+// Bounds returns the stretch of keys, start <= key < end, about which the table says anything.
+func (t *Table) Bounds() (start, end []byte) { return t.start, t.end }
+
+// Covers reports whether the table may say anything about a key.
+func (t *Table) Covers(key []byte) bool {
+	return kv.Compare(t.start, key) <= 0 && kv.Compare(key, t.end) < 0
+}
+
+func (t *Table) overlaps(start, end []byte) bool {
+	return kv.Compare(t.start, end) < 0 && kv.Compare(start, t.end) < 0
+}
+
+// Find returns the index of the one table of a level other than 0 that may cover a key: the first that ends behind it.
+func Find(tables []*Table, key []byte) int {
+	return sort.Search(len(tables), func(i int) bool { return kv.Compare(tables[i].end, key) > 0 })
+}
+
+// overlapping returns the tables of a level that overlap a stretch of keys. Those of a level other than 0 are neighbours.
+func (l *Levels) overlapping(level int, start, end []byte) []*Table {
+	if level > 0 {
+		tables := l[level]
+		first := Find(tables, start)
+		last := first
+		for last < len(tables) && kv.Compare(tables[last].start, end) < 0 {
+			last++
+		}
+		return tables[first:last]
+	}
+	var found []*Table
+	for _, t := range l[0] {
+		if t.overlaps(start, end) {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+// Overlap reports whether any table overlaps a stretch of keys.
+func (l *Levels) Overlap(start, end []byte) bool {
+	for _, t := range l[0] {
+		if t.overlaps(start, end) {
+			return true
+		}
+	}
+	for _, tables := range l[1:] {
+		if i := Find(tables, start); i < len(tables) && tables[i].overlaps(start, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// bytes returns the size of a level.
+func (l *Levels) bytes(level int) int64 {
+	var n int64
+	for _, t := range l[level] {
+		n += t.Size
+	}
+	return n
+}
+
+// Replace returns levels without some tables and with others: the result of a plan, in the level it was for. They must not
+// overlap what else is there. For level 0 there is AddNewest.
+func (l *Levels) Replace(inputs []*Table, level int, outputs []*Table) Levels {
+	gone := make(map[*Table]bool, len(inputs))
+	for _, t := range inputs {
+		gone[t] = true
+	}
+	var next Levels
+	for i := range l {
+		for _, t := range l[i] {
+			if !gone[t] {
+				next[i] = append(next[i], t)
+			}
+		}
+	}
+	next[level] = append(next[level], outputs...)
+	if level > 0 {
+		slices.SortFunc(next[level], func(a, b *Table) int { return kv.Compare(a.start, b.start) })
+	}
+	return next
+}
+
+// AddNewest returns levels with tables in level 0 that are newer than all that is there.
+func (l *Levels) AddNewest(tables []*Table) Levels {
+	next := *l
+	next[0] = append(slices.Clone(tables), l[0]...)
+	return next
+}

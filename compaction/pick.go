@@ -1,0 +1,300 @@
+package compaction
+
+import (
+	"slices"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// Config sizes the levels.
+type Config struct {
+	// Base is the least size in bytes that a level other than the last is worth: about what a few memtables hold.
+	Base int64
+	// Settle asks for what only saves space, for when there is nothing else to do.
+	Settle bool
+}
+
+const (
+	// multiplier is how much larger each level is than the one before it.
+	multiplier = 10
+	// level0Trigger is the number of tables in level 0 at which they are compacted: every look-up may have to ask each.
+	level0Trigger = 4
+	// settleShare is the part of the last level's size that may lie above it. What lies above is what overwrites, so it
+	// bounds the space that overwritten data takes.
+	settleShare = 0.25
+)
+
+// Pick returns what to do next, or nil if nothing is worth it. In this order:
+//
+//   - tables in which everything has expired are dropped unread, oldest first, so that none is dropped that hides something;
+//   - level 0 is compacted when it has too many tables, a level when it is larger than its target, whichever is more over;
+//   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go;
+//   - what lies above the last level is pushed down if it is much against the last level, and Config.Settle says so.
+//
+// Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
+// Leveled Compaction", RocksDB wiki): so the last level holds nine tenths of the data, and level 0 is compacted directly
+// into the first level that is worth having.
+//
+// Carrying a plan out always brings tables down, or makes them fewer or smaller, so picking comes to an end.
+func Pick(l *Levels, now int64, c Config) *Plan {
+	p := picker{Levels: l, now: now, base: max(c.Base, 1)}
+	p.size()
+	for _, choose := range []func() *Plan{p.drop, p.overfull, p.reclaim} {
+		if plan := choose(); plan != nil {
+			return plan
+		}
+	}
+	if c.Settle {
+		return p.settle()
+	}
+	return nil
+}
+
+// PickAll is Pick for someone who wants everything in the last level, and nothing in it that is of no use.
+func PickAll(l *Levels, now int64, c Config) *Plan {
+	p := picker{Levels: l, now: now, base: max(c.Base, 1)}
+	p.size()
+	if plan := p.drop(); plan != nil {
+		return plan
+	}
+	above := 0
+	for level := range bottom {
+		above += len(l[level])
+	}
+	if above > 0 {
+		return p.everything()
+	}
+	for _, t := range l[bottom] {
+		if t.props.ExpiredBytes(now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0 {
+			return p.rewrite("compact all", bottom, bottom, []*Table{t})
+		}
+	}
+	return nil
+}
+
+// picker looks at the levels at one time.
+type picker struct {
+	*Levels
+	now    int64
+	base   int64
+	first  int              // the level that level 0 is compacted into
+	target [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
+}
+
+// size sets the targets.
+func (p *picker) size() {
+	p.first = bottom
+	p.target[bottom] = p.bytes(bottom)
+	for level := bottom - 1; level > 0; level-- {
+		p.target[level] = p.target[level+1] / multiplier
+		if p.target[level] < p.base {
+			p.target[level] = 0
+			break
+		}
+		p.first = level
+	}
+	for level := 1; level < p.first; level++ {
+		if len(p.Levels[level]) > 0 {
+			p.first = level // level 0 is newer than it, and must stay above it
+		}
+	}
+}
+
+// drop finds all tables that can go unread.
+func (p *picker) drop() *Plan {
+	var dropped []*Table
+	var stay Levels
+	keep := func(level int, t *Table) {
+		older := t.props.AllExpired(p.now)
+		for below := range stay {
+			if !older {
+				break
+			}
+			for _, o := range stay[below] {
+				if o.overlaps(t.start, t.end) {
+					older = false
+					break
+				}
+			}
+		}
+		if older {
+			dropped = append(dropped, t)
+		} else {
+			stay[level] = append(stay[level], t)
+		}
+	}
+	for level := bottom; level >= 0; level-- {
+		for _, t := range slices.Backward(p.Levels[level]) { // within level 0 the oldest is last
+			if level > 0 && !t.props.AllExpired(p.now) {
+				stay[level] = append(stay[level], t)
+				continue
+			}
+			keep(level, t)
+		}
+	}
+	if len(dropped) == 0 {
+		return nil
+	}
+	return &Plan{Reason: "expired", Action: Drop, Inputs: [][]*Table{dropped}}
+}
+
+// overfull finds the level that is most over its target.
+func (p *picker) overfull() *Plan {
+	worst, score := -1, 1.0
+	if s := float64(len(p.Levels[0])) / level0Trigger; s >= score {
+		worst, score = 0, s
+	}
+	for level := 1; level < bottom; level++ {
+		if len(p.Levels[level]) == 0 {
+			continue
+		}
+		s := 2.0 // a level that should be empty: the targets have moved down
+		if p.target[level] > 0 {
+			s = float64(p.bytes(level)) / float64(p.target[level])
+		}
+		if s > score {
+			worst, score = level, s
+		}
+	}
+	switch worst {
+	case -1:
+		return nil
+	case 0:
+		return p.level0("level 0 is full")
+	}
+	return p.rewrite("level is full", worst, worst+1, []*Table{p.cheapest(worst)})
+}
+
+// cheapest returns the table of a level that moves the most, reclaimable bytes counted double, for what has to be rewritten.
+func (p *picker) cheapest(level int) *Table {
+	var best *Table
+	var bestScore float64
+	for _, t := range p.Levels[level] {
+		var below int64
+		for _, o := range p.overlapping(level+1, t.start, t.end) {
+			below += o.Size
+		}
+		gain := float64(t.Size) + float64(t.props.ExpiredBytes(p.now))
+		if score := gain / float64(t.Size+below); best == nil || score > bestScore {
+			best, bestScore = t, score
+		}
+	}
+	return best
+}
+
+// reclaim finds a table that is mostly of no use.
+func (p *picker) reclaim() *Plan {
+	for level := range NumLevels {
+		for _, t := range p.Levels[level] {
+			expired := t.props.ExpiredBytes(p.now)
+			switch {
+			case expired > 0 && 2*expired >= t.props.KeyBytes+t.props.ValueBytes:
+			case level < bottom && 2*t.props.Tombstones > t.props.Entries:
+			case level < bottom && t.props.Entries == 0: // range deletes alone
+			default:
+				continue
+			}
+			if level == 0 {
+				return p.level0("reclaim")
+			}
+			return p.rewrite("reclaim", level, min(level+1, bottom), []*Table{t})
+		}
+	}
+	return nil
+}
+
+// settle pushes what overwrites down if it is much.
+func (p *picker) settle() *Plan {
+	last := p.bytes(bottom)
+	var above int64
+	deepest := -1
+	for level := range bottom {
+		if len(p.Levels[level]) > 0 {
+			above += p.bytes(level)
+			deepest = level
+		}
+	}
+	if deepest < 0 || float64(above) <= settleShare*float64(last) {
+		return nil
+	}
+	if deepest == 0 {
+		return p.level0("settle")
+	}
+	return p.rewrite("settle", deepest, deepest+1, []*Table{p.cheapest(deepest)})
+}
+
+// level0 compacts all of level 0 into the first level.
+func (p *picker) level0(reason string) *Plan {
+	return p.rewrite(reason, 0, p.first, p.Levels[0])
+}
+
+// rewrite plans to bring tables of a level to another, together with what they overlap there. Where that is nothing, and
+// nothing is to be gained by rewriting, they move.
+func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
+	plan := &Plan{Reason: reason, Level: to, older: p.after(to)}
+	if from == 0 {
+		for _, t := range tables {
+			plan.Inputs = append(plan.Inputs, []*Table{t})
+		}
+	} else {
+		plan.Inputs = [][]*Table{slices.Clone(tables)}
+	}
+	var overlapped []*Table
+	if from != to {
+		start, end := tables[0].start, tables[0].end
+		for _, t := range tables {
+			if kv.Compare(t.start, start) < 0 {
+				start = t.start
+			}
+			if kv.Compare(t.end, end) > 0 {
+				end = t.end
+			}
+		}
+		overlapped = p.overlapping(to, start, end)
+	}
+	if len(overlapped) > 0 {
+		plan.Inputs = append(plan.Inputs, slices.Clone(overlapped))
+	} else if from != to && disjoint(tables) && !p.rewarding(tables) {
+		plan.Action = Move
+	}
+	return plan
+}
+
+// everything plans to rewrite all tables into the last level.
+func (p *picker) everything() *Plan {
+	plan := &Plan{Reason: "compact all", Level: bottom}
+	for _, t := range p.Levels[0] {
+		plan.Inputs = append(plan.Inputs, []*Table{t})
+	}
+	for _, tables := range p.Levels[1:] {
+		if len(tables) > 0 {
+			plan.Inputs = append(plan.Inputs, slices.Clone(tables))
+		}
+	}
+	return plan
+}
+
+// after returns the levels that are older than one.
+func (p *picker) after(level int) Levels {
+	var older Levels
+	copy(older[level+1:], p.Levels[level+1:])
+	return older
+}
+
+// rewarding reports whether rewriting tables leaves something out.
+func (p *picker) rewarding(tables []*Table) bool {
+	return slices.ContainsFunc(tables, func(t *Table) bool {
+		return t.props.ExpiredBytes(p.now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0
+	})
+}
+
+// disjoint reports whether no two tables overlap.
+func disjoint(tables []*Table) bool {
+	sorted := slices.SortedFunc(slices.Values(tables), func(a, b *Table) int { return kv.Compare(a.start, b.start) })
+	for i := 1; i < len(sorted); i++ {
+		if kv.Compare(sorted[i-1].end, sorted[i].start) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,272 @@
+package ebb
+
+import (
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/memtable"
+	"github.com/ebbdb/ebb/table"
+)
+
+// cursor does an Iterator's work. It is reused, with the memory it has, so that a short scan allocates almost nothing.
+type cursor struct {
+	db       *DB
+	view     *view
+	seq      uint64
+	now      int64
+	lower    []byte // inclusive; empty: none
+	upper    []byte // exclusive; empty: none
+	empty    bool   // the bounds leave nothing
+	keysOnly bool
+
+	sources sources
+	merged  merge.Iterator
+	deletes *kv.RangeDeletes // of all sources; nil if there are none
+
+	op    move   // what step does,
+	key   []byte // and to which key
+	step  func() // run, made once
+	found bool
+	entry Entry // its slices are in buf
+	buf   []byte
+}
+
+// move is a move of an iterator.
+type move uint8
+
+const (
+	moveFirst move = iota
+	moveLast
+	moveSeek
+	moveSeekBefore
+	moveNext
+	movePrev
+)
+
+func newCursor() any {
+	c := new(cursor)
+	c.step = c.run
+	c.sources.init()
+	return c
+}
+
+// open readies c for a view, whose reference it takes over from the caller.
+func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions) {
+	c.db, c.view, c.seq, c.now = db, v, seq, now
+	c.setBounds(o)
+	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper))
+	c.deletes = v.allRangeDeletes()
+}
+
+// close gives the view back, and c to the next iterator.
+func (c *cursor) close() {
+	c.merged.Close()
+	db, v := c.db, c.view
+	c.db, c.view, c.deletes, c.key, c.entry = nil, nil, nil, nil, Entry{}
+	c.sources.release()
+	const keep = 1 << 20 // a rare huge value should not pin its size for good
+	if cap(c.buf) > keep {
+		c.buf = nil
+	}
+	db.unref(v.tables)
+	db.cursors.Put(c)
+}
+
+// setBounds makes bounds of Start, End and Prefix.
+func (c *cursor) setBounds(o *IterOptions) {
+	c.lower, c.upper, c.empty, c.keysOnly = c.lower[:0], c.upper[:0], false, false
+	if o == nil {
+		return
+	}
+	c.keysOnly = o.KeysOnly
+	c.lower = append(c.lower, o.Start...)
+	if kv.Compare(o.Prefix, c.lower) > 0 {
+		c.lower = append(c.lower[:0], o.Prefix...)
+	}
+	c.upper = appendPrefixEnd(c.upper, o.Prefix)
+	if o.End != nil && (len(c.upper) == 0 || kv.Compare(o.End, c.upper) < 0) {
+		c.upper = append(c.upper[:0], o.End...)
+		c.empty = len(o.End) == 0
+	}
+	c.empty = c.empty || len(c.upper) > 0 && kv.Compare(c.lower, c.upper) >= 0
+}
+
+// run makes the move op and goes on in its direction to an entry that is present.
+func (c *cursor) run() {
+	c.found = false
+	if c.empty {
+		return
+	}
+	ok, forward := c.jump()
+	for ok {
+		e := c.merged.Entry()
+		if c.beyond(e.Key, forward) {
+			return
+		}
+		if c.take(e) {
+			c.found = true
+			return
+		}
+		if forward {
+			ok = c.merged.Next()
+		} else {
+			ok = c.merged.Prev()
+		}
+	}
+}
+
+// jump makes the move op within the bounds, over whatever is there.
+func (c *cursor) jump() (ok, forward bool) {
+	m := &c.merged
+	switch c.op {
+	case moveNext:
+		return m.Next(), true
+	case movePrev:
+		return m.Prev(), false
+	case moveSeek:
+		if kv.Compare(c.key, c.lower) > 0 {
+			return m.SeekGE(c.key), true
+		}
+		fallthrough
+	case moveFirst:
+		if len(c.lower) > 0 {
+			return m.SeekGE(c.lower), true
+		}
+		return m.First(), true
+	case moveSeekBefore:
+		if len(c.upper) == 0 || kv.Compare(c.key, c.upper) < 0 {
+			return m.SeekLT(c.key), false
+		}
+	}
+	if len(c.upper) > 0 {
+		return m.SeekLT(c.upper), false
+	}
+	return m.Last(), false
+}
+
+// beyond reports whether a key lies behind the bound that the move goes towards.
+func (c *cursor) beyond(key []byte, forward bool) bool {
+	if forward {
+		return len(c.upper) > 0 && kv.Compare(key, c.upper) >= 0
+	}
+	return len(c.lower) > 0 && kv.Compare(key, c.lower) < 0
+}
+
+// take copies an entry if it is present.
+func (c *cursor) take(e *kv.Entry) bool {
+	if !e.Live(c.now) || c.deletes != nil && c.deletes.Seq(e.Key, c.seq) > e.Seq {
+		return false
+	}
+	c.entry = Entry{Version: e.Seq, Deadline: e.Deadline}
+	c.buf = append(c.buf[:0], e.Key...)
+	n := len(c.buf)
+	if !c.keysOnly {
+		c.buf = append(c.buf, e.Value...)
+		c.entry.Value = c.buf[n:len(c.buf):len(c.buf)]
+	}
+	c.entry.Key = c.buf[:n:n]
+	return true
+}
+
+// appendPrefixEnd appends the first key after all that begin with a prefix; nothing if there is none.
+func appendPrefixEnd(dst, prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			dst = append(dst, prefix[:i+1]...)
+			dst[len(dst)-1]++
+			return dst
+		}
+	}
+	return dst
+}
+
+// sources are the iterators that a cursor merges.
+type sources struct {
+	list   []kv.Iterator
+	mems   []*memtable.Iterator
+	level0 []*table.Iterator
+	levels [compaction.NumLevels]levelIterator
+}
+
+// levelIterator walks the tables of one level, which do not overlap.
+type levelIterator struct {
+	merge.Concat[*compaction.Table]
+	table table.Iterator
+	open  func(*compaction.Table) kv.Iterator // makes table one over the given
+}
+
+func (s *sources) init() {
+	for i := range s.levels {
+		l := &s.levels[i]
+		l.open = func(t *compaction.Table) kv.Iterator {
+			l.table.Reset(t.Reader)
+			return &l.table
+		}
+	}
+}
+
+// open returns iterators over the view, newest first. Tables of level 0 that lie outside the bounds are left out; of the
+// other levels only what is walked is opened.
+func (s *sources) open(v *view, seq uint64, lower, upper []byte) []kv.Iterator {
+	s.list = s.list[:0]
+	for i := range 1 + len(v.frozen) {
+		if i == len(s.mems) {
+			s.mems = append(s.mems, new(memtable.Iterator))
+		}
+		m := v.mem
+		if i > 0 {
+			m = v.frozen[i-1]
+		}
+		s.mems[i].Reset(m.Memtable, seq)
+		s.list = append(s.list, s.mems[i])
+	}
+	n := 0
+	for _, t := range v.tables.levels[0] {
+		start, end := t.Bounds()
+		if len(upper) > 0 && kv.Compare(start, upper) >= 0 || kv.Compare(end, lower) <= 0 {
+			continue
+		}
+		if n == len(s.level0) {
+			s.level0 = append(s.level0, new(table.Iterator))
+		}
+		s.level0[n].Reset(t.Reader)
+		s.list = append(s.list, s.level0[n])
+		n++
+	}
+	for level := 1; level < compaction.NumLevels; level++ {
+		if tables := v.tables.levels[level]; len(tables) > 0 {
+			s.levels[level].Reset(tables, s.levels[level].open)
+			s.list = append(s.list, &s.levels[level])
+		}
+	}
+	return s.list
+}
+
+// release forgets the view.
+func (s *sources) release() { clear(s.list) }
+
+// allRangeDeletes returns the range deletes of all sources, nil if there are none.
+func (v *view) allRangeDeletes() *kv.RangeDeletes {
+	var only *kv.RangeDeletes
+	var all []kv.RangeDelete
+	add := func(d *kv.RangeDeletes) {
+		if d == nil {
+			return
+		}
+		only = d
+		all = append(all, d.All()...)
+	}
+	add(v.mem.RangeDeletes())
+	for _, m := range v.frozen {
+		add(m.RangeDeletes())
+	}
+	for level := range v.tables.deletes {
+		for _, d := range v.tables.deletes[level] {
+			add(d)
+		}
+	}
+	if only == nil || len(only.All()) == len(all) {
+		return only
+	}
+	return kv.NewRangeDeletes(all)
+}

@@ -1,0 +1,179 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/memtable"
+	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// DB is an open database. Make one with Open. Its methods may be called from any goroutine.
+//
+// A read enters the epoch, loads the view and then how far reads see, and takes no lock. What it needs longer than one
+// call, an iterator or a snapshot, it pins.
+//
+// Lock order: commit, then tables.mu, then viewMu. The background goroutines take commit only to freeze. No lock is held
+// over I/O, but for commit over the log (an append is a copy into memory; a full segment is a rotation, for which writes
+// have to wait in any case), and tables.mu over the manifest, which nobody else waits for.
+type DB struct {
+	dir   string
+	opts  Options
+	fs    vfs.FS
+	lock  io.Closer
+	log   *wal.Log
+	clock *ttl.Clock
+	cache *table.Cache
+
+	closed  atomic.Bool
+	failed  atomic.Pointer[error] // see fail
+	epoch   epoch
+	visible atomic.Uint64 // reads see operations up to this sequence
+
+	viewMu sync.Mutex           // held to replace view
+	view   atomic.Pointer[view] // what reads read
+
+	commit commit
+	tables tables
+
+	// pressure is not 0 while writers have to look how far the background is behind: see throttle.
+	pressure atomic.Int32
+	stall    stall
+
+	work     context.Context // of the background goroutines; done when Close begins
+	stopWork context.CancelFunc
+	workers  sync.WaitGroup
+	flushes  chan struct{} // each holds one request
+	compacts chan struct{}
+	sweeps   chan struct{}
+
+	flushFailed   atomic.Pointer[error] // why the last flush failed; nil after one that did not
+	compactFailed atomic.Pointer[error]
+	cursors       sync.Pool     // of *cursor, for iterators
+	clockMark     int64         // guarded by commit; the last that was marked in the log
+	lastFlush     atomic.Int64  // when, Unix ns
+	jumped        time.Duration // by the clock, as the sweeper last saw it
+
+	stats counters
+}
+
+// commit is what one write at a time owns.
+type commit struct {
+	sync.Mutex
+	mem     *mem // the active memtable, also in view
+	lastSeq uint64
+	sweeps  bool         // the sweeper knows that mem has deadlines
+	entries [1]wal.Entry // scratch
+}
+
+// Open opens the database in a directory, or makes a new one there. o may be nil.
+//
+// An existing database comes back with every write that was acknowledged under the policy it was written with, and without
+// anything that had expired or been deleted. Damage is an error that matches ErrCorrupt; then no file has been changed. A
+// directory that another process has open is ErrLocked, one that holds other things ErrNotDatabase.
+func Open(dir string, o *Options) (*DB, error) {
+	opts := o.withDefaults()
+	db := &DB{dir: dir, opts: opts, fs: opts.fs}
+	db.work, db.stopWork = context.WithCancel(context.Background())
+	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	db.stall.init()
+	db.cursors.New = newCursor
+	if err := db.open(); err != nil {
+		db.stopWork()
+		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), db.release())
+	}
+	db.workers.Go(db.flushLoop)
+	db.workers.Go(db.compactLoop)
+	db.workers.Go(db.sweepLoop)
+	request(db.flushes)
+	request(db.compacts)
+	return db, nil
+}
+
+// Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
+// for what runs; whatever is called later, on the database or on an iterator or a snapshot of it, is ErrClosed. A second
+// Close does nothing and returns nil.
+//
+//  1. Refuse new operations, and let those that wait for the background go.
+//  2. Stop the background.
+//  3. Flush. If that fails nothing is lost: the log has it.
+//  4. Close the log, which syncs it.
+//  5. Close the tables, when the last read has ended.
+func (db *DB) Close() error {
+	if db.closed.Swap(true) {
+		return nil
+	}
+	db.stopWork()
+	db.stall.wake()
+	db.commit.Lock() // no write is under way any more
+	db.commit.Unlock()
+	db.workers.Wait()
+	db.flushOnClose()
+	return db.release()
+}
+
+// release closes what has been opened.
+func (db *DB) release() error {
+	var errs []error
+	if db.log != nil {
+		errs = append(errs, db.log.Close())
+	}
+	db.epoch.wait()
+	db.workers.Wait() // what install has started
+	errs = append(errs, db.closeTables())
+	if db.cache != nil {
+		db.cache.Close()
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// newMem returns an empty memtable whose first entry will be in the given log segment.
+func (db *DB) newMem(hint memtable.Hint, segment uint32) *mem {
+	return &mem{Memtable: memtable.New(hint), segment: segment, deadlines: ttl.NewHistogram(db.clock.Now())}
+}
+
+// setView replaces parts of the view.
+func (db *DB) setView(change func(*view)) {
+	db.viewMu.Lock()
+	defer db.viewMu.Unlock()
+	v := *db.view.Load()
+	change(&v)
+	db.view.Store(&v)
+}
+
+// fail refuses all writes from now on, with err as the reason, unless there is one already. Reads go on.
+func (db *DB) fail(err error) error {
+	err = fmt.Errorf("%w: %w", ErrFailed, err)
+	if db.failed.CompareAndSwap(nil, &err) {
+		db.opts.Logger.Error("ebb: no more writes", "dir", db.dir, "err", err)
+		db.stall.wake()
+	}
+	return *db.failed.Load()
+}
+
+// failure returns why no writes are taken, or nil.
+func (db *DB) failure() error {
+	if p := db.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// request asks a background goroutine to look, without waiting.
+func request(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

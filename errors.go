@@ -1,0 +1,58 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Errors of operations. Compare with errors.Is.
+var (
+	// ErrNotFound says that the key is absent: never written, deleted, or expired.
+	ErrNotFound = errors.New("ebb: not found")
+	// ErrClosed is returned by everything once the database is closed.
+	ErrClosed = errors.New("ebb: closed")
+	// ErrKeyEmpty and ErrKeyTooLarge refuse keys of 0 and of more than MaxKeySize bytes.
+	ErrKeyEmpty    = errors.New("ebb: empty key")
+	ErrKeyTooLarge = errors.New("ebb: key too large")
+	// ErrValueTooLarge refuses values of more than MaxValueSize bytes.
+	ErrValueTooLarge = errors.New("ebb: value too large")
+	// ErrBatchTooLarge refuses a batch of more than MaxBatchSize bytes.
+	ErrBatchTooLarge = errors.New("ebb: batch too large")
+	// ErrInvalidRange refuses a range whose start is not before its end.
+	ErrInvalidRange = errors.New("ebb: invalid range")
+	// ErrInvalidOption refuses a write option that makes no sense for the call.
+	ErrInvalidOption = errors.New("ebb: invalid write option")
+	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
+	ErrNoSpace = wal.ErrNoSpace
+	// ErrFailed matches the error of every write after a write or an fsync of the log has failed; the first failure is in
+	// its chain. Reads go on. Open the database again to find out what the disk still holds.
+	ErrFailed = wal.ErrFailed
+)
+
+// Errors of Open, and of reading what is damaged.
+var (
+	// ErrCorrupt matches every error that reports damaged files. errors.As with *CorruptError tells file and offset.
+	ErrCorrupt = corrupt.ErrCorrupt
+	// ErrLocked says that another owner has the database open. errors.As with *LockedError tells its process, if known.
+	ErrLocked = vfs.ErrLocked
+	// ErrNotDatabase says that the directory holds something else.
+	ErrNotDatabase = errors.New("ebb: not a database")
+)
+
+// noSpace makes an error that is a full disk's match ErrNoSpace.
+func noSpace(err error) error {
+	if vfs.NoSpace(err) && !errors.Is(err, ErrNoSpace) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
+}
+
+// CorruptError says which file is damaged and where. It matches ErrCorrupt.
+type CorruptError = corrupt.Error
+
+// LockedError says who has the database open. It matches ErrLocked.
+type LockedError = vfs.LockedError

@@ -1,0 +1,168 @@
+package ebb
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/manifest"
+)
+
+// Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
+func (db *DB) Flush() error {
+	db.commit.Lock()
+	if db.closed.Load() {
+		db.commit.Unlock()
+		return ErrClosed
+	}
+	if db.commit.mem.Len() > 0 || db.commit.mem.Stats().RangeDeletes > 0 {
+		if err := db.freezeLocked(); err != nil {
+			db.commit.Unlock()
+			return err
+		}
+	}
+	db.commit.Unlock()
+	return db.flushFrozen()
+}
+
+// freezeIfFullLocked replaces a full memtable, unless too many wait for their flush already.
+func (db *DB) freezeIfFullLocked() {
+	m := db.commit.mem
+	if m.Size() < db.opts.memtableSize {
+		return
+	}
+	if len(db.view.Load().frozen) >= maxFrozen {
+		db.updatePressure()
+		return
+	}
+	// The write that filled the memtable is done, whatever becomes of this: a full disk or a failed log will be the next
+	// write's to report.
+	if err := db.freezeLocked(); err != nil {
+		db.opts.Logger.Warn("ebb: freeze", "dir", db.dir, "err", err)
+	}
+}
+
+// freezeLocked begins a new memtable and a new log segment, and hands the old memtable to the flush.
+//
+// The rotation has synced the log up to here, so all of the old memtable may be seen. That must be so before it is out of
+// the active place: a read that finds it frozen, or in a table, which holds the newest version of each key only, must see
+// no less.
+func (db *DB) freezeLocked() error {
+	if err := db.log.Rotate(); err != nil {
+		return err
+	}
+	old := db.commit.mem
+	old.lastSeq = db.commit.lastSeq
+	db.show(old.lastSeq)
+	m := db.newMem(old.Hint(), db.log.End().Segment)
+	db.commit.mem, db.commit.sweeps = m, false
+	db.setView(func(v *view) {
+		v.frozen = append([]*mem{old}, v.frozen...)
+		v.mem = m
+	})
+	db.updatePressure()
+	request(db.flushes)
+	return nil
+}
+
+// flushLoop flushes what is frozen, until Close.
+func (db *DB) flushLoop() {
+	db.backgroundLoop("flush", db.flushes, &db.flushFailed, db.flushFrozen)
+}
+
+// flushFrozen flushes all frozen memtables, the oldest first.
+func (db *DB) flushFrozen() error {
+	db.tables.flushing.Lock()
+	defer db.tables.flushing.Unlock()
+	for {
+		v := db.view.Load()
+		if len(v.frozen) == 0 {
+			return nil
+		}
+		if err := db.flush(v.frozen[len(v.frozen)-1]); err != nil {
+			return fmt.Errorf("flush: %w", err)
+		}
+		request(db.compacts)
+	}
+}
+
+// flush makes a table of the oldest frozen memtable.
+//
+//  1. Build the table and sync it, with its directory. A crash leaves a table that no manifest names; Open removes it.
+//  2. Commit the manifest with the table, and with the log's first segment moved past the memtable. A crash leaves the old
+//     manifest or the new one; with the new one the segments before are obsolete, and Open removes them.
+//  3. Swap the view: the table takes the memtable's place.
+//  4. Delete the obsolete segments.
+func (db *DB) flush(m *mem) error {
+	built, err := db.buildFlush(m, db.clock.Now())
+	if err != nil {
+		return noSpace(err)
+	}
+	next := db.segmentAfter(m)
+	err = db.installTables(0, built.Tables, func(s *manifest.State, l *compaction.Levels) {
+		s.FirstSegment = next
+		s.LastSeq = max(s.LastSeq, m.lastSeq)
+		*l = l.AddNewest(built.Tables)
+	}, func(v *view) {
+		v.frozen = v.frozen[: len(v.frozen)-1 : len(v.frozen)-1]
+	})
+	if err != nil {
+		return err
+	}
+	db.stats.flushes.Add(1)
+	db.stats.flushed.Add(built.Bytes)
+	db.lastFlush.Store(time.Now().UnixNano())
+	time.AfterFunc(settleAfter+settleAfter/10, func() { request(db.compacts) })
+	return db.log.DeleteBefore(next)
+}
+
+// segmentAfter returns the log segment in which the memtable after m begins.
+func (db *DB) segmentAfter(m *mem) uint32 {
+	v := db.view.Load()
+	i := slices.Index(v.frozen, m)
+	if i > 0 {
+		return v.frozen[i-1].segment
+	}
+	return v.mem.segment
+}
+
+// buildFlush builds the table of a frozen memtable. What of it has expired is left out, and so are tombstones with nothing
+// below.
+func (db *DB) buildFlush(m *mem, now int64) (compaction.Result, error) {
+	tables := db.view.Load().tables
+	it := m.NewIterator(math.MaxUint64)
+	defer it.Close()
+	out := db.tableOutput(0)
+	out.TargetSize = math.MaxInt64 // one table: in level 0 more of them cost every look-up
+	return compaction.Build(context.Background(), compaction.Input{
+		Source:  it,
+		Deletes: m.RangeDeletes().All(),
+		Older:   tables.levels.Overlap, // a compaction that runs meanwhile can only take from that
+		Now:     now,
+		BaseSeq: m.Stats().MinSeq,
+	}, out)
+}
+
+// flushOnClose writes what is in memory to a table if replaying it would take the next Open long. If that fails nothing is
+// lost: the log has it.
+func (db *DB) flushOnClose() {
+	const worth = 1 << 20
+	if db.failure() != nil || db.log.Err() != nil {
+		return // nothing may be written any more
+	}
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	var err error
+	if db.commit.mem.Size() >= worth {
+		err = db.freezeLocked()
+	}
+	if err == nil {
+		err = db.flushFrozen()
+	}
+	if err != nil {
+		db.opts.Logger.Warn("ebb: flush on close", "dir", db.dir, "err", err)
+	}
+}

@@ -1,0 +1,105 @@
+package ebb
+
+import (
+	"math"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/ttl"
+)
+
+// Entry is a key with what the database holds for it.
+type Entry struct {
+	Key      []byte
+	Value    []byte
+	Version  uint64 // the sequence of the write that made it; grows with every write to the key
+	Deadline int64  // Unix ms from which the key is absent; 0: it has none
+}
+
+// Expires returns the deadline as a time, and false if there is none.
+func (e *Entry) Expires() (time.Time, bool) {
+	if e.Deadline == 0 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(e.Deadline), true
+}
+
+// Get returns a copy of the value of a key, or ErrNotFound.
+func (db *DB) Get(key []byte) ([]byte, error) { return db.AppendGet(nil, key) }
+
+// AppendGet appends the value of a key to dst and returns the extended slice, or dst and ErrNotFound. It allocates nothing
+// if dst has room.
+func (db *DB) AppendGet(dst, key []byte) ([]byte, error) {
+	var e kv.Entry
+	return db.get(dst, key, withValue, &e)
+}
+
+// GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound.
+func (db *DB) GetEntry(key []byte) (Entry, error) {
+	var e kv.Entry
+	value, err := db.get(nil, key, withValue, &e)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Key: append([]byte(nil), key...), Value: value, Version: e.Seq, Deadline: e.Deadline}, nil
+}
+
+// Has reports whether a key is present. It does not read the value.
+func (db *DB) Has(key []byte) (bool, error) {
+	var e kv.Entry
+	_, err := db.get(nil, key, withoutValue, &e)
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// TTL returns how long a key has left, and 0 if it has no deadline. It is ErrNotFound for an absent key.
+func (db *DB) TTL(key []byte) (time.Duration, error) {
+	var e kv.Entry
+	if _, err := db.get(nil, key, withoutValue, &e); err != nil {
+		return 0, err
+	}
+	if left := ttl.Remaining(e.Deadline, db.clock.Now()); left >= 0 {
+		return left, nil
+	}
+	return 0, ErrNotFound // it has expired since
+}
+
+// get reads the newest visible value of a key and describes it in e.
+func (db *DB) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
+	if err := checkKey(key); err != nil {
+		return dst, err
+	}
+	ticket := db.epoch.enter(uint32(key[len(key)-1]))
+	defer db.epoch.exit(ticket)
+	if db.closed.Load() {
+		return dst, ErrClosed
+	}
+	// The view first, then how far reads see: then all that is in the view's tables can be seen. See freezeLocked.
+	v := db.view.Load()
+	seq := db.visible.Load()
+	return v.getLive(dst, key, seq, want, db.clock, e)
+}
+
+// getLatestLocked reads the newest value of a key, whether reads see it already or not. The caller has the commit lock.
+func (db *DB) getLatestLocked(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
+	ticket := db.epoch.enter(uint32(key[len(key)-1]))
+	defer db.epoch.exit(ticket)
+	return db.view.Load().getLive(dst, key, math.MaxUint64, want, db.clock, e)
+}
+
+// getLive is get, and ErrNotFound for what is not there or has expired. It asks the clock only about a deadline.
+func (v *view) getLive(dst, key []byte, seq uint64, want part, clock clock, e *kv.Entry) ([]byte, error) {
+	out, found, err := v.get(dst, key, seq, want, e)
+	if err != nil {
+		return dst, err
+	}
+	if !found || e.Deadline != 0 && kv.Expired(e.Deadline, clock.Now()) {
+		return dst, ErrNotFound
+	}
+	return out, nil
+}
+
+// clock is a *ttl.Clock, or the one moment of a snapshot.
+type clock interface{ Now() int64 }

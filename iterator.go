@@ -1,0 +1,158 @@
+package ebb
+
+import (
+	"iter"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// IterOptions say which entries an iterator shows. The zero value, and nil, are all.
+type IterOptions struct {
+	Start   []byte // the first key, inclusive; nil: from the beginning
+	End     []byte // the end, exclusive; nil: to the end
+	Prefix  []byte // only keys that begin so; Start and End narrow it further
+	Reverse bool   // Range only: from the last to the first
+	Limit   int    // Range only: at most so many entries; 0: no limit
+	// KeysOnly leaves values out, which saves copying them.
+	KeysOnly bool
+}
+
+// Iterator walks the present keys in order, as of the moment it was made: later writes do not show, and neither does time
+// pass. It is for one goroutine. Close it: it keeps memory and files.
+//
+// It stands nowhere at first. The moves return whether it stands on an entry; after false, Err tells whether that is the
+// end or a failure.
+type Iterator struct {
+	c     *cursor // nil once closed
+	entry Entry   // its slices are the cursor's
+	err   error
+}
+
+// NewIterator returns an iterator over the entries that o allows.
+func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
+	v, seq, err := db.pinView()
+	if err != nil {
+		return nil, err
+	}
+	return db.newIterator(v, seq, db.clock.Now(), o), nil
+}
+
+// NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
+func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
+	ticket := s.db.epoch.enter(0)
+	defer s.db.epoch.exit(ticket)
+	if s.db.closed.Load() || s.closed.Load() {
+		return nil, ErrClosed
+	}
+	s.view.tables.pin()
+	return s.db.newIterator(s.view, s.seq, int64(s.now), o), nil
+}
+
+// Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
+// last. The slices are valid until the next. Nothing needs closing.
+func (db *DB) Range(o *IterOptions) iter.Seq2[Entry, error] {
+	return rangeOver(func() (*Iterator, error) { return db.NewIterator(o) }, o)
+}
+
+// Range is DB.Range for a snapshot.
+func (s *Snapshot) Range(o *IterOptions) iter.Seq2[Entry, error] {
+	return rangeOver(func() (*Iterator, error) { return s.NewIterator(o) }, o)
+}
+
+func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, error] {
+	if o == nil {
+		o = new(IterOptions)
+	}
+	return func(yield func(Entry, error) bool) {
+		it, err := open()
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		defer it.Close()
+		first, next := it.First, it.Next
+		if o.Reverse {
+			first, next = it.Last, it.Prev
+		}
+		n := 0
+		for ok := first(); ok; ok = next() {
+			if n++; !yield(it.entry, nil) || n == o.Limit {
+				return
+			}
+		}
+		if err := it.Err(); err != nil {
+			yield(Entry{}, err)
+		}
+	}
+}
+
+// newIterator takes over the caller's reference to the view's tables.
+func (db *DB) newIterator(v *view, seq uint64, now int64, o *IterOptions) *Iterator {
+	c := db.cursors.Get().(*cursor)
+	c.open(db, v, seq, now, o)
+	return &Iterator{c: c}
+}
+
+// First moves to the first entry.
+func (it *Iterator) First() bool { return it.move(moveFirst, nil) }
+
+// Last moves to the last entry.
+func (it *Iterator) Last() bool { return it.move(moveLast, nil) }
+
+// Seek moves to the first entry whose key is key or after it.
+func (it *Iterator) Seek(key []byte) bool { return it.move(moveSeek, key) }
+
+// SeekBefore moves to the last entry whose key is before key.
+func (it *Iterator) SeekBefore(key []byte) bool { return it.move(moveSeekBefore, key) }
+
+// Next moves to the entry after. It must stand on one.
+func (it *Iterator) Next() bool { return it.move(moveNext, nil) }
+
+// Prev moves to the entry before. It must stand on one.
+func (it *Iterator) Prev() bool { return it.move(movePrev, nil) }
+
+// Entry returns the entry that the iterator stands on. Its slices are valid until the next move, and not the caller's to
+// change.
+func (it *Iterator) Entry() Entry { return it.entry }
+
+// Key returns the key that the iterator stands on, valid until the next move.
+func (it *Iterator) Key() []byte { return it.entry.Key }
+
+// Value returns the value that the iterator stands on, valid until the next move; nil if it walks keys only.
+func (it *Iterator) Value() []byte { return it.entry.Value }
+
+// Err returns what ended the walk early, nil if nothing did.
+func (it *Iterator) Err() error { return it.err }
+
+// Close lets go of what the iterator holds. Closing it again does nothing.
+func (it *Iterator) Close() {
+	if it.c == nil {
+		return
+	}
+	it.c.close()
+	it.c, it.entry, it.err = nil, Entry{}, ErrClosed
+}
+
+// move makes one move. All that it reads may be mapped memory, and Close of the database waits for it.
+func (it *Iterator) move(op move, key []byte) bool {
+	it.entry = Entry{}
+	c := it.c
+	if c == nil || it.err != nil {
+		return false
+	}
+	ticket := c.db.epoch.enter(uint32(op))
+	defer c.db.epoch.exit(ticket)
+	if c.db.closed.Load() {
+		it.err = ErrClosed
+		return false
+	}
+	c.op, c.key = op, key
+	if err := vfs.Guard(c.step); err != nil {
+		it.err = err
+	} else if c.found {
+		it.entry = c.entry
+	} else {
+		it.err = c.merged.Err()
+	}
+	return c.found && it.err == nil
+}

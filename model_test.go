@@ -1,0 +1,375 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeClock is a time that stands still until it is moved.
+type fakeClock struct{ now time.Time }
+
+func (c *fakeClock) Now() time.Time { return c.now }
+
+func newFakeClock() *fakeClock { return &fakeClock{time.UnixMilli(1_700_000_000_000)} }
+
+// tiny makes every path short: memtables, tables and log segments of a few entries.
+func tiny(fs vfs.FS, clock *fakeClock) *Options {
+	return &Options{fs: fs, Clock: clock.Now, memtableSize: 8 << 10, tableSize: 4 << 10, segmentSize: 4 << 10}
+}
+
+// modelEntry is what the model holds for a key.
+type modelEntry struct {
+	value    string
+	deadline int64
+}
+
+// model is a database as it should be: a map, and a clock.
+type model struct {
+	clock   *fakeClock
+	entries map[string]modelEntry
+}
+
+func newModel(c *fakeClock) *model { return &model{clock: c, entries: map[string]modelEntry{}} }
+
+func (m *model) now() int64 { return m.clock.now.UnixMilli() }
+
+// live returns the entry of a key, if it is present at a time.
+func (m *model) live(key string, now int64) (modelEntry, bool) {
+	e, ok := m.entries[key]
+	return e, ok && (e.deadline == 0 || e.deadline > now)
+}
+
+// keys returns the present keys in order.
+func (m *model) keys(now int64) []string {
+	var keys []string
+	for k := range m.entries {
+		if _, ok := m.live(k, now); ok {
+			keys = append(keys, k)
+		}
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func (m *model) clone() *model {
+	c := newModel(m.clock)
+	for k, e := range m.entries {
+		c.entries[k] = e
+	}
+	return c
+}
+
+// reader is what a DB and a Snapshot have in common.
+type reader interface {
+	GetEntry([]byte) (Entry, error)
+	NewIterator(*IterOptions) (*Iterator, error)
+}
+
+// compare holds all that a reader shows against the model.
+func (m *model) compare(r reader, now int64) error {
+	it, err := r.NewIterator(nil)
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	want := m.keys(now)
+	i := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		if i == len(want) {
+			return fmt.Errorf("a scan shows %q behind the last", it.Key())
+		}
+		if err := m.same(want[i], it.Entry(), now); err != nil {
+			return fmt.Errorf("scan: %w", err)
+		}
+		i++
+	}
+	if it.Err() != nil || i != len(want) {
+		return fmt.Errorf("a scan shows %d entries, want %d: %v", i, len(want), it.Err())
+	}
+	for ok := it.Last(); ok; ok = it.Prev() {
+		if i--; i < 0 || string(it.Key()) != want[i] {
+			return fmt.Errorf("a scan back shows %q", it.Key())
+		}
+	}
+	if it.Err() != nil || i != 0 {
+		return fmt.Errorf("a scan back misses %d entries: %v", i, it.Err())
+	}
+	for k := range m.entries {
+		if err := m.compareKey(r, k, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *model) compareKey(r reader, key string, now int64) error {
+	got, err := r.GetEntry([]byte(key))
+	if _, ok := m.live(key, now); !ok {
+		if !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("get %q: %q, %v, but it is absent", key, got.Value, err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("get %q: %w", key, err)
+	}
+	return m.same(key, got, now)
+}
+
+func (m *model) same(key string, got Entry, now int64) error {
+	want, ok := m.live(key, now)
+	if !ok || string(got.Key) != key || string(got.Value) != want.value || got.Deadline != want.deadline {
+		return fmt.Errorf("%q is %q until %d, want %q = %q until %d", got.Key, got.Value, got.Deadline, key, want.value, want.deadline)
+	}
+	return nil
+}
+
+// machine drives a database and the model through the same random history.
+type machine struct {
+	fs    *vfs.Mem
+	clock *fakeClock
+	opts  *Options
+	db    *DB
+	model *model
+
+	snapshots []heldSnapshot
+}
+
+// heldSnapshot is a snapshot with the model as it was.
+type heldSnapshot struct {
+	*Snapshot
+	model *model
+	now   int64
+}
+
+func newMachine(t *rapid.T) *machine {
+	m := &machine{fs: vfs.NewMem(), clock: newFakeClock()}
+	m.opts = tiny(m.fs, m.clock)
+	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
+	m.opts.Compression = rapid.SampledFrom([]Compression{CompressionNone, CompressionLZ4, CompressionZstd}).Draw(t, "compression")
+	m.model = newModel(m.clock)
+	m.open(t)
+	return m
+}
+
+func (m *machine) open(t *rapid.T) {
+	db, err := Open("db", m.opts)
+	m.must(t, err)
+	m.db = db
+}
+
+func (m *machine) must(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) key(t *rapid.T) string {
+	return fmt.Sprintf("key%02d", rapid.IntRange(0, 40).Draw(t, "key"))
+}
+
+func (m *machine) value(t *rapid.T) string {
+	n := rapid.SampledFrom([]int{0, 5, 60, 700}).Draw(t, "length")
+	return string(bytes.Repeat([]byte{byte('a' + rapid.IntRange(0, 25).Draw(t, "value"))}, n))
+}
+
+// deadline draws a TTL option, or none, and what the model makes of it.
+func (m *machine) deadline(t *rapid.T) (opts []WriteOption, deadline int64) {
+	switch rapid.IntRange(0, 3).Draw(t, "ttl") {
+	case 0:
+		d := time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
+		if d == 0 {
+			return []WriteOption{TTL(0)}, 0
+		}
+		return []WriteOption{TTL(d)}, m.now() + d.Milliseconds()
+	case 1:
+		at := m.now() + int64(rapid.IntRange(-10, 5000).Draw(t, "at"))
+		return []WriteOption{ExpireAt(time.UnixMilli(at))}, at
+	}
+	return nil, 0
+}
+
+func (m *machine) now() int64 { return m.clock.now.UnixMilli() }
+
+func (m *machine) Put(t *rapid.T) {
+	k, v := m.key(t), m.value(t)
+	opts, deadline := m.deadline(t)
+	if old, ok := m.model.live(k, m.now()); deadline == 0 && len(opts) == 0 && rapid.Bool().Draw(t, "keep") {
+		opts = append(opts, KeepTTL)
+		if ok {
+			deadline = old.deadline
+		}
+	}
+	m.must(t, m.db.Put([]byte(k), []byte(v), opts...))
+	m.model.entries[k] = modelEntry{v, deadline}
+}
+
+func (m *machine) Delete(t *rapid.T) {
+	k := m.key(t)
+	m.must(t, m.db.Delete([]byte(k)))
+	delete(m.model.entries, k)
+}
+
+func (m *machine) DeleteRange(t *rapid.T) {
+	a, b := m.key(t), m.key(t)
+	if a >= b {
+		if err := m.db.DeleteRange([]byte(a), []byte(b)); !errors.Is(err, ErrInvalidRange) {
+			t.Fatalf("range %q to %q: %v", a, b, err)
+		}
+		return
+	}
+	m.must(t, m.db.DeleteRange([]byte(a), []byte(b)))
+	for k := range m.model.entries {
+		if a <= k && k < b {
+			delete(m.model.entries, k)
+		}
+	}
+}
+
+func (m *machine) Batch(t *rapid.T) {
+	var b Batch
+	for range rapid.IntRange(0, 6).Draw(t, "operations") {
+		k := m.key(t)
+		if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
+			m.must(t, b.Delete([]byte(k)))
+			delete(m.model.entries, k)
+			continue
+		}
+		v := m.value(t)
+		opts, deadline := m.deadline(t)
+		m.must(t, b.Put([]byte(k), []byte(v), opts...))
+		m.model.entries[k] = modelEntry{v, deadline}
+	}
+	m.must(t, m.db.Apply(&b))
+}
+
+func (m *machine) Expire(t *rapid.T) {
+	k := m.key(t)
+	d := time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
+	old, ok := m.model.live(k, m.now())
+	err := m.db.Expire([]byte(k), d)
+	if !ok {
+		if !errors.Is(err, ErrNotFound) {
+			t.Fatalf("expire of an absent key: %v", err)
+		}
+		return
+	}
+	m.must(t, err)
+	old.deadline = 0
+	if d != 0 {
+		old.deadline = m.now() + d.Milliseconds()
+	}
+	m.model.entries[k] = old
+}
+
+func (m *machine) Flush(t *rapid.T) { m.must(t, m.db.Flush()) }
+
+func (m *machine) Compact(t *rapid.T) { m.must(t, m.db.Compact(context.Background())) }
+
+func (m *machine) Verify(t *rapid.T) { m.must(t, m.db.Verify(context.Background())) }
+
+func (m *machine) Tick(t *rapid.T) {
+	m.clock.now = m.clock.now.Add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
+	m.db.sweep()
+}
+
+func (m *machine) Reopen(t *rapid.T) {
+	m.closeSnapshots()
+	if rapid.Bool().Draw(t, "kill") {
+		killed := m.fs.Clone()
+		m.must(t, m.db.Close())
+		m.fs, m.opts.fs = killed, killed
+	} else {
+		m.must(t, m.db.Close())
+	}
+	m.open(t)
+}
+
+func (m *machine) closeSnapshots() {
+	for _, s := range m.snapshots {
+		s.Close()
+	}
+	m.snapshots = nil
+}
+
+func (m *machine) Snapshot(t *rapid.T) {
+	if len(m.snapshots) == 3 {
+		m.snapshots[0].Close()
+		m.snapshots = slices.Delete(m.snapshots, 0, 1)
+	}
+	s, err := m.db.Snapshot()
+	m.must(t, err)
+	m.snapshots = append(m.snapshots, heldSnapshot{s, m.model.clone(), m.now()})
+}
+
+// Range draws bounds and compares what is in them.
+func (m *machine) Range(t *rapid.T) {
+	o := &IterOptions{Reverse: rapid.Bool().Draw(t, "reverse"), Limit: rapid.IntRange(0, 10).Draw(t, "limit")}
+	if rapid.Bool().Draw(t, "bounds") {
+		o.Start, o.End = []byte(m.key(t)), []byte(m.key(t))
+	}
+	if rapid.Bool().Draw(t, "prefixed") {
+		o.Prefix = []byte(m.key(t))[:4]
+	}
+	var want []string
+	for _, k := range m.model.keys(m.now()) {
+		if k >= string(o.Start) && (o.End == nil || k < string(o.End)) && bytes.HasPrefix([]byte(k), o.Prefix) {
+			want = append(want, k)
+		}
+	}
+	if o.Reverse {
+		slices.Reverse(want)
+	}
+	if o.Limit > 0 && len(want) > o.Limit {
+		want = want[:o.Limit]
+	}
+	var got []string
+	for e, err := range m.db.Range(o) {
+		m.must(t, err)
+		m.must(t, m.model.same(string(e.Key), e, m.now()))
+		got = append(got, string(e.Key))
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("%+v: %q, want %q", o, got, want)
+	}
+}
+
+// Check compares everything after each step.
+func (m *machine) Check(t *rapid.T) {
+	m.must(t, m.model.compare(m.db, m.now()))
+	for i, s := range m.snapshots {
+		if err := s.model.compare(s, s.now); err != nil {
+			t.Fatalf("snapshot %d: %v", i, err)
+		}
+	}
+}
+
+// TestModel runs random histories: operations, flushes, compactions, the clock, snapshots, clean and unclean reopening.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t)
+		defer func() {
+			m.closeSnapshots()
+			m.must(t, m.db.Close())
+		}()
+		t.Repeat(map[string]func(*rapid.T){
+			"put": m.Put, "put2": m.Put, "put3": m.Put, "put4": m.Put, "delete": m.Delete, "deleteRange": m.DeleteRange,
+			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "verify": m.Verify, "tick": m.Tick,
+			"reopen": m.Reopen, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
+		})
+	})
+}

@@ -1,0 +1,95 @@
+package ebb
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Limits. What exceeds them is refused with an error that names the limit.
+const (
+	MaxKeySize   = 64 << 10 // bytes; the smallest key has one
+	MaxValueSize = 1<<30 - 1<<20
+	MaxBatchSize = 1<<30 - 1<<20 // bytes of all keys and values, with a few for each
+)
+
+// SyncPolicy says when a write is on the disk. Under each policy a write that has returned survives the death of the
+// process; they differ in what a power cut may take.
+type SyncPolicy = wal.SyncPolicy
+
+const (
+	// SyncAlways syncs before a write returns; concurrent writes share one sync. A power cut takes nothing that was
+	// acknowledged.
+	SyncAlways = wal.SyncAlways
+	// SyncInterval syncs every Options.SyncEvery while there is something to sync. A power cut takes at most that much.
+	SyncInterval = wal.SyncInterval
+	// SyncNever leaves it to the operating system and to DB.Sync.
+	SyncNever = wal.SyncNever
+)
+
+// Compression of tables.
+type Compression = wal.Compression
+
+const (
+	CompressionNone = wal.CompressionNone
+	CompressionLZ4  = wal.CompressionLZ4
+	CompressionZstd = wal.CompressionZstd
+)
+
+// Options configure a database. The zero value works, and so does nil.
+type Options struct {
+	// Sync is the policy of writes that do not say otherwise. Default: SyncAlways.
+	Sync SyncPolicy
+	// SyncEvery is the period of SyncInterval. Default: 100 ms.
+	SyncEvery time.Duration
+	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB. A quarter goes to the
+	// memtable that is written, two more to those that wait to become tables, and the rest to the block cache. The
+	// operating system's page cache, which holds mapped tables, comes on top. Default: 256 MiB.
+	Memory int64
+	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
+	// more than a look-up in an uncompressed one, so the default is none.
+	Compression Compression
+
+	// Clock returns the current time; its monotonic reading is used if it has one. Default: time.Now.
+	Clock func() time.Time
+	// Logger gets what happens in the background: warnings and errors, and the rest at debug level. Nil: nobody.
+	Logger *slog.Logger
+
+	fs           vfs.FS // nil: the operating system's
+	memtableSize int64  // 0: by Memory
+	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
+	segmentSize  int64  // 0: 64 MiB
+}
+
+// defaultMemory is enough for memtables that make tables of 64 MB.
+const defaultMemory = 256 << 20
+
+// withDefaults returns a copy with every field set.
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Memory <= 0 {
+		c.Memory = defaultMemory
+	}
+	c.Memory = max(c.Memory, 8<<20)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.fs == nil {
+		c.fs = vfs.OS
+	}
+	if c.memtableSize == 0 {
+		c.memtableSize = c.Memory / 4
+	}
+	if c.tableSize == 0 {
+		c.tableSize = 64 << 20
+	}
+	if c.segmentSize == 0 {
+		c.segmentSize = 64 << 20
+	}
+	return c
+}

@@ -1,0 +1,182 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/memtable"
+	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// open brings the database to the state in which reads and writes can begin.
+//
+//  1. Lock the directory.
+//  2. Read the manifest. A new database gets its first one here, with its id; a crash before leaves an empty directory.
+//  3. Open the tables that it names. Nothing has been changed so far.
+//  4. Open the log, which repairs a torn tail, and replay it into memtables.
+//  5. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
+func (db *DB) open() error {
+	if err := vfs.MkdirAllSync(db.fs, db.dir); err != nil {
+		return err
+	}
+	lock, err := db.fs.Lock(path.Join(db.dir, lockName))
+	if err != nil {
+		return err
+	}
+	db.lock = lock
+	state, err := db.loadState()
+	if err != nil {
+		return err
+	}
+	db.clock = ttl.NewClock(state.Clock, db.opts.Clock)
+	if db.cache, err = table.NewCache(max(db.opts.Memory-(1+maxFrozen)*db.opts.memtableSize, 1<<20)); err != nil {
+		return err
+	}
+	levels, err := db.openTables(state)
+	if err != nil {
+		return err
+	}
+	if err := db.openLog(state, levels); err != nil {
+		return err
+	}
+	return db.removeOrphans()
+}
+
+// loadState reads the manifest, or makes the first.
+func (db *DB) loadState() (*manifest.State, error) {
+	state, err := manifest.Load(db.fs, db.dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return state, err
+	}
+	names, err := db.fs.ReadDir(db.dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if name != lockName && !strings.HasPrefix(name, manifest.Name) {
+			return nil, fmt.Errorf("%w: there is no %s, but %q", ErrNotDatabase, manifest.Name, name)
+		}
+	}
+	state = manifest.New(ttl.NewClock(0, db.opts.Clock).Now())
+	return state, manifest.Store(db.fs, db.dir, state)
+}
+
+// openTables opens what the manifest names.
+func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
+	var levels compaction.Levels
+	if err := vfs.MkdirAllSync(db.fs, db.tablesDir()); err != nil {
+		return levels, err
+	}
+	db.tables.state = *state
+	db.tables.refs = make(map[*compaction.Table]int)
+	for _, ref := range state.Tables {
+		name := db.tableName(ref.File)
+		r, err := table.Open(db.fs, name, table.Identity{Database: state.Database, File: ref.File}, db.cache)
+		if errors.Is(err, fs.ErrNotExist) {
+			return levels, corrupt.New(name, 0, "table", fmt.Errorf("missing: %w", err))
+		}
+		if err != nil {
+			return levels, err
+		}
+		t := compaction.NewTable(r)
+		db.tables.refs[t] = 1
+		if p := r.Properties(); p.Entries != ref.Entries || p.FileSize != ref.Size {
+			return levels, corrupt.New(name, 0, "table", errors.New("another size or number of entries than the manifest says"))
+		}
+		levels[ref.Level] = append(levels[ref.Level], t)
+	}
+	return levels, nil
+}
+
+// openLog replays the log on top of the tables.
+func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
+	r := replay{db: db, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
+	log, err := wal.Open(path.Join(db.dir, logName), &wal.Options{
+		Sync:         db.opts.Sync,
+		Interval:     db.opts.SyncEvery,
+		SegmentSize:  db.opts.segmentSize,
+		ID:           state.Database,
+		FirstSegment: state.FirstSegment,
+		MinNextSeq:   state.LastSeq + 1,
+		Replay:       r.entry,
+		Now:          db.clock.Now,
+		OnEvent:      db.logEvent,
+		FS:           db.fs,
+	})
+	if err != nil {
+		return err
+	}
+	db.log = log
+	db.commit.mem = r.mem
+	db.commit.lastSeq = log.NextSeq() - 1
+	db.visible.Store(db.commit.lastSeq)
+	if r.clock > db.clock.Now() {
+		db.clock.Reset(r.clock)
+	}
+	if ahead := db.clock.Ahead(); ahead > time.Minute {
+		db.opts.Logger.Warn("ebb: the clock has been set back; keys expire by the time it had before", "dir", db.dir, "by", ahead)
+	}
+	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels)})
+	db.updatePressure()
+	return nil
+}
+
+// replay takes the log's entries into memtables, as many as they fill.
+type replay struct {
+	db     *DB
+	mem    *mem
+	frozen []*mem // newest first
+	clock  int64  // the latest that the log has seen
+}
+
+func (r *replay) entry(e *wal.Entry) error {
+	if e.Kind == wal.KindClock {
+		r.clock = max(r.clock, e.Time)
+		return nil
+	}
+	if r.mem.Size() >= r.db.opts.memtableSize {
+		r.mem.lastSeq = e.Seq - 1
+		r.frozen = append([]*mem{r.mem}, r.frozen...)
+		r.mem = r.db.newMem(r.mem.Hint(), e.Pos.Segment)
+	}
+	if err := r.mem.apply(e); err != nil {
+		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
+	}
+	return nil
+}
+
+// removeOrphans removes the tables that the manifest does not name.
+func (db *DB) removeOrphans() error {
+	names, err := db.fs.ReadDir(db.tablesDir())
+	if err != nil {
+		return err
+	}
+	live := make(map[uint64]bool)
+	for _, t := range db.tables.state.Tables {
+		live[t.File] = true
+	}
+	for _, name := range names {
+		digits, ok := strings.CutSuffix(name, tableSuffix)
+		file, err := strconv.ParseUint(digits, 10, 64)
+		if !ok || err != nil || live[file] {
+			continue
+		}
+		if err := db.fs.Remove(path.Join(db.tablesDir(), name)); err != nil {
+			return err
+		}
+		// The manifest may not have come to this number: no later table must have it, as a crash can bring the file back.
+		db.tables.state.NextFile = max(db.tables.state.NextFile, file+1)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package ebb
+
+import (
+	"sync"
+	"time"
+)
+
+// Writers are slowed when the background falls behind, a little at first, and stopped before memory or the number of
+// tables that every read has to ask runs away.
+const (
+	// maxFrozen memtables may wait for their flush; with as many, a full memtable stops writers.
+	maxFrozen = 2
+	// From slowAt tables in level 0 on writers are slowed, at stopAt they are stopped. Compaction begins at 4.
+	slowAt = 12
+	stopAt = 36
+	// A writer that is slowed waits slowStep for each table above slowAt.
+	slowStep = 20 * time.Microsecond
+)
+
+// stall is where writers wait for the background.
+type stall struct {
+	mu      sync.Mutex
+	changed sync.Cond // what throttle looks at has changed
+}
+
+func (s *stall) init() { s.changed.L = &s.mu }
+
+// wake lets the writers that wait look again.
+func (s *stall) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed.Broadcast()
+}
+
+// Values of DB.pressure.
+const (
+	pressureNone = iota
+	pressureSlow // by the number of tables in level 0
+	pressureStop
+)
+
+// updatePressure decides how writers are to be treated. It is called whenever the view or the active memtable's fill has
+// changed.
+func (db *DB) updatePressure() {
+	db.stall.mu.Lock()
+	defer db.stall.mu.Unlock()
+	v := db.view.Load()
+	level0 := len(v.tables.levels[0])
+	p := int32(pressureNone)
+	switch {
+	case len(v.frozen) >= maxFrozen && v.mem.Size() >= db.opts.memtableSize, level0 >= stopAt:
+		p = pressureStop
+	case level0 >= slowAt:
+		p = pressureSlow
+	}
+	db.pressure.Store(p)
+	db.stall.changed.Broadcast()
+}
+
+// throttle holds a writer up as far as the background is behind.
+func (db *DB) throttle() error {
+	if db.pressure.Load() == pressureSlow {
+		behind := len(db.view.Load().tables.levels[0]) - slowAt + 1
+		db.stats.slowed.Add(1)
+		time.Sleep(time.Duration(behind) * slowStep)
+	}
+	if db.pressure.Load() != pressureStop {
+		return nil
+	}
+	db.stats.stopped.Add(1)
+	start := time.Now()
+	defer func() { db.stats.stoppedFor.Add(int64(time.Since(start))) }()
+	db.stall.mu.Lock()
+	defer db.stall.mu.Unlock()
+	for db.pressure.Load() == pressureStop {
+		if db.closed.Load() {
+			return ErrClosed
+		}
+		if err := db.failure(); err != nil {
+			return err
+		}
+		if err := db.blocked(); err != nil {
+			return err
+		}
+		db.stall.changed.Wait()
+	}
+	return nil
+}

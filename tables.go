@@ -1,0 +1,183 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/table"
+)
+
+const (
+	lockName    = "LOCK"
+	logName     = "wal"
+	tablesName  = "tables"
+	tableSuffix = ".tbl"
+)
+
+// tables is what the database knows of its table files.
+type tables struct {
+	// flushing is held by who flushes, compacting by who compacts: one of each at a time.
+	flushing   sync.Mutex
+	compacting sync.Mutex
+
+	mu sync.Mutex
+	// Guarded by mu.
+	state manifest.State // as last committed; its Tables are those of the view
+	refs  map[*compaction.Table]int
+}
+
+func (db *DB) tablesDir() string { return path.Join(db.dir, tablesName) }
+
+func (db *DB) tableName(file uint64) string {
+	return path.Join(db.tablesDir(), fmt.Sprintf("%06d%s", file, tableSuffix))
+}
+
+// nextFile returns a number that no table has had. The manifest that names the table makes it last.
+func (db *DB) nextFile() uint64 {
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	n := db.tables.state.NextFile
+	db.tables.state.NextFile++
+	return n
+}
+
+// identity returns what the table with the given number says of itself.
+func (db *DB) identity(file uint64) table.Identity {
+	return table.Identity{Database: db.log.ID(), File: file}
+}
+
+// install commits a change of what is live: to the manifest, then to the view. The tables that are no longer live go when
+// the last that reads them is done.
+//
+// If the manifest cannot be written, nothing has changed. If it is unknown whether it was, then the next Open may find
+// either: the tables that both name are kept, and no write is taken any more.
+func (db *DB) install(change func(*manifest.State, *compaction.Levels), also func(*view)) error {
+	t := &db.tables
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := db.view.Load().tables
+	levels := old.levels
+	state := t.state
+	change(&state, &levels)
+	state.Clock = db.clock.Now()
+	state.Tables = manifestTables(&levels)
+	if err := manifest.Store(db.fs, db.dir, &state); err != nil {
+		if errors.Is(err, manifest.ErrUncertain) {
+			return db.fail(err)
+		}
+		return noSpace(err)
+	}
+	state.NextFile = t.state.NextFile
+	t.state = state
+
+	v := newVersion(levels)
+	for _, tables := range levels {
+		for _, table := range tables {
+			t.refs[table]++
+		}
+	}
+	db.setView(func(view *view) {
+		view.tables = v
+		also(view)
+	})
+	db.unlinkDropped(old, v)
+	db.workers.Go(func() {
+		db.epoch.wait() // nobody reads from old any more who has not pinned it
+		db.unref(old)
+	})
+	return nil
+}
+
+// manifestTables lists the tables as the manifest does.
+func manifestTables(levels *compaction.Levels) []manifest.Table {
+	var list []manifest.Table
+	for level, tables := range levels {
+		for _, t := range tables {
+			list = append(list, manifest.Table{Level: level, File: t.File, Size: t.Size, Entries: t.Reader.Properties().Entries})
+		}
+	}
+	return list
+}
+
+// unlinkDropped removes the names of tables that are in old but not in now, so that they leave the directory at once. Who
+// still reads them has them open. Where the system does not remove open files, closing does.
+func (db *DB) unlinkDropped(old, now *version) {
+	live := make(map[*compaction.Table]bool)
+	for _, tables := range now.levels {
+		for _, t := range tables {
+			live[t] = true
+		}
+	}
+	for _, tables := range old.levels {
+		for _, t := range tables {
+			if !live[t] {
+				db.fs.Remove(db.tableName(t.File)) // if not now, then by unref, or by the next Open
+			}
+		}
+	}
+}
+
+// pin keeps the tables of a version open. The caller is inside the epoch in which it has loaded the version, or holds a
+// reference.
+func (v *version) pin() { v.refs.Add(1) }
+
+// unref gives a reference to a version up. With the last one, its tables lose one each, and those that nobody refers to
+// any more are closed.
+func (db *DB) unref(v *version) {
+	if v.refs.Add(-1) > 0 {
+		return
+	}
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	if db.tables.refs == nil {
+		return // the database is closed, and the tables with it
+	}
+	for _, tables := range v.levels {
+		for _, t := range tables {
+			if db.tables.refs[t]--; db.tables.refs[t] == 0 {
+				delete(db.tables.refs, t)
+				if err := db.closeDropped(t); err != nil {
+					db.opts.Logger.Warn("ebb: close table", "dir", db.dir, "err", err)
+				}
+			}
+		}
+	}
+}
+
+// closeDropped closes a table that is no longer live, and removes it if that has not succeeded before.
+func (db *DB) closeDropped(t *compaction.Table) error {
+	err := t.Reader.Close()
+	if rerr := db.fs.Remove(db.tableName(t.File)); !errors.Is(rerr, fs.ErrNotExist) {
+		err = errors.Join(err, rerr)
+	}
+	return err
+}
+
+// closeTables closes all tables that are open, at the end. The epoch has passed.
+func (db *DB) closeTables() error {
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	live := make(map[*compaction.Table]bool)
+	if v := db.view.Load(); v != nil {
+		for _, tables := range v.tables.levels {
+			for _, t := range tables {
+				live[t] = true
+			}
+		}
+	}
+	var errs []error
+	for t := range db.tables.refs {
+		if live[t] {
+			errs = append(errs, t.Reader.Close())
+		} else {
+			errs = append(errs, db.closeDropped(t))
+		}
+	}
+	db.tables.refs = nil
+	return errors.Join(errs...)
+}

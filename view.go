@@ -1,0 +1,140 @@
+package ebb
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/memtable"
+	"github.com/ebbdb/ebb/ttl"
+)
+
+// view is what a read reads from: the memtable, those that wait to become tables, and the tables. It is replaced as a
+// whole and never changes, but for what is appended to the active memtable.
+//
+// Sources are ordered: for any key, what a newer source knows of it is newer than what an older one knows, and the first
+// that knows anything decides. Nothing falls through a tombstone, an expired entry or a range delete.
+type view struct {
+	mem    *mem
+	frozen []*mem // newest first
+	tables *version
+}
+
+// mem is a memtable with what the log and the sweeper need to know of it.
+type mem struct {
+	*memtable.Memtable
+	segment   uint32         // the log segment in which its first entry may be
+	deadlines *ttl.Histogram // of what was put into it; guarded by DB.commit
+	lastSeq   uint64         // of the newest entry; set when it is frozen
+}
+
+// version is a set of tables. As long as somebody holds a reference, its tables stay open.
+type version struct {
+	levels  compaction.Levels
+	deletes [compaction.NumLevels][]*kv.RangeDeletes // of the tables; nil for a level without any
+	refs    atomic.Int64
+}
+
+// newVersion returns a version with one reference.
+func newVersion(levels compaction.Levels) *version {
+	v := &version{levels: levels}
+	for level, tables := range levels {
+		for i, t := range tables {
+			d := kv.NewRangeDeletes(t.Reader.Properties().RangeDeletes)
+			if d == nil {
+				continue
+			}
+			if v.deletes[level] == nil {
+				v.deletes[level] = make([]*kv.RangeDeletes, len(tables))
+			}
+			v.deletes[level][i] = d
+		}
+	}
+	v.refs.Store(1)
+	return v
+}
+
+// has reports whether a table is one of the version's.
+func (v *version) has(t *compaction.Table) bool {
+	for _, tables := range v.levels {
+		if slices.Contains(tables, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// rangeDeletes returns those of the i-th table of a level, nil if it has none.
+func (v *version) rangeDeletes(level, i int) *kv.RangeDeletes {
+	if v.deletes[level] == nil {
+		return nil
+	}
+	return v.deletes[level][i]
+}
+
+// part says how much of an entry a look-up is to find.
+type part uint8
+
+const (
+	withValue    part = iota
+	withoutValue      // what Key, Seq, Deadline and Kind tell
+)
+
+// get finds the newest that the view knows of a key as of seq, describes it in e and appends its value to dst. It is false
+// if the view knows nothing, or that the key was deleted. Expiry is for the caller.
+func (v *view) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte, bool, error) {
+	known, found := v.mem.get(key, seq, e)
+	for i := 0; !known && i < len(v.frozen); i++ {
+		known, found = v.frozen[i].get(key, seq, e)
+	}
+	if !known {
+		return v.tables.get(dst, key, seq, want, e)
+	}
+	if found && want == withValue {
+		dst = append(dst, e.Value...)
+	}
+	return dst, found, nil
+}
+
+// get finds what a memtable knows of a key. known says that no older source is to be asked.
+func (m *mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
+	deleted := m.RangeDeletes().Seq(key, seq)
+	if *e, known = m.Get(key, seq); known {
+		return true, e.Kind == kv.Put && e.Seq > deleted
+	}
+	return deleted > 0, false
+}
+
+// get is view.get for the tables, newest first.
+func (v *version) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte, bool, error) {
+	for level := range v.levels {
+		tables := v.levels[level]
+		first := 0
+		if level > 0 && len(tables) > 0 {
+			first = compaction.Find(tables, key)
+			tables = tables[:min(first+1, len(tables))] // they do not overlap
+		}
+		for i := first; i < len(tables); i++ {
+			t := tables[i]
+			if !t.Covers(key) {
+				continue
+			}
+			deleted := v.rangeDeletes(level, i).Seq(key, seq)
+			var known bool
+			var err error
+			if want == withValue {
+				dst, known, err = t.Reader.AppendGet(dst, key, e)
+			} else {
+				known, err = t.Reader.Stat(key, e)
+			}
+			if err != nil || known {
+				return dst, known && e.Kind == kv.Put && e.Seq > deleted, err
+			}
+			if deleted > 0 {
+				return dst, false, nil
+			}
+		}
+	}
+	return dst, false, nil
+}

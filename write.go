@@ -1,0 +1,295 @@
+package ebb
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// WriteOption changes what one write does. It is a small value: making one allocates nothing.
+type WriteOption struct {
+	kind  optionKind
+	value int64
+}
+
+type optionKind uint8
+
+const (
+	optionTTL optionKind = iota + 1
+	optionExpireAt
+	optionKeepTTL
+	optionSync
+	optionNoSync
+)
+
+// Options of writes.
+var (
+	// KeepTTL lets a Put keep the deadline of the value that it replaces, if there is one.
+	KeepTTL = WriteOption{kind: optionKeepTTL}
+	// Sync makes this write durable before it returns, whatever the policy.
+	Sync = WriteOption{kind: optionSync}
+	// NoSync lets this write return when it survives the death of the process, whatever the policy. It is synced with the
+	// next write that is.
+	NoSync = WriteOption{kind: optionNoSync}
+)
+
+// TTL makes the key expire after d: at the millisecond, rounded up. 0 is none, a negative d deletes the key.
+func TTL(d time.Duration) WriteOption { return WriteOption{optionTTL, int64(d)} }
+
+// ExpireAt makes the key expire at t, rounded up to the millisecond. The zero time is none, a past one deletes the key.
+func ExpireAt(t time.Time) WriteOption { return WriteOption{optionExpireAt, ttl.DeadlineAt(t)} }
+
+// deadline returns the deadline that the option asks for, as of now, and whether it has passed.
+func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
+	switch o.kind {
+	case optionTTL:
+		deadline = ttl.Deadline(now, time.Duration(o.value))
+	case optionExpireAt:
+		deadline = o.value
+	}
+	return deadline, kv.Expired(deadline, now)
+}
+
+// params are the options of one write, taken together.
+type params struct {
+	deadline int64 // Unix ms; 0: none
+	past     bool  // the deadline has passed already: the write deletes
+	keepTTL  bool
+	sync     bool
+}
+
+// params evaluates options. It reads the clock at most once.
+func (db *DB) params(opts []WriteOption) (params, error) {
+	p := params{sync: db.opts.Sync == SyncAlways}
+	for _, o := range opts {
+		switch o.kind {
+		case optionTTL, optionExpireAt:
+			p.deadline, p.past = o.deadline(db.clock.Now())
+		case optionKeepTTL:
+			p.keepTTL = true
+		case optionSync:
+			p.sync = true
+		case optionNoSync:
+			p.sync = false
+		default:
+			return params{}, fmt.Errorf("%w: the zero WriteOption", ErrInvalidOption)
+		}
+	}
+	if p.keepTTL && p.deadline != 0 {
+		return params{}, fmt.Errorf("%w: KeepTTL beside a deadline", ErrInvalidOption)
+	}
+	return p, nil
+}
+
+// Put gives a key a value, which replaces the one before together with its deadline. It takes any of the write options.
+//
+// When Put returns nil the write is as durable as the policy says. On ErrNoSpace it has not happened. After any other
+// failure of the disk it may or may not have, and the database takes no more writes: see ErrFailed.
+func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
+	if err := checkEntry(key, value); err != nil {
+		return err
+	}
+	p, err := db.params(opts)
+	if err != nil {
+		return err
+	}
+	if err := db.beginWrite(); err != nil {
+		return err
+	}
+	if p.keepTTL {
+		if err := db.keepDeadlineLocked(key, &p); err != nil {
+			db.commit.Unlock()
+			return err
+		}
+	}
+	return db.putLocked(key, value, p)
+}
+
+// Delete makes a key absent. Deleting an absent key is no error. Of the options it takes Sync and NoSync.
+func (db *DB) Delete(key []byte, opts ...WriteOption) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	p, err := db.syncOnly(opts)
+	if err != nil {
+		return err
+	}
+	if err := db.beginWrite(); err != nil {
+		return err
+	}
+	return db.writeLocked(wal.Entry{Kind: wal.KindDelete, Key: key}, p.sync)
+}
+
+// DeleteRange makes the keys from start up to but not including end absent, at the cost of one record whatever the range
+// holds. Of the options it takes Sync and NoSync.
+func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
+	if len(start) > MaxKeySize || len(end) > MaxKeySize {
+		return fmt.Errorf("%w: the limit is %d bytes", ErrKeyTooLarge, MaxKeySize)
+	}
+	if kv.Compare(start, end) >= 0 {
+		return ErrInvalidRange
+	}
+	p, err := db.syncOnly(opts)
+	if err != nil {
+		return err
+	}
+	if err := db.beginWrite(); err != nil {
+		return err
+	}
+	return db.writeLocked(wal.Entry{Kind: wal.KindRangeDelete, Key: start, Value: end}, p.sync)
+}
+
+// Sync makes every write that has returned durable.
+func (db *DB) Sync() error {
+	if db.closed.Load() {
+		return ErrClosed
+	}
+	return db.log.Sync()
+}
+
+// syncOnly evaluates options of which only Sync and NoSync make sense.
+func (db *DB) syncOnly(opts []WriteOption) (params, error) {
+	p, err := db.params(opts)
+	if err == nil && (p.deadline != 0 || p.keepTTL) {
+		err = fmt.Errorf("%w: a deadline for a delete", ErrInvalidOption)
+	}
+	return p, err
+}
+
+func checkKey(key []byte) error {
+	if len(key) == 0 {
+		return ErrKeyEmpty
+	}
+	if len(key) > MaxKeySize {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeySize)
+	}
+	return nil
+}
+
+func checkEntry(key, value []byte) error {
+	if len(value) > MaxValueSize {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueSize)
+	}
+	return checkKey(key)
+}
+
+// beginWrite takes the commit lock. It first lets the background catch up where that is behind.
+func (db *DB) beginWrite() error {
+	if db.pressure.Load() != 0 {
+		if err := db.throttle(); err != nil {
+			return err
+		}
+	}
+	db.commit.Lock()
+	if db.closed.Load() {
+		db.commit.Unlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+// putLocked writes a put, or a delete if its deadline has passed, and frees the commit lock.
+func (db *DB) putLocked(key, value []byte, p params) error {
+	e := wal.Entry{Key: key, Value: value, Deadline: p.deadline}
+	if p.past {
+		e = wal.Entry{Kind: wal.KindDelete, Key: key}
+	}
+	return db.writeLocked(e, p.sync)
+}
+
+// writeLocked appends an operation to the log, applies it to the memtable, frees the commit lock, and waits for the disk
+// if asked to.
+//
+//  1. The log takes the operation and gives it its sequence. From here it survives the death of the process.
+//  2. The memtable takes it, under that sequence; reads do not see it yet.
+//  3. The lock goes to the next write. Their order in the log and in the memtable is the same.
+//  4. The log is synced up to the operation, for all that wait together.
+//  5. Reads see it, and all before it: who has read a value can rely on it as much as who wrote it.
+//
+// A crash before 1 loses it, which nobody was promised; after 1 the next open replays it.
+func (db *DB) writeLocked(e wal.Entry, sync bool) error {
+	c := &db.commit
+	c.entries[0] = e
+	end, err := db.log.Write(c.entries[:])
+	lastSeq := c.entries[0].Seq
+	if e.Kind == wal.KindBatch {
+		lastSeq += uint64(e.Ops) - 1
+	}
+	if err == nil {
+		err = db.applyLocked(&c.entries[0])
+	}
+	c.entries[0] = wal.Entry{} // the caller's slices are not ours to keep
+	if err != nil {
+		c.Unlock()
+		return err
+	}
+	return db.finishWrite(lastSeq, end, sync)
+}
+
+// finishWrite takes steps 3 to 5 of writeLocked.
+func (db *DB) finishWrite(lastSeq uint64, end wal.Position, sync bool) error {
+	c := &db.commit
+	c.lastSeq = lastSeq
+	if !sync {
+		db.show(lastSeq)
+	}
+	if !c.sweeps && c.mem.deadlines.Entries() > 0 {
+		c.sweeps = true
+		request(db.sweeps)
+	}
+	db.freezeIfFullLocked()
+	db.commit.Unlock()
+	if !sync {
+		return nil
+	}
+	if err := db.log.SyncTo(end); err != nil {
+		return err
+	}
+	db.show(lastSeq)
+	return nil
+}
+
+// show lets reads see everything up to a sequence.
+func (db *DB) show(seq uint64) {
+	for {
+		old := db.visible.Load()
+		if old >= seq || db.visible.CompareAndSwap(old, seq) {
+			return
+		}
+	}
+}
+
+// applyLocked takes what the log has taken into the memtable. It cannot fail for anything that was checked before; if it
+// does, the log and the memtable have parted, and nothing more may be written.
+func (db *DB) applyLocked(e *wal.Entry) error {
+	if err := db.commit.mem.apply(e); err != nil {
+		return db.fail(err)
+	}
+	return nil
+}
+
+// apply takes an entry of the log into the memtable.
+func (m *mem) apply(e *wal.Entry) error {
+	switch e.Kind {
+	case wal.KindPut:
+		return m.put(e.Key, e.Value, e.Seq, e.Deadline)
+	case wal.KindDelete:
+		return m.Set(e.Key, nil, e.Seq, 0, kv.Delete)
+	case wal.KindRangeDelete:
+		m.DeleteRange(e.Key, e.Value, e.Seq)
+	case wal.KindBatch:
+		return m.applyBatch(e)
+	}
+	return nil
+}
+
+// put sets a key and counts its deadline.
+func (m *mem) put(key, value []byte, seq uint64, deadline int64) error {
+	if deadline != 0 {
+		m.deadlines.Add(deadline, int64(len(key)+len(value)))
+	}
+	return m.Set(key, value, seq, deadline, kv.Put)
+}
