@@ -1,0 +1,242 @@
+package compaction
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/table"
+)
+
+// fake returns a table that has only what picking looks at. Keys are two-digit numbers.
+func fake(file uint64, from, to int, size int64, p table.Properties) *Table {
+	p.KeyBytes, p.ValueBytes, p.FileSize = uint64(size)/4, uint64(size)*3/4, size
+	if p.Entries == 0 {
+		p.Entries = uint64(size)
+	}
+	return &Table{File: file, Size: size, props: &p, start: key(from), end: key(to)}
+}
+
+func key(i int) []byte { return fmt.Appendf(nil, "%02d", i) }
+
+// expiring are properties of a table in which everything expires at a time.
+func expiring(at int64, entries uint64) table.Properties {
+	return table.Properties{Entries: entries, DeadlineEntries: entries, MinDeadline: at, MaxDeadline: at, DeadlineBytes: 1 << 40,
+		Deadlines: []table.DeadlineBucket{{UpTo: at, Entries: entries, Bytes: 1 << 40}}}
+}
+
+func TestPick(t *testing.T) {
+	const now, size = 1000, 100
+	plain := func(file uint64, from, to int) *Table { return fake(file, from, to, size, table.Properties{}) }
+	old := func(file uint64, from, to int) *Table { return fake(file, from, to, size, expiring(500, size)) }
+	tombs := fake(9, 0, 50, size, table.Properties{Entries: 10, Tombstones: 6})
+	for _, c := range []struct {
+		name   string
+		levels Levels
+		settle bool
+		action Action
+		files  []uint64 // of the inputs; nil: no plan
+		level  int
+	}{
+		{name: "nothing"},
+		{name: "a little in level 0", levels: Levels{0: {plain(1, 0, 9)}}},
+		{name: "settling moves it to the bottom", levels: Levels{0: {plain(1, 0, 9)}}, settle: true, action: Move, files: []uint64{1}, level: 6},
+		{name: "settled", levels: Levels{6: {plain(1, 0, 9)}}, settle: true},
+		{name: "expired whole", levels: Levels{6: {old(1, 0, 9), plain(2, 9, 20)}}, action: Drop, files: []uint64{1}},
+		{name: "expired above something older stays, and what is reclaimed goes down",
+			levels: Levels{0: {old(2, 0, 9)}, 6: {plain(1, 5, 20)}}, action: Rewrite, files: []uint64{2, 1}, level: 6},
+		{name: "expired above something that goes too", levels: Levels{0: {old(3, 0, 9), old(2, 0, 9)}, 6: {old(1, 5, 20)}},
+			action: Drop, files: []uint64{1, 2, 3}},
+		{name: "expired between a newer and an older", levels: Levels{0: {plain(3, 0, 9), old(2, 0, 9), plain(1, 20, 30)}},
+			action: Drop, files: []uint64{2}},
+		{name: "level 0 is full", levels: Levels{0: {plain(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9)},
+			6: {plain(1, 19, 30), plain(7, 40, 50)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 1}, level: 6},
+		{name: "level 0 stays above a level that is emptied", levels: Levels{
+			0: {plain(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9), plain(8, 0, 9), plain(9, 0, 9), plain(10, 0, 9), plain(11, 0, 9), plain(12, 0, 9)},
+			4: {plain(1, 0, 9)}, 6: {plain(7, 0, 9)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 8, 9, 10, 11, 12, 1}, level: 4},
+		{name: "a level that should be empty", levels: Levels{5: {plain(1, 0, 9)}, 6: {plain(2, 5, 20)}}, action: Rewrite, files: []uint64{1, 2}, level: 6},
+		{name: "tombstones are pushed down", levels: Levels{0: {tombs}, 6: {plain(2, 5, 20)}}, action: Rewrite, files: []uint64{9, 2}, level: 6},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			plan := Pick(&c.levels, now, Config{Base: 1 << 20, Settle: c.settle})
+			if plan == nil {
+				if c.files != nil {
+					t.Fatal("no plan")
+				}
+				return
+			}
+			var files []uint64
+			for _, in := range plan.Tables() {
+				files = append(files, in.File)
+			}
+			if plan.Action != c.action || !slices.Equal(files, c.files) || plan.Action != Drop && plan.Level != c.level {
+				t.Errorf("%v %v to level %d (%s), want %v %v to %d", plan.Action, files, plan.Level, plan.Reason, c.action, c.files, c.level)
+			}
+		})
+	}
+}
+
+// simulation carries plans out on metadata, and on the sequence that each table has for each key.
+type simulation struct {
+	levels Levels
+	file   uint64
+	seq    uint64
+	now    int64
+	rows   map[*Table]map[int]uint64
+}
+
+// add makes a table of rows.
+func (s *simulation) add(rows map[int]uint64, p table.Properties) *Table {
+	keys := slices.Sorted(maps.Keys(rows))
+	s.file++
+	t := fake(s.file, keys[0], keys[len(keys)-1]+1, int64(len(rows)), p)
+	s.rows[t] = rows
+	return t
+}
+
+// flush adds a table to level 0.
+func (s *simulation) flush(t *rapid.T) {
+	from := rapid.IntRange(0, 98).Draw(t, "from")
+	to := rapid.IntRange(from+1, 99).Draw(t, "to")
+	rows := map[int]uint64{}
+	for k := from; k < to; k += rapid.IntRange(1, 9).Draw(t, "gap") {
+		s.seq++
+		rows[k] = s.seq
+	}
+	n := uint64(len(rows))
+	var p table.Properties
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	case 0:
+		p = expiring(rapid.Int64Range(0, 2000).Draw(t, "deadline"), n)
+	case 1:
+		p.Entries, p.Tombstones = n, uint64(rapid.IntRange(0, int(n)).Draw(t, "tombstones"))
+	}
+	s.levels = s.levels.AddNewest([]*Table{s.add(rows, p)})
+}
+
+// carryOut replaces the inputs by what a rewrite would make of them. Expired tables become tombstones, which stay above the
+// last level.
+func (s *simulation) carryOut(p *Plan) error {
+	inputs := p.Tables()
+	switch p.Action {
+	case Drop:
+		s.levels = s.levels.Replace(inputs, 0, nil)
+		return nil
+	case Move:
+		s.levels = s.levels.Replace(inputs, p.Level, inputs)
+		return nil
+	}
+	merged, tombs, n := map[int]uint64{}, uint64(0), uint64(0)
+	for _, in := range inputs {
+		n += in.props.Entries
+		tombs += in.props.Tombstones
+		if in.props.AllExpired(s.now) {
+			tombs += in.props.Entries
+		}
+		for k, seq := range s.rows[in] {
+			if newer, ok := merged[k]; ok && newer <= seq {
+				return fmt.Errorf("%s: the inputs are not newest first", p.Reason)
+			}
+			if _, ok := merged[k]; !ok && !(p.Level == bottom && in.props.AllExpired(s.now)) {
+				merged[k] = seq
+			}
+		}
+	}
+	var outputs []*Table
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(merged)), 10) {
+		rows := map[int]uint64{}
+		for _, k := range chunk {
+			rows[k] = merged[k]
+		}
+		q := table.Properties{Entries: uint64(len(rows))}
+		if p.Level < bottom {
+			q.Tombstones = q.Entries * tombs / n
+		}
+		outputs = append(outputs, s.add(rows, q))
+	}
+	s.levels = s.levels.Replace(inputs, p.Level, outputs)
+	return nil
+}
+
+// check holds the levels against what Levels promises.
+func (s *simulation) check() error {
+	newest := map[int]uint64{} // so far, from the top
+	for level, tables := range s.levels {
+		for i, t := range tables {
+			if level > 0 && i > 0 && kv.Compare(tables[i-1].end, t.start) > 0 {
+				return fmt.Errorf("tables %d and %d of level %d overlap", tables[i-1].File, t.File, level)
+			}
+			for k, seq := range s.rows[t] {
+				if above, ok := newest[k]; ok && above <= seq {
+					return fmt.Errorf("key %d of table %d in level %d is newer than one above it", k, t.File, level)
+				}
+			}
+			maps.Copy(newest, s.rows[t])
+		}
+	}
+	return nil
+}
+
+// Whatever is flushed, picking comes to an end, keeps the order of the levels, and leaves what it promises.
+func TestPickingSettles(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := &simulation{now: 1000, rows: map[*Table]map[int]uint64{}}
+		config := Config{Base: rapid.Int64Range(1, 2000).Draw(t, "base"), Settle: true}
+		for range rapid.IntRange(1, 40).Draw(t, "flushes") {
+			s.flush(t)
+			if rapid.Bool().Draw(t, "behind") {
+				continue
+			}
+			s.run(t, Pick, Config{Base: config.Base})
+		}
+		s.run(t, Pick, config)
+		var above int64
+		for level := range bottom {
+			above += s.levels.bytes(level)
+		}
+		if last := s.levels.bytes(bottom); float64(above) > settleShare*float64(last) {
+			t.Errorf("settled with %d bytes above the %d of the last level", above, last)
+		}
+		if n := len(s.levels[0]); n >= level0Trigger {
+			t.Errorf("settled with %d tables in level 0", n)
+		}
+		s.now = 5000
+		s.run(t, Pick, config)
+		for level, tables := range s.levels {
+			for _, table := range tables {
+				if table.props.ExpiredBytes(s.now) > 0 {
+					t.Errorf("table %d of level %d holds what has expired", table.File, level)
+				}
+			}
+		}
+		s.run(t, PickAll, config)
+		for level := range bottom {
+			if len(s.levels[level]) > 0 {
+				t.Errorf("level %d holds tables after compacting all", level)
+			}
+		}
+	})
+}
+
+// run carries plans out until there is none.
+func (s *simulation) run(t *rapid.T, pick func(*Levels, int64, Config) *Plan, c Config) {
+	for steps := 0; ; steps++ {
+		if err := s.check(); err != nil {
+			t.Fatal(err)
+		}
+		plan := pick(&s.levels, s.now, c)
+		if plan == nil {
+			return
+		}
+		if steps > 1000 {
+			t.Fatalf("no end: %v %s", plan.Action, plan.Reason)
+		}
+		if err := s.carryOut(plan); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
