@@ -70,12 +70,11 @@ func (l *Log) AppendAll(entries []Entry) error {
 	return l.afterAppend(end.pack())
 }
 
-// afterAppend waits as the policy says and wakes who tails the log.
+// afterAppend waits as the policy says.
 func (l *Log) afterAppend(end uint64) error {
 	if l.opts.Sync == SyncAlways {
 		return l.SyncTo(unpack(end))
 	}
-	l.tail.wake()
 	return nil
 }
 
@@ -137,7 +136,7 @@ func (l *Log) beginLocked(size int64) error {
 		return err
 	}
 	s := l.active.Load()
-	if s.sealed || !l.fitsLocked(size) && s.ops > 0 {
+	if s.sealed || !l.fitsLocked(size) && s.records > 1 {
 		if err := l.rotateLocked(); err != nil {
 			return err
 		}
@@ -221,6 +220,9 @@ func (l *Log) writeFailedLocked(s *segment, err error) error {
 	l.awaitZerosLocked(s)
 	l.turn.take(exclusive)
 	defer l.turn.release(l.settled)
+	if err := l.Err(); err != nil { // of the sync before: another would succeed and prove nothing
+		return err
+	}
 	return l.healLocked(s, err)
 }
 

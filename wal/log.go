@@ -29,10 +29,9 @@ type Log struct {
 		closed   bool
 		segments []segmentInfo // oldest first, the active one last
 		stage    stage
-		records  uint64    // appended
-		bytes    uint64    // appended
-		events   []Event   // to tell once mu is free
-		zeroDone sync.Cond // a segment's zeroing has become false
+		records  uint64  // appended
+		bytes    uint64  // appended
+		events   []Event // to tell once mu is free
 	}
 
 	// active is written under both mu and the sync turn, so either is enough to rely on it.
@@ -131,11 +130,12 @@ func (l *Log) usableLocked() error {
 	return l.Err()
 }
 
-// unlock frees mu and tells the events that were collected under it.
+// unlock frees mu, wakes who tails the log, and tells the events that were collected under mu.
 func (l *Log) unlock() {
 	events := l.mu.events
 	l.mu.events = nil
 	l.mu.Unlock()
+	l.tail.wake()
 	for _, e := range events {
 		l.opts.OnEvent(e)
 	}
@@ -158,7 +158,7 @@ func (l *Log) run(tick <-chan time.Time) {
 
 // wantZeros asks for zeros if little room is left. It does not wait.
 func (l *Log) wantZerosLocked(s *segment) {
-	if !s.mapped || s.zeroing || s.zeroed-s.off > zeroAhead || s.zeroed >= l.opts.SegmentSize || l.opts.inline {
+	if !s.mapped || s.zeroing != nil || s.zeroed-s.off > zeroAhead || s.zeroed >= l.opts.SegmentSize || l.opts.inline {
 		return
 	}
 	select {
@@ -168,36 +168,40 @@ func (l *Log) wantZerosLocked(s *segment) {
 }
 
 // zeroActive extends the active segment by a chunk, without mu while it writes. Whoever needs the file to itself waits
-// until zeroing is false. A failure is left to the append that will need the room. Where nobody syncs every commit it also
+// until it has ended. A failure is left to the append that will need the room. Where nobody syncs every commit it also
 // starts what is full on its way to the disk, so that little is left to do for the sync at the segment's end.
 func (l *Log) zeroActive() {
 	l.mu.Lock()
 	s := l.active.Load()
-	if l.mu.closed || s.sealed || s.zeroing || s.zeroed-s.off > zeroAhead {
+	if l.mu.closed || s.sealed || !s.mapped || s.zeroed-s.off > zeroAhead {
 		l.mu.Unlock()
 		return
 	}
-	s.zeroing = true
+	x := &extension{done: make(chan struct{})}
+	s.zeroing = x
 	ahead := segment{file: s.file, zeroed: s.zeroed}
 	from, full := s.flushing, s.off&^(pageSize-1)
+	s.flushing = full
 	l.mu.Unlock()
 
 	_ = ahead.extend(zeroChunk, l.opts.SegmentSize)
 	if l.opts.Sync != SyncAlways {
 		s.file.WriteBack(from, full-from)
 	}
+	x.zeroed = ahead.zeroed
+	close(x.done)
 
 	l.mu.Lock()
-	s.zeroed, s.flushing = ahead.zeroed, full
-	s.zeroing = false
-	l.mu.zeroDone.Broadcast()
+	l.awaitZerosLocked(s)
 	l.mu.Unlock()
 }
 
-// awaitZerosLocked waits until nobody extends s.
+// awaitZerosLocked waits until nobody extends s. It keeps mu: what the caller has staged, and which segment is the active
+// one, must not change under it.
 func (l *Log) awaitZerosLocked(s *segment) {
-	for s.zeroing {
-		l.mu.zeroDone.Wait()
+	if x := s.zeroing; x != nil {
+		<-x.done
+		s.zeroed, s.zeroing = x.zeroed, nil
 	}
 }
 
@@ -212,17 +216,23 @@ func (l *Log) DeleteBefore(segment uint32) error {
 		return ErrClosed
 	}
 	first := l.mu.segments[0].id
-	for len(l.mu.segments) > 1 && l.mu.segments[0].id < segment {
-		if err := l.opts.FS.Remove(segmentName(l.dir, l.mu.segments[0].id)); err != nil {
-			return err
-		}
-		l.mu.segments = slices.Delete(l.mu.segments, 0, 1)
-		if err := l.opts.FS.SyncDir(l.dir); err != nil {
-			return l.fail(err)
-		}
+	var err error
+	for err == nil && len(l.mu.segments) > 1 && l.mu.segments[0].id < segment {
+		err = l.deleteOldestLocked()
 	}
 	if now := l.mu.segments[0].id; now != first {
 		l.mu.events = append(l.mu.events, Deleted{first, now})
+	}
+	return err
+}
+
+func (l *Log) deleteOldestLocked() error {
+	if err := remove(l.opts.FS, segmentName(l.dir, l.mu.segments[0].id)); err != nil {
+		return err
+	}
+	l.mu.segments = slices.Delete(l.mu.segments, 0, 1)
+	if err := l.opts.FS.SyncDir(l.dir); err != nil {
+		return l.fail(err)
 	}
 	return nil
 }
@@ -267,6 +277,9 @@ func (l *Log) closeActive(s *segment) error {
 	m := s.mark(controlClose, uint32(s.off))
 	buf := m.append(nil)
 	if _, err := s.file.WriteAt(buf, s.off); vfs.NoSpace(err) {
+		if err := s.file.Truncate(s.off); err != nil { // a part of the mark would look torn
+			return l.fail(err)
+		}
 		return nil // everything is on the disk; only the mark is missing
 	} else if err != nil {
 		return l.fail(err)

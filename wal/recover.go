@@ -40,8 +40,10 @@ func Open(dir string, o *Options) (*Log, error) {
 		return nil, fmt.Errorf("wal: %w", err)
 	}
 	l := &Log{dir: dir, opts: opts, lock: lock, zeroWanted: make(chan struct{}, 1), stop: make(chan struct{})}
-	l.mu.zeroDone.L = &l.mu
 	if err := l.recover(); err != nil {
+		if s := l.active.Load(); s != nil {
+			err = errors.Join(err, s.file.Close())
+		}
 		return nil, errors.Join(err, lock.Close())
 	}
 	l.start()
@@ -198,6 +200,9 @@ func (l *Log) openScan(scan *segmentScan, number uint32, limit int64) error {
 		return fmt.Errorf("wal: %w", err)
 	}
 	size, err := f.Size()
+	if err == nil && size > math.MaxUint32 {
+		err = corrupt.New(name, math.MaxUint32, "segment", errors.New("longer than any segment"))
+	}
 	if err == nil {
 		err = scan.start(f, name, number, min(size, limit))
 	}
@@ -290,7 +295,7 @@ func (l *Log) checkEnd(s *segmentScan, newest bool, bad *badBytes) error {
 func (l *Log) repair(s *segmentScan) error {
 	l.recovery.Clean = s.closed && s.offset() == s.limit
 	if l.recovery.Clean {
-		return nil
+		return l.rewriteNewest(s) // the close mark: the sync after it may be what failed
 	}
 	dirty, err := s.dirtyLen()
 	if err != nil {
@@ -381,11 +386,11 @@ func (l *Log) quarantine(s *segmentScan, n int) error {
 	dir := path.Join(l.dir, quarantineName)
 	name := path.Join(dir, fmt.Sprintf("%06d-%d-%08x.torn", s.head.segment, s.offset(), crc32.Checksum(tail, recordCRCTable)))
 	l.recovery.Cut = &TailCut{File: s.name, Offset: s.offset(), Bytes: int64(n), Quarantine: name}
-	if size, err := fs.Size(name); err == nil && size == int64(n) {
-		return nil
-	}
 	if err := vfs.MkdirAllSync(fs, dir); err != nil {
 		return err
+	}
+	if size, err := fs.Size(name); err == nil && size == int64(n) {
+		return fs.SyncDir(dir) // who made the copy may have died before that
 	}
 	if err := writeFile(fs, name+".tmp", tail); err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 )
 
 // Rotate seals the active segment and starts the next, so that DeleteBefore can later delete what was written so far. It
-// does nothing if the active segment has no entries.
+// does nothing if the active segment has no operations.
 func (l *Log) Rotate() error {
 	l.mu.Lock()
 	defer l.unlock()
@@ -35,6 +35,9 @@ func (l *Log) rotateLocked() error {
 	l.awaitZerosLocked(s)
 	l.turn.take(exclusive)
 	defer l.turn.release(l.settled)
+	if err := l.Err(); err != nil { // of the sync before: another would succeed and prove nothing
+		return err
+	}
 
 	last := s.link()
 	var seal []byte

@@ -28,17 +28,24 @@ type segment struct {
 	name string
 	file vfs.File
 
-	off      int64  // end of the last record
-	zeroed   int64  // end of the file, which is zero from off on
-	flushing int64  // up to here the background goroutine has started what was written on its way to the disk
-	mapped   bool   // writes below zeroed are copies into memory
-	zeroing  bool   // the background goroutine is extending the file
-	records  uint32 // in the segment
-	ops      uint64 // sequences that they take
-	crc      uint32 // running CRC
-	marked   uint32 // synced-through offset of the last mark
-	sealed   bool   // the last record is a seal, and it is on the disk
-	closed   bool   // the last record is a close mark, and it is on the disk
+	off      int64      // end of the last record
+	zeroed   int64      // end of the file, which is zero from off on
+	flushing int64      // up to here the background goroutine has started what was written on its way to the disk
+	mapped   bool       // writes below zeroed are copies into memory
+	zeroing  *extension // by the background goroutine; nil while there is none
+	records  uint32     // in the segment
+	ops      uint64     // sequences that they take
+	crc      uint32     // running CRC
+	marked   uint32     // synced-through offset of the last mark
+	sealed   bool       // the last record is a seal, and it is on the disk
+	closed   bool       // the last record is a close mark, and it is on the disk
+}
+
+// extension is an extension of a segment's file that the background goroutine makes without Log.mu. Once done is closed,
+// whoever has Log.mu takes over what it came to: see awaitZerosLocked.
+type extension struct {
+	done   chan struct{}
+	zeroed int64 // written before done is closed
 }
 
 func (s *segment) end() Position { return Position{s.segment, uint32(s.off)} }

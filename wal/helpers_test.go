@@ -1,0 +1,110 @@
+package wal
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// powerCuts calls see with every state that a power cut may leave now.
+func powerCuts(mem *vfs.Mem, see func(name string, fs *vfs.Mem)) {
+	crashes := mem.Crashes(*crashSeed, *crashRandom)
+	for state := range crashes.At(crashes.OpCount()) {
+		see(state.Name, state.FS)
+	}
+}
+
+// untilStuck returns when a goroutine is inside the function, as a stack trace names it, or done is closed.
+func untilStuck(function string, done <-chan struct{}) {
+	buf := make([]byte, 1<<20)
+	for !bytes.Contains(buf[:runtime.Stack(buf, true)], []byte(function)) {
+		select {
+		case <-done:
+			return
+		default:
+			runtime.Gosched()
+		}
+	}
+}
+
+// openTwice makes a log, closes it and opens it again, so that a Fault knows its active segment by the segment's name.
+func openTwice(t *testing.T, o Options) *Log {
+	t.Helper()
+	l, _ := open(t, o)
+	closeLog(t, l)
+	l, _ = open(t, o)
+	return l
+}
+
+// slowZeros opens a log whose background goroutine stands still in the middle of an extension until goOn is called.
+func slowZeros(t *testing.T, mem *vfs.Mem) (l *Log, goOn func()) {
+	t.Helper()
+	fault := vfs.NewFault(mem)
+	o := testOptions(fault, SyncNever)
+	o.inline, o.SegmentSize = false, 8<<20
+	l, _ = open(t, o)
+	reached, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fault.Inject(func(op vfs.Op) error {
+		if op.Kind == vfs.OpWrite && op.Len == len(zeros) {
+			once.Do(func() {
+				close(reached)
+				<-gate
+			})
+		}
+		return nil
+	})
+	e := put(0)
+	if err := l.Append(&e); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	return l, func() { close(gate) }
+}
+
+// unlocked is a file system whose locks the dead do not keep.
+type unlocked struct{ *vfs.Mem }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+// liveUntil opens the log, appends and closes, but dies before its n-th file operation. It returns what it replayed and
+// what it had acknowledged.
+func liveUntil(t *testing.T, mem *vfs.Mem, policy SyncPolicy, n int) (acked []Entry, died bool) {
+	t.Helper()
+	type death struct{}
+	fault, count := vfs.NewFault(unlocked{mem}), 0
+	fault.Inject(func(vfs.Op) error {
+		if count++; count == n {
+			panic(death{})
+		}
+		return nil
+	})
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(death); !ok {
+				panic(r)
+			}
+			died = true
+		}
+	}()
+	l, acked, err := tryOpen(testOptions(fault, policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 12 {
+		e := put(len(acked))
+		if err := l.Append(&e); err != nil {
+			t.Fatal(err)
+		}
+		acked = append(acked, e)
+	}
+	closeLog(t, l)
+	return acked, false
+}
+
+// dying is a file system on which the process dies before it syncs the quarantine.
+type dying struct{ unlocked }
