@@ -21,7 +21,7 @@ func (osFS) Open(name string) (File, error)   { return openOS(name, os.O_RDONLY)
 func (osFS) OpenWrite(name string) (File, error) { return openOS(name, os.O_RDWR) }
 
 func openOS(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, fileMode)
+	f, err := openFile(name, flag)
 	if err != nil {
 		return nil, err
 	}

@@ -69,3 +69,5 @@ func ignoringEINTR(call func() error) error {
 		}
 	}
 }
+
+func openFile(name string, flag int) (*os.File, error) { return os.OpenFile(name, flag, fileMode) }

@@ -14,6 +14,28 @@ func NoSpace(err error) bool {
 		errors.Is(err, syscall.ENOSPC) // never from the system, but from Fault
 }
 
+// openFile is os.OpenFile, but lets a file be renamed and removed while it is open, as other systems do: a log renames the
+// segment that it has prepared, and a table goes when the last reader is done.
+func openFile(name string, flag int) (*os.File, error) {
+	path, err := windows.UTF16PtrFromString(name)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	access, disposition := uint32(windows.GENERIC_READ), uint32(windows.OPEN_EXISTING)
+	if flag&os.O_RDWR != 0 {
+		access |= windows.GENERIC_WRITE
+	}
+	if flag&os.O_CREATE != 0 {
+		disposition = windows.CREATE_NEW // the only caller that creates wants O_EXCL
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	h, err := windows.CreateFile(path, access, share, nil, disposition, windows.FILE_ATTRIBUTE_NORMAL, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(h), name), nil
+}
+
 // syncDir does nothing: Windows cannot flush a directory, NTFS journals its entries.
 func syncDir(string) error { return nil }
 
