@@ -104,8 +104,8 @@ func (t *Reader) control(s section, typ byte, what string, buf *[]byte) ([]byte,
 	return r.Value, nil
 }
 
-// block returns the batch of block i, verified and uncompressed. The bytes are the mapping's, the cache's or s's; they stay
-// as they are until s is used again or the table is closed.
+// block returns the batch of block i, verified and uncompressed. The bytes are the mapping's, the cache's or s's; they
+// stay as they are until s is used again or the table is closed.
 func (t *Reader) block(i int, s *scratch) ([]byte, error) {
 	word, off, head, end := t.index.place(i)
 	if t.mem == nil || word&wordCompressed != 0 {

@@ -95,7 +95,7 @@ const (
 // blockIndex says where the blocks are and which one a key belongs to.
 //
 // The search compares heads, the eight bytes of a separator that follow the prefix, and only among equal heads the rest.
-// That is 155 ns instead of 283 in a table of 300,000 blocks where the heads differ.
+// Measured before this was written, on 300,000 blocks whose heads differ: 155 ns, against 283 by whole keys.
 type blockIndex struct {
 	words []atomic.Uint64 // one for each block, and one for the end
 

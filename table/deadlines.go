@@ -12,8 +12,8 @@ type DeadlineBucket struct {
 	Bytes   uint64 // of keys and values
 }
 
-// maxDeadlineBuckets bounds the histogram of a table to about 1.5 KiB. It resolves a sixty-fourth of the time its deadlines
-// span, which is finer than a compaction decides.
+// maxDeadlineBuckets bounds the histogram of a table to about 1.5 KiB. It resolves a sixty-fourth of the time its
+// deadlines span, which is finer than a compaction decides.
 const maxDeadlineBuckets = 64
 
 // deadlineHistogram collects deadlines in one pass and bounded memory. Every bucket covers the deadlines that are equal

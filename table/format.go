@@ -57,8 +57,8 @@ import (
 // values back. The deadline code is 0 for none, else 1 + zigzag (deadline - base time): a deadline may be older than
 // the table.
 //
-// The hash h of a key is its xxHash64. The key belongs to page high 64 bits of (h * pages), and there to the first slot that
-// was free from slot (h>>24 & 0xFFFFFF) * 510 >> 24 on, going round. A free slot is 0, and ends a search. Else:
+// The hash h of a key is its xxHash64. The key belongs to page high 64 bits of (h * pages), and there to the first slot
+// that was free from slot (h>>24 & 0xFFFFFF) * 510 >> 24 on, going round. A free slot is 0, and ends a search. Else:
 //
 //	bits 40..63  tag    h & 0xFFFFFF
 //	bits  0..39  place  of the row: its offset in the file; or, in a table whose header names a compression, the
@@ -219,8 +219,8 @@ func paddingSize(off int64) int64 {
 	return size
 }
 
-// decoder takes fields off a payload, one after another. After the first that is not there, all are zero and bad is set. It
-// counts instead of reslicing: a pointer that changes with every field costs a write barrier whenever the collector runs.
+// decoder takes fields off a payload, one after another. After the first that is not there, all are zero and bad is set.
+// It counts instead of reslicing: a pointer that changes with every field is a write barrier whenever the collector runs.
 type decoder struct {
 	payload []byte
 	at      int

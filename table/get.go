@@ -11,9 +11,9 @@ import (
 )
 
 // AppendGet looks key up and reports whether the table has an entry for it, be it a tombstone or expired. If so, it
-// appends the value to dst and sets e, whose Value is what was appended and whose Key is nil: the caller has it. It returns
-// dst, which may have moved. Neither aliases the table, and key is not kept. Nothing is allocated if dst has room, unless
-// a block has to be loaded into the cache. If nothing was found, dst is as it was and e means nothing.
+// appends the value to dst and sets e, whose Value is what was appended and whose Key is nil: the caller has it. It
+// returns dst, which may have moved. Neither aliases the table, and key is not kept. Nothing is allocated if dst has room,
+// unless a block has to be loaded into the cache. If nothing was found, dst is as it was and e means nothing.
 func (t *Reader) AppendGet(dst, key []byte, e *kv.Entry) (_ []byte, found bool, err error) {
 	start := len(dst)
 	fault := vfs.Guard(func() {

@@ -106,8 +106,8 @@ func (b *base) decodeTombstone(r *row, block []byte, at int) (next int) {
 }
 
 // split sets the key of r to that of the batch record at an offset of block, and returns where the value begins, which is
-// 0 in a delete, and where it and the record end, which is 0 if the record is malformed. Lengths below 128 are read without
-// a call: that takes a third off the 26 ns of a row.
+// 0 in a delete, and where it and the record end, which is 0 if the record is malformed. Lengths below 128 are read
+// without a call: that takes 10 ns off the 26 of a row.
 func (r *row) split(block []byte, at int) (value, end int) {
 	const lengthSize = 4
 	if at > len(block)-lengthSize {

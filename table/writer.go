@@ -26,7 +26,8 @@ type Options struct {
 }
 
 const (
-	// defaultBlockSize: a read verifies a block before its first use and a seek decodes all of it, so small is fast.
+	// defaultBlockSize: a seek decodes a whole block and takes 1.7, 2.0 and 3.8 us with 4, 8 and 16 KiB (1 M entries,
+	// mapped). Point reads took 450 to 460 ns and scans 29 to 34 ns an entry with any of them, which is within the noise.
 	defaultBlockSize = 4 << 10
 	// compressedBlockSize: at 4 KiB, LZ4 gets a ratio of 2.1 and Zstandard one of 3.7 out of JSON, at 32 KiB 2.4 and 4.2.
 	compressedBlockSize = 32 << 10

@@ -84,24 +84,31 @@ func (m *model) check(t *rapid.T, it kv.Iterator, call string, got, want bool) {
 	}
 }
 
+// merged returns the model of a merge of sources given newest first.
+func merged(sources [][]kv.Entry) *model {
+	newest := make(map[string]kv.Entry)
+	for _, entries := range slices.Backward(sources) {
+		for _, e := range entries {
+			newest[string(e.Key)] = e
+		}
+	}
+	m := &model{at: -1}
+	for _, k := range slices.Sorted(maps.Keys(newest)) {
+		m.entries = append(m.entries, newest[k])
+	}
+	return m
+}
+
 func TestIteratorModel(t *testing.T) {
 	var it Iterator // one for all, so that what is left of an earlier use would show
 	rapid.Check(t, func(t *rapid.T) {
-		newest := make(map[string]kv.Entry)
+		var all [][]kv.Entry
 		var sources []kv.Iterator
 		for seq := range rapid.IntRange(0, 9).Draw(t, "sources") {
-			entries := drawSource(t, uint64(seq))
-			for _, e := range entries {
-				if _, ok := newest[string(e.Key)]; !ok {
-					newest[string(e.Key)] = e
-				}
-			}
-			sources = append(sources, drawIterator(t, entries))
+			all = append(all, drawSource(t, uint64(seq)))
+			sources = append(sources, drawIterator(t, all[seq]))
 		}
-		m := &model{at: -1}
-		for _, k := range slices.Sorted(maps.Keys(newest)) {
-			m.entries = append(m.entries, newest[k])
-		}
+		m := merged(all)
 		it.Reset(sources)
 		for range rapid.IntRange(1, 100).Draw(t, "moves") {
 			call, got, want := m.move(t, &it)
@@ -155,35 +162,43 @@ func TestConcatModel(t *testing.T) {
 
 // An error of any source at any moment ends the iteration, shows in Err, and is forgotten by the next absolute positioning.
 func TestIteratorErrorModel(t *testing.T) {
+	failed := 0
 	rapid.Check(t, func(t *rapid.T) {
+		var all [][]kv.Entry
 		var sources []kv.Iterator
-		var broken []*sliceIter
+		var bottom []*sliceIter
 		for seq := range rapid.IntRange(1, 5).Draw(t, "sources") {
-			s := newSliceIter(drawSource(t, uint64(seq)))
-			broken, sources = append(broken, s), append(sources, s)
+			all = append(all, drawSource(t, uint64(seq)))
+			s := newSliceIter(all[seq])
+			bottom, sources = append(bottom, s), append(sources, s)
 			if rapid.Bool().Draw(t, "wrap") {
-				inner := new(Iterator)
-				inner.Reset([]kv.Iterator{s})
-				sources[seq] = inner
+				sources[seq] = newMerge(s)
 			}
 		}
-		var it Iterator
-		it.Reset(sources)
-		want := forward(&it)
-		s := rapid.SampledFrom(broken).Draw(t, "broken")
-		s.fail = rapid.IntRange(1, len(s.entries)+1).Draw(t, "fail")
-		got := forward(&it)
-		if it.Err() != errBroken {
-			t.Fatalf("Err() = %v after a source failed", it.Err())
+		m, it := merged(all), newMerge(sources...)
+		broken := rapid.SampledFrom(bottom).Draw(t, "broken")
+		broken.fail = rapid.IntRange(1, 30).Draw(t, "fail")
+		for broken.fail > 0 {
+			call, got, want := m.move(t, it)
+			if broken.fail > 0 {
+				m.check(t, it, call, got, want)
+				continue
+			}
+			failed++
+			if got || it.Err() != errBroken {
+				t.Fatalf("%s returned %v after a source failed; Err() = %v", call, got, it.Err())
+			}
+			if it.Next() || it.Prev() || it.Err() != errBroken {
+				t.Fatalf("it went on after an error; Err() = %v", it.Err())
+			}
 		}
-		if len(got) > len(want) || !slices.Equal(got, want[:len(got)]) {
-			t.Fatalf("before the error it showed %q, want the beginning of %q", got, want)
-		}
-		if it.Next() || it.Prev() || it.Err() != errBroken {
-			t.Fatalf("it went on after an error; Err() = %v", it.Err())
-		}
-		if got := forward(&it); !slices.Equal(got, want) || it.Err() != nil {
-			t.Fatalf("afresh it showed %q, want %q; error %v", got, want, it.Err())
+		m.check(t, it, "First", it.First(), m.stand(0))
+		for range 20 {
+			call, got, want := m.move(t, it)
+			m.check(t, it, call, got, want)
 		}
 	})
+	if failed == 0 {
+		t.Error("no source ever failed")
+	}
 }
