@@ -53,8 +53,12 @@ func TestArena(t *testing.T) {
 					t.Fatalf("stretch %d of %d bytes was overwritten", i, len(s.data))
 				}
 			}
-			if used := int(a.used.Load()); used < sum || used > 2*sum+pageSize {
-				t.Errorf("used = %d after %d", used, sum)
+			held := -len(a.free)
+			for _, c := range *a.pages.Load() {
+				held += len(c.data)
+			}
+			if used := int(a.used.Load()); used != held || used < sum {
+				t.Errorf("used = %d, want %d, given out %d", used, held, sum)
 			}
 		})
 	}

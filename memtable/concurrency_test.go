@@ -208,3 +208,45 @@ func TestWriterDoesNotWait(t *testing.T) {
 		t.Errorf("the next scan finds %d of %d keys", n, maxQueue)
 	}
 }
+
+// TestPrefixBesideScans lets the prefix change, many times, while others scan.
+func TestPrefixBesideScans(t *testing.T) {
+	for round := range 30 {
+		m := New(Hint{prefix: "zzz"})
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				it := new(Iterator)
+				for {
+					before := ""
+					it.Reset(m, uint64(firstLook))
+					for ok := it.First(); ok; ok = it.Next() {
+						if key := string(it.Entry().Key); key <= before {
+							t.Errorf("round %d: %q after %q", round, key, before)
+						} else {
+							before = key
+						}
+					}
+					select {
+					case <-done:
+						return
+					default:
+					}
+				}
+			})
+		}
+		for i := range firstLook + maxQueue {
+			mustSet(t, m, fmt.Sprintf("user%d", i*7919%10007), "", uint64(i+1))
+		}
+		close(done)
+		wg.Wait()
+		it, n := m.NewIterator(uint64(firstLook)), 0
+		for ok := it.First(); ok; ok = it.Next() {
+			n++
+		}
+		if n != firstLook || m.Hint().prefix != "us" {
+			t.Fatalf("round %d: %d keys, prefix %q", round, n, m.Hint().prefix)
+		}
+	}
+}

@@ -77,3 +77,42 @@ func TestHome(t *testing.T) {
 		t.Errorf("home does not use the whole range: %d, %d", home(0, 8), home(math.MaxUint32, 8))
 	}
 }
+
+// TestIndexGrowsUnseen looks up keys that are there while their part grows again and again.
+func TestIndexGrowsUnseen(t *testing.T) {
+	const old, all = 100, 50_000
+	var a arena
+	var x index
+	hash := func(i int) uint64 { return uint64(i) * 0x9e3779b97f4a7c15 >> partBits }
+	keys := make([][]byte, all)
+	add := func(i int) {
+		keys[i] = fmt.Append(nil, i)
+		node, err := a.addNode(keys[i], &content{kind: kv.Put})
+		if err != nil {
+			t.Error(err)
+		}
+		x.add(node, hash(i))
+	}
+	for i := range old {
+		add(i)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := old; i < all; i++ {
+			add(i)
+		}
+	}()
+	for round := 0; ; round++ {
+		for i := range old {
+			if x.find(&a, keys[i], hash(i)) == 0 {
+				t.Fatalf("round %d: key %d is lost", round, i)
+			}
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}

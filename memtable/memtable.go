@@ -90,7 +90,7 @@ func (m *Memtable) DeleteRange(start, end []byte, seq uint64) {
 func (m *Memtable) RangeDeletes() *kv.RangeDeletes { return m.ranges.get() }
 
 // Len returns the number of keys.
-func (m *Memtable) Len() int { return int(m.tree.count.Load()) }
+func (m *Memtable) Len() int { return int(m.tree.tail.Load()) }
 
 // Size returns the bytes of memory in use, to within a few percent.
 func (m *Memtable) Size() int64 {

@@ -144,74 +144,74 @@ func modelKey() *rapid.Generator[string] {
 	)
 }
 
-// TestModel runs random operations on a memtable and on the model, with iterators of all ages in between.
-func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		hint := Hint{prefix: rapid.SampledFrom([]string{"", "user", "user0000", "zzz"}).Draw(t, "hint")}
-		table, m, seq := New(hint), newModel(), uint64(0)
-		var iterators []*modelIterator
-		t.Repeat(map[string]func(*rapid.T){
-			"set": func(t *rapid.T) {
-				seq += rapid.Uint64Range(1, 3).Draw(t, "step")
-				e := kv.Entry{Key: []byte(modelKey().Draw(t, "key")), Seq: seq}
-				e.Deadline = rapid.SampledFrom([]int64{0, 0, 1, -1, math.MaxInt64}).Draw(t, "deadline")
-				if e.Kind = kv.Kind(rapid.IntRange(0, 1).Draw(t, "kind")); e.Kind == kv.Put {
-					e.Value = rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "value")
-				}
+// checkModel runs random operations on a memtable and on the model, with iterators of all ages in between.
+func checkModel(t *rapid.T) {
+	hint := Hint{prefix: rapid.SampledFrom([]string{"", "user", "user0000", "zzz"}).Draw(t, "hint")}
+	table, m, seq := New(hint), newModel(), uint64(0)
+	var iterators []*modelIterator
+	t.Repeat(map[string]func(*rapid.T){
+		"set": func(t *rapid.T) {
+			seq += rapid.Uint64Range(1, 3).Draw(t, "step")
+			e := kv.Entry{Key: []byte(modelKey().Draw(t, "key")), Seq: seq}
+			e.Deadline = rapid.SampledFrom([]int64{0, 0, 1, -1, math.MaxInt64}).Draw(t, "deadline")
+			if e.Kind = kv.Kind(rapid.IntRange(0, 1).Draw(t, "kind")); e.Kind == kv.Put {
+				e.Value = rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "value")
+			}
+			m.set(e)
+			set(t, table, e)
+		},
+		"fill": func(t *rapid.T) {
+			prefix := modelKey().Draw(t, "prefix")
+			for i := range rapid.IntRange(1, 400).Draw(t, "keys") {
+				seq++
+				e := kv.Entry{Key: fmt.Appendf(nil, "%s%d", prefix, i), Value: []byte{byte(i)}, Seq: seq}
 				m.set(e)
 				set(t, table, e)
-			},
-			"fill": func(t *rapid.T) {
-				prefix := modelKey().Draw(t, "prefix")
-				for i := range rapid.IntRange(1, 400).Draw(t, "keys") {
-					seq++
-					e := kv.Entry{Key: fmt.Appendf(nil, "%s%d", prefix, i), Value: []byte{byte(i)}, Seq: seq}
-					m.set(e)
-					set(t, table, e)
-				}
-			},
-			"delete range": func(t *rapid.T) {
-				seq++
-				start, end := modelKey().Draw(t, "start"), modelKey().Draw(t, "end")
-				m.ranges = append(m.ranges, kv.RangeDelete{Start: []byte(start), End: []byte(end), Seq: seq})
-				bounds := []byte(start + end)
-				table.DeleteRange(bounds[:len(start)], bounds[len(start):], seq)
-				clear(bounds) // they were copied
-			},
-			"get": func(t *rapid.T) {
-				key, asOf := modelKey().Draw(t, "key"), rapid.Uint64Range(0, seq+1).Draw(t, "seq")
-				got, ok := table.Get([]byte(key), asOf)
-				want, wantOK := m.get(key, asOf)
-				if d := differ(&got, &want); ok != wantOK || d != "" {
-					t.Fatalf("Get(%q, %d) = %t, want %t: %s", key, asOf, ok, wantOK, d)
-				}
-				if got, want := table.RangeDeletes().Seq([]byte(key), asOf), m.rangeSeq(key, asOf); got != want {
-					t.Fatalf("RangeDeletes().Seq(%q, %d) = %d, want %d", key, asOf, got, want)
-				}
-			},
-			"open": func(t *rapid.T) {
-				asOf := rapid.Uint64Range(0, seq).Draw(t, "seq")
-				mi := &modelIterator{it: table.NewIterator(asOf), seq: asOf, keys: m.visible(asOf), at: -1}
-				if len(iterators) < 4 {
-					iterators = append(iterators, mi)
-				} else {
-					iterators[rapid.IntRange(0, 3).Draw(t, "which")] = mi
-				}
-			},
-			"move": func(t *rapid.T) {
-				if len(iterators) == 0 {
-					t.Skip("no iterator")
-				}
-				mi := rapid.SampledFrom(iterators).Draw(t, "iterator")
-				for range rapid.IntRange(1, 100).Draw(t, "moves") {
-					mi.move(t, m, modelKey().Draw(t, "key"))
-				}
-			},
-			"": func(t *rapid.T) {
-				if table.Len() != len(m.keys) {
-					t.Fatalf("Len() = %d, want %d", table.Len(), len(m.keys))
-				}
-			},
-		})
+			}
+		},
+		"delete range": func(t *rapid.T) {
+			seq++
+			start, end := modelKey().Draw(t, "start"), modelKey().Draw(t, "end")
+			m.ranges = append(m.ranges, kv.RangeDelete{Start: []byte(start), End: []byte(end), Seq: seq})
+			bounds := []byte(start + end)
+			table.DeleteRange(bounds[:len(start)], bounds[len(start):], seq)
+			clear(bounds) // they were copied
+		},
+		"get": func(t *rapid.T) {
+			key, asOf := modelKey().Draw(t, "key"), rapid.Uint64Range(0, seq+1).Draw(t, "seq")
+			got, ok := table.Get([]byte(key), asOf)
+			want, wantOK := m.get(key, asOf)
+			if d := differ(&got, &want); ok != wantOK || d != "" {
+				t.Fatalf("Get(%q, %d) = %t, want %t: %s", key, asOf, ok, wantOK, d)
+			}
+			if got, want := table.RangeDeletes().Seq([]byte(key), asOf), m.rangeSeq(key, asOf); got != want {
+				t.Fatalf("RangeDeletes().Seq(%q, %d) = %d, want %d", key, asOf, got, want)
+			}
+		},
+		"open": func(t *rapid.T) {
+			asOf := rapid.Uint64Range(0, seq).Draw(t, "seq")
+			mi := &modelIterator{it: table.NewIterator(asOf), seq: asOf, keys: m.visible(asOf), at: -1}
+			if len(iterators) < 4 {
+				iterators = append(iterators, mi)
+			} else {
+				iterators[rapid.IntRange(0, 3).Draw(t, "which")] = mi
+			}
+		},
+		"move": func(t *rapid.T) {
+			if len(iterators) == 0 {
+				t.Skip("no iterator")
+			}
+			mi := rapid.SampledFrom(iterators).Draw(t, "iterator")
+			for range rapid.IntRange(1, 100).Draw(t, "moves") {
+				mi.move(t, m, modelKey().Draw(t, "key"))
+			}
+		},
+		"": func(t *rapid.T) {
+			if table.Len() != len(m.keys) {
+				t.Fatalf("Len() = %d, want %d", table.Len(), len(m.keys))
+			}
+		},
 	})
 }
+
+func TestModel(t *testing.T) { rapid.Check(t, checkModel) }

@@ -36,12 +36,11 @@ const (
 //     draining the queue and its next insert nobody changes order, and it may read it without mu.
 type tree struct {
 	arena *arena
-	count atomic.Int64 // nodes inserted
 
 	queue   [maxQueue]uint32
-	tail    atomic.Uint32 // nodes ever queued
-	head    atomic.Uint32 // nodes ever taken from the queue
-	waiting atomic.Int32  // readers that want mu
+	tail    atomic.Int64 // nodes ever queued: those in the tree
+	head    atomic.Int64 // nodes ever taken from the queue
+	waiting atomic.Int32 // readers that want mu
 
 	mu     sync.Mutex // guards what follows and head; held for one walk or for draining the queue
 	order  *btree.BTreeG[item]
@@ -85,7 +84,7 @@ func (t *tree) insert(node uint32) {
 		t.drainLocked()
 		t.mu.Unlock()
 	}
-	if n := t.count.Add(1); n == firstLook || n == lastLook {
+	if n := tail + 1; n == firstLook || n == lastLook {
 		t.reconsider(n)
 	}
 }
