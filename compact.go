@@ -25,6 +25,9 @@ func (db *DB) Compact(ctx context.Context) error {
 	defer cancel()
 	db.tables.compacting.Lock()
 	defer db.tables.compacting.Unlock()
+	if db.closed.Load() { // ctx may lag behind
+		return ErrClosed
+	}
 	err := db.runPlans(ctx, compaction.PickAll)
 	if err != nil && db.closed.Load() {
 		return ErrClosed

@@ -90,9 +90,11 @@ func Open(dir string, o *Options) (*DB, error) {
 		db.stopWork()
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), db.release())
 	}
-	db.workers.Go(db.flushLoop)
-	db.workers.Go(db.compactLoop)
-	db.workers.Go(db.sweepLoop)
+	if !opts.manual {
+		db.workers.Go(db.flushLoop)
+		db.workers.Go(db.compactLoop)
+		db.workers.Go(db.sweepLoop)
+	}
 	request(db.flushes)
 	request(db.compacts)
 	return db, nil
@@ -113,11 +115,18 @@ func (db *DB) Close() error {
 	}
 	db.stopWork()
 	db.stall.wake()
-	db.commit.Lock() // no write is under way any more
-	db.commit.Unlock()
+	pass(&db.commit.Mutex)      // no write is under way any more,
+	pass(&db.tables.flushing)   // nor a call of Flush
+	pass(&db.tables.compacting) // or Compact, and later ones find the database closed
 	db.workers.Wait()
 	db.flushOnClose()
 	return db.release()
+}
+
+// pass returns when whoever holds mu has let go of it.
+func pass(mu *sync.Mutex) {
+	mu.Lock()
+	defer mu.Unlock()
 }
 
 // release closes what has been opened.

@@ -73,11 +73,17 @@ func (db *DB) flushLoop() {
 	db.backgroundLoop("flush", db.flushes, &db.flushFailed, db.flushFrozen)
 }
 
-// flushFrozen flushes all frozen memtables, the oldest first.
-func (db *DB) flushFrozen() error {
+// flushFrozen flushes all frozen memtables, the oldest first. Once Close has begun it is ErrClosed.
+func (db *DB) flushFrozen() error { return db.flushUntil(db.work) }
+
+// flushUntil is flushFrozen until ctx is done.
+func (db *DB) flushUntil(ctx context.Context) error {
 	db.tables.flushing.Lock()
 	defer db.tables.flushing.Unlock()
 	for {
+		if ctx.Err() != nil {
+			return ErrClosed
+		}
 		v := db.view.Load()
 		if len(v.frozen) == 0 {
 			return nil
@@ -85,6 +91,7 @@ func (db *DB) flushFrozen() error {
 		if err := db.flush(v.frozen[len(v.frozen)-1]); err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}
+		db.flushFailed.Store(nil)
 		request(db.compacts)
 	}
 }
@@ -160,8 +167,9 @@ func (db *DB) flushOnClose() {
 		err = db.freezeLocked()
 	}
 	if err == nil {
-		err = db.flushFrozen()
+		err = db.flushUntil(context.Background())
 	}
+	db.markClockLocked(db.clock.Now()) // what has expired in this run stays so, whatever the clock says in the next
 	if err != nil {
 		db.opts.Logger.Warn("ebb: flush on close", "dir", db.dir, "err", err)
 	}

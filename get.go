@@ -17,7 +17,7 @@ type Entry struct {
 }
 
 // Expires returns the deadline as a time, and false if there is none.
-func (e *Entry) Expires() (time.Time, bool) {
+func (e Entry) Expires() (time.Time, bool) {
 	if e.Deadline == 0 {
 		return time.Time{}, false
 	}

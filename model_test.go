@@ -18,18 +18,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeClock is a time that stands still until it is moved.
-type fakeClock struct{ now time.Time }
-
-func (c *fakeClock) Now() time.Time { return c.now }
-
-func newFakeClock() *fakeClock { return &fakeClock{time.UnixMilli(1_700_000_000_000)} }
-
-// tiny makes every path short: memtables, tables and log segments of a few entries.
-func tiny(fs vfs.FS, clock *fakeClock) *Options {
-	return &Options{fs: fs, Clock: clock.Now, memtableSize: 8 << 10, tableSize: 4 << 10, segmentSize: 4 << 10}
-}
-
 // modelEntry is what the model holds for a key.
 type modelEntry struct {
 	value    string
@@ -43,8 +31,6 @@ type model struct {
 }
 
 func newModel(c *fakeClock) *model { return &model{clock: c, entries: map[string]modelEntry{}} }
-
-func (m *model) now() int64 { return m.clock.now.UnixMilli() }
 
 // live returns the entry of a key, if it is present at a time.
 func (m *model) live(key string, now int64) (modelEntry, bool) {
@@ -203,7 +189,7 @@ func (m *machine) deadline(t *rapid.T) (opts []WriteOption, deadline int64) {
 	return nil, 0
 }
 
-func (m *machine) now() int64 { return m.clock.now.UnixMilli() }
+func (m *machine) now() int64 { return m.clock.ms() }
 
 func (m *machine) Put(t *rapid.T) {
 	k, v := m.key(t), m.value(t)
@@ -283,7 +269,7 @@ func (m *machine) Compact(t *rapid.T) { m.must(t, m.db.Compact(context.Backgroun
 func (m *machine) Verify(t *rapid.T) { m.must(t, m.db.Verify(context.Background())) }
 
 func (m *machine) Tick(t *rapid.T) {
-	m.clock.now = m.clock.now.Add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
+	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
 	m.db.sweep()
 }
 

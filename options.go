@@ -12,7 +12,7 @@ import (
 const (
 	MaxKeySize   = 64 << 10 // bytes; the smallest key has one
 	MaxValueSize = 1<<30 - 1<<20
-	MaxBatchSize = 1<<30 - 1<<20 // bytes of all keys and values, with a few for each
+	MaxBatchSize = 1<<30 - 1<<19 // bytes of all keys and values, with a few for each: one of the largest fits
 )
 
 // SyncPolicy says when a write is on the disk. Under each policy a write that has returned survives the death of the
@@ -52,7 +52,8 @@ type Options struct {
 	// more than a look-up in an uncompressed one, so the default is none.
 	Compression Compression
 
-	// Clock returns the current time; its monotonic reading is used if it has one. Default: time.Now.
+	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
+	// background's among them, but never twice at a time. Default: time.Now.
 	Clock func() time.Time
 	// Logger gets what happens in the background: warnings and errors, and the rest at debug level. Nil: nobody.
 	Logger *slog.Logger
@@ -61,6 +62,7 @@ type Options struct {
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB
+	manual       bool   // no background and no block cache, which has one: a test sees one order of operations
 }
 
 // defaultMemory is enough for memtables that make tables of 64 MB.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,9 @@ func (db *DB) open() error {
 	if err := vfs.MkdirAllSync(db.fs, db.dir); err != nil {
 		return err
 	}
+	if err := db.checkForeign(); err != nil {
+		return err // before a lock file is left there
+	}
 	lock, err := db.fs.Lock(path.Join(db.dir, lockName))
 	if err != nil {
 		return err
@@ -40,8 +44,11 @@ func (db *DB) open() error {
 		return err
 	}
 	db.clock = ttl.NewClock(state.Clock, db.opts.Clock)
-	if db.cache, err = table.NewCache(max(db.opts.Memory-(1+maxFrozen)*db.opts.memtableSize, 1<<20)); err != nil {
-		return err
+	if !db.opts.manual {
+		db.cache, err = table.NewCache(max(db.opts.Memory-(1+maxFrozen)*db.opts.memtableSize, 1<<20))
+		if err != nil {
+			return err
+		}
 	}
 	levels, err := db.openTables(state)
 	if err != nil {
@@ -59,17 +66,25 @@ func (db *DB) loadState() (*manifest.State, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return state, err
 	}
-	names, err := db.fs.ReadDir(db.dir)
-	if err != nil {
+	if err := db.checkForeign(); err != nil {
 		return nil, err
-	}
-	for _, name := range names {
-		if name != lockName && !strings.HasPrefix(name, manifest.Name) {
-			return nil, fmt.Errorf("%w: there is no %s, but %q", ErrNotDatabase, manifest.Name, name)
-		}
 	}
 	state = manifest.New(ttl.NewClock(0, db.opts.Clock).Now())
 	return state, manifest.Store(db.fs, db.dir, state)
+}
+
+// checkForeign refuses a directory that holds other things and no manifest.
+func (db *DB) checkForeign() error {
+	names, err := db.fs.ReadDir(db.dir)
+	if err != nil || slices.Contains(names, manifest.Name) {
+		return err
+	}
+	for _, name := range names {
+		if name != lockName && !strings.HasPrefix(name, manifest.Name) {
+			return fmt.Errorf("%w: there is no %s, but %q", ErrNotDatabase, manifest.Name, name)
+		}
+	}
+	return nil
 }
 
 // openTables opens what the manifest names.

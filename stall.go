@@ -67,6 +67,9 @@ func (db *DB) throttle() error {
 	if db.pressure.Load() != pressureStop {
 		return nil
 	}
+	if db.opts.manual {
+		return db.flushFrozen() // nobody else would
+	}
 	db.stats.stopped.Add(1)
 	start := time.Now()
 	defer func() { db.stats.stoppedFor.Add(int64(time.Since(start))) }()

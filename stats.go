@@ -126,7 +126,7 @@ func (db *DB) verifyLog(ctx context.Context) error {
 			r.Close()
 		}
 		if !errors.Is(err, wal.ErrDeleted) { // otherwise a flush has deleted what was to be read: begin again
-			return err
+			return closedLog(err)
 		}
 	}
 }

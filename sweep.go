@@ -103,9 +103,12 @@ func (db *DB) sweepMemtable(now int64) (next int64) {
 func (db *DB) markClock(now int64) {
 	db.commit.Lock()
 	defer db.commit.Unlock()
-	if db.closed.Load() || now-db.clockMark < clockEvery {
-		return
+	if !db.closed.Load() && now-db.clockMark >= clockEvery {
+		db.markClockLocked(now)
 	}
+}
+
+func (db *DB) markClockLocked(now int64) {
 	db.clockMark = now
 	mark := [1]wal.Entry{{Kind: wal.KindClock, Time: now}}
 	if _, err := db.log.Write(mark[:]); err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/manifest"
-	"github.com/ebbdb/ebb/table"
 )
 
 const (
@@ -46,11 +45,6 @@ func (db *DB) nextFile() uint64 {
 	return n
 }
 
-// identity returns what the table with the given number says of itself.
-func (db *DB) identity(file uint64) table.Identity {
-	return table.Identity{Database: db.log.ID(), File: file}
-}
-
 // install commits a change of what is live: to the manifest, then to the view. The tables that are no longer live go when
 // the last that reads them is done.
 //
@@ -60,6 +54,9 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	t := &db.tables
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err := db.failure(); err != nil {
+		return err // a manifest that replaces one in doubt may not be durable, and what only that one names would go
+	}
 	old := db.view.Load().tables
 	levels := old.levels
 	state := t.state
@@ -162,8 +159,9 @@ func (db *DB) closeDropped(t *compaction.Table) error {
 func (db *DB) closeTables() error {
 	db.tables.mu.Lock()
 	defer db.tables.mu.Unlock()
+	v := db.view.Load()
 	live := make(map[*compaction.Table]bool)
-	if v := db.view.Load(); v != nil {
+	if v != nil {
 		for _, tables := range v.tables.levels {
 			for _, t := range tables {
 				live[t] = true
@@ -172,7 +170,7 @@ func (db *DB) closeTables() error {
 	}
 	var errs []error
 	for t := range db.tables.refs {
-		if live[t] {
+		if v == nil || live[t] { // without a view Open has failed: every table is one that the manifest names
 			errs = append(errs, t.Reader.Close())
 		} else {
 			errs = append(errs, db.closeDropped(t))

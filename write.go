@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -147,7 +148,15 @@ func (db *DB) Sync() error {
 	if db.closed.Load() {
 		return ErrClosed
 	}
-	return db.log.Sync()
+	return closedLog(db.log.Sync())
+}
+
+// closedLog makes the error of a log that was closed meanwhile the database's.
+func closedLog(err error) error {
+	if errors.Is(err, wal.ErrClosed) {
+		return ErrClosed
+	}
+	return err
 }
 
 // syncOnly evaluates options of which only Sync and NoSync make sense.
@@ -187,6 +196,10 @@ func (db *DB) beginWrite() error {
 	if db.closed.Load() {
 		db.commit.Unlock()
 		return ErrClosed
+	}
+	if err := db.failure(); err != nil {
+		db.commit.Unlock()
+		return err
 	}
 	return nil
 }

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ebbdb/ebb"
+)
+
+// result is what a run has left.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// runArgs runs the command with an empty standard input.
+func runArgs(args ...string) result { return runInput("", args...) }
+
+func runInput(stdin string, args ...string) result {
+	var stdout, stderr bytes.Buffer
+	code := run(context.Background(), args, strings.NewReader(stdin), &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+// want fails the test unless the run ended with a code and its streams contain what they should. Nothing means empty.
+func (r result) want(t *testing.T, code int, stdout, stderr string) {
+	t.Helper()
+	contains := func(s, part string) bool { return part == "" && s == "" || part != "" && strings.Contains(s, part) }
+	if r.code != code || !contains(r.stdout, stdout) || !contains(r.stderr, stderr) {
+		t.Errorf("exit code %d, stdout %q, stderr %q\nwant %d, %q, %q", r.code, r.stdout, r.stderr, code, stdout, stderr)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, c := range []struct {
+		name           string
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		{"nothing", nil, exitUsage, "", "usage: ebb COMMAND"},
+		{"help", []string{"help"}, exitOK, "usage: ebb COMMAND", ""},
+		{"help flag", []string{"-h"}, exitOK, "usage: ebb COMMAND", ""},
+		{"unknown command", []string{"gte", "x"}, exitUsage, "", "unknown command \"gte\"\nusage: ebb COMMAND"},
+		{"help of a command", []string{"put", "-h"}, exitOK, "-ttl duration", ""},
+		{"too few", []string{"get", missing}, exitUsage, "", "ebb get: arguments are missing\nusage: ebb get"},
+		{"too many", []string{"get", missing, "a", "b"}, exitUsage, "", "too many arguments, from \"b\" on\nusage: ebb get"},
+		{"unknown flag", []string{"scan", missing, "-x"}, exitUsage, "", "not defined: -x\nusage: ebb scan"},
+		{"flag of another command", []string{"get", "-ttl", "1s", missing, "a"}, exitUsage, "", "not defined: -ttl"},
+		{"bad duration", []string{"put", missing, "a", "b", "-ttl", "soon"}, exitUsage, "", "\"soon\" for flag -ttl"},
+		{"flag without its value", []string{"put", missing, "a", "b", "-ttl"}, exitUsage, "", "needs an argument: -ttl"},
+		{"nothing after a dash dash", []string{"get", missing, "--"}, exitUsage, "", "arguments are missing"},
+	} {
+		t.Run(c.name, func(t *testing.T) { runArgs(c.args...).want(t, c.code, c.stdout, c.stderr) })
+	}
+	if _, err := os.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a refused command has made a database: %v", err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	for _, c := range []struct {
+		name           string
+		stdin          string
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		{"put", "", []string{"put", dir, "a", "one"}, exitOK, "", ""},
+		{"get", "", []string{"get", dir, "a"}, exitOK, "one", ""},
+		{"put from standard input", "\x00\xff\n", []string{"put", dir, "b"}, exitOK, "", ""},
+		{"get it as it is", "", []string{"get", dir, "b"}, exitOK, "\x00\xff\n", ""},
+		{"flag at the end", "", []string{"put", dir, "c", "three", "-ttl", "1h"}, exitOK, "", ""},
+		{"not expired yet", "", []string{"get", dir, "c"}, exitOK, "three", ""},
+		{"flag in the middle", "", []string{"put", dir, "-ttl=-1s", "c", "gone"}, exitOK, "", ""},
+		{"expired", "", []string{"get", dir, "c"}, exitFailed, "", "ebb get: there is no key c\n"},
+		{"key like a flag", "", []string{"put", dir, "--", "-ttl", "--"}, exitOK, "", ""},
+		{"get it", "", []string{"get", dir, "--", "-ttl"}, exitOK, "--", ""},
+		{"unprintable key", "", []string{"put", dir, "x\ny", ""}, exitOK, "", ""},
+		{"scan", "", []string{"scan", dir}, exitOK, "2\t-ttl\n3\ta\n3\tb\n0\t\"x\\ny\"\n", ""},
+		{"scan a prefix", "", []string{"scan", dir, "a"}, exitOK, "3\ta\n", ""},
+		{"scan nothing", "", []string{"scan", dir, "zz"}, exitOK, "", ""},
+		{"delete", "", []string{"del", dir, "a"}, exitOK, "", ""},
+		{"deleted", "", []string{"get", dir, "a"}, exitFailed, "", "there is no key a"},
+		{"delete again", "", []string{"del", dir, "a"}, exitOK, "", ""},
+		{"empty key", "", []string{"put", dir, "", "x"}, exitFailed, "", ebb.ErrKeyEmpty.Error()},
+		{"verify", "", []string{"verify", dir}, exitOK, "no damage in 0 tables (0.00 MB) and 1 log segments\n", ""},
+		{"stats", "", []string{"stats", dir}, exitOK, "log segments: 1\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) { runInput(c.stdin, c.args...).want(t, c.code, c.stdout, c.stderr) })
+	}
+}
+
+// What only reads, and del, must not make a database of a mistyped name.
+func TestOpenRefuses(t *testing.T) {
+	tmp := t.TempDir()
+	missing, empty, other := filepath.Join(tmp, "missing"), filepath.Join(tmp, "empty"), filepath.Join(tmp, "other")
+	if err := errors.Join(os.Mkdir(empty, 0o700), os.Mkdir(other, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, "notes.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][]string{{"get", "", "k"}, {"scan", ""}, {"del", "", "k"}, {"verify", ""}, {"verify-tree", "", tmp}, {"stats", ""}} {
+		t.Run(c[0], func(t *testing.T) {
+			for dir, message := range map[string]string{missing: missing, empty: "not a database", other: "not a database"} {
+				args := append([]string(nil), c...)
+				args[1] = dir
+				if c[0] == "verify-tree" {
+					args[2] = t.TempDir()
+				}
+				runArgs(args...).want(t, exitFailed, "", message)
+			}
+		})
+	}
+	runArgs("put", other, "k", "v").want(t, exitFailed, "", "not a database")
+	if _, err := os.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reading has made a directory: %v", err)
+	}
+	if names, err := os.ReadDir(empty); err != nil || len(names) > 0 {
+		t.Errorf("reading has made %v in an empty directory: %v", names, err)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	db, err := ebb.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	runArgs("get", dir, "k").want(t, exitFailed, "", "locked by process "+strconv.Itoa(os.Getpid()))
+}
+
+func TestDamaged(t *testing.T) {
+	tmp := t.TempDir()
+	dir, src := filepath.Join(tmp, "db"), filepath.Join(tmp, "src")
+	writeTree(t, src, map[string]string{"a": strings.Repeat("much the same ", 1000)})
+	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 files", "")
+	tables, err := filepath.Glob(filepath.Join(dir, "tables", "*"))
+	if err != nil || len(tables) != 1 {
+		t.Fatalf("tables %v, %v", tables, err)
+	}
+	data, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte("much the same"))
+	if at < 0 {
+		t.Fatal("the table does not hold the value as it is")
+	}
+	data[at] ^= 1
+	if err := os.WriteFile(tables[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runArgs("verify", dir).want(t, exitFailed, "", "ebb verify: corrupt: "+tables[0])
+}
+
+// A reader that leaves, as head does, is not reported, but what was asked has not been done.
+func TestBrokenPipe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	runArgs("put", dir, "k", "v").want(t, exitOK, "", "")
+	r, w := io.Pipe()
+	r.Close()
+	var stderr bytes.Buffer
+	code := run(context.Background(), []string{"scan", dir}, nil, w, &stderr)
+	result{code, "", stderr.String()}.want(t, exitFailed, "", "")
+
+	osr, osw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer osw.Close()
+	osr.Close()
+	code = run(context.Background(), []string{"get", dir, "k"}, nil, osw, &stderr)
+	result{code, "", stderr.String()}.want(t, exitFailed, "", "")
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no room") }
+
+func TestOutputFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	runArgs("put", dir, "k", "v").want(t, exitOK, "", "")
+	for _, args := range [][]string{{"scan", dir}, {"get", dir, "k"}, {"stats", dir}, {"verify", dir}} {
+		var stderr bytes.Buffer
+		code := run(context.Background(), args, nil, failingWriter{}, &stderr)
+		result{code, "", stderr.String()}.want(t, exitFailed, "", "ebb "+args[0]+": no room\n")
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	tmp := t.TempDir()
+	dir, src := filepath.Join(tmp, "db"), filepath.Join(tmp, "src")
+	writeTree(t, src, map[string]string{"a": "1"})
+	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 files", "")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("told to stop"))
+	for _, args := range [][]string{{"import-tree", dir, src}, {"verify-tree", dir, src}, {"scan", dir}, {"verify", dir}} {
+		t.Run(args[0], func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			code := run(ctx, args, nil, &stdout, &stderr)
+			result{code, stdout.String(), stderr.String()}.want(t, exitFailed, "", "told to stop\n")
+		})
+	}
+	runArgs("verify-tree", dir, src).want(t, exitOK, "1 same", "") // the database was closed, and is whole
+}

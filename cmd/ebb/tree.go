@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ebbdb/ebb"
+)
+
+// batchSize is about how many bytes an import writes at once: enough for the cost of a write to vanish beside that of
+// copying, and little beside a memtable.
+const batchSize = 1 << 20
+
+// importTree imports the regular files below a directory. What it has imported when it fails, or is stopped, stays.
+func importTree(ctx context.Context, e *env, args []string) error {
+	dir, src := args[0], args[1]
+	if err := checkSource(dir, src); err != nil {
+		return err
+	}
+	return e.create(dir, func(db *ebb.DB) error {
+		start := time.Now()
+		im := importer{db: db, src: os.DirFS(src)}
+		skipped, err := walkFiles(ctx, im.src, im.add)
+		if err == nil {
+			err = im.apply()
+		}
+		if err == nil {
+			err = db.Flush() // tables are synced, which makes up for the batches that were not
+		}
+		if err != nil {
+			return fmt.Errorf("stopped after %d files: %w", im.files, err)
+		}
+		took := time.Since(start)
+		_, err = fmt.Fprintf(e.stdout, "imported %d files, %s in %v (%s/s); skipped %d that are not regular files\n", im.files,
+			megabytes(im.bytes), took.Round(time.Millisecond), megabytes(int64(float64(im.bytes)/took.Seconds())), skipped)
+		return err
+	})
+}
+
+// importer puts files into a database.
+type importer struct {
+	db      *ebb.DB
+	src     fs.FS
+	batch   ebb.Batch
+	pending int   // bytes of values in batch
+	files   int   // written to the database
+	bytes   int64 // of their contents
+}
+
+// add imports a file, with the next batch. What is too large to share one is written by itself.
+func (im *importer) add(name string, info fs.FileInfo) error {
+	if info.Size() > ebb.MaxValueSize {
+		return fmt.Errorf("%s has %d bytes, and a value can have %d", name, info.Size(), ebb.MaxValueSize)
+	}
+	content, err := fs.ReadFile(im.src, name)
+	if err != nil {
+		return err
+	}
+	if im.pending+len(content) > batchSize {
+		if err := im.apply(); err != nil {
+			return err
+		}
+	}
+	if len(content) > batchSize {
+		err := im.db.Put([]byte(name), content, ebb.NoSync)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		im.files++
+		im.bytes += int64(len(content))
+		return nil
+	}
+	im.pending += len(content)
+	if err := im.batch.Put([]byte(name), content); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// apply writes the batch.
+func (im *importer) apply() error {
+	if err := im.db.Apply(&im.batch, ebb.NoSync); err != nil {
+		return err
+	}
+	im.files += im.batch.Len()
+	im.bytes += int64(im.pending)
+	im.batch.Reset()
+	im.pending = 0
+	return nil
+}
+
+// verifyTree compares a database with the regular files below a directory, all of the one with all of the other, and lists
+// what differs. Each value is looked up and scanned.
+func verifyTree(ctx context.Context, e *env, args []string) error {
+	dir, src := args[0], args[1]
+	if err := checkSource(dir, src); err != nil {
+		return err
+	}
+	return e.open(dir, func(db *ebb.DB) error {
+		start := time.Now()
+		c := treeCheck{env: e, src: os.DirFS(src)}
+		skipped, err := walkFiles(ctx, c.src, func(name string, _ fs.FileInfo) error {
+			c.names = append(c.names, name)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		slices.Sort(c.names) // the order of keys, in which "a.go" is before "a/b"; a walk goes the other way
+		if err := c.compare(ctx, db); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(e.stdout, "compared %d files, %s in %v: %d same, %d changed, %d missing, %d extra; "+
+			"skipped %d that are not regular files\n", len(c.names), megabytes(c.bytes), time.Since(start).Round(time.Millisecond),
+			c.same, c.changed, c.missing, c.extra, skipped)
+		if err == nil && c.changed+c.missing+c.extra > 0 {
+			err = errors.New("the database and the files differ")
+		}
+		return err
+	})
+}
+
+// treeCheck compares files with keys and counts what it finds.
+type treeCheck struct {
+	env   *env
+	src   fs.FS
+	names []string // of all files, in order
+
+	same    int
+	changed int   // keys whose values are not the contents of their files
+	missing int   // files without a key
+	extra   int   // keys without a file
+	bytes   int64 // of values
+}
+
+// compare walks keys and files side by side.
+func (c *treeCheck) compare(ctx context.Context, db *ebb.DB) error {
+	snapshot, err := db.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snapshot.Close()
+	names := c.names
+	var buf []byte
+	for entry, err := range snapshot.Range(nil) {
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		key := string(entry.Key)
+		for len(names) > 0 && names[0] < key {
+			if err := c.differs(&c.missing, "missing", names[0]); err != nil {
+				return err
+			}
+			names = names[1:]
+		}
+		if len(names) == 0 || names[0] != key {
+			if err := c.differs(&c.extra, "extra", key); err != nil {
+				return err
+			}
+			continue
+		}
+		names = names[1:]
+		if buf, err = snapshot.AppendGet(buf[:0], entry.Key); err != nil {
+			return fmt.Errorf("get %s: %w", printable(key), err)
+		}
+		if !bytes.Equal(buf, entry.Value) {
+			return fmt.Errorf("%s has one value in a scan and another in a look-up", printable(key))
+		}
+		if err := c.compareFile(key, buf); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := c.differs(&c.missing, "missing", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compareFile compares a value with the file of its key.
+func (c *treeCheck) compareFile(key string, value []byte) error {
+	c.bytes += int64(len(value))
+	info, err := fs.Stat(c.src, key)
+	if err != nil {
+		return err
+	}
+	if info.Size() != int64(len(value)) { // and may be too large to read
+		return c.differs(&c.changed, "changed", key)
+	}
+	content, err := fs.ReadFile(c.src, key)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(content, value) {
+		return c.differs(&c.changed, "changed", key)
+	}
+	c.same++
+	return nil
+}
+
+// differs lists a key and counts it.
+func (c *treeCheck) differs(count *int, how, key string) error {
+	*count++
+	_, err := fmt.Fprintf(c.env.stdout, "%s %s\n", how, printable(key))
+	return err
+}
+
+// walkFiles calls do with every regular file and returns how many others it has skipped. Symbolic links are others.
+func walkFiles(ctx context.Context, src fs.FS, do func(name string, info fs.FileInfo) error) (skipped int, err error) {
+	err = fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if d.IsDir() {
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			skipped++
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return do(name, info)
+	})
+	return skipped, err
+}
+
+// checkSource refuses a source that is no directory, and one that the database lies in, which would import itself.
+func checkSource(dir, src string) error {
+	source, err := os.Stat(src)
+	if err != nil {
+		return err
+	}
+	if !source.IsDir() {
+		return fmt.Errorf("%s is not a directory", src)
+	}
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if real, err := filepath.EvalSymlinks(at); err == nil { // otherwise it does not exist yet
+		at = real
+	}
+	for {
+		if info, err := os.Stat(at); err == nil && os.SameFile(info, source) {
+			return fmt.Errorf("the database %s lies in %s", dir, src)
+		}
+		parent := filepath.Dir(at)
+		if parent == at {
+			return nil
+		}
+		at = parent
+	}
+}

@@ -1,0 +1,230 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// fakeClock is a time that stands still until it is moved.
+type fakeClock struct{ now atomic.Int64 } // Unix ns
+
+func newFakeClock() *fakeClock {
+	c := &fakeClock{}
+	c.now.Store(time.UnixMilli(1_700_000_000_000).UnixNano())
+	return c
+}
+
+// newClockAt returns another clock that shows a time in Unix ms.
+func newClockAt(ms int64) *fakeClock {
+	c := &fakeClock{}
+	c.now.Store(ms * int64(time.Millisecond))
+	return c
+}
+
+func (c *fakeClock) Now() time.Time { return time.Unix(0, c.now.Load()) }
+
+func (c *fakeClock) ms() int64 { return c.Now().UnixMilli() }
+
+func (c *fakeClock) add(d time.Duration) { c.now.Add(int64(d)) }
+
+// tiny makes every path short: memtables, tables and log segments of a few entries.
+func tiny(fs vfs.FS, clock *fakeClock) *Options {
+	return &Options{fs: fs, Clock: clock.Now, memtableSize: 8 << 10, tableSize: 4 << 10, segmentSize: 4 << 10}
+}
+
+// still is tiny with nothing in the background, and under a policy.
+func still(fs vfs.FS, clock *fakeClock, policy SyncPolicy) *Options {
+	o := tiny(fs, clock)
+	o.manual, o.Sync = true, policy
+	return o
+}
+
+// openTest opens a database that is closed with the test, if the test has not done so.
+func openTest(t *testing.T, o *Options) *DB {
+	t.Helper()
+	db, err := Open("db", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// has reports whether a key has a value.
+func (c content) has(t *testing.T, key, value string) {
+	t.Helper()
+	if got, err := c.Get([]byte(key)); err != nil || string(got) != value {
+		t.Errorf("%s is %.20q, %v, want %.20q", key, got, err, value)
+	}
+}
+
+// lacks holds that a key is absent for every way to read it.
+func (c content) lacks(t *testing.T, key string) {
+	t.Helper()
+	if got, err := c.Get([]byte(key)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("%s is %.20q, %v, want it absent", key, got, err)
+	}
+	if has, err := c.Has([]byte(key)); has || err != nil {
+		t.Errorf("has %s: %v, %v", key, has, err)
+	}
+	for e, err := range c.Range(&IterOptions{Start: []byte(key), Limit: 1}) {
+		if err != nil || string(e.Key) == key {
+			t.Errorf("a scan shows %s: %v", e.Key, err)
+		}
+	}
+}
+
+// content is what a DB shows.
+type content struct{ *DB }
+
+// step is one thing that a script does.
+type step struct {
+	name  string
+	run   func(*DB) error
+	apply func(*model) // nil if it changes nothing that reads see
+	ops   uint64       // sequences that it takes
+}
+
+func putStep(key, value string, deadline int64) step {
+	return step{"put " + key, func(db *DB) error {
+		return db.Put([]byte(key), []byte(value), ExpireAt(deadlineTime(deadline)))
+	}, func(m *model) { m.entries[key] = modelEntry{value, deadline} }, 1}
+}
+
+// deadlineTime makes 0 the zero time, which is no deadline.
+func deadlineTime(deadline int64) time.Time {
+	if deadline == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(deadline)
+}
+
+func deleteStep(key string) step {
+	return step{"delete " + key, func(db *DB) error { return db.Delete([]byte(key)) },
+		func(m *model) { delete(m.entries, key) }, 1}
+}
+
+func deleteRangeStep(start, end string) step {
+	return step{"delete range", func(db *DB) error { return db.DeleteRange([]byte(start), []byte(end)) },
+		func(m *model) {
+			for k := range m.entries {
+				if start <= k && k < end {
+					delete(m.entries, k)
+				}
+			}
+		}, 1}
+}
+
+// batchStep puts value under all keys but the last, which it deletes.
+func batchStep(value string, deadline int64, keys ...string) step {
+	last := len(keys) - 1
+	return step{"batch", func(db *DB) error {
+		var b Batch
+		for _, k := range keys[:last] {
+			if err := b.Put([]byte(k), []byte(value), ExpireAt(deadlineTime(deadline))); err != nil {
+				return err
+			}
+		}
+		return errors.Join(b.Delete([]byte(keys[last])), db.Apply(&b))
+	}, func(m *model) {
+		for _, k := range keys[:last] {
+			m.entries[k] = modelEntry{value, deadline}
+		}
+		delete(m.entries, keys[last])
+	}, uint64(len(keys))}
+}
+
+func otherStep(name string, run func(*DB) error) step { return step{name: name, run: run} }
+
+var (
+	flushStep   = otherStep("flush", (*DB).Flush)
+	syncStep    = otherStep("sync", (*DB).Sync)
+	compactStep = otherStep("compact", func(db *DB) error { return db.Compact(context.Background()) })
+)
+
+// sweepStep moves the clock and sweeps.
+func sweepStep(clock *fakeClock, d time.Duration) step {
+	return otherStep("sweep", func(db *DB) error {
+		clock.add(d)
+		db.sweep()
+		return nil
+	})
+}
+
+// lifeScript is a life of a database that has everything in it: each kind of write, deadlines that pass, memtables that
+// fill up, flushes, compactions, and the sweeper.
+func lifeScript(clock *fakeClock) []step {
+	start := clock.ms()
+	large := strings.Repeat("large", 1900) // fills a memtable by itself
+	return []step{
+		putStep("a", "1", 0), putStep("b", "1", 0), putStep("k", "old", 0),
+		batchStep("batch1", 0, "c", "d", "e", "a"),
+		syncStep, flushStep,
+		putStep("k", "new", start+500), putStep("t", "short", start+700), deleteStep("b"),
+		batchStep("batch2", start+5000, "c", "f", "g", "nothing"),
+		sweepStep(clock, 100*time.Millisecond), flushStep,
+		putStep("l", large, 0), putStep("m", "after", 0),
+		sweepStep(clock, 1500*time.Millisecond), // k and t expire
+		putStep("b", "again", start+60_000), deleteRangeStep("c", "e"), flushStep,
+		putStep("d", "late", 0), syncStep, compactStep,
+		putStep("k", "third", start+2500), putStep("past", "never", start-1), flushStep,
+		sweepStep(clock, 2*time.Second), // k expires once more
+		batchStep("batch3", 0, "x", "y", "z", "d"), deleteRangeStep("a", "c"), compactStep,
+		sweepStep(clock, 4*time.Second), // f and g expire
+		putStep("end", "1", 0), putStep("y", "2", start+9000), flushStep, putStep("z", "3", 0),
+	}
+}
+
+// files returns the names in a directory of a file system, with the directory.
+func files(t *testing.T, fs vfs.FS, dir string) []string {
+	t.Helper()
+	names, err := fs.ReadDir(dir)
+	must(t, err)
+	for i, name := range names {
+		names[i] = path.Join(dir, name)
+	}
+	return names
+}
+
+// reopenAndWrite writes to a database that has been opened after a mishap, flushes, closes, opens it again, and holds it
+// against the model each time. It closes db.
+func reopenAndWrite(db *DB, o *Options, m *model) error {
+	again := putStep("written after", "w", 0)
+	if err := again.run(db); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	again.apply(m)
+	if err := db.Flush(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	if err := m.compare(db, db.clock.Now()); err != nil {
+		return fmt.Errorf("after a flush: %w", err)
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	db, err := Open("db", o)
+	if err != nil {
+		return fmt.Errorf("open again: %w", err)
+	}
+	defer db.Close()
+	if err := m.compare(db, db.clock.Now()); err != nil {
+		return fmt.Errorf("opened again: %w", err)
+	}
+	return nil
+}
