@@ -45,8 +45,12 @@ type Result struct {
 	Bytes   int64    // written
 }
 
-// guarded is how many entries are read under one guard of mapped memory, and how often the context is asked.
-const guarded = 1024
+// guarded is how many entries, and guardedBytes about how many bytes of values, are read under one guard of mapped memory
+// and before the context is asked again.
+const (
+	guarded      = 1024
+	guardedBytes = 1 << 20
+)
 
 // Build writes the tables of an input: none, if nothing of it is needed.
 //
@@ -97,17 +101,19 @@ type builder struct {
 // run reads the source to its end.
 func (b *builder) run(ctx context.Context) error {
 	var err error
-	next := b.in.Source.First
+	next, after := b.in.Source.First, b.in.Source.Next // a method value allocates: not once an entry
 	for b.entries && err == nil {
 		if err = ctx.Err(); err != nil {
 			return err
 		}
 		fault := vfs.Guard(func() {
-			for i := 0; i < guarded && b.entries && err == nil; i++ {
+			for i, size := 0, 0; i < guarded && size < guardedBytes && b.entries && err == nil; i++ {
 				if b.entries = next(); b.entries {
-					err = b.add(b.in.Source.Entry())
+					e := b.in.Source.Entry()
+					size += len(e.Value)
+					err = b.add(e)
 				}
-				next = b.in.Source.Next
+				next = after
 			}
 		})
 		if fault != nil {

@@ -189,7 +189,7 @@ func (p *picker) reclaim() *Plan {
 			expired := t.props.ExpiredBytes(p.now)
 			switch {
 			case expired > 0 && 2*expired >= t.props.KeyBytes+t.props.ValueBytes:
-			case level < bottom && 2*t.props.Tombstones > t.props.Entries:
+			case level < bottom && 2*t.props.Tombstones > t.props.Entries && p.frees(level, t):
 			case level < bottom && t.props.Entries == 0: // range deletes alone
 			default:
 				continue
@@ -201,6 +201,21 @@ func (p *picker) reclaim() *Plan {
 		}
 	}
 	return nil
+}
+
+// frees reports whether the tombstones of a table, if each hides an entry of average size, free a quarter of what has to be
+// rewritten to be rid of them. A few that are spread over all keys are not worth rewriting everything.
+func (p *picker) frees(level int, t *Table) bool {
+	var below int64
+	var entries uint64
+	for l := level + 1; l < NumLevels; l++ {
+		for _, o := range p.overlapping(l, t.start, t.end) {
+			below += o.Size
+			entries += o.props.Entries
+		}
+	}
+	freed := float64(below) * float64(t.props.Tombstones) / float64(max(entries, 1))
+	return below == 0 || 4*freed >= float64(t.Size+below)
 }
 
 // settle pushes what overwrites down if it is much.

@@ -59,7 +59,7 @@ func TestPick(t *testing.T) {
 			0: {plain(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9), plain(8, 0, 9), plain(9, 0, 9), plain(10, 0, 9), plain(11, 0, 9), plain(12, 0, 9)},
 			4: {plain(1, 0, 9)}, 6: {plain(7, 0, 9)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 8, 9, 10, 11, 12, 1}, level: 4},
 		{name: "a level that should be empty", levels: Levels{5: {plain(1, 0, 9)}, 6: {plain(2, 5, 20)}}, action: Rewrite, files: []uint64{1, 2}, level: 6},
-		{name: "tombstones are pushed down", levels: Levels{0: {tombs}, 6: {plain(2, 5, 20)}}, action: Rewrite, files: []uint64{9, 2}, level: 6},
+		{name: "tombstones are pushed down", levels: Levels{0: {tombs}, 6: {fake(2, 5, 20, size, table.Properties{Entries: 10})}}, action: Rewrite, files: []uint64{9, 2}, level: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			plan := Pick(&c.levels, now, Config{Base: 1 << 20, Settle: c.settle})

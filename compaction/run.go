@@ -6,7 +6,6 @@ import (
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
-	"github.com/ebbdb/ebb/table"
 )
 
 // Plan is what is to be done with some tables.
@@ -49,7 +48,7 @@ func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 	var sources []kv.Iterator
 	for _, run := range p.Inputs {
 		source := new(merge.Concat[*Table])
-		source.Reset(run, scanner())
+		source.Reset(run, scan)
 		sources = append(sources, source)
 		for _, t := range run {
 			in.Deletes = append(in.Deletes, t.props.RangeDeletes...)
@@ -63,15 +62,5 @@ func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 	return Build(ctx, in, out)
 }
 
-// scanner returns a function that makes an iterator which leaves the cache alone, one after the other.
-func scanner() func(*Table) kv.Iterator {
-	var it *table.Iterator
-	return func(t *Table) kv.Iterator {
-		if it == nil {
-			it = t.Reader.NewScanner()
-		} else {
-			it.Reset(t.Reader)
-		}
-		return it
-	}
-}
+// scan returns an iterator that leaves the cache alone. (Reset would give it the cache back.)
+func scan(t *Table) kv.Iterator { return t.Reader.NewScanner() }
