@@ -28,7 +28,17 @@ func (db *DB) Compact(ctx context.Context) error {
 	if db.closed.Load() { // ctx may lag behind
 		return ErrClosed
 	}
-	err := db.runPlans(ctx, compaction.PickAll)
+	all := false
+	err := db.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+		plan := compaction.PickAll(l, now, c)
+		if plan != nil && plan.All {
+			if all {
+				return nil // what has been flushed meanwhile is not ours: writers could keep us here for ever
+			}
+			all = true
+		}
+		return plan
+	})
 	if err != nil && db.closed.Load() {
 		return ErrClosed
 	}

@@ -277,7 +277,7 @@ func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
 
 // everything plans to rewrite all tables into the last level.
 func (p *picker) everything() *Plan {
-	plan := &Plan{Reason: "compact all", Level: bottom}
+	plan := &Plan{Reason: "compact all", Level: bottom, All: true}
 	for _, t := range p.Levels[0] {
 		plan.Inputs = append(plan.Inputs, []*Table{t})
 	}

@@ -14,6 +14,7 @@ type Plan struct {
 	Action Action
 	Inputs [][]*Table // newest first; the tables of one element do not overlap
 	Level  int        // where the outputs belong
+	All    bool       // the inputs are all tables
 	older  Levels     // the tables that are older than the inputs and not among them
 }
 
