@@ -31,12 +31,17 @@ type chunk struct {
 //   - After publication only a node's first word changes, and it is only accessed through words.
 type arena struct {
 	pages  atomic.Pointer[[]chunk]
+	_      apart
 	used   atomic.Int64 // bytes given out, or lost at the end of a chunk
 	next   int          // first page that is not taken
 	free   []byte       // the rest of the shared chunk
 	offset uint32       // of free
 	grow   int          // length of the next shared chunk
+	_      apart
 }
+
+// apart keeps what every write changes out of the cache lines of what every Get reads.
+type apart [64]byte
 
 // bytes returns the memory at an offset, to the end of its chunk.
 func (a *arena) bytes(offset uint32) []byte {

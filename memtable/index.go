@@ -3,36 +3,37 @@ package memtable
 import (
 	"bytes"
 	"hash/maphash"
-	"math/bits"
 	"sync/atomic"
 )
 
 const (
-	partBits   = 8 // parts grow alone: 1 M keys are 4 k in each, and growing one takes about 10 us
+	partBits   = 8 // each part grows alone: with 1 M keys it has 4 k, and the insert that makes it grow takes 10 us
 	parts      = 1 << partBits
 	firstSlots = 8
 )
 
-// index finds a key's node by the key's hash. A slot is 32 bits of hash above the node's offset, 0 when empty. A hash's
-// top bits choose the part, the next 32 are the slot's tag, and the tag's place in the range of tags is where the search
-// for it begins (linear probing), so that growing copies the slots in the order they lie in.
+// index finds a key's node by the key's hash. The hash's top bits choose a part; the next 32 are the tag. A slot holds a
+// tag above a node's offset, or 0. The search for a tag begins at its home, which lies in the array of slots as the tag
+// lies in the range of tags, and goes on to the next slot (linear probing). So growing copies slots in the order they
+// lie in, and needs no hashes.
 //
 // One goroutine adds, any number find, and nobody waits:
-//   - A slot is written once, from 0 to its final value, after the node it names is complete. Loading it atomically is
-//     therefore enough to read the node.
-//   - Slots are never emptied or moved within an array, and an array never becomes full. So a search that meets an empty
-//     slot has passed every slot that this key could have had when that slot was loaded: the key was not in this array.
-//   - Growing fills a new array with all of the old one's slots before publishing it, and the old one never changes
-//     again. A search in an old array answers as of the moment it was replaced: whoever adds a key that the search must
-//     see has done so before the search began, and then the search loads an array that has it.
+//   - A slot is stored once, atomically, after the node it names is complete. So who loads it can read the node.
+//   - Within an array slots are never emptied or moved, and some are always empty. So a search ends, and one that meets
+//     an empty slot has passed every slot that could have held the key before: the key was not in this array.
+//   - Growing fills a new array with the old one's slots, then publishes it; the old one never changes again. A key that
+//     a search must find was added before the search began. If that was before the array it loads was replaced, or into
+//     that array, it is in there; it cannot have been added to a later one, which the search would have loaded.
 type index struct {
 	seed  maphash.Seed
 	parts [parts]atomic.Pointer[[]atomic.Uint64]
-	count [parts]uint32 // used slots; apart from parts, whose cache lines readers share
+	_     apart
+	count [parts]uint32 // used slots
 	size  atomic.Int64  // bytes of all arrays
+	_     apart
 }
 
-// hash returns a key's hash.
+// hash returns a key's hash: 4 ns for 24 bytes, with a seed that nobody outside can aim collisions at.
 func (x *index) hash(key []byte) uint64 { return maphash.Bytes(x.seed, key) }
 
 // find returns the node of a key with this hash, 0 if there is none.
@@ -102,7 +103,4 @@ func put(slots []atomic.Uint64, slot uint64) {
 func tagOf(hash uint64) uint32 { return uint32(hash >> (32 - partBits)) }
 
 // home maps a tag to [0, n), keeping the order of tags.
-func home(tag uint32, n int) int {
-	hi, _ := bits.Mul64(uint64(tag)<<32, uint64(n))
-	return int(hi)
-}
+func home(tag uint32, n int) int { return int(uint64(tag) * uint64(n) >> 32) }

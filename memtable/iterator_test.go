@@ -1,0 +1,87 @@
+package memtable
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// TestIteratorNowhere moves iterators that stand on nothing.
+func TestIteratorNowhere(t *testing.T) {
+	m := New(Hint{})
+	for i := range 3 {
+		mustSet(t, m, fmt.Sprint("key", i), "value", uint64(i+10))
+	}
+	closed := m.NewIterator(math.MaxUint64)
+	closed.First()
+	if err := closed.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	ended := m.NewIterator(math.MaxUint64)
+	for ok := ended.First(); ok; {
+		ok = ended.Next()
+	}
+	key := []byte("key1")
+	for _, c := range []struct {
+		name  string
+		it    *Iterator
+		seeks bool // whether First and the others find something
+	}{
+		{"zero", new(Iterator), false},
+		{"closed", closed, false},
+		{"fresh", m.NewIterator(math.MaxUint64), true},
+		{"at the end", ended, true},
+		{"empty memtable", New(Hint{}).NewIterator(math.MaxUint64), false},
+		{"sequence before the first", m.NewIterator(9), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.it.Next() || c.it.Prev() {
+				t.Errorf("Next or Prev from nowhere finds %q", c.it.Entry().Key)
+			}
+			for name, seek := range map[string]func() bool{
+				"First": c.it.First, "Last": c.it.Last,
+				"SeekGE": func() bool { return c.it.SeekGE(key) }, "SeekLT": func() bool { return c.it.SeekLT(key) },
+				"SeekGE(nil)": func() bool { return c.it.SeekGE(nil) },
+			} {
+				if got := seek(); got != c.seeks {
+					t.Errorf("%s = %t, want %t", name, got, c.seeks)
+				}
+			}
+			if c.it.SeekLT(nil) || c.it.Next() || c.it.Prev() {
+				t.Errorf("there is something below the empty key: %q", c.it.Entry().Key)
+			}
+			if err := c.it.Err(); err != nil {
+				t.Errorf("Err = %v", err)
+			}
+		})
+	}
+	if e := closed.Entry(); e.Key != nil || e.Value != nil {
+		t.Errorf("a closed iterator keeps its entry")
+	}
+}
+
+// TestIteratorSkipsUnseen has long stretches of keys that are too new, between those that the iterator sees.
+func TestIteratorSkipsUnseen(t *testing.T) {
+	const keys = 4000
+	m := New(Hint{})
+	var want []string
+	for i := range keys {
+		key, seq := fmt.Sprintf("key%06d", i), uint64(2)
+		if i%700 == 350 || i == keys-1 {
+			seq = 1
+			want = append(want, key)
+		}
+		mustSet(t, m, key, "", seq)
+	}
+	it := m.NewIterator(1)
+	var up, down []string
+	for ok := it.First(); ok; ok = it.Next() {
+		up = append(up, string(it.Entry().Key))
+	}
+	for ok := it.Last(); ok; ok = it.Prev() {
+		down = append([]string{string(it.Entry().Key)}, down...)
+	}
+	if fmt.Sprint(up) != fmt.Sprint(want) || fmt.Sprint(down) != fmt.Sprint(want) {
+		t.Errorf("up %v\ndown %v\nwant %v", up, down, want)
+	}
+}
