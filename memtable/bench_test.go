@@ -199,6 +199,19 @@ func BenchmarkOne(b *testing.B) {
 	}
 }
 
+// BenchmarkWalk is what a flush does.
+func BenchmarkWalk(b *testing.B) {
+	m := filled(implementations[0].make).(*ours)
+	it := m.NewIterator(math.MaxUint64)
+	var n int
+	for b.Loop() {
+		for ok := it.First(); ok; ok = it.Next() {
+			n += len(it.Entry().Value)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()*1e9/(float64(n)/100), "ns/item")
+}
+
 // besideWriter measures read while another goroutine inserts new keys, and reports that one's speed too.
 func besideWriter(b *testing.B, s sorted, read func(b *testing.B)) {
 	stop, done := make(chan struct{}), make(chan struct{})

@@ -27,5 +27,21 @@
 //
 // # Measured
 //
-// MEASURED
+// 1 M keys of 24 bytes ("user" and 20 random digits), values of 100 bytes, two cores; ns, the best of several runs of the
+// benchmarks, which spend 60 of them themselves. Beside it what one would write first: items by value in a google/btree
+// behind a sync.RWMutex.
+//
+//	                                         memtable    btree
+//	insert                                        846    1,795    of which the tree takes 430, the hash index 130
+//	overwrite                                     623    2,478
+//	get                                           393    2,027
+//	get beside a writer                           437    3,690    a write taking 1.3 us, and 10.8 behind the RWMutex
+//	scan of 50, an item                           164      129
+//	scan of 50 beside a writer, an item           438      304    a write taking 0.9 us, and 15.2 behind the RWMutex
+//	walk over all, an item                         80        -
+//	bytes a key                                   183      206
+//
+// Two things are slow. An insert takes three times as long if its key ties with many others in the 12 bytes after the
+// prefix: 2.0 us against 0.6 at 500 k keys like "tenant/000123/session/" and 16 hexadecimal digits. And a read at an old
+// sequence passes over all newer versions of its key, one by one.
 package memtable

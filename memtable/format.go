@@ -111,14 +111,17 @@ func (a *arena) key(node uint32) []byte {
 
 // visible returns the newest version with a sequence <= seq of a node's key: 0 for the node's own.
 func (a *arena) visible(node uint32, seq uint64) (version uint32, ok bool) {
+	if binary.LittleEndian.Uint64(a.bytes(node)[seqAt:]) > seq {
+		return 0, false // the oldest is too new
+	}
 	for version = a.latest(node).Load(); version != 0; {
 		b := a.bytes(version)
 		if binary.LittleEndian.Uint64(b[seqAt:]) <= seq {
-			return version, true
+			break
 		}
 		version = binary.LittleEndian.Uint32(b[olderAt:])
 	}
-	return 0, binary.LittleEndian.Uint64(a.bytes(node)[seqAt:]) <= seq
+	return version, true
 }
 
 // entry reads one version of a node's key. The slices alias the arena.

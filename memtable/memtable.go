@@ -37,8 +37,8 @@ func (m *Memtable) Hint() Hint { return m.tree.hint() }
 // Unix milliseconds, 0 for none. seq must not be below that of an earlier version of the key; among equals the later
 // call wins. Key and value are copied.
 //
-// It fails with ErrSize if the key or the value is outside the limits, and with ErrFull when 32 GiB are used; then
-// nothing has changed. Only the writer may call it.
+// It fails with ErrSize if the key or the value is outside the limits, and with ErrFull when the 32 GiB that it can
+// address are used, of which an entry over 128 KiB takes whole MiB; then nothing has changed. Only the writer may call it.
 func (m *Memtable) Set(key, value []byte, seq uint64, deadline int64, kind kv.Kind) error {
 	if len(key) == 0 || len(key) > MaxKeySize || len(value) > MaxValueSize {
 		return ErrSize

@@ -24,10 +24,10 @@ const (
 
 // tree keeps the nodes in the order of their keys.
 //
-// A scan holds the lock for a microsecond. If the writer waited for it, or a scan for the writer, by sleeping, waking up
-// would take a hundred times as long, and a few scanning goroutines would slow the writer down to a twentieth (measured
-// with sync.Mutex and sync.RWMutex on two cores). So the writer queues a node, and puts what is queued in order itself
-// only if nobody else has or wants the lock. A reader that has got it puts what is queued in order first:
+// A scan holds the lock for a microsecond, but who sleeps until it is free has lost fifty. Seven goroutines that scan
+// without a pause leave a writer 30 k inserts a second, with a p99.9 of 4 to 8 ms, if both lock a sync.Mutex; 500 k and
+// 0.3 ms as it is done here (two cores; 140 k scans of 50 against 97 k). The writer queues a node, and puts what is queued
+// in order itself only if nobody else has or wants the lock. A reader that has got it puts what is queued in order first:
 //   - A key that a reader at some sequence must see was queued before that sequence was given to the reader, so the
 //     reader's load of tail covers it.
 //   - Only the writer changes tail, and it fills a place before tail covers it. Only who holds mu takes from the queue,
