@@ -308,11 +308,13 @@ func TestOrder(t *testing.T) {
 		}
 		return keys
 	}
+	longest := strings.Repeat("a", MaxKeySize)
 	for name, keys := range map[string][]string{
-		"extreme bytes":      {"\x00", "\x00\x00", "\x00\xff", "\xff", "\xff\x00", "\xff\xff", strings.Repeat("\xff", 30), strings.Repeat("\x00", 30)},
+		"extreme bytes": {"\x00", "\x00\x00", "\x00\xff", "\xff", "\xff\x00", "\xff\xff",
+			strings.Repeat("\xff", 30), strings.Repeat("\x00", 30)},
 		"prefixes":           {"u", "us", "use", "user", "user\x00", "user\xff", "user0", "user00", "uses", "t", "v"},
-		"padding":            {"user0", "user0\x00", "user0\x00\x00", "user0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "user0\x00\x01"},
-		"longest":            {strings.Repeat("a", MaxKeySize), strings.Repeat("a", MaxKeySize-1) + "b", strings.Repeat("a", MaxKeySize-1), "a"},
+		"padding":            {"user0", "user0\x00", "user0\x00\x00", "user0" + strings.Repeat("\x00", 13), "user0\x00\x01"},
+		"longest":            {longest, longest[:MaxKeySize-1] + "b", longest[:MaxKeySize-1], "a"},
 		"random":             random(3000, 16),
 		"short":              append(random(300, 2), random(200, 1)...),
 		"sequential":         numbered("user%020d", lastLook+3000),

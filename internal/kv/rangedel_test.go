@@ -24,6 +24,7 @@ func TestRangeDeletes(t *testing.T) {
 	del := func(start, end string, seq uint64) RangeDelete {
 		return RangeDelete{Start: []byte(start), End: []byte(end), Seq: seq}
 	}
+	nested := []RangeDelete{del("c", "d", 3), del("a", "z", 1), del("b", "e", 2)}
 	for _, c := range []struct {
 		name    string
 		deletes []RangeDelete
@@ -43,8 +44,8 @@ func TestRangeDeletes(t *testing.T) {
 		{"before its sequence", []RangeDelete{del("b", "d", 5)}, "c", 4, 0},
 		{"between two", []RangeDelete{del("a", "b", 1), del("c", "d", 2)}, "b", math.MaxUint64, 0},
 		{"where two meet", []RangeDelete{del("a", "b", 2), del("b", "c", 1)}, "b", math.MaxUint64, 1},
-		{"the newest of nested ones", []RangeDelete{del("c", "d", 3), del("a", "z", 1), del("b", "e", 2)}, "c", math.MaxUint64, 3},
-		{"an older one of nested ones", []RangeDelete{del("c", "d", 3), del("a", "z", 1), del("b", "e", 2)}, "c", 2, 2},
+		{"the newest of nested ones", nested, "c", math.MaxUint64, 3},
+		{"an older one of nested ones", nested, "c", 2, 2},
 		{"the same range twice", []RangeDelete{del("a", "z", 4), del("a", "z", 9)}, "m", 8, 4},
 		{"one end is another's start", []RangeDelete{del("a", "m", 4), del("m", "z", 9)}, "l", math.MaxUint64, 4},
 	} {
@@ -126,7 +127,10 @@ func TestRangeDeletesOverlapping(t *testing.T) {
 }
 
 func TestRangeDeletesSeqAllocs(t *testing.T) {
-	set := NewRangeDeletes([]RangeDelete{{Start: []byte("a"), End: []byte("m"), Seq: 1}, {Start: []byte("c"), End: []byte("z"), Seq: 2}})
+	set := NewRangeDeletes([]RangeDelete{
+		{Start: []byte("a"), End: []byte("m"), Seq: 1},
+		{Start: []byte("c"), End: []byte("z"), Seq: 2},
+	})
 	key := []byte("d")
 	if n := testing.AllocsPerRun(100, func() { set.Seq(key, math.MaxUint64) }); n != 0 {
 		t.Errorf("Seq allocates %v times", n)
