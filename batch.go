@@ -106,9 +106,9 @@ func (b *Batch) encode(db *DB, now int64) ([]byte, error) {
 }
 
 // Apply makes the operations of a batch, all at once: no read and no crash sees a part of them. Of the options it takes
-// Sync and NoSync. An empty batch does nothing.
+// VersionTo, Sync and NoSync. An empty batch does nothing.
 func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
-	p, err := db.syncOnly(opts)
+	p, err := db.params(opts, 0)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	if err := db.beginWrite(); err != nil {
 		return err
 	}
-	return db.writeLocked(wal.Entry{Kind: wal.KindBatch, Value: encoded, Ops: len(b.ops)}, p.sync)
+	return db.writeLocked(wal.Entry{Kind: wal.KindBatch, Value: encoded, Ops: len(b.ops)}, &p)
 }
 
 var errBatchCount = errors.New("batch holds another number of operations than the log says")

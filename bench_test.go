@@ -181,3 +181,24 @@ func BenchmarkOpenAfterKill(b *testing.B) {
 	}
 	db.Close()
 }
+
+// BenchmarkConditionalPut compares a put that has a condition with one that has none, over keys that are there.
+func BenchmarkConditionalPut(b *testing.B) {
+	for _, bm := range []struct {
+		name string
+		opts []WriteOption
+	}{{"Plain", nil}, {"IfPresent", []WriteOption{IfPresent}}, {"KeepTTL", []WriteOption{KeepTTL}}} {
+		b.Run(bm.name, func(b *testing.B) {
+			db := load(b, b.TempDir())
+			defer db.Close()
+			key, value := make([]byte, 0, 24), benchValue()
+			rng := rand.New(rand.NewPCG(1, 2))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := db.Put(benchKey(key, rng.Uint64N(uint64(*benchRecords))), value, bm.opts...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -70,8 +70,9 @@ type commit struct {
 	sync.Mutex
 	mem     *mem // the active memtable, also in view
 	lastSeq uint64
-	sweeps  bool         // the sweeper knows that mem has deadlines
-	entries [1]wal.Entry // scratch
+	sweeps  bool             // the sweeper knows that mem has deadlines
+	entries [1]wal.Entry     // scratch
+	counter [maxCounter]byte // scratch
 }
 
 // Open opens the database in a directory, or makes a new one there. o may be nil.

@@ -26,6 +26,11 @@ var (
 	ErrInvalidRange = errors.New("ebb: invalid range")
 	// ErrInvalidOption refuses a write option that makes no sense for the call.
 	ErrInvalidOption = errors.New("ebb: invalid write option")
+	// ErrConditionFailed says that the condition of a write does not hold. Nothing was written.
+	ErrConditionFailed = errors.New("ebb: condition failed")
+	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow one whose sum an int64 does not hold.
+	ErrNotCounter = errors.New("ebb: not a counter")
+	ErrOverflow   = errors.New("ebb: counter overflow")
 	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrFailed matches the error of every write after a write or an fsync of the log has failed; the first failure is in

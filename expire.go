@@ -1,63 +1,86 @@
 package ebb
 
 import (
+	"math"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
 // Expire gives a present key a new deadline, d from now, and leaves its value; 0 takes the deadline away, a negative d
-// deletes the key. It is ErrNotFound for an absent key. Of the options it takes Sync and NoSync.
+// deletes the key. It is ErrNotFound for an absent key.
+//
+// IfNoDeadline, IfDeadline, IfLater, IfEarlier and IfVersion say on what condition; where it does not hold the error is
+// ErrConditionFailed. Of the other options it takes VersionTo, Sync and NoSync.
 func (db *DB) Expire(key []byte, d time.Duration, opts ...WriteOption) error {
-	_, err := db.touch(nil, key, TTL(d), opts)
+	_, err := db.touch(nil, key, TTL(d), expireOptions, opts)
 	return err
 }
 
-// Persist takes the deadline of a present key away. It is ErrNotFound for an absent key. Of the options it takes Sync and
-// NoSync.
+// Persist takes the deadline of a present key away. It is ErrNotFound for an absent key. Of the options it takes
+// IfVersion, VersionTo, Sync and NoSync.
 func (db *DB) Persist(key []byte, opts ...WriteOption) error {
-	_, err := db.touch(nil, key, TTL(0), opts)
+	_, err := db.touch(nil, key, TTL(0), 1<<optionIfVersion, opts)
 	return err
 }
 
 // GetTouch returns a copy of the value of a key and gives it a new deadline, d from now, in one step: a session that lives
-// as long as it is used. It is ErrNotFound for an absent key. Of the options it takes Sync and NoSync.
+// as long as it is used. It is ErrNotFound for an absent key. It takes the options of Expire.
 func (db *DB) GetTouch(key []byte, d time.Duration, opts ...WriteOption) ([]byte, error) {
-	return db.touch(nil, key, TTL(d), opts)
+	return db.touch([]byte{}, key, TTL(d), expireOptions, opts)
 }
 
-// touch writes the value of a present key once more, with the deadline that ttl asks for, and appends it to dst.
-//
-// The value is read twice: once without the lock, so that what has to come from the disk does so while others write, and
-// again under it, when it is in memory.
-func (db *DB) touch(dst, key []byte, ttl WriteOption, opts []WriteOption) ([]byte, error) {
-	p, err := db.syncOnly(opts)
+// touch writes the value of a present key once more, with the deadline that ttl asks for. It appends the value to dst,
+// unless that is nil.
+func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []WriteOption) ([]byte, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	p, err := db.params(opts, allowed)
 	if err != nil {
-		return dst, err
-	}
-	if _, err := db.AppendGet(dst, key); err != nil {
-		return dst, err
-	}
-	if err := db.beginWrite(); err != nil {
-		return dst, err
+		return nil, err
 	}
 	var e kv.Entry
-	out, err := db.getLatestLocked(dst, key, withValue, &e)
+	if _, err := db.get(nil, key, withoutValue, &e); err != nil {
+		return nil, err // most often ErrNotFound: no reason to stop writers
+	}
+	cur, err := db.beginUpdate(key, withValue, &p)
 	if err != nil {
-		db.commit.Unlock()
-		return dst, err
+		return nil, err
+	}
+	if !cur.found {
+		return nil, db.refuseLocked(ErrNotFound, &p)
 	}
 	p.deadline, p.past = ttl.deadline(db.clock.Now())
-	return out, db.putLocked(key, out[len(dst):], p)
+	if !p.allowsDeadline(cur.Deadline) {
+		return nil, db.refuseLocked(ErrConditionFailed, &p)
+	}
+	if dst != nil {
+		dst = append(dst, cur.Value...)
+	}
+	if err := db.putLocked(key, cur.Value, &p); err != nil {
+		return nil, err
+	}
+	return dst, nil
 }
 
-// keepDeadlineLocked takes the deadline of the present value of a key over, if it has one.
-func (db *DB) keepDeadlineLocked(key []byte, p *params) error {
-	var e kv.Entry
-	_, err := db.getLatestLocked(nil, key, withoutValue, &e)
-	if err == ErrNotFound {
-		return nil
+// allowsDeadline reports whether the condition lets p's deadline take the place of old.
+func (p *params) allowsDeadline(old int64) bool {
+	endless := func(deadline int64) int64 {
+		if deadline == 0 {
+			return math.MaxInt64
+		}
+		return deadline
 	}
-	p.deadline = e.Deadline
-	return err
+	switch p.condition {
+	case optionIfNoDeadline:
+		return old == 0
+	case optionIfDeadline:
+		return old != 0
+	case optionIfLater:
+		return endless(p.deadline) > endless(old)
+	case optionIfEarlier:
+		return endless(p.deadline) < endless(old)
+	}
+	return true
 }

@@ -1,7 +1,6 @@
 package ebb
 
 import (
-	"math"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
@@ -80,13 +79,6 @@ func (db *DB) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 	v := db.view.Load()
 	seq := db.visible.Load()
 	return v.getLive(dst, key, seq, want, db.clock, e)
-}
-
-// getLatestLocked reads the newest value of a key, whether reads see it already or not. The caller has the commit lock.
-func (db *DB) getLatestLocked(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
-	ticket := db.epoch.enter(uint32(key[len(key)-1]))
-	defer db.epoch.exit(ticket)
-	return db.view.Load().getLive(dst, key, math.MaxUint64, want, db.clock, e)
 }
 
 // getLive is get, and ErrNotFound for what is not there or has expired. It asks the clock only about a deadline.

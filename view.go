@@ -84,10 +84,7 @@ const (
 // get finds the newest that the view knows of a key as of seq, describes it in e and appends its value to dst. It is false
 // if the view knows nothing, or that the key was deleted. Expiry is for the caller.
 func (v *view) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte, bool, error) {
-	known, found := v.mem.get(key, seq, e)
-	for i := 0; !known && i < len(v.frozen); i++ {
-		known, found = v.frozen[i].get(key, seq, e)
-	}
+	known, found := v.getMem(key, seq, e)
 	if !known {
 		return v.tables.get(dst, key, seq, want, e)
 	}
@@ -95,6 +92,15 @@ func (v *view) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte,
 		dst = append(dst, e.Value...)
 	}
 	return dst, found, nil
+}
+
+// getMem is get for the memtables. known says that no table is to be asked. The entry's slices are the memtable's.
+func (v *view) getMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
+	known, found = v.mem.get(key, seq, e)
+	for i := 0; !known && i < len(v.frozen); i++ {
+		known, found = v.frozen[i].get(key, seq, e)
+	}
+	return known, found
 }
 
 // get finds what a memtable knows of a key. known says that no older source is to be asked.

@@ -3,89 +3,13 @@ package ebb
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
 
-// WriteOption changes what one write does. It is a small value: making one allocates nothing.
-type WriteOption struct {
-	kind  optionKind
-	value int64
-}
-
-type optionKind uint8
-
-const (
-	optionTTL optionKind = iota + 1
-	optionExpireAt
-	optionKeepTTL
-	optionSync
-	optionNoSync
-)
-
-// Options of writes.
-var (
-	// KeepTTL lets a Put keep the deadline of the value that it replaces, if there is one.
-	KeepTTL = WriteOption{kind: optionKeepTTL}
-	// Sync makes this write durable before it returns, whatever the policy.
-	Sync = WriteOption{kind: optionSync}
-	// NoSync lets this write return when it survives the death of the process, whatever the policy. It is synced with the
-	// next write that is.
-	NoSync = WriteOption{kind: optionNoSync}
-)
-
-// TTL makes the key expire after d: at the millisecond, rounded up. 0 is none, a negative d deletes the key.
-func TTL(d time.Duration) WriteOption { return WriteOption{optionTTL, int64(d)} }
-
-// ExpireAt makes the key expire at t, rounded up to the millisecond. The zero time is none, a past one deletes the key.
-func ExpireAt(t time.Time) WriteOption { return WriteOption{optionExpireAt, ttl.DeadlineAt(t)} }
-
-// deadline returns the deadline that the option asks for, as of now, and whether it has passed.
-func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
-	switch o.kind {
-	case optionTTL:
-		deadline = ttl.Deadline(now, time.Duration(o.value))
-	case optionExpireAt:
-		deadline = o.value
-	}
-	return deadline, kv.Expired(deadline, now)
-}
-
-// params are the options of one write, taken together.
-type params struct {
-	deadline int64 // Unix ms; 0: none
-	past     bool  // the deadline has passed already: the write deletes
-	keepTTL  bool
-	sync     bool
-}
-
-// params evaluates options. It reads the clock at most once.
-func (db *DB) params(opts []WriteOption) (params, error) {
-	p := params{sync: db.opts.Sync == SyncAlways}
-	for _, o := range opts {
-		switch o.kind {
-		case optionTTL, optionExpireAt:
-			p.deadline, p.past = o.deadline(db.clock.Now())
-		case optionKeepTTL:
-			p.keepTTL = true
-		case optionSync:
-			p.sync = true
-		case optionNoSync:
-			p.sync = false
-		default:
-			return params{}, fmt.Errorf("%w: the zero WriteOption", ErrInvalidOption)
-		}
-	}
-	if p.keepTTL && p.deadline != 0 {
-		return params{}, fmt.Errorf("%w: KeepTTL beside a deadline", ErrInvalidOption)
-	}
-	return p, nil
-}
-
-// Put gives a key a value, which replaces the one before together with its deadline. It takes any of the write options.
+// Put gives a key a value, which replaces the one before together with its deadline. It takes any of the write options but
+// those that are for Expire.
 //
 // When Put returns nil the write is as durable as the policy says. On ErrNoSpace it has not happened. After any other
 // failure of the disk it may or may not have, and the database takes no more writes: see ErrFailed.
@@ -93,39 +17,49 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	p, err := db.params(opts)
+	p, err := db.params(opts, deadlineOptions|keepOption|conditionOptions)
 	if err != nil {
 		return err
 	}
-	if err := db.beginWrite(); err != nil {
-		return err
-	}
-	if p.keepTTL {
-		if err := db.keepDeadlineLocked(key, &p); err != nil {
-			db.commit.Unlock()
+	if p.condition == 0 && !p.keepTTL {
+		if err := db.beginWrite(); err != nil {
 			return err
 		}
+		return db.putLocked(key, value, &p)
 	}
-	return db.putLocked(key, value, p)
+	cur, err := db.beginUpdate(key, withoutValue, &p)
+	if err != nil {
+		return err
+	}
+	if p.keepTTL && cur.found {
+		p.deadline = cur.Deadline
+	}
+	return db.putLocked(key, value, &p)
 }
 
-// Delete makes a key absent. Deleting an absent key is no error. Of the options it takes Sync and NoSync.
+// Delete makes a key absent. Deleting an absent key is no error, unless the write options ask for a present one: it takes
+// IfPresent, IfVersion, VersionTo, Sync and NoSync.
 func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	p, err := db.syncOnly(opts)
+	p, err := db.params(opts, presentOptions)
 	if err != nil {
 		return err
 	}
-	if err := db.beginWrite(); err != nil {
+	if p.condition == 0 {
+		err = db.beginWrite()
+	} else {
+		_, err = db.beginUpdate(key, withoutValue, &p)
+	}
+	if err != nil {
 		return err
 	}
-	return db.writeLocked(wal.Entry{Kind: wal.KindDelete, Key: key}, p.sync)
+	return db.writeLocked(wal.Entry{Kind: wal.KindDelete, Key: key}, &p)
 }
 
 // DeleteRange makes the keys from start up to but not including end absent, at the cost of one record whatever the range
-// holds. Of the options it takes Sync and NoSync.
+// holds. Of the options it takes VersionTo, Sync and NoSync.
 func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	if len(start) > MaxKeySize || len(end) > MaxKeySize {
 		return fmt.Errorf("%w: the limit is %d bytes", ErrKeyTooLarge, MaxKeySize)
@@ -133,14 +67,14 @@ func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	if kv.Compare(start, end) >= 0 {
 		return ErrInvalidRange
 	}
-	p, err := db.syncOnly(opts)
+	p, err := db.params(opts, 0)
 	if err != nil {
 		return err
 	}
 	if err := db.beginWrite(); err != nil {
 		return err
 	}
-	return db.writeLocked(wal.Entry{Kind: wal.KindRangeDelete, Key: start, Value: end}, p.sync)
+	return db.writeLocked(wal.Entry{Kind: wal.KindRangeDelete, Key: start, Value: end}, &p)
 }
 
 // Sync makes every write that has returned durable.
@@ -157,15 +91,6 @@ func closedLog(err error) error {
 		return ErrClosed
 	}
 	return err
-}
-
-// syncOnly evaluates options of which only Sync and NoSync make sense.
-func (db *DB) syncOnly(opts []WriteOption) (params, error) {
-	p, err := db.params(opts)
-	if err == nil && (p.deadline != 0 || p.keepTTL) {
-		err = fmt.Errorf("%w: a deadline for a delete", ErrInvalidOption)
-	}
-	return p, err
 }
 
 func checkKey(key []byte) error {
@@ -205,12 +130,12 @@ func (db *DB) beginWrite() error {
 }
 
 // putLocked writes a put, or a delete if its deadline has passed, and frees the commit lock.
-func (db *DB) putLocked(key, value []byte, p params) error {
+func (db *DB) putLocked(key, value []byte, p *params) error {
 	e := wal.Entry{Key: key, Value: value, Deadline: p.deadline}
 	if p.past {
 		e = wal.Entry{Kind: wal.KindDelete, Key: key}
 	}
-	return db.writeLocked(e, p.sync)
+	return db.writeLocked(e, p)
 }
 
 // writeLocked appends an operation to the log, applies it to the memtable, frees the commit lock, and waits for the disk
@@ -223,7 +148,7 @@ func (db *DB) putLocked(key, value []byte, p params) error {
 //  5. Reads see it, and all before it: who has read a value can rely on it as much as who wrote it.
 //
 // A crash before 1 loses it, which nobody was promised; after 1 the next open replays it.
-func (db *DB) writeLocked(e wal.Entry, sync bool) error {
+func (db *DB) writeLocked(e wal.Entry, p *params) error {
 	c := &db.commit
 	c.entries[0] = e
 	end, err := db.log.Write(c.entries[:])
@@ -239,14 +164,14 @@ func (db *DB) writeLocked(e wal.Entry, sync bool) error {
 		c.Unlock()
 		return err
 	}
-	return db.finishWrite(lastSeq, end, sync)
+	return db.finishWrite(lastSeq, end, p)
 }
 
 // finishWrite takes steps 3 to 5 of writeLocked.
-func (db *DB) finishWrite(lastSeq uint64, end wal.Position, sync bool) error {
+func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 	c := &db.commit
 	c.lastSeq = lastSeq
-	if !sync {
+	if !p.sync {
 		db.show(lastSeq)
 	}
 	if !c.sweeps && c.mem.deadlines.Entries() > 0 {
@@ -255,13 +180,30 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, sync bool) error {
 	}
 	db.freezeIfFullLocked()
 	db.commit.Unlock()
-	if !sync {
+	if p.sync {
+		if err := db.log.SyncTo(end); err != nil {
+			return closedLog(err)
+		}
+		db.show(lastSeq)
+	}
+	if p.versionTo != nil {
+		*p.versionTo = lastSeq
+	}
+	return nil
+}
+
+// leaveLocked frees the commit lock without a write. What it has read there may be on no disk yet, and who is told of it
+// has to be able to rely on it as much as a reader: so it waits for the disk as its write would have.
+func (db *DB) leaveLocked(p *params) error {
+	seq, end := db.commit.lastSeq, db.log.End()
+	db.commit.Unlock()
+	if !p.sync {
 		return nil
 	}
 	if err := db.log.SyncTo(end); err != nil {
-		return err
+		return closedLog(err)
 	}
-	db.show(lastSeq)
+	db.show(seq)
 	return nil
 }
 

@@ -1,0 +1,209 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+func TestWriteOptionsOfCalls(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	key := []byte("k")
+	must(t, db.Put(key, []byte("1")))
+	for name, do := range map[string]func() error{
+		"two conditions":          func() error { return db.Put(key, nil, IfPresent, IfVersion(1)) },
+		"put, later":              func() error { return db.Put(key, nil, IfLater) },
+		"put, zero option":        func() error { return db.Put(key, nil, WriteOption{}) },
+		"delete, TTL":             func() error { return db.Delete(key, TTL(1)) },
+		"delete, absent":          func() error { return db.Delete(key, IfAbsent) },
+		"delete range, condition": func() error { return db.DeleteRange(key, []byte("l"), IfPresent) },
+		"expire, TTL":             func() error { return db.Expire(key, 1, TTL(1)) },
+		"expire, keep":            func() error { return db.Expire(key, 1, KeepTTL) },
+		"persist, later":          func() error { return db.Persist(key, IfLater) },
+		"add, keep": func() error {
+			_, err := db.Add(key, 1, KeepTTL)
+			return err
+		},
+	} {
+		if err := do(); !errors.Is(err, ErrInvalidOption) {
+			t.Errorf("%s: %v, want ErrInvalidOption", name, err)
+		}
+	}
+	content{db}.has(t, "k", "1")
+}
+
+// TestVersions holds that every kind of write tells its version, and that those grow.
+func TestVersions(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	key := []byte("k")
+	var v, last uint64
+	for _, do := range []func() error{
+		func() error { return db.Put(key, []byte("1"), VersionTo(&v), IfAbsent) },
+		func() error { return db.Put(key, []byte("2"), VersionTo(&v), IfVersion(last)) },
+		func() error { _, err := db.Add(key, 1, VersionTo(&v)); return err },
+		func() error { _, err := db.CompareAndSwap(key, []byte("3"), []byte("4"), VersionTo(&v)); return err },
+		func() error { return db.Expire(key, time.Hour, VersionTo(&v)) },
+		func() error { return db.Persist(key, VersionTo(&v), IfVersion(last)) },
+		func() error {
+			var b Batch
+			return errors.Join(b.Put([]byte("a"), nil), b.Put(key, []byte("5")), db.Apply(&b, VersionTo(&v)))
+		},
+	} {
+		must(t, do())
+		e, err := db.GetEntry(key)
+		must(t, err)
+		if v <= last || e.Version != v {
+			t.Fatalf("version %d after %d, the entry has %d", v, last, e.Version)
+		}
+		last = v
+	}
+	must(t, db.Delete(key, IfVersion(last), VersionTo(&v)))
+	if v <= last {
+		t.Errorf("the delete has version %d after %d", v, last)
+	}
+	content{db}.lacks(t, "k")
+	untouched := uint64(7)
+	if err := db.Put(key, nil, IfPresent, VersionTo(&untouched)); !errors.Is(err, ErrConditionFailed) || untouched != 7 {
+		t.Errorf("a failed put: %v, version %d", err, untouched)
+	}
+}
+
+// TestConditionAcrossSources puts the newest version of a key in each place where a condition has to find it.
+func TestConditionAcrossSources(t *testing.T) {
+	clock := newFakeClock()
+	for name, place := range map[string]func(*DB) error{
+		"memtable": func(*DB) error { return nil },
+		"frozen": func(db *DB) error {
+			db.commit.Lock()
+			defer db.commit.Unlock()
+			return db.freezeLocked()
+		},
+		"table":      (*DB).Flush,
+		"last level": func(db *DB) error { return db.Compact(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+			must(t, db.Put([]byte("there"), []byte("old")))
+			must(t, db.Put([]byte("gone"), []byte("old")))
+			must(t, db.Flush())
+			must(t, db.Put([]byte("there"), []byte("41"), TTL(time.Minute)))
+			must(t, db.Delete([]byte("gone")))
+			must(t, db.Put([]byte("expired"), nil, TTL(time.Millisecond)))
+			must(t, db.Put([]byte("ranged"), nil))
+			must(t, db.DeleteRange([]byte("ranged"), []byte("rangee")))
+			must(t, place(db))
+			clock.add(time.Second)
+			for _, key := range []string{"gone", "expired", "ranged", "never"} {
+				if err := db.Put([]byte(key), nil, IfPresent); !errors.Is(err, ErrConditionFailed) {
+					t.Errorf("put if %s is present: %v", key, err)
+				}
+				must(t, db.Put([]byte(key), []byte("new"), IfAbsent))
+			}
+			if n, err := db.Add([]byte("there"), 1, TTL(time.Hour)); n != 42 || err != nil {
+				t.Errorf("add: %d, %v", n, err)
+			}
+			if left, err := db.TTL([]byte("there")); left != time.Minute-time.Second || err != nil {
+				t.Errorf("add leaves %v, %v", left, err)
+			}
+			if err := db.Put([]byte("there"), nil, IfAbsent); !errors.Is(err, ErrConditionFailed) {
+				t.Errorf("put if absent: %v", err)
+			}
+		})
+	}
+}
+
+func TestCounter(t *testing.T) {
+	for _, c := range []struct {
+		value string
+		want  int64
+		ok    bool
+	}{
+		{"0", 0, true}, {"-9223372036854775808", math.MinInt64, true}, {"9223372036854775807", math.MaxInt64, true},
+		{"9223372036854775808", 0, false}, {"", 0, false}, {"1.5", 0, false}, {"0x1", 0, false}, {" 1", 0, false},
+		{"1_000", 0, false}, {"000000000000000000000000000000001", 0, false},
+	} {
+		if n, err := Counter([]byte(c.value)); n != c.want && c.ok || (err == nil) != c.ok || err != nil && !errors.Is(err, ErrNotCounter) {
+			t.Errorf("Counter(%q) = %d, %v", c.value, n, err)
+		}
+	}
+}
+
+// TestFailedConditionIsDurable holds that who is told that a condition has failed can rely on what made it fail.
+func TestFailedConditionIsDurable(t *testing.T) {
+	fs, clock := vfs.NewMem(), newFakeClock()
+	fs.Record()
+	db := openTest(t, still(fs, clock, SyncNever))
+	must(t, db.Put([]byte("k"), []byte("1"), NoSync))
+	if err := db.Put([]byte("k"), []byte("2"), IfAbsent, Sync); !errors.Is(err, ErrConditionFailed) {
+		t.Fatal(err)
+	}
+	crashes := fs.Crashes(1, 5)
+	for state := range crashes.At(crashes.OpCount()) {
+		after, err := Open("db", still(state.FS, clock, SyncNever))
+		must(t, err)
+		content{after}.has(t, "k", "1")
+		must(t, after.Close())
+	}
+}
+
+// TestConditionsConcurrently holds that of concurrent writers exactly one wins, and that no increment is lost, while
+// memtables become tables under them.
+func TestConditionsConcurrently(t *testing.T) {
+	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+		t.Run(fmt.Sprint(policy), func(t *testing.T) {
+			o := tiny(vfs.NewMem(), newFakeClock())
+			o.Sync = policy
+			db := openTest(t, o)
+			const writers, rounds = 8, 300
+			var won atomic.Int64
+			var wg sync.WaitGroup
+			for range writers {
+				wg.Go(func() {
+					for i := range rounds {
+						err := db.Put(fmt.Appendf(nil, "lock%d", i), bytes.Repeat([]byte("x"), 50), IfAbsent)
+						if err == nil {
+							won.Add(1)
+						} else if !errors.Is(err, ErrConditionFailed) {
+							t.Error(err)
+						}
+						if _, err := db.Add([]byte("counter"), 1); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if won.Load() != rounds {
+				t.Errorf("%d writers won %d locks", won.Load(), rounds)
+			}
+			content{db}.has(t, "counter", fmt.Sprint(writers*rounds))
+		})
+	}
+}
+
+func TestConditionsAllocateNothing(t *testing.T) {
+	db := openTest(t, &Options{fs: vfs.NewMem(), Sync: SyncNever, manual: true})
+	key, value, counter := []byte("key"), bytes.Repeat([]byte("v"), 100), []byte("counter")
+	var version uint64
+	for name, do := range map[string]func(){
+		"put if present": func() { must(t, db.Put(key, value, IfPresent, VersionTo(&version))) },
+		"put if version": func() { must(t, db.Put(key, value, IfVersion(version), VersionTo(&version))) },
+		"put if absent":  func() { db.Put(key, value, IfAbsent) },
+		"add":            func() { db.Add(counter, 1) },
+		"swap":           func() { db.CompareAndSwap(key, value, value) },
+		"expire":         func() { must(t, db.Expire(key, time.Hour)) },
+	} {
+		must(t, db.Put(key, value, VersionTo(&version)))
+		if n := testing.AllocsPerRun(1000, do); n >= 1 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

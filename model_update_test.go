@@ -1,0 +1,159 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The operations of the machine that depend on what is there.
+
+// condition draws a condition and says whether it holds for the key.
+func (m *machine) condition(t *rapid.T, key string) (o WriteOption, holds bool) {
+	_, present := m.model.live(key, m.now())
+	switch rapid.IntRange(0, 3).Draw(t, "condition") {
+	case 0:
+		return IfAbsent, !present
+	case 1:
+		return IfPresent, present
+	}
+	var version uint64
+	if present {
+		version = m.version(t, key)
+	}
+	wrong := rapid.SampledFrom([]uint64{0, 0, 1, math.MaxUint64}).Draw(t, "wrong")
+	return IfVersion(version + wrong), wrong == 0
+}
+
+// version returns the version of a present key.
+func (m *machine) version(t *rapid.T, key string) uint64 {
+	e, err := m.db.GetEntry([]byte(key))
+	m.must(t, err)
+	return e.Version
+}
+
+// wantFailed holds an error against what is known of the condition, and reports whether the write was made.
+func wantFailed(t *rapid.T, err error, holds bool) bool {
+	t.Helper()
+	if holds && err != nil || !holds && !errors.Is(err, ErrConditionFailed) {
+		t.Fatalf("the condition holds: %t, error %v", holds, err)
+	}
+	return holds
+}
+
+func (m *machine) PutIf(t *rapid.T) {
+	k, v := m.key(t), m.value(t)
+	opts, deadline := m.deadline(t)
+	condition, holds := m.condition(t, k)
+	var version uint64
+	err := m.db.Put([]byte(k), []byte(v), append(opts, condition, VersionTo(&version))...)
+	if !wantFailed(t, err, holds) {
+		return
+	}
+	m.model.entries[k] = modelEntry{v, deadline}
+	if _, present := m.model.live(k, m.now()); present && version != m.version(t, k) {
+		t.Fatalf("VersionTo says %d, GetEntry %d", version, m.version(t, k))
+	}
+}
+
+func (m *machine) DeleteIf(t *rapid.T) {
+	k := m.key(t)
+	condition, holds := m.condition(t, k)
+	err := m.db.Delete([]byte(k), condition)
+	if condition == IfAbsent {
+		if !errors.Is(err, ErrInvalidOption) {
+			t.Fatalf("delete if absent: %v", err)
+		}
+		return
+	}
+	if wantFailed(t, err, holds) {
+		delete(m.model.entries, k)
+	}
+}
+
+func (m *machine) CompareAndSwap(t *rapid.T) {
+	k, old, v := m.key(t), m.value(t), m.value(t)
+	present, ok := m.model.live(k, m.now())
+	if ok && rapid.Bool().Draw(t, "right") {
+		old = present.value
+	}
+	opts, deadline := m.deadline(t)
+	swapped, err := m.db.CompareAndSwap([]byte(k), []byte(old), []byte(v), opts...)
+	m.must(t, err)
+	if want := ok && old == present.value; swapped != want {
+		t.Fatalf("swapped: %t, want %t", swapped, want)
+	}
+	if swapped {
+		m.model.entries[k] = modelEntry{v, deadline}
+	}
+}
+
+func (m *machine) Add(t *rapid.T) {
+	k := m.key(t)
+	delta := rapid.SampledFrom([]int64{1, -3, 0, math.MaxInt64, math.MinInt64}).Draw(t, "delta")
+	opts, deadline := m.deadline(t)
+	sum, err := m.db.Add([]byte(k), delta, opts...)
+	want, wantErr := delta, error(nil)
+	if old, ok := m.model.live(k, m.now()); ok {
+		deadline = old.deadline
+		n, parseErr := strconv.ParseInt(old.value, 10, 64)
+		want = n + delta
+		switch {
+		case parseErr != nil:
+			wantErr = ErrNotCounter
+		case delta > 0 && want < n, delta < 0 && want > n:
+			wantErr = ErrOverflow
+		}
+	}
+	if !errors.Is(err, wantErr) || err == nil && sum != want {
+		t.Fatalf("add %d: %d, %v, want %d, %v", delta, sum, err, want, wantErr)
+	}
+	if err == nil {
+		m.model.entries[k] = modelEntry{strconv.FormatInt(sum, 10), deadline}
+	}
+}
+
+func (m *machine) ExpireIf(t *rapid.T) {
+	k := m.key(t)
+	d := time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
+	deadline := int64(0)
+	if d != 0 {
+		deadline = m.now() + d.Milliseconds()
+	}
+	endless := func(d int64) int64 {
+		if d == 0 {
+			return math.MaxInt64
+		}
+		return d
+	}
+	old, ok := m.model.live(k, m.now())
+	var option WriteOption
+	var holds bool
+	switch rapid.IntRange(0, 3).Draw(t, "condition") {
+	case 0:
+		option, holds = IfNoDeadline, old.deadline == 0
+	case 1:
+		option, holds = IfDeadline, old.deadline != 0
+	case 2:
+		option, holds = IfLater, endless(deadline) > endless(old.deadline)
+	case 3:
+		option, holds = IfEarlier, endless(deadline) < endless(old.deadline)
+	}
+	got, err := m.db.GetTouch([]byte(k), d, option)
+	if !ok {
+		if !errors.Is(err, ErrNotFound) {
+			t.Fatalf("touch of an absent key: %v", err)
+		}
+		return
+	}
+	if wantFailed(t, err, holds) {
+		if string(got) != old.value {
+			t.Fatal(fmt.Errorf("touch returns %q, want %q", got, old.value))
+		}
+		m.model.entries[k] = modelEntry{old.value, deadline}
+	}
+}

@@ -1,0 +1,149 @@
+package ebb
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/ttl"
+)
+
+// WriteOption changes what one write does, or says on what condition it is done. It is a small value: making one allocates
+// nothing. An option that makes no sense for the call is ErrInvalidOption.
+type WriteOption struct {
+	kind  optionKind
+	value int64
+	to    *uint64
+}
+
+type optionKind uint8
+
+const (
+	optionTTL optionKind = iota + 1
+	optionExpireAt
+	optionKeepTTL
+	optionIfAbsent
+	optionIfPresent
+	optionIfVersion
+	optionIfNoDeadline
+	optionIfDeadline
+	optionIfLater
+	optionIfEarlier
+	optionVersionTo
+	optionSync
+	optionNoSync
+)
+
+// optionSet is a set of option kinds, a bit each.
+type optionSet uint16
+
+const (
+	commonOptions    = optionSet(1<<optionVersionTo | 1<<optionSync | 1<<optionNoSync)
+	deadlineOptions  = optionSet(1<<optionTTL | 1<<optionExpireAt)
+	keepOption       = optionSet(1 << optionKeepTTL)
+	presentOptions   = optionSet(1<<optionIfPresent | 1<<optionIfVersion)
+	conditionOptions = presentOptions | 1<<optionIfAbsent
+	expireOptions    = optionSet(1<<optionIfVersion | 1<<optionIfNoDeadline | 1<<optionIfDeadline | 1<<optionIfLater | 1<<optionIfEarlier)
+)
+
+// Options of writes.
+var (
+	// KeepTTL lets a Put keep the deadline of the value that it replaces, if there is one.
+	KeepTTL = WriteOption{kind: optionKeepTTL}
+	// IfAbsent writes only if the key is absent: never written, deleted, or expired.
+	IfAbsent = WriteOption{kind: optionIfAbsent}
+	// IfPresent writes only if the key is present.
+	IfPresent = WriteOption{kind: optionIfPresent}
+	// IfNoDeadline lets Expire set a deadline only where there is none (NX in Redis).
+	IfNoDeadline = WriteOption{kind: optionIfNoDeadline}
+	// IfDeadline lets Expire change a deadline only where there is one (XX in Redis).
+	IfDeadline = WriteOption{kind: optionIfDeadline}
+	// IfLater lets Expire only lengthen a life. A key without a deadline lives longest (GT in Redis).
+	IfLater = WriteOption{kind: optionIfLater}
+	// IfEarlier lets Expire only shorten a life. A key without a deadline lives longest (LT in Redis).
+	IfEarlier = WriteOption{kind: optionIfEarlier}
+	// Sync makes this write durable before it returns, whatever the policy.
+	Sync = WriteOption{kind: optionSync}
+	// NoSync lets this write return when it survives the death of the process, whatever the policy. It is synced with the
+	// next write that is.
+	NoSync = WriteOption{kind: optionNoSync}
+)
+
+// TTL makes the key expire after d: at the millisecond, rounded up. 0 is none, a negative d deletes the key.
+func TTL(d time.Duration) WriteOption { return WriteOption{kind: optionTTL, value: int64(d)} }
+
+// ExpireAt makes the key expire at t, rounded up to the millisecond. The zero time is none, a past one deletes the key.
+func ExpireAt(t time.Time) WriteOption {
+	return WriteOption{kind: optionExpireAt, value: ttl.DeadlineAt(t)}
+}
+
+// IfVersion writes only if the newest write to the key has this version, as GetEntry or VersionTo have told it, and the key
+// is present. Version 0 is that of an absent key.
+func IfVersion(version uint64) WriteOption {
+	return WriteOption{kind: optionIfVersion, value: int64(version)}
+}
+
+// VersionTo stores the version that the write gets, once it has succeeded: of a batch that of its last operation. Versions
+// grow with every write to the database, so they serve as fencing tokens.
+func VersionTo(version *uint64) WriteOption { return WriteOption{kind: optionVersionTo, to: version} }
+
+// deadline returns the deadline that the option asks for, as of now, and whether it has passed.
+func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
+	switch o.kind {
+	case optionTTL:
+		deadline = ttl.Deadline(now, time.Duration(o.value))
+	case optionExpireAt:
+		deadline = o.value
+	}
+	return deadline, kv.Expired(deadline, now)
+}
+
+// params are the options of one write, taken together.
+type params struct {
+	deadline  int64 // Unix ms; 0: none
+	past      bool  // the deadline has passed already: the write deletes
+	keepTTL   bool
+	sync      bool
+	condition optionKind // 0: none
+	version   uint64     // of IfVersion
+	versionTo *uint64    // nil: nobody asks
+}
+
+// params evaluates options, of which the common ones and those in allowed make sense for the call. It reads the clock at
+// most once.
+func (db *DB) params(opts []WriteOption, allowed optionSet) (params, error) {
+	p := params{sync: db.opts.Sync == SyncAlways}
+	for _, o := range opts {
+		if (allowed|commonOptions)&(1<<o.kind) == 0 {
+			return params{}, errOption(o)
+		}
+		switch o.kind {
+		case optionTTL, optionExpireAt:
+			p.deadline, p.past = o.deadline(db.clock.Now())
+		case optionKeepTTL:
+			p.keepTTL = true
+		case optionVersionTo:
+			p.versionTo = o.to
+		case optionSync:
+			p.sync = true
+		case optionNoSync:
+			p.sync = false
+		default:
+			if p.condition != 0 {
+				return params{}, fmt.Errorf("%w: more than one condition", ErrInvalidOption)
+			}
+			p.condition, p.version = o.kind, uint64(o.value)
+		}
+	}
+	if p.keepTTL && p.deadline != 0 {
+		return params{}, fmt.Errorf("%w: KeepTTL beside a deadline", ErrInvalidOption)
+	}
+	return p, nil
+}
+
+var optionNames = [...]string{"the zero WriteOption", "TTL", "ExpireAt", "KeepTTL", "IfAbsent", "IfPresent", "IfVersion",
+	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync"}
+
+func errOption(o WriteOption) error {
+	return fmt.Errorf("%w: %s is not for this call", ErrInvalidOption, optionNames[o.kind])
+}
