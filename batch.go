@@ -57,8 +57,11 @@ func (b *Batch) Delete(key []byte) error {
 	return b.add(batchOp{key: len(key), kind: kv.Delete}, key, nil)
 }
 
+// opSize is what an operation counts towards MaxBatchSize.
+func opSize(key, value []byte) int64 { return int64(len(key)) + int64(len(value)) + batchOverhead }
+
 func (b *Batch) add(op batchOp, key, value []byte) error {
-	size := int64(len(key)) + int64(len(value)) + batchOverhead
+	size := opSize(key, value)
 	if b.size+size > MaxBatchSize {
 		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
 	}
@@ -75,7 +78,7 @@ func (b *Batch) Len() int { return len(b.ops) }
 func (b *Batch) Reset() { b.ops, b.data, b.size = b.ops[:0], b.data[:0], 0 }
 
 // encode returns the batch as a KV batch in b's own memory, with deadlines as of now.
-func (b *Batch) encode(db *DB, now int64) ([]byte, error) {
+func (b *Batch) encode(now int64) ([]byte, error) {
 	if b.builder == nil {
 		builder, err := batch.NewBuilder(nil, batchSchema, batch.MaxSize)
 		if err != nil {
@@ -115,7 +118,7 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	if len(b.ops) == 0 {
 		return nil
 	}
-	encoded, err := b.encode(db, db.clock.Now())
+	encoded, err := b.encode(db.clock.Now())
 	if err != nil {
 		return err
 	}

@@ -202,3 +202,30 @@ func BenchmarkConditionalPut(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkUpdate compares a transaction of one read and one write with a put.
+func BenchmarkUpdate(b *testing.B) {
+	update := func(db *DB, key, value []byte) error {
+		return db.Update(func(tx *Txn) error {
+			if _, err := tx.AppendGet(value[:0], key); err != nil {
+				return err
+			}
+			return tx.Put(key, value)
+		})
+	}
+	put := func(db *DB, key, value []byte) error { return db.Put(key, value) }
+	for name, do := range map[string]func(*DB, []byte, []byte) error{"Put": put, "Update": update} {
+		b.Run(name, func(b *testing.B) {
+			db := load(b, b.TempDir())
+			defer db.Close()
+			key, value := make([]byte, 0, 24), benchValue()
+			rng := rand.New(rand.NewPCG(1, 2))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := do(db, benchKey(key, rng.Uint64N(uint64(*benchRecords))), value); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

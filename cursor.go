@@ -51,10 +51,10 @@ func newCursor() any {
 }
 
 // open readies c for a view, whose reference it takes over from the caller.
-func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions) {
+func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
 	c.db, c.view, c.seq, c.now = db, v, seq, now
 	c.setBounds(o)
-	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper))
+	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
 	c.deletes = v.allRangeDeletes()
 }
 
@@ -157,7 +157,7 @@ func (c *cursor) take(e *kv.Entry) bool {
 	if !e.Live(c.now) || c.deletes != nil && c.deletes.Seq(e.Key, c.seq) > e.Seq {
 		return false
 	}
-	c.entry = Entry{Version: e.Seq, Deadline: e.Deadline}
+	c.entry = Entry{Version: committed(e.Seq), Deadline: e.Deadline}
 	c.buf = append(c.buf[:0], e.Key...)
 	n := len(c.buf)
 	if !c.keysOnly {
@@ -205,10 +205,13 @@ func (s *sources) init() {
 	}
 }
 
-// open returns iterators over the view, newest first. Tables of level 0 that lie outside the bounds are left out; of the
+// open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds are left out; of the
 // other levels only what is walked is opened.
-func (s *sources) open(v *view, seq uint64, lower, upper []byte) []kv.Iterator {
+func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
 	s.list = s.list[:0]
+	if own != nil {
+		s.list = append(s.list, own)
+	}
 	for i := range 1 + len(v.frozen) {
 		if i == len(s.mems) {
 			s.mems = append(s.mems, new(memtable.Iterator))

@@ -58,6 +58,7 @@ type DB struct {
 	flushFailed   atomic.Pointer[error] // why the last flush failed; nil after one that did not
 	compactFailed atomic.Pointer[error]
 	cursors       sync.Pool     // of *cursor, for iterators
+	txns          sync.Pool     // of *txnState
 	clockMark     int64         // guarded by commit; the last that was marked in the log
 	lastFlush     atomic.Int64  // when, Unix ns
 	jumped        time.Duration // by the clock, as the sweeper last saw it
@@ -70,6 +71,7 @@ type commit struct {
 	sync.Mutex
 	mem     *mem // the active memtable, also in view
 	lastSeq uint64
+	recent  recent
 	sweeps  bool             // the sweeper knows that mem has deadlines
 	entries [1]wal.Entry     // scratch
 	counter [maxCounter]byte // scratch
@@ -86,7 +88,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	db.stall.init()
-	db.cursors.New = newCursor
+	db.cursors.New, db.txns.New = newCursor, newTxnState
 	if err := db.open(); err != nil {
 		db.stopWork()
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), db.release())

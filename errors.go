@@ -28,6 +28,12 @@ var (
 	ErrInvalidOption = errors.New("ebb: invalid write option")
 	// ErrConditionFailed says that the condition of a write does not hold. Nothing was written.
 	ErrConditionFailed = errors.New("ebb: condition failed")
+	// ErrConflict says that others have written again and again to what an Update has read. Nothing was written.
+	ErrConflict = errors.New("ebb: conflict")
+	// ErrTxnDone is returned by a transaction whose function has returned.
+	ErrTxnDone = errors.New("ebb: transaction has ended")
+	// ErrReadOnly refuses writes to what was opened to read.
+	ErrReadOnly = errors.New("ebb: read only")
 	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow one whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")
 	ErrOverflow   = errors.New("ebb: counter overflow")

@@ -59,6 +59,7 @@ func (db *DB) freezeLocked() error {
 	db.show(old.lastSeq)
 	m := db.newMem(old.Hint(), db.log.End().Segment)
 	db.commit.mem, db.commit.sweeps = m, false
+	db.commit.recent.push(old, m)
 	db.setView(func(v *view) {
 		v.frozen = append([]*mem{old}, v.frozen...)
 		v.mem = m

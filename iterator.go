@@ -3,6 +3,7 @@ package ebb
 import (
 	"iter"
 
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -25,6 +26,7 @@ type IterOptions struct {
 type Iterator struct {
 	c     *cursor // nil once closed
 	entry Entry   // its slices are the cursor's
+	scan  *scan   // of a transaction that has to know what was read; otherwise nil
 	err   error
 }
 
@@ -34,7 +36,7 @@ func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return db.newIterator(v, seq, db.clock.Now(), o), nil
+	return db.newIterator(v, seq, db.clock.Now(), o, nil), nil
 }
 
 // NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
@@ -45,7 +47,7 @@ func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
 		return nil, ErrClosed
 	}
 	s.view.tables.pin()
-	return s.db.newIterator(s.view, s.seq, int64(s.now), o), nil
+	return s.db.newIterator(s.view, s.seq, int64(s.now), o, nil), nil
 }
 
 // Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
@@ -86,10 +88,10 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 	}
 }
 
-// newIterator takes over the caller's reference to the view's tables.
-func (db *DB) newIterator(v *view, seq uint64, now int64, o *IterOptions) *Iterator {
+// newIterator takes over the caller's reference to the view's tables. own, if not nil, is newer than all of the view.
+func (db *DB) newIterator(v *view, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
 	c := db.cursors.Get().(*cursor)
-	c.open(db, v, seq, now, o)
+	c.open(db, v, seq, now, o, own)
 	return &Iterator{c: c}
 }
 
@@ -153,6 +155,9 @@ func (it *Iterator) move(op move, key []byte) bool {
 		it.entry = c.entry
 	} else {
 		it.err = c.merged.Err()
+	}
+	if it.scan != nil {
+		it.scan.note(c, it.entry.Key)
 	}
 	return c.found && it.err == nil
 }

@@ -355,7 +355,7 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"put": m.Put, "put2": m.Put, "put3": m.Put, "put4": m.Put, "delete": m.Delete, "deleteRange": m.DeleteRange,
 			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "verify": m.Verify, "tick": m.Tick,
-			"putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
+			"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
 			"reopen": m.Reopen, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
 		})
 	})

@@ -3,6 +3,7 @@ package ebb
 import (
 	"slices"
 	"sync/atomic"
+	"weak"
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
@@ -27,6 +28,26 @@ type mem struct {
 	segment   uint32         // the log segment in which its first entry may be
 	deadlines *ttl.Histogram // of what was put into it; guarded by DB.commit
 	lastSeq   uint64         // of the newest entry; set when it is frozen
+
+	// For transactions, which have to know what was written since they began: see readSet.check.
+	next atomic.Pointer[mem] // the memtable after it; it is kept only by who keeps this one
+	cut  atomic.Bool         // next was let go of: this one is old
+}
+
+// recent are the memtables that are older than the active one, the newest first, without keeping them: those that a
+// transaction that began with them may still need.
+type recent [maxFrozen + 1]weak.Pointer[mem]
+
+// push makes old the newest, with next after it. The oldest is cut off from those after it, so that whoever still has it
+// does not keep them all.
+func (r *recent) push(old, next *mem) {
+	old.next.Store(next)
+	if oldest := r[len(r)-1].Value(); oldest != nil {
+		oldest.cut.Store(true)
+		oldest.next.Store(nil)
+	}
+	copy(r[1:], r[:])
+	r[0] = weak.Make(old)
 }
 
 // version is a set of tables. As long as somebody holds a reference, its tables stay open.

@@ -1,0 +1,391 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/btree"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Txn is a transaction, for the duration of the function that View or Update has called with it and for one goroutine. It
+// reads the database as of one moment, with its own writes on top.
+type Txn struct{ s *txnState }
+
+// txnState is what a transaction knows. It is reused.
+type txnState struct {
+	db       *DB
+	view     *view
+	seq      uint64
+	now      moment
+	readOnly bool
+
+	writes *btree.BTreeG[*ownWrite]
+	probe  ownWrite // to look up with
+	size   int64    // of writes, as MaxBatchSize counts
+
+	reads readSet
+	batch Batch // writes, as they are committed
+}
+
+// ownWrite is a write of a transaction, of which reads and iterators make an entry.
+type ownWrite struct {
+	kv.Entry             // as of the transaction's moment, at ownSeq; its slices are never changed
+	ttl      WriteOption // from which the deadline is made when the transaction commits
+}
+
+// ownSeq is the sequence of what has not been committed: it is newer than anything that has.
+const ownSeq = math.MaxUint64
+
+func newTxnState() any {
+	less := func(a, b *ownWrite) bool { return kv.Compare(a.Key, b.Key) < 0 }
+	return &txnState{writes: btree.NewG(16, less)}
+}
+
+// View calls fn with a transaction that only reads: of the database as of one moment, in which no time passes. It returns
+// the error of fn.
+func (db *DB) View(fn func(*Txn) error) error {
+	s, err := db.begin(true)
+	if err != nil {
+		return err
+	}
+	tx := Txn{s}
+	defer tx.end()
+	return fn(&tx)
+}
+
+const (
+	// maxAttempts of an Update; with the pauses between, they take a quarter of a second.
+	maxAttempts = 32
+	firstPause  = 20 * time.Microsecond // on average, and twice as long each time,
+	lastPause   = 10 * time.Millisecond // up to this
+)
+
+// Update calls fn with a transaction and commits what it has written, all at once, if fn returns nil. Otherwise nothing is
+// written and it returns the error of fn. Of the options it takes VersionTo, Sync and NoSync.
+//
+// Transactions are serializable: those that commit have the effect of having run one after another, and alone. No lock is
+// held while fn runs. Instead, what it has read is checked when it commits: the keys that it got, those that were absent
+// among them, and the ranges that it scanned. If another write has changed any of that, or anything of it has expired in
+// the meantime, then nothing is written and fn is called again with a new transaction, so it should do nothing else that
+// must not be done twice. After 32 attempts Update gives up with ErrConflict. So it does with a transaction that lasts
+// while others fill four memtables.
+//
+// A transaction that writes nothing cannot conflict. Its size is limited as that of a batch is, to MaxBatchSize; it is held
+// in memory.
+func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
+	p, err := db.params(opts, 0)
+	if err != nil {
+		return err
+	}
+	pause := firstPause
+	for range maxAttempts {
+		err := db.attempt(fn, &p)
+		if err != errConflict {
+			return err
+		}
+		time.Sleep(rand.N(2 * pause))
+		pause = min(2*pause, lastPause)
+	}
+	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)
+}
+
+// errConflict is that of one attempt. It is not the caller's, whose fn may well return an ErrConflict of another database.
+var errConflict = errors.New("ebb: conflict")
+
+func (db *DB) attempt(fn func(*Txn) error, p *params) error {
+	s, err := db.begin(false)
+	if err != nil {
+		return err
+	}
+	tx := Txn{s}
+	defer tx.end()
+	if err := fn(&tx); err != nil {
+		return err
+	}
+	return s.commit(p)
+}
+
+// begin returns the state of a new transaction.
+func (db *DB) begin(readOnly bool) (*txnState, error) {
+	v, seq, err := db.pinView()
+	if err != nil {
+		return nil, err
+	}
+	s := db.txns.Get().(*txnState)
+	s.db, s.view, s.seq, s.now, s.readOnly = db, v, seq, moment(db.clock.Now()), readOnly
+	return s, nil
+}
+
+// end lets go of what the transaction holds. Whoever still has it gets ErrTxnDone.
+func (tx *Txn) end() {
+	s := tx.s
+	tx.s = nil
+	db := s.db
+	db.unref(s.view.tables)
+	s.writes.Clear(true)
+	s.reads.reset()
+	s.probe = ownWrite{}
+	s.db, s.view, s.size = nil, nil, 0
+	const keep = 1 << 20
+	if cap(s.batch.data) > keep {
+		s.batch = Batch{}
+	}
+	s.batch.Reset()
+	db.txns.Put(s)
+}
+
+// commit writes what the transaction has written, unless that would not be serializable.
+//
+//  1. If ranges were scanned, look for conflicts without the lock, so that little is left to look at with it.
+//  2. Encode the writes.
+//  3. Take the commit lock, look for conflicts with what was written since 1, and write as any batch is written.
+func (s *txnState) commit(p *params) error {
+	if s.writes.Len() == 0 {
+		return nil
+	}
+	checked, ok := s.seq, true
+	if len(s.reads.scans) > 0 {
+		if checked, ok = s.reads.check(s.view.mem, s.seq); !ok {
+			return errConflict
+		}
+	}
+	db := s.db
+	e, err := s.encode(db.clock)
+	if err != nil {
+		return err
+	}
+	if err := db.beginWrite(); err != nil {
+		return err
+	}
+	_, ok = s.reads.check(s.view.mem, checked)
+	if !ok || s.reads.expired(db.clock) {
+		return db.refuseLocked(errConflict, p)
+	}
+	return db.writeLocked(e, p)
+}
+
+// encode returns the writes as an entry of the log.
+func (s *txnState) encode(clock clock) (wal.Entry, error) {
+	if s.writes.Len() == 1 {
+		w, _ := s.writes.Min()
+		var deadline int64
+		var past bool
+		if w.Deadline != 0 {
+			deadline, past = w.ttl.deadline(clock.Now())
+		}
+		if w.Kind == kv.Delete || past {
+			return wal.Entry{Kind: wal.KindDelete, Key: w.Key}, nil
+		}
+		return wal.Entry{Key: w.Key, Value: w.Value, Deadline: deadline}, nil
+	}
+	var err error
+	s.writes.Ascend(func(w *ownWrite) bool {
+		if w.Kind == kv.Delete {
+			err = s.batch.Delete(w.Key)
+		} else {
+			err = s.batch.add(batchOp{len(w.Key), len(w.Value), kv.Put, w.ttl}, w.Key, w.Value)
+		}
+		return err == nil
+	})
+	if err != nil {
+		return wal.Entry{}, err
+	}
+	encoded, err := s.batch.encode(clock.Now())
+	return wal.Entry{Kind: wal.KindBatch, Value: encoded, Ops: s.batch.Len()}, err
+}
+
+// Get returns a copy of the value of a key, or ErrNotFound.
+func (tx *Txn) Get(key []byte) ([]byte, error) { return tx.AppendGet(nil, key) }
+
+// AppendGet appends the value of a key to dst and returns the extended slice, or dst and ErrNotFound.
+func (tx *Txn) AppendGet(dst, key []byte) ([]byte, error) {
+	var e kv.Entry
+	return tx.get(dst, key, withValue, &e)
+}
+
+// GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound. What the transaction has
+// written itself has version 0, and the deadline that it would have if it were committed at the transaction's moment.
+func (tx *Txn) GetEntry(key []byte) (Entry, error) {
+	var e kv.Entry
+	value, err := tx.get(nil, key, withValue, &e)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Key: append([]byte(nil), key...), Value: value, Version: committed(e.Seq), Deadline: e.Deadline}, nil
+}
+
+// committed returns the version of what has a sequence.
+func committed(seq uint64) uint64 {
+	if seq == ownSeq {
+		return 0
+	}
+	return seq
+}
+
+// Has reports whether a key is present.
+func (tx *Txn) Has(key []byte) (bool, error) {
+	var e kv.Entry
+	_, err := tx.get(nil, key, withoutValue, &e)
+	if err == ErrNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Time returns the transaction's moment, by which it tells what has expired.
+func (tx *Txn) Time() (time.Time, error) {
+	if tx.s == nil {
+		return time.Time{}, ErrTxnDone
+	}
+	return time.UnixMilli(int64(tx.s.now)), nil
+}
+
+// get reads the transaction's own write of a key, or what it sees of the database.
+func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
+	s := tx.s
+	if s == nil {
+		return dst, ErrTxnDone
+	}
+	if err := checkKey(key); err != nil {
+		return dst, err
+	}
+	if w := s.own(key); w != nil {
+		*e = w.Entry
+		if w.Kind == kv.Delete {
+			return dst, ErrNotFound
+		}
+		return append(dst, w.Value...), nil
+	}
+	ticket := s.db.epoch.enter(uint32(key[len(key)-1]))
+	defer s.db.epoch.exit(ticket)
+	if s.db.closed.Load() {
+		return dst, ErrClosed
+	}
+	out, err := s.view.getLive(dst, key, s.seq, want, s.now, e)
+	if !s.readOnly && (err == nil || err == ErrNotFound) {
+		s.reads.addKey(key)
+		if err == nil {
+			s.reads.addDeadline(e.Deadline)
+		}
+	}
+	return out, err
+}
+
+// own returns the transaction's write of a key, nil if there is none.
+func (s *txnState) own(key []byte) *ownWrite {
+	if s.writes.Len() == 0 {
+		return nil
+	}
+	s.probe.Key = key
+	w, _ := s.writes.Get(&s.probe)
+	s.probe.Key = nil
+	return w
+}
+
+// Put gives a key a value. It takes TTL, ExpireAt and KeepTTL; a TTL counts from the commit. Key and value are copied.
+func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
+	if err := checkEntry(key, value); err != nil {
+		return err
+	}
+	var ttl WriteOption
+	for _, o := range opts {
+		switch o.kind {
+		case optionTTL, optionExpireAt:
+			ttl = o
+		case optionKeepTTL:
+			var err error
+			if ttl, err = tx.kept(key); err != nil {
+				return err
+			}
+		default:
+			return errOption(o)
+		}
+	}
+	return tx.write(key, value, kv.Put, ttl)
+}
+
+// kept returns the option that keeps the deadline of a key.
+func (tx *Txn) kept(key []byte) (WriteOption, error) {
+	var e kv.Entry
+	if _, err := tx.get(nil, key, withoutValue, &e); err == ErrNotFound {
+		return WriteOption{}, nil
+	} else if err != nil {
+		return WriteOption{}, err
+	}
+	if w := tx.s.own(key); w != nil {
+		return w.ttl, nil
+	}
+	return WriteOption{kind: optionExpireAt, value: e.Deadline}, nil
+}
+
+// Delete makes a key absent. Deleting an absent key is no error.
+func (tx *Txn) Delete(key []byte) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return tx.write(key, nil, kv.Delete, WriteOption{})
+}
+
+func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
+	s := tx.s
+	if s == nil {
+		return ErrTxnDone
+	}
+	if s.readOnly {
+		return fmt.Errorf("%w: a transaction of View", ErrReadOnly)
+	}
+	size := opSize(key, value)
+	if old := s.own(key); old != nil {
+		size -= opSize(old.Key, old.Value)
+	}
+	if s.size+size > MaxBatchSize {
+		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
+	}
+	s.size += size
+	data := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
+	n := len(key)
+	w := &ownWrite{Entry: kv.Entry{Key: data[:n:n], Value: data[n:], Seq: ownSeq, Kind: kind}, ttl: ttl}
+	var past bool
+	if w.Deadline, past = ttl.deadline(int64(s.now)); past {
+		w.Entry = kv.Entry{Key: w.Key, Seq: ownSeq, Kind: kv.Delete}
+	}
+	s.writes.ReplaceOrInsert(w)
+	return nil
+}
+
+// NewIterator returns an iterator over the entries that o allows, with the transaction's writes so far. Of what it has
+// walked over, Update checks that nothing has changed. Close it before the transaction ends.
+func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
+	s := tx.s
+	if s == nil {
+		return nil, ErrTxnDone
+	}
+	ticket := s.db.epoch.enter(0)
+	defer s.db.epoch.exit(ticket)
+	if s.db.closed.Load() {
+		return nil, ErrClosed
+	}
+	s.view.tables.pin()
+	var own kv.Iterator
+	if s.writes.Len() > 0 {
+		own = &ownIterator{writes: s.writes.Clone()}
+	}
+	it := s.db.newIterator(s.view, s.seq, int64(s.now), o, own)
+	if !s.readOnly {
+		it.scan = s.reads.addScan()
+	}
+	return it, nil
+}
+
+// Range is DB.Range as the transaction sees it, with its writes until the loop begins. Of what the loop has come to, Update
+// checks that nothing has changed.
+func (tx *Txn) Range(o *IterOptions) iter.Seq2[Entry, error] {
+	return rangeOver(func() (*Iterator, error) { return tx.NewIterator(o) }, o)
+}

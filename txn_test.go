@@ -1,0 +1,435 @@
+package ebb
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Update draws a transaction: reads, scans and writes, each held against the model as it goes, and the end.
+func (m *machine) Update(t *rapid.T) {
+	model := m.model.clone()
+	failure := errors.New("not this time")
+	fail := rapid.IntRange(0, 4).Draw(t, "fail") == 0
+	err := m.db.Update(func(tx *Txn) error {
+		for range rapid.IntRange(0, 8).Draw(t, "operations") {
+			m.inTxn(t, tx, model)
+		}
+		if fail {
+			return failure
+		}
+		return nil
+	})
+	if fail {
+		if err != failure {
+			t.Fatalf("update returns %v", err)
+		}
+		return
+	}
+	m.must(t, err)
+	m.model = model
+}
+
+// inTxn makes one operation in a transaction.
+func (m *machine) inTxn(t *rapid.T, tx *Txn, model *model) {
+	k := m.key(t)
+	switch rapid.IntRange(0, 5).Draw(t, "operation") {
+	case 0:
+		if err := model.compareKey(tx, k, m.now()); err != nil {
+			t.Fatal(err)
+		}
+	case 1:
+		if err := model.compare(tx, m.now()); err != nil {
+			t.Fatal(err)
+		}
+	case 2:
+		m.must(t, tx.Delete([]byte(k)))
+		delete(model.entries, k)
+	case 3:
+		n := 0
+		for e, err := range tx.Range(&IterOptions{Start: []byte(k), Limit: 3}) {
+			m.must(t, err)
+			m.must(t, model.same(string(e.Key), e, m.now()))
+			n++
+		}
+	default:
+		v := m.value(t)
+		opts, deadline := m.deadline(t)
+		if old, ok := model.live(k, m.now()); len(opts) == 0 && rapid.Bool().Draw(t, "keep") {
+			opts = append(opts, KeepTTL)
+			if ok {
+				deadline = old.deadline
+			}
+		}
+		m.must(t, tx.Put([]byte(k), []byte(v), opts...))
+		model.entries[k] = modelEntry{v, deadline}
+	}
+}
+
+// TestConflicts makes every kind of read in a transaction and then, from outside, every kind of write, and holds that the
+// transaction runs a second time just where the write touches what was read.
+func TestConflicts(t *testing.T) {
+	scan := func(o IterOptions) func(*testing.T, *Txn) {
+		return func(t *testing.T, tx *Txn) {
+			for _, err := range tx.Range(&o) {
+				must(t, err)
+			}
+		}
+	}
+	get := func(key string) func(*testing.T, *Txn) {
+		return func(t *testing.T, tx *Txn) { tx.Get([]byte(key)) }
+	}
+	iterate := func(do func(it *Iterator)) func(*testing.T, *Txn) {
+		return func(t *testing.T, tx *Txn) {
+			it, err := tx.NewIterator(&IterOptions{Start: []byte("b"), End: []byte("y")})
+			must(t, err)
+			defer it.Close()
+			do(it)
+			must(t, it.Err())
+		}
+	}
+	reads := []struct {
+		name  string
+		do    func(*testing.T, *Txn)
+		reads string // keys that it has read, of c to o
+	}{
+		{"nothing", func(*testing.T, *Txn) {}, ""},
+		{"get", get("g"), "g"},
+		{"get absent", get("h"), "h"},
+		{"get deleted", get("i"), "i"},
+		{"has", func(t *testing.T, tx *Txn) { tx.Has([]byte("m")) }, "m"},
+		{"keep TTL", func(t *testing.T, tx *Txn) { must(t, tx.Put([]byte("m"), nil, KeepTTL)) }, "m"},
+		{"scan all", scan(IterOptions{}), "cdefghijklmno"},
+		{"scan bounds", scan(IterOptions{Start: []byte("d"), End: []byte("j")}), "defghi"},
+		{"scan a prefix", scan(IterOptions{Prefix: []byte("g")}), "g"},
+		{"scan the first two", scan(IterOptions{Start: []byte("e"), Limit: 2}), "efg"},
+		{"scan the last two", scan(IterOptions{End: []byte("n"), Limit: 2, Reverse: true}), "klm"},
+		{"scan a gap", scan(IterOptions{Start: []byte("h"), End: []byte("j")}), "hi"},
+		{"seek", iterate(func(it *Iterator) { it.Seek([]byte("h")) }), "hijk"},
+		{"seek and next", iterate(func(it *Iterator) { it.Seek([]byte("h")); it.Next() }), "hijklm"},
+		{"seek and prev", iterate(func(it *Iterator) { it.Seek([]byte("h")); it.Prev() }), "ghijk"},
+		{"seek before and prev", iterate(func(it *Iterator) { it.SeekBefore([]byte("j")); it.Prev() }), "efghi"},
+		{"seek before and next", iterate(func(it *Iterator) { it.SeekBefore([]byte("j")); it.Next() }), "ghijk"},
+		{"seek twice", iterate(func(it *Iterator) { it.Seek([]byte("n")); it.Seek([]byte("d")) }), "deno"},
+		{"first", iterate(func(it *Iterator) { it.First() }), "c"},
+		{"last", iterate(func(it *Iterator) { it.Last() }), "o"},
+		{"next from nowhere", iterate(func(it *Iterator) { it.Next(); it.Prev() }), ""},
+		{"own write", func(t *testing.T, tx *Txn) {
+			must(t, tx.Put([]byte("g"), nil))
+			tx.Get([]byte("g"))
+		}, ""},
+	}
+	writes := []struct {
+		name string
+		do   func(*DB, string) error
+	}{
+		{"put", func(db *DB, k string) error { return db.Put([]byte(k), []byte("w")) }},
+		{"delete", func(db *DB, k string) error { return db.Delete([]byte(k)) }},
+		{"delete range", func(db *DB, k string) error { return db.DeleteRange([]byte(k), []byte(k+"\x00")) }},
+		{"batch", func(db *DB, k string) error {
+			var b Batch
+			return errors.Join(b.Put([]byte("a"), nil), b.Put([]byte(k), nil), db.Apply(&b))
+		}},
+		{"put, delete and flush", func(db *DB, k string) error {
+			return errors.Join(db.Put([]byte(k), nil), db.Delete([]byte(k)), db.Flush(), compactStep.run(db))
+		}},
+	}
+	for _, read := range reads {
+		for _, write := range writes {
+			for k := 'c'; k <= 'o'; k++ {
+				db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+				for _, key := range []string{"c", "e", "g", "i", "k", "m", "o"} {
+					must(t, db.Put([]byte(key), []byte("v")))
+				}
+				must(t, db.Delete([]byte("i")))
+				attempts := 0
+				err := db.Update(func(tx *Txn) error {
+					if attempts++; attempts == 1 {
+						read.do(t, tx)
+						must(t, write.do(db, string(k)))
+					}
+					return tx.Put([]byte("z"), []byte("done"))
+				})
+				want := 1
+				if strings.ContainsRune(read.reads, k) {
+					want = 2
+				}
+				if err != nil || attempts != want {
+					t.Errorf("%s, then %s of %c: %d attempts, want %d; %v", read.name, write.name, k, attempts, want, err)
+				}
+				content{db}.has(t, "z", "done")
+				must(t, db.Close())
+			}
+		}
+	}
+}
+
+// TestExpiryConflicts holds that what expires between read and commit is a conflict, and so is seen as absent.
+func TestExpiryConflicts(t *testing.T) {
+	for name, read := range map[string]func(*Txn) bool{
+		"get": func(tx *Txn) bool { ok, _ := tx.Has([]byte("k")); return ok },
+		"scan": func(tx *Txn) bool {
+			for range tx.Range(nil) {
+				return true
+			}
+			return false
+		},
+	} {
+		clock := newFakeClock()
+		db := openTest(t, still(vfs.NewMem(), clock, SyncNever))
+		must(t, db.Put([]byte("k"), nil, TTL(time.Second)))
+		var saw []bool
+		must(t, db.Update(func(tx *Txn) error {
+			saw = append(saw, read(tx))
+			clock.add(1100 * time.Millisecond)
+			saw = append(saw, read(tx)) // no time passes inside
+			return tx.Put([]byte("z"), nil)
+		}))
+		if want := []bool{true, true, false, false}; !slices.Equal(saw, want) {
+			t.Errorf("%s: saw %v", name, saw)
+		}
+		must(t, db.Close())
+	}
+}
+
+// TestOldTransaction holds that a transaction that has seen too many memtables pass gives up, and lets go of them.
+func TestOldTransaction(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	attempts := 0
+	err := db.Update(func(tx *Txn) error {
+		attempts++
+		tx.Get([]byte("k"))
+		for i := range len(recent{}) + 1 {
+			must(t, db.Put([]byte("other"), []byte{byte(i)}))
+			must(t, db.Flush())
+		}
+		if tx.s.view.mem.next.Load() != nil {
+			t.Error("the transaction keeps all memtables since it began")
+		}
+		return tx.Put([]byte("z"), nil)
+	})
+	if !errors.Is(err, ErrConflict) || attempts != maxAttempts {
+		t.Errorf("%d attempts, %v", attempts, err)
+	}
+	content{db}.lacks(t, "z")
+}
+
+func TestTxnEnds(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	must(t, db.Put([]byte("k"), []byte("v")))
+	var kept *Txn
+	for name, run := range map[string]func(func(*Txn) error) error{
+		"view":   db.View,
+		"update": func(fn func(*Txn) error) error { return db.Update(fn) },
+	} {
+		must(t, run(func(tx *Txn) error { kept = tx; return nil }))
+		func() {
+			defer func() { recover() }()
+			run(func(tx *Txn) error { panic("in a transaction") })
+			t.Errorf("%s swallows a panic", name)
+		}()
+		_, err := kept.Get([]byte("k"))
+		_, iterErr := kept.NewIterator(nil)
+		for _, err := range []error{err, iterErr, kept.Put([]byte("k"), nil), kept.Delete([]byte("k"))} {
+			if !errors.Is(err, ErrTxnDone) {
+				t.Errorf("%s: after the end: %v", name, err)
+			}
+		}
+	}
+	err := db.View(func(tx *Txn) error { return tx.Put([]byte("k"), nil) })
+	if !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a put in a view: %v", err)
+	}
+	if refs := db.view.Load().tables.refs.Load(); refs != 1 {
+		t.Errorf("%d references to the tables are left", refs)
+	}
+	must(t, db.Close())
+	if err := db.View(func(*Txn) error { return nil }); !errors.Is(err, ErrClosed) {
+		t.Errorf("view of a closed database: %v", err)
+	}
+}
+
+// TestLargeTransactions holds that one that does not fit a memtable works, and that one over the limit is refused early.
+func TestLargeTransactions(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	value := bytes.Repeat([]byte("v"), 100)
+	const n = 2000 // 25 memtables
+	must(t, db.Update(func(tx *Txn) error {
+		for i := range n {
+			if err := tx.Put(fmt.Appendf(nil, "%05d", i*7919%n), value); err != nil {
+				return err
+			}
+		}
+		seen := 0
+		for _, err := range tx.Range(nil) {
+			must(t, err)
+			seen++
+		}
+		if seen != n {
+			t.Errorf("the transaction sees %d of its writes", seen)
+		}
+		return nil
+	}))
+	seen := 0
+	for _, err := range db.Range(nil) {
+		must(t, err)
+		seen++
+	}
+	if seen != n {
+		t.Errorf("%d entries", seen)
+	}
+	err := db.Update(func(tx *Txn) error {
+		tx.s.size = MaxBatchSize - 1000
+		must(t, tx.Put([]byte("k"), value))
+		must(t, tx.Put([]byte("k"), value)) // in the place of the first
+		return tx.Put([]byte("l"), bytes.Repeat(value, 10))
+	})
+	if !errors.Is(err, ErrBatchTooLarge) {
+		t.Errorf("too large: %v", err)
+	}
+}
+
+// txnOp is what a transaction has seen and written, for the checker.
+type txnOp struct {
+	reads  map[string]string // "" is absent
+	scan   []string          // keys and values from "" to "~", if scanned
+	writes map[string]string // "" is a delete
+}
+
+// TestSerializable runs random transactions and single writes at the same time and looks for an order that explains what
+// each has seen, and that respects which ended before which began.
+func TestSerializable(t *testing.T) {
+	rounds := 12
+	if testing.Short() {
+		rounds = 3
+	}
+	for seed := range uint64(rounds) {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) { checkSerializable(t, seed) })
+	}
+}
+
+func checkSerializable(t *testing.T, seed uint64) {
+	o := tiny(vfs.NewMem(), newFakeClock())
+	if seed%2 == 1 {
+		o.Sync = SyncNever
+	}
+	db := openTest(t, o)
+	const clients, each = 4, 40
+	var mu sync.Mutex
+	var history []porcupine.Operation
+	start := time.Now()
+	var wg sync.WaitGroup
+	for client := range clients {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(seed, uint64(client)))
+			for i := range each {
+				call := time.Since(start).Nanoseconds()
+				op, err := randomTxn(db, rng, fmt.Sprintf("%d.%d.%s", client, i, strings.Repeat("x", rng.IntN(200))))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				done := time.Since(start).Nanoseconds()
+				mu.Lock()
+				history = append(history, porcupine.Operation{ClientId: client, Output: op, Call: call, Return: done})
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	result := porcupine.CheckOperationsTimeout(txnModel(), history, time.Minute)
+	if result != porcupine.Ok {
+		t.Fatalf("seed %d: %v", seed, result)
+	}
+}
+
+// randomTxn runs one transaction, or a single write, and tells what it has seen and done.
+func randomTxn(db *DB, rng *rand.Rand, value string) (op txnOp, err error) {
+	key := func() string { return string(rune('a' + rng.IntN(5))) }
+	if rng.IntN(4) == 0 {
+		k := key()
+		if rng.IntN(3) == 0 {
+			return txnOp{writes: map[string]string{k: ""}}, db.Delete([]byte(k))
+		}
+		return txnOp{writes: map[string]string{k: value}}, db.Put([]byte(k), []byte(value))
+	}
+	err = db.Update(func(tx *Txn) error {
+		op = txnOp{reads: map[string]string{}, writes: map[string]string{}}
+		for range 1 + rng.IntN(2) {
+			k := key()
+			got, err := tx.Get([]byte(k))
+			if err != nil && err != ErrNotFound {
+				return err
+			}
+			op.reads[k] = string(got)
+		}
+		if rng.IntN(3) == 0 {
+			op.scan = []string{}
+			for e, err := range tx.Range(&IterOptions{Reverse: rng.IntN(2) == 0}) {
+				if err != nil {
+					return err
+				}
+				op.scan = append(op.scan, string(e.Key)+"="+string(e.Value))
+			}
+			slices.Sort(op.scan)
+		}
+		for range rng.IntN(3) {
+			k := key()
+			if rng.IntN(3) == 0 {
+				op.writes[k] = ""
+				if err := tx.Delete([]byte(k)); err != nil {
+					return err
+				}
+				continue
+			}
+			op.writes[k] = value
+			if err := tx.Put([]byte(k), []byte(value)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return op, err
+}
+
+// txnModel is a map of five keys, as a string to compare.
+func txnModel() porcupine.Model {
+	type state [5]string
+	return porcupine.Model{
+		Init: func() any { return state{} },
+		Step: func(s, _, output any) (bool, any) {
+			now, op := s.(state), output.(txnOp)
+			for k, v := range op.reads {
+				if now[k[0]-'a'] != v {
+					return false, s
+				}
+			}
+			if op.scan != nil {
+				var all []string
+				for i, v := range now {
+					if v != "" {
+						all = append(all, string(rune('a'+i))+"="+v)
+					}
+				}
+				if !slices.Equal(all, op.scan) {
+					return false, s
+				}
+			}
+			for k, v := range op.writes {
+				now[k[0]-'a'] = v
+			}
+			return true, now
+		},
+	}
+}
