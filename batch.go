@@ -24,6 +24,7 @@ type Batch struct {
 	ops     []batchOp
 	data    []byte // keys and values, one after the other
 	size    int64  // as MaxBatchSize counts
+	writer  writerBatch
 	builder *batch.Builder
 }
 
@@ -74,8 +75,10 @@ func (b *Batch) add(op batchOp, key, value []byte) error {
 // Len returns the number of operations.
 func (b *Batch) Len() int { return len(b.ops) }
 
-// Reset empties the batch.
-func (b *Batch) Reset() { b.ops, b.data, b.size = b.ops[:0], b.data[:0], 0 }
+// Reset empties the batch, which is then no writer's any more.
+func (b *Batch) Reset() {
+	b.ops, b.data, b.size, b.writer = b.ops[:0], b.data[:0], 0, writerBatch{}
+}
 
 // encode returns the batch as a KV batch in b's own memory, with deadlines as of now.
 func (b *Batch) encode(now int64) ([]byte, error) {
@@ -88,6 +91,11 @@ func (b *Batch) encode(now int64) ([]byte, error) {
 	}
 	if err := b.builder.Reset(batchSchema); err != nil {
 		return nil, err
+	}
+	if b.writer.set {
+		if err := b.builder.SetWriter(b.writer.id, b.writer.sequence); err != nil {
+			return nil, err
+		}
 	}
 	var prefix [binary.MaxVarintLen64]byte
 	rest := b.data
@@ -116,6 +124,9 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 		return err
 	}
 	if len(b.ops) == 0 {
+		if b.writer.set {
+			return ErrBatchEmpty
+		}
 		return nil
 	}
 	encoded, err := b.encode(db.clock.Now())
@@ -125,13 +136,18 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	if err := db.beginWrite(); err != nil {
 		return err
 	}
+	if b.writer.set {
+		if repeated, err := db.checkWriterLocked(b.writer, &p); repeated || err != nil {
+			return err
+		}
+	}
 	return db.writeLocked(wal.Entry{Kind: wal.KindBatch, Value: encoded, Ops: len(b.ops)}, &p)
 }
 
 var errBatchCount = errors.New("batch holds another number of operations than the log says")
 
 // applyBatch takes a batch from the log into the memtable. The operations take consecutive sequences.
-func (m *mem) applyBatch(e *wal.Entry) error {
+func (m *mem) applyBatch(e *wal.Entry, clock clock) error {
 	b, n, err := batch.Decode(e.Value)
 	if err != nil {
 		return err
@@ -154,6 +170,9 @@ func (m *mem) applyBatch(e *wal.Entry) error {
 		if err != nil {
 			return err
 		}
+	}
+	if b.WriterID != batch.NoWriterID {
+		m.setWriter(b.WriterID, writerState{b.BatchSequence, seq - 1, clock.Now()})
 	}
 	return nil
 }

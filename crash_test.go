@@ -108,6 +108,9 @@ func (h *history) check(fs *vfs.Mem, now int64, least, most int) error {
 	if err := m.compare(db, db.clock.Now()); err != nil {
 		return fmt.Errorf("after %d writes: %w", n, err)
 	}
+	if err := m.writerIs(db); err != nil {
+		return fmt.Errorf("after %d writes: %w", n, err)
+	}
 	return reopenAndWrite(db, o, m)
 }
 

@@ -72,6 +72,7 @@ type commit struct {
 	mem     *mem // the active memtable, also in view
 	lastSeq uint64
 	recent  recent
+	writers writers
 	sweeps  bool             // the sweeper knows that mem has deadlines
 	entries [1]wal.Entry     // scratch
 	counter [maxCounter]byte // scratch
@@ -152,7 +153,12 @@ func (db *DB) release() error {
 
 // newMem returns an empty memtable whose first entry will be in the given log segment.
 func (db *DB) newMem(hint memtable.Hint, segment uint32) *mem {
-	return &mem{Memtable: memtable.New(hint), segment: segment, deadlines: ttl.NewHistogram(db.clock.Now())}
+	return &mem{
+		Memtable:  memtable.New(hint),
+		segment:   segment,
+		deadlines: ttl.NewHistogram(db.clock.Now()),
+		known:     &db.commit.writers,
+	}
 }
 
 // setView replaces parts of the view.

@@ -22,6 +22,13 @@ var (
 	ErrValueTooLarge = errors.New("ebb: value too large")
 	// ErrBatchTooLarge refuses a batch of more than MaxBatchSize bytes.
 	ErrBatchTooLarge = errors.New("ebb: batch too large")
+	// ErrBatchEmpty refuses a batch of a writer that holds nothing: its sequence belongs to the next that does.
+	ErrBatchEmpty = errors.New("ebb: empty batch of a writer")
+	// ErrWriterSequence refuses a batch that is not the next of its writer, nor its last once more. errors.As with
+	// *WriterSequenceError tells which was expected.
+	ErrWriterSequence = errors.New("ebb: not the writer's next batch")
+	// ErrTooManyWriters refuses a batch of yet another writer than the MaxWriters that are known.
+	ErrTooManyWriters = errors.New("ebb: too many writers")
 	// ErrInvalidRange refuses a range whose start is not before its end.
 	ErrInvalidRange = errors.New("ebb: invalid range")
 	// ErrInvalidOption refuses a write option that makes no sense for the call.

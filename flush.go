@@ -113,6 +113,7 @@ func (db *DB) flush(m *mem) error {
 	err = db.installTables(0, built.Tables, func(s *manifest.State, l *compaction.Levels) {
 		s.FirstSegment = next
 		s.LastSeq = max(s.LastSeq, m.lastSeq)
+		s.Writers = db.writersAfter(s.Writers, m)
 		*l = l.AddNewest(built.Tables)
 	}, func(v *view) {
 		v.frozen = v.frozen[: len(v.frozen)-1 : len(v.frozen)-1]

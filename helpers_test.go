@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -149,6 +150,77 @@ func batchStep(value string, deadline int64, keys ...string) step {
 	}, uint64(len(keys))}
 }
 
+// lifeWriter is the writer of lifeScript. Its last batch is the value of the key that it writes.
+const lifeWriter = 3
+
+// writerStep applies the next batch of lifeWriter twice.
+func writerStep() step {
+	return step{"batch of a writer", func(db *DB) error {
+		next := int32(0)
+		if last, err := db.WriterSequence(lifeWriter); err == nil {
+			next = last + 1
+		}
+		if err := applyAs(db, lifeWriter, next, "writer", fmt.Sprint(next)); err != nil {
+			return err
+		}
+		return applyAs(db, lifeWriter, next, "writer", "repeated")
+	}, func(m *model) {
+		next := 0
+		if last, ok := m.entries["writer"]; ok {
+			next, _ = strconv.Atoi(last.value)
+			next++
+		}
+		m.entries["writer"] = modelEntry{strconv.Itoa(next), 0}
+	}, 1}
+}
+
+// writerIs holds that the database knows of lifeWriter what the model does.
+func (m *model) writerIs(db *DB) error {
+	want, known := m.entries["writer"]
+	got, err := db.WriterSequence(lifeWriter)
+	if known && (err != nil || fmt.Sprint(got) != want.value) || !known && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("the last batch of the writer is %d, %v, want %q", got, err, want.value)
+	}
+	return nil
+}
+
+// addStep adds one to a counter.
+func addStep(key string, deadline int64) step {
+	return step{"add " + key, func(db *DB) error {
+		_, err := db.Add([]byte(key), 1, ExpireAt(deadlineTime(deadline)))
+		return err
+	}, func(m *model) {
+		old, ok := m.live(key, m.clock.ms())
+		if !ok {
+			old = modelEntry{"0", deadline}
+		}
+		n, _ := strconv.Atoi(old.value)
+		m.entries[key] = modelEntry{strconv.Itoa(n + 1), old.deadline}
+	}, 1}
+}
+
+// appendStep appends the value of one key to that of another, in a transaction.
+func appendStep(to, from string) step {
+	return step{"append", func(db *DB) error {
+		return db.Update(func(tx *Txn) error {
+			value, err := tx.Get([]byte(to))
+			if err != nil && err != ErrNotFound {
+				return err
+			}
+			if value, err = tx.AppendGet(value, []byte(from)); err != nil && err != ErrNotFound {
+				return err
+			}
+			return errors.Join(tx.Put([]byte(to), value), tx.Delete([]byte(from)))
+		})
+	}, func(m *model) {
+		now := m.clock.ms()
+		a, _ := m.live(to, now)
+		b, _ := m.live(from, now)
+		m.entries[to] = modelEntry{a.value + b.value, 0}
+		delete(m.entries, from)
+	}, 2}
+}
+
 func otherStep(name string, run func(*DB) error) step { return step{name: name, run: run} }
 
 var (
@@ -174,19 +246,20 @@ func lifeScript(clock *fakeClock) []step {
 	return []step{
 		putStep("a", "1", 0), putStep("b", "1", 0), putStep("k", "old", 0),
 		batchStep("batch1", 0, "c", "d", "e", "a"),
-		syncStep, flushStep,
+		addStep("n", start+3000), writerStep(), syncStep, flushStep,
+		appendStep("c", "d"), addStep("n", start+3000), writerStep(),
 		putStep("k", "new", start+500), putStep("t", "short", start+700), deleteStep("b"),
 		batchStep("batch2", start+5000, "c", "f", "g", "nothing"),
 		sweepStep(clock, 100*time.Millisecond), flushStep,
 		putStep("l", large, 0), putStep("m", "after", 0),
 		sweepStep(clock, 1500*time.Millisecond), // k and t expire
 		putStep("b", "again", start+60_000), deleteRangeStep("c", "e"), flushStep,
-		putStep("d", "late", 0), syncStep, compactStep,
+		putStep("d", "late", 0), writerStep(), syncStep, compactStep,
 		putStep("k", "third", start+2500), putStep("past", "never", start-1), flushStep,
 		sweepStep(clock, 2*time.Second), // k expires once more
 		batchStep("batch3", 0, "x", "y", "z", "d"), deleteRangeStep("a", "c"), compactStep,
 		sweepStep(clock, 4*time.Second), // f and g expire
-		putStep("end", "1", 0), putStep("y", "2", start+9000), flushStep, putStep("z", "3", 0),
+		addStep("n", 0), writerStep(), appendStep("x", "y"), putStep("end", "1", 0), putStep("y", "2", start+9000), flushStep, putStep("z", "3", 0),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 const (
 	MaxKeySize   = 64 << 10 // bytes; the smallest key has one
 	MaxValueSize = 1<<30 - 1<<20
+	MaxWriters   = 1 << 20       // idempotent writers that are known at a time
 	MaxBatchSize = 1<<30 - 1<<19 // bytes of all keys and values, with a few for each: one of the largest fits
 )
 
@@ -51,6 +52,8 @@ type Options struct {
 	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
 	// more than a look-up in an uncompressed one, so the default is none.
 	Compression Compression
+	// WriterIdle is how long an idempotent writer is remembered after its last batch: see Batch.SetWriter. Default: 24 h.
+	WriterIdle time.Duration
 
 	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
 	// background's among them, but never twice at a time. Default: time.Now.
@@ -76,6 +79,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.Memory <= 0 {
 		c.Memory = defaultMemory
+	}
+	if c.WriterIdle <= 0 {
+		c.WriterIdle = 24 * time.Hour
 	}
 	c.Memory = max(c.Memory, 8<<20)
 	if c.Logger == nil {

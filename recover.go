@@ -116,6 +116,7 @@ func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
 
 // openLog replays the log on top of the tables.
 func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
+	db.openWriters(state.Writers)
 	r := replay{db: db, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
 	log, err := wal.Open(path.Join(db.dir, logName), &wal.Options{
 		Sync:         db.opts.Sync,
@@ -165,7 +166,7 @@ func (r *replay) entry(e *wal.Entry) error {
 		r.frozen = append([]*mem{r.mem}, r.frozen...)
 		r.mem = r.db.newMem(r.mem.Hint(), e.Pos.Segment)
 	}
-	if err := r.mem.apply(e); err != nil {
+	if err := r.mem.apply(e, r.db.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil

@@ -295,7 +295,10 @@ func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
 		return err
 	}
 	var ttl WriteOption
-	for _, o := range opts {
+	for i, o := range opts {
+		if i > 0 {
+			return fmt.Errorf("%w: more than one deadline", ErrInvalidOption)
+		}
 		switch o.kind {
 		case optionTTL, optionExpireAt:
 			ttl = o

@@ -220,14 +220,14 @@ func (db *DB) show(seq uint64) {
 // applyLocked takes what the log has taken into the memtable. It cannot fail for anything that was checked before; if it
 // does, the log and the memtable have parted, and nothing more may be written.
 func (db *DB) applyLocked(e *wal.Entry) error {
-	if err := db.commit.mem.apply(e); err != nil {
+	if err := db.commit.mem.apply(e, db.clock); err != nil {
 		return db.fail(err)
 	}
 	return nil
 }
 
 // apply takes an entry of the log into the memtable.
-func (m *mem) apply(e *wal.Entry) error {
+func (m *mem) apply(e *wal.Entry, clock clock) error {
 	switch e.Kind {
 	case wal.KindPut:
 		return m.put(e.Key, e.Value, e.Seq, e.Deadline)
@@ -236,7 +236,7 @@ func (m *mem) apply(e *wal.Entry) error {
 	case wal.KindRangeDelete:
 		m.DeleteRange(e.Key, e.Value, e.Seq)
 	case wal.KindBatch:
-		return m.applyBatch(e)
+		return m.applyBatch(e, clock)
 	}
 	return nil
 }

@@ -15,20 +15,24 @@ import (
 //	1 header  0 type  1 version  2 database id [16]  18 next file u64  26 first log segment u32
 //	          30 last sequence that is in tables u64  38 clock i64 (Unix ms)  46 created i64 (Unix ms)          = 54 bytes
 //	2 table   0 type  1 level u8  2 file u64  10 file size u64  18 entries u64                                  = 26 bytes
+//	4 writer  0 type  1 writer id i64  9 batch sequence i32  13 version u64  21 used i64 (Unix ms)              = 29 bytes
 //	3 end     0 type  1 number of tables u32  5 running CRC u32                                                 =  9 bytes
 //
-// The tables of a level stand in its order: newest first in level 0, by key in the others. The running CRC is CRC32C over
+// The tables of a level stand in its order: newest first in level 0, by key in the others. The writers stand after the
+// tables, by ascending id. The running CRC is CRC32C over
 // the stored CRCs of the records before the end, so that a record that is missing, doubled or of another manifest is
 // noticed. Nothing follows the end.
 const (
 	typeHeader = 1
 	typeTable  = 2
 	typeEnd    = 3
+	typeWriter = 4
 
 	formatVersion = 1
 
 	headerSize = 54
 	tableSize  = 26
+	writerSize = 29
 	endSize    = 9
 
 	crcSize = 4 // of a record, at its end
@@ -60,6 +64,16 @@ func (s *State) encode() []byte {
 		le.PutUint64(b[2:], t.File)
 		le.PutUint64(b[10:], uint64(t.Size))
 		le.PutUint64(b[18:], t.Entries)
+		e.record(b)
+	}
+
+	for _, w := range s.Writers {
+		b := make([]byte, writerSize)
+		b[0] = typeWriter
+		le.PutUint64(b[1:], uint64(w.ID))
+		le.PutUint32(b[9:], uint32(w.Sequence))
+		le.PutUint64(b[13:], w.Version)
+		le.PutUint64(b[21:], uint64(w.Used))
 		e.record(b)
 	}
 
@@ -134,6 +148,8 @@ func (d *decoder) record(rec *wal.Record) error {
 		return d.header(v)
 	case typeTable:
 		return d.table(v)
+	case typeWriter:
+		return d.writer(v)
 	case typeEnd:
 		return d.end(v)
 	}
@@ -163,7 +179,7 @@ func (d *decoder) header(v []byte) error {
 }
 
 func (d *decoder) table(v []byte) error {
-	if len(v) != tableSize || v[1] >= NumLevels {
+	if len(v) != tableSize || v[1] >= NumLevels || len(d.state.Writers) > 0 {
 		return errMalformed
 	}
 	le := binary.LittleEndian
@@ -172,6 +188,20 @@ func (d *decoder) table(v []byte) error {
 		return errMalformed
 	}
 	d.state.Tables = append(d.state.Tables, t)
+	return nil
+}
+
+func (d *decoder) writer(v []byte) error {
+	if len(v) != writerSize {
+		return errMalformed
+	}
+	le := binary.LittleEndian
+	w := Writer{ID: int64(le.Uint64(v[1:])), Sequence: int32(le.Uint32(v[9:])), Version: le.Uint64(v[13:]), Used: int64(le.Uint64(v[21:]))}
+	n := len(d.state.Writers)
+	if w.ID < 0 || w.Sequence < 0 || n > 0 && d.state.Writers[n-1].ID >= w.ID {
+		return errMalformed
+	}
+	d.state.Writers = append(d.state.Writers, w)
 	return nil
 }
 

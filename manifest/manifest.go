@@ -18,8 +18,8 @@ const (
 	tmpName = Name + ".tmp"
 )
 
-// maxSize bounds what Load reads: a million tables.
-const maxSize = 64 << 20
+// maxSize bounds what Load reads: a million tables and a million writers.
+const maxSize = 128 << 20
 
 // ErrVersion says that a newer version of the format wrote the manifest. Nothing is wrong with it.
 var ErrVersion = errors.New("manifest: newer format version")
@@ -37,6 +37,15 @@ type State struct {
 	Clock        int64    // how far the database's clock had come, Unix ms
 	Created      int64    // Unix ms
 	Tables       []Table  // level by level, in the order of each
+	Writers      []Writer // by ascending id
+}
+
+// Writer is the last batch of an idempotent writer among those in the tables.
+type Writer struct {
+	ID       int64 // not negative, as is Sequence
+	Sequence int32
+	Version  uint64 // the sequence of the batch's last operation
+	Used     int64  // when it was applied, Unix ms
 }
 
 // Table names a live table.

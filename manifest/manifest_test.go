@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"math"
 	"reflect"
 	"syscall"
 	"testing"
@@ -44,6 +45,12 @@ func TestRoundTrip(t *testing.T) {
 			s.Tables = append(s.Tables, Table{rapid.IntRange(0, NumLevels-1).Draw(t, "level"),
 				rapid.Uint64Range(0, s.NextFile-1).Draw(t, "file"), rapid.Int64Range(0, 1<<62).Draw(t, "size"),
 				rapid.Uint64().Draw(t, "entries")})
+		}
+		id := int64(-1)
+		for range rapid.IntRange(0, 5).Draw(t, "writers") {
+			id += rapid.Int64Range(1, 1<<40).Draw(t, "id")
+			s.Writers = append(s.Writers, Writer{id, rapid.Int32Range(0, math.MaxInt32).Draw(t, "sequence"),
+				rapid.Uint64().Draw(t, "version"), rapid.Int64().Draw(t, "used")})
 		}
 		mem := vfs.NewMem()
 		if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", s)); err != nil {

@@ -1,0 +1,125 @@
+package ebb
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// applyAs applies a batch of a writer that puts one key.
+func applyAs(db *DB, writer int64, sequence int32, key, value string, opts ...WriteOption) error {
+	var b Batch
+	return errors.Join(b.SetWriter(writer, sequence), b.Put([]byte(key), []byte(value)), db.Apply(&b, opts...))
+}
+
+// wantExpected holds that a batch was refused and that the error tells what was expected.
+func wantExpected(t *testing.T, err error, writer int64, sequence, expected int32) {
+	t.Helper()
+	var e *WriterSequenceError
+	if !errors.Is(err, ErrWriterSequence) || !errors.As(err, &e) || *e != (WriterSequenceError{writer, sequence, expected}) {
+		t.Errorf("batch %d of writer %d: %v, want %d expected", sequence, writer, err, expected)
+	}
+}
+
+// TestWriter holds the rules of sequences, wherever the writer's last batch is: in a memtable, a log that is replayed, or
+// the manifest.
+func TestWriter(t *testing.T) {
+	fs, clock := vfs.NewMem(), newFakeClock()
+	o := still(fs, clock, SyncNever)
+	db := openTest(t, o)
+	reopen := func() {
+		t.Helper()
+		must(t, db.Close())
+		db = openTest(t, o)
+	}
+	sequence := int32(0)
+	for name, move := range map[string]func(){
+		"stay": func() {}, "reopen": reopen,
+		"flush":            func() { must(t, db.Flush()) },
+		"flush and reopen": func() { must(t, db.Flush()); reopen() },
+		"compact":          func() { must(t, compactStep.run(db)) },
+	} {
+		var version, repeated uint64
+		must(t, applyAs(db, 7, sequence, "k", name, VersionTo(&version)))
+		move()
+		must(t, applyAs(db, 7, sequence, "k", "again", VersionTo(&repeated)))
+		if version != repeated {
+			t.Errorf("%s: version %d, of the repetition %d", name, version, repeated)
+		}
+		content{db}.has(t, "k", name)
+		wantExpected(t, applyAs(db, 7, sequence+2, "k", "gap"), 7, sequence+2, sequence+1)
+		if sequence > 0 {
+			wantExpected(t, applyAs(db, 7, sequence-1, "k", "old"), 7, sequence-1, sequence+1)
+		}
+		wantExpected(t, applyAs(db, 8, 1, "k", "new"), 8, 1, 0)
+		content{db}.has(t, "k", name)
+		if last, err := db.WriterSequence(7); last != sequence || err != nil {
+			t.Errorf("%s: the last batch is %d, %v", name, last, err)
+		}
+		sequence++
+	}
+	if _, err := db.WriterSequence(8); !errors.Is(err, ErrNotFound) {
+		t.Errorf("writer 8: %v", err)
+	}
+}
+
+func TestWriterSequenceStartsOver(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db.commit.writers.set(1, writerState{sequence: math.MaxInt32 - 1, used: db.clock.Now()})
+	must(t, applyAs(db, 1, math.MaxInt32, "k", "last"))
+	wantExpected(t, applyAs(db, 1, 1, "k", "gap"), 1, 1, 0)
+	must(t, applyAs(db, 1, 0, "k", "first"))
+	content{db}.has(t, "k", "first")
+}
+
+// TestIdleWriter holds that a writer is remembered for the stated time and then forgotten, in memory and on disk.
+func TestIdleWriter(t *testing.T) {
+	fs, clock := vfs.NewMem(), newFakeClock()
+	o := still(fs, clock, SyncNever)
+	o.WriterIdle = time.Minute
+	db := openTest(t, o)
+	must(t, applyAs(db, 1, 0, "k", "first"))
+	must(t, db.Flush())
+	clock.add(time.Minute)
+	must(t, applyAs(db, 1, 0, "k", "repeated"))
+	content{db}.has(t, "k", "first")
+	clock.add(time.Millisecond)
+	wantExpected(t, applyAs(db, 1, 1, "k", "next"), 1, 1, 0)
+	must(t, applyAs(db, 1, 0, "k", "new"))
+	content{db}.has(t, "k", "new")
+	for i := range 10 {
+		clock.add(2 * time.Minute)
+		must(t, applyAs(db, int64(10+i), 0, "k", "others"))
+		must(t, db.Flush())
+	}
+	if w := &db.commit.writers; len(w.young)+len(w.old) > 2 || len(db.tables.state.Writers) > 1 {
+		t.Errorf("%d and %d writers in memory, %d on disk", len(w.young), len(w.old), len(db.tables.state.Writers))
+	}
+}
+
+func TestWriterBadInput(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	var b Batch
+	if b.SetWriter(-1, 0) == nil || b.SetWriter(0, -1) == nil {
+		t.Error("negative ids are taken")
+	}
+	must(t, b.SetWriter(0, 0))
+	if err := db.Apply(&b); !errors.Is(err, ErrBatchEmpty) {
+		t.Errorf("an empty batch: %v", err)
+	}
+	now := db.clock.Now()
+	for i := range int64(MaxWriters) {
+		db.commit.writers.set(i, writerState{used: now})
+	}
+	if err := applyAs(db, MaxWriters, 0, "k", "v"); !errors.Is(err, ErrTooManyWriters) {
+		t.Errorf("a writer too many: %v", err)
+	}
+	must(t, applyAs(db, 5, 1, "k", "known"))
+	b.Reset()
+	must(t, b.Put([]byte("k"), []byte("nobody's")))
+	must(t, db.Apply(&b))
+	content{db}.has(t, "k", "nobody's")
+}
