@@ -8,6 +8,8 @@
 //	err = db.Put([]byte("session:1"), token, ebb.TTL(30*time.Minute))
 //	value, err := db.Get([]byte("session:1")) // ebb.ErrNotFound once it has expired
 //
+// A [Typed] is the part of a database under a prefix, with keys and values as Go types.
+//
 // All methods of a DB and of a [Snapshot] may be called from any goroutine; an [Iterator] and a [Batch] are for one at a
 // time. Slices that a caller passes in are only read, and not after the call returns; slices that come back are the
 // caller's own, but for those of an Iterator.

@@ -1,0 +1,44 @@
+package codec_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/ebbdb/ebb/codec"
+)
+
+// Version is a key of three parts, and a struct.
+type Version struct {
+	Package      string
+	Major, Minor int64
+}
+
+// The key of a struct is that of its parts, nested to the right.
+func ExampleConvert() {
+	type numbers = codec.Pair[int64, int64]
+	type parts = codec.Pair[string, numbers]
+	key := codec.Convert(
+		codec.PairOf(codec.String(), codec.PairOf(codec.Int64(), codec.Int64())),
+		func(v Version) parts { return parts{v.Package, numbers{v.Major, v.Minor}} },
+		func(p parts) (Version, error) { return Version{p.First, p.Second.First, p.Second.Second}, nil },
+	)
+
+	var encoded [][]byte
+	for _, v := range []Version{{"go", 1, 10}, {"gofmt", 0, 1}, {"go", 1, 9}, {"go", -1, 0}} {
+		b, err := key.Append(nil, v)
+		if err != nil {
+			panic(err)
+		}
+		encoded = append(encoded, b)
+	}
+	slices.SortFunc(encoded, bytes.Compare)
+	for _, b := range encoded {
+		fmt.Println(key.Decode(b))
+	}
+	// Output:
+	// {go -1 0} <nil>
+	// {go 1 9} <nil>
+	// {go 1 10} <nil>
+	// {gofmt 0 1} <nil>
+}

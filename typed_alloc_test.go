@@ -1,0 +1,35 @@
+//go:build !race
+
+package ebb
+
+import (
+	"testing"
+
+	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// TestTypedAllocations: a look-up allocates what it returns. The race detector lets pools forget, so it is left out
+// there.
+func TestTypedAllocations(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	pairs := codec.PairOf(codec.String(), codec.Int64())
+	numbers := NewTyped(db, []byte("n/"), pairs, codec.Uint64())
+	texts := NewTyped(db, []byte("t/"), codec.Uint64(), codec.String())
+	key := codec.Pair[string, int64]{First: "a\x00b", Second: 1}
+	must(t, numbers.Put(key, 7))
+	must(t, texts.Put(1, "a text that does not fit into a word"))
+	for name, c := range map[string]struct {
+		most float64
+		f    func()
+	}{
+		"a number": {0, func() { numbers.Get(key) }},
+		"a text":   {1, func() { texts.Get(1) }},
+		"has":      {0, func() { texts.Has(1) }},
+		"absent":   {0, func() { texts.Get(2) }},
+	} {
+		if n := testing.AllocsPerRun(1000, c.f); n > c.most {
+			t.Errorf("%s: %v allocations, want at most %v", name, n, c.most)
+		}
+	}
+}

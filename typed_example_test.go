@@ -1,0 +1,134 @@
+package ebb_test
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/codec"
+)
+
+// A keyspace of users by number.
+func ExampleNewTyped() {
+	type user struct{ Name, Mail string }
+	db, done := openTemp(nil)
+	defer done()
+
+	users := ebb.NewTyped(db, []byte("user/"), codec.Uint64(), codec.JSON[user]())
+	must(users.Put(7, user{"Alice", "alice@example.org"}))
+	must(users.Put(12, user{"Bob", "bob@example.org"}))
+
+	alice, err := users.Get(7)
+	fmt.Println(alice.Mail, err)
+	_, err = users.Get(8)
+	fmt.Println(err)
+	for entry, err := range users.Range(&ebb.TypedRange[uint64]{Start: new(uint64(10))}) {
+		must(err)
+		fmt.Println(entry.Key, entry.Value.Name)
+	}
+	// Output:
+	// alice@example.org <nil>
+	// ebb: not found
+	// 12 Bob
+}
+
+// The orders of one customer, newest first: all pairs from that customer's first to the first of the next possible one.
+func ExampleTypedView_Range() {
+	type orderKey = codec.Pair[string, time.Time]
+	db, done := openTemp(nil)
+	defer done()
+
+	orders := ebb.NewTyped(db, []byte("order/"), codec.PairOf(codec.String(), codec.Time()), codec.String())
+	for i, customer := range []string{"ann", "anna", "ann", "bo", "ann"} {
+		at := noon.Add(time.Duration(i) * time.Hour)
+		must(orders.Put(orderKey{First: customer, Second: at}, fmt.Sprintf("order %d", i+1)))
+	}
+
+	ofAnn := &ebb.TypedRange[orderKey]{
+		Start:   &orderKey{First: "ann"},
+		End:     &orderKey{First: "ann\x00"},
+		Reverse: true,
+		Limit:   2,
+	}
+	for entry, err := range orders.Range(ofAnn) {
+		must(err)
+		fmt.Println(entry.Key.Second.Format("15:04"), entry.Value)
+	}
+	// Output:
+	// 16:00 order 5
+	// 14:00 order 3
+}
+
+// Typed reads of a snapshot show neither later writes nor the passing of time.
+func ExampleTyped_At() {
+	db, done := openTemp(nil)
+	defer done()
+	stock := ebb.NewTyped(db, []byte("stock/"), codec.String(), codec.Int64())
+	must(stock.Put("apples", 3))
+
+	snapshot, err := db.Snapshot()
+	must(err)
+	defer snapshot.Close()
+	must(stock.Put("apples", 2))
+
+	before, err := stock.At(snapshot).Get("apples")
+	must(err)
+	now, err := stock.Get("apples")
+	must(err)
+	fmt.Println(before, now)
+	// Output: 3 2
+}
+
+// A transfer between two accounts, all of it or nothing.
+func ExampleTyped_In() {
+	db, done := openTemp(nil)
+	defer done()
+	accounts := ebb.NewTyped(db, []byte("account/"), codec.String(), codec.Int64())
+	must(accounts.Put("alice", 100))
+
+	transfer := func(from, to string, amount int64) error {
+		return db.Update(func(tx *ebb.Txn) error {
+			accounts := accounts.In(tx)
+			source, err := accounts.Get(from)
+			if err != nil {
+				return err
+			}
+			if source < amount {
+				return fmt.Errorf("%s has only %d", from, source)
+			}
+			target, err := accounts.Get(to)
+			if err != nil && !errors.Is(err, ebb.ErrNotFound) {
+				return err
+			}
+			return errors.Join(accounts.Put(from, source-amount), accounts.Put(to, target+amount))
+		})
+	}
+	fmt.Println(transfer("alice", "bob", 70))
+	fmt.Println(transfer("alice", "bob", 70))
+	for account, err := range accounts.Range(nil) {
+		must(err)
+		fmt.Println(account.Key, account.Value)
+	}
+	// Output:
+	// <nil>
+	// alice has only 30
+	// alice 30
+	// bob 70
+}
+
+// A cart to which two requests add at a time loses neither.
+func ExampleTyped_Update() {
+	db, done := openTemp(nil)
+	defer done()
+	carts := ebb.NewTyped(db, []byte("cart/"), codec.Uint64(), codec.JSON[[]string]())
+
+	for _, item := range []string{"apples", "pears"} {
+		must(carts.Update(7, func(cart []string, present bool) ([]string, error) {
+			return append(cart, item), nil
+		}, ebb.TTL(24*time.Hour)))
+	}
+	cart, err := carts.Get(7)
+	fmt.Println(cart, err)
+	// Output: [apples pears] <nil>
+}

@@ -1,0 +1,256 @@
+package ebb
+
+import (
+	"cmp"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// typedKey is the key of the model's keyspace: its order is not that of a plain concatenation.
+type typedKey = codec.Pair[string, int64]
+
+type typedEntry = TypedEntry[typedKey, map[string]int]
+
+func compareTypedKeys(a, b typedKey) int {
+	return cmp.Or(strings.Compare(a.First, b.First), cmp.Compare(a.Second, b.Second))
+}
+
+// typedMachine runs a keyspace against a map. Its neighbours hold keys right before and right behind it.
+type typedMachine struct {
+	db      *DB
+	clock   *fakeClock
+	space   *Typed[typedKey, map[string]int]
+	entries map[typedKey]typedModelEntry
+}
+
+type typedModelEntry struct {
+	n        int
+	deadline int64
+}
+
+// TestTypedModel runs random operations. A failure prints the seed.
+func TestTypedModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		clock := newFakeClock()
+		db, err := Open("db", still(vfs.NewMem(), clock, SyncNever))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for _, key := range []string{"m", "m.", "m.\xff\xff", "m0", "n", "\x00", "\xff"} {
+			if err := db.Put([]byte(key), []byte("a neighbour")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keys := codec.PairOf(codec.String(), codec.Int64())
+		m := &typedMachine{db, clock, NewTyped(db, []byte("m/"), keys, codec.JSON[map[string]int]()), nil}
+		m.entries = map[typedKey]typedModelEntry{}
+		t.Repeat(rapid.StateMachineActions(m))
+	})
+}
+
+func (m *typedMachine) must(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *typedMachine) key(t *rapid.T) typedKey {
+	return typedKey{
+		First:  rapid.SampledFrom([]string{"", "\x00", "a", "a\x00", "ab", "b", "\xff"}).Draw(t, "first"),
+		Second: rapid.Int64Range(-2, 2).Draw(t, "second"),
+	}
+}
+
+// live returns what is present, in order.
+func (m *typedMachine) live() []typedKey {
+	now := m.clock.ms()
+	maps.DeleteFunc(m.entries, func(_ typedKey, e typedModelEntry) bool { return e.deadline != 0 && e.deadline <= now })
+	return slices.SortedFunc(maps.Keys(m.entries), compareTypedKeys)
+}
+
+// present returns the entry of a key. err is that of an operation on it, which must be ErrNotFound if there is none.
+func (m *typedMachine) present(t *rapid.T, key typedKey, err error) bool {
+	t.Helper()
+	m.live()
+	_, ok := m.entries[key]
+	if ok && err != nil || !ok && !errors.Is(err, ErrNotFound) {
+		t.Fatalf("%v: %v, present is %v", key, err, ok)
+	}
+	return ok
+}
+
+func (m *typedMachine) deadline(d time.Duration) int64 {
+	if d == 0 {
+		return 0
+	}
+	return m.clock.ms() + d.Milliseconds()
+}
+
+func (m *typedMachine) duration(t *rapid.T) time.Duration {
+	return time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
+}
+
+func (m *typedMachine) Put(t *rapid.T) {
+	key, n, d := m.key(t), rapid.IntRange(0, 99).Draw(t, "n"), m.duration(t)
+	m.must(t, m.space.Put(key, map[string]int{"n": n}, TTL(d)))
+	m.entries[key] = typedModelEntry{n, m.deadline(d)}
+}
+
+func (m *typedMachine) Delete(t *rapid.T) {
+	key := m.key(t)
+	m.must(t, m.space.Delete(key))
+	delete(m.entries, key)
+}
+
+func (m *typedMachine) Expire(t *rapid.T) {
+	key, d := m.key(t), m.duration(t)
+	if m.present(t, key, m.space.Expire(key, d)) {
+		m.entries[key] = typedModelEntry{m.entries[key].n, m.deadline(d)}
+	}
+}
+
+func (m *typedMachine) GetTouch(t *rapid.T) {
+	key, d := m.key(t), m.duration(t)
+	v, err := m.space.GetTouch(key, d)
+	if m.present(t, key, err) {
+		m.same(t, key, v["n"], m.entries[key].deadline)
+		m.entries[key] = typedModelEntry{v["n"], m.deadline(d)}
+	}
+}
+
+func (m *typedMachine) Get(t *rapid.T) {
+	key := m.key(t)
+	v, err := m.space.Get(key)
+	if m.present(t, key, err) {
+		m.same(t, key, v["n"], m.entries[key].deadline)
+	}
+	e, err := m.space.GetEntry(key)
+	if m.present(t, key, err) {
+		m.same(t, e.Key, e.Value["n"], e.Deadline)
+	}
+	left, err := m.space.TTL(key)
+	if m.present(t, key, err) && m.deadline(left) != m.entries[key].deadline {
+		t.Fatalf("%v has %v left", key, left)
+	}
+	has, err := m.space.Has(key)
+	if _, ok := m.entries[key]; err != nil || has != ok {
+		t.Fatalf("has %v is %v, %v", key, has, err)
+	}
+}
+
+// Update makes a value of the one before, keeping its deadline.
+func (m *typedMachine) Update(t *rapid.T) {
+	key := m.key(t)
+	m.live()
+	want, ok := m.entries[key]
+	m.must(t, m.space.Update(key, func(old map[string]int, present bool) (map[string]int, error) {
+		if present != ok || old["n"] != want.n {
+			t.Fatalf("%v is %v, %v, want %v", key, old, present, want)
+		}
+		return map[string]int{"n": old["n"] + 1}, nil
+	}, KeepTTL))
+	m.entries[key] = typedModelEntry{want.n + 1, want.deadline}
+}
+
+// Transaction changes a few keys, compares what it shows, and commits or does not.
+func (m *typedMachine) Transaction(t *rapid.T) {
+	m.live()
+	before, failure := maps.Clone(m.entries), errors.New("not this time")
+	fail := rapid.Bool().Draw(t, "fail")
+	err := m.db.Update(func(tx *Txn) error {
+		in := m.space.In(tx)
+		for range rapid.IntRange(0, 4).Draw(t, "operations") {
+			key, d := m.key(t), m.duration(t)
+			if rapid.Bool().Draw(t, "delete") {
+				m.must(t, in.Delete(key))
+				delete(m.entries, key)
+			} else {
+				m.must(t, in.Put(key, map[string]int{"n": 5}, TTL(d)))
+				m.entries[key] = typedModelEntry{5, m.deadline(d)}
+			}
+		}
+		m.compare(t, in.Range(nil), m.live())
+		if fail {
+			return failure
+		}
+		return nil
+	})
+	if fail {
+		m.entries = before
+	}
+	if fail != (err == failure) || !fail && err != nil {
+		t.Fatalf("update: %v", err)
+	}
+}
+
+func (m *typedMachine) Tick(t *rapid.T) {
+	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
+}
+
+func (m *typedMachine) Flush(t *rapid.T) { m.must(t, m.db.Flush()) }
+
+// Range compares a range, now and as a snapshot shows it when all has gone.
+func (m *typedMachine) Range(t *rapid.T) {
+	r := &TypedRange[typedKey]{Reverse: rapid.Bool().Draw(t, "reverse"), Limit: rapid.IntRange(0, 5).Draw(t, "limit")}
+	if rapid.Bool().Draw(t, "start") {
+		r.Start = new(m.key(t))
+	}
+	if rapid.Bool().Draw(t, "end") {
+		r.End = new(m.key(t))
+	}
+	want := slices.DeleteFunc(m.live(), func(k typedKey) bool {
+		return r.Start != nil && compareTypedKeys(k, *r.Start) < 0 || r.End != nil && compareTypedKeys(k, *r.End) >= 0
+	})
+	if r.Reverse {
+		slices.Reverse(want)
+	}
+	if r.Limit > 0 {
+		want = want[:min(len(want), r.Limit)]
+	}
+	m.compare(t, m.space.Range(r), want)
+	s, err := m.db.Snapshot()
+	m.must(t, err)
+	defer s.Close()
+	m.must(t, m.space.Put(typedKey{First: "a"}, nil))
+	m.compare(t, m.space.At(s).Range(r), want)
+	delete(m.entries, typedKey{First: "a"})
+	m.must(t, m.space.Delete(typedKey{First: "a"}))
+}
+
+func (m *typedMachine) compare(t *rapid.T, got iter.Seq2[typedEntry, error], want []typedKey) {
+	t.Helper()
+	i := 0
+	for e, err := range got {
+		m.must(t, err)
+		if i == len(want) || e.Key != want[i] {
+			t.Fatalf("entry %d is %v, want %v", i, e.Key, want)
+		}
+		m.same(t, e.Key, e.Value["n"], e.Deadline)
+		i++
+	}
+	if i != len(want) {
+		t.Fatalf("%d entries, want %v", i, want)
+	}
+}
+
+func (m *typedMachine) same(t *rapid.T, key typedKey, n int, deadline int64) {
+	t.Helper()
+	if want := m.entries[key]; n != want.n || deadline != want.deadline {
+		t.Fatalf("%v is %d until %d, want %v", key, n, deadline, want)
+	}
+}
+
+// Check compares everything after each operation.
+func (m *typedMachine) Check(t *rapid.T) { m.compare(t, m.space.Range(nil), m.live()) }

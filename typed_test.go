@@ -1,0 +1,212 @@
+package ebb
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// TestTypedPrefixes: a range ends where its prefix does, also where there is nothing behind it.
+func TestTypedPrefixes(t *testing.T) {
+	for _, prefix := range []string{"", "a", "a/", "\x00", "\xff", "\xff\xff"} {
+		db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+		space := NewTyped(db, []byte(prefix), codec.Bytes(), codec.String())
+		all := []string{"\x00", "b", "\xff", "\xff\xff\xff"}
+		for _, k := range all {
+			must(t, space.Put([]byte(k), "value of "+k))
+		}
+		if prefix != "" {
+			must(t, space.Put(nil, "value of ")) // the prefix itself
+			all = append([]string{""}, all...)
+			must(t, db.Put([]byte(prefix[:len(prefix)-1]+"!"), nil))
+		}
+		var got []string
+		for e, err := range space.Range(nil) {
+			must(t, err)
+			if e.Value != "value of "+string(e.Key) {
+				t.Errorf("prefix %q: %q is %q", prefix, e.Key, e.Value)
+			}
+			got = append(got, string(e.Key))
+		}
+		if strings.Join(got, ",") != strings.Join(all, ",") {
+			t.Errorf("prefix %q: got %q, want %q", prefix, got, all)
+		}
+		for e, err := range space.Range(&TypedRange[[]byte]{End: new([]byte{})}) {
+			t.Errorf("prefix %q: %q, %v before all keys", prefix, e.Key, err)
+		}
+		must(t, db.Close())
+	}
+}
+
+// TestTypedPrefixIsCopied: a keyspace does not move with the slice that it was made with.
+func TestTypedPrefixIsCopied(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	prefix := []byte("a/")
+	space := NewTyped(db, prefix, codec.String(), codec.Uint64())
+	prefix[0] = 'b'
+	must(t, space.Put("k", 1))
+	if has, err := db.Has([]byte("a/k")); !has || err != nil {
+		t.Errorf("a/k: %v, %v", has, err)
+	}
+}
+
+// TestTypedDecodeErrors: what does not decode is named, and what is behind it can be reached.
+func TestTypedDecodeErrors(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	space := NewTyped(db, []byte("n/"), codec.Bool(), codec.Uint64())
+	must(t, space.Put(true, 7, TTL(time.Hour)))
+	must(t, db.Put([]byte("n/\x00"), []byte("short")))
+	must(t, db.Put([]byte("n/\x00\x00"), []byte("no bool")))
+
+	_, err := space.Get(false)
+	wantDecodeError(t, err, "n/\x00", "value")
+	_, err = space.GetTouch(false, time.Hour)
+	wantDecodeError(t, err, "n/\x00", "value")
+	entry, err := space.GetEntry(false)
+	wantDecodeError(t, err, "n/\x00", "value")
+	if _, ok := entry.Expires(); !ok || entry.Version == 0 {
+		t.Errorf("an entry without what is known: %v", entry)
+	}
+
+	var errs []error
+	for e, err := range space.Range(nil) {
+		if errs = append(errs, err); err == nil && (!e.Key || e.Value != 7) {
+			t.Errorf("got %v", e)
+		}
+	}
+	if len(errs) != 3 || errs[2] != nil {
+		t.Fatalf("got %v", errs)
+	}
+	wantDecodeError(t, errs[0], "n/\x00", "value")
+	wantDecodeError(t, errs[1], "n/\x00\x00", "key")
+
+	n := 0
+	for _, err := range space.Range(&TypedRange[bool]{Start: new(true), KeysOnly: true}) {
+		must(t, err)
+		n++
+	}
+	for e, err := range space.Range(&TypedRange[bool]{Limit: 1, KeysOnly: true}) { // the value is not looked at
+		must(t, err)
+		if n++; e.Key || e.Value != 0 {
+			t.Errorf("got %v", e)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d keys, want 2", n)
+	}
+}
+
+func wantDecodeError(t *testing.T, err error, key, what string) {
+	t.Helper()
+	var d *DecodeError
+	if !errors.As(err, &d) || string(d.Key) != key ||
+		!errors.Is(err, codec.ErrInvalid) || !strings.Contains(err.Error(), what) {
+		t.Errorf("got %v, want that the %s of %q does not decode", err, what, key)
+	}
+}
+
+// errEncode is what failing refuses everything with.
+var errEncode = errors.New("refused")
+
+type failing struct{ codec.Key[string] }
+
+func (failing) Append([]byte, string) ([]byte, error) { return nil, errEncode }
+
+// TestTypedEncodeErrors: nothing is written, read or walked by a key that has no encoding, and no value without one
+// is put.
+func TestTypedEncodeErrors(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	bad := NewTyped(db, []byte("s/"), codec.Key[string](failing{codec.String()}), codec.Uint64())
+	_, get := bad.Get("k")
+	_, getEntry := bad.GetEntry("k")
+	_, has := bad.Has("k")
+	_, ttl := bad.TTL("k")
+	_, touch := bad.GetTouch("k", time.Hour)
+	errs := map[string]error{
+		"Put": bad.Put("k", 1), "Delete": bad.Delete("k"), "Expire": bad.Expire("k", time.Hour),
+		"Get": get, "GetEntry": getEntry, "Has": has, "TTL": ttl, "GetTouch": touch,
+		"value": NewTyped(db, []byte("s/"), codec.Uint64(), codec.JSON[float64]()).Put(1, math.NaN()),
+	}
+	for name, r := range map[string]*TypedRange[string]{"Start": {Start: new("a")}, "End": {End: new("a")}} {
+		errs[name] = nil
+		for _, err := range bad.Range(r) {
+			errs[name] = errors.Join(errs[name], err)
+		}
+	}
+	for name, err := range errs {
+		if err == nil || name != "value" && !errors.Is(err, errEncode) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for e, err := range db.Range(nil) {
+		t.Errorf("written: %q, %v", e.Key, err)
+	}
+}
+
+// TestTypedDatabaseErrors: the errors of the database come through as they are.
+func TestTypedDatabaseErrors(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	space := NewTyped(db, nil, codec.String(), codec.String())
+	if _, err := space.Get("k"); err != ErrNotFound {
+		t.Errorf("an absent key: %v", err)
+	}
+	if err := space.Put("", "v"); err != ErrKeyEmpty {
+		t.Errorf("an empty key: %v", err)
+	}
+	if err := space.Put(strings.Repeat("k", MaxKeySize+1), "v"); !errors.Is(err, ErrKeyTooLarge) {
+		t.Errorf("a large key: %v", err)
+	}
+	must(t, db.Close())
+	for _, err := range space.Range(nil) {
+		if err != ErrClosed {
+			t.Errorf("a range when closed: %v", err)
+		}
+	}
+	if _, err := space.GetTouch("k", 0); err != ErrClosed {
+		t.Errorf("a touch when closed: %v", err)
+	}
+}
+
+// TestTypedConcurrent: keyspaces share nothing between calls. Each value tells its key.
+func TestTypedConcurrent(t *testing.T) {
+	db := openTest(t, tiny(vfs.NewMem(), newFakeClock()))
+	space := NewTyped(db, []byte("c/"), codec.PairOf(codec.String(), codec.Uint64()), codec.String())
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			name := strings.Repeat(string(rune('a'+g)), g+1)
+			for i := range uint64(300) {
+				key := codec.Pair[string, uint64]{First: name, Second: i}
+				if err := space.Put(key, name, NoSync); err != nil {
+					t.Error(err)
+				}
+				if got, err := space.Get(key); got != name || err != nil {
+					t.Errorf("%v is %q, %v", key, got, err)
+				}
+			}
+			for e, err := range space.Range(nil) {
+				if err != nil || e.Value != e.Key.First {
+					t.Errorf("%v is %q, %v", e.Key, e.Value, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestTypedScratch: a huge value's memory is not kept.
+func TestTypedScratch(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	space := NewTyped(db, []byte("s/"), codec.Uint64(), codec.String())
+	s := &typedScratch{value: make([]byte, 1<<20)}
+	space.format.release(s)
+	if cap(s.value) != 0 {
+		t.Errorf("%d bytes are kept", cap(s.value))
+	}
+}
