@@ -3,8 +3,6 @@ package ebb
 import (
 	"sync/atomic"
 	"time"
-
-	"github.com/ebbdb/ebb/wal"
 )
 
 // A background goroutine that failed, most often for a full disk, tries again after retryFirst, and then after twice as
@@ -32,8 +30,8 @@ func (db *DB) backgroundLoop(name string, requests chan struct{}, failure *atomi
 			retry = retryFirst
 			continue
 		}
-		db.opts.Logger.Warn("ebb: "+name, "dir", db.dir, "err", err, "retry", retry)
 		failure.Store(&err)
+		db.backgroundError(name, err, retry)
 		db.stall.wake() // those that wait for this get the error
 		timer := time.NewTimer(retry)
 		select {
@@ -55,18 +53,4 @@ func (db *DB) blocked() error {
 		}
 	}
 	return nil
-}
-
-// logEvent reports what the log did.
-func (db *DB) logEvent(e wal.Event) {
-	switch e := e.(type) {
-	case wal.TailCut:
-		db.opts.Logger.Warn("ebb: torn tail cut from the log", "dir", db.dir, "file", e.File, "offset", e.Offset,
-			"bytes", e.Bytes, "kept", e.Quarantine)
-	case wal.DiskFull:
-		db.opts.Logger.Warn("ebb: disk full", "dir", db.dir, "err", e.Err)
-	case wal.Failed:
-		db.opts.Logger.Error("ebb: log failed, no more writes", "dir", db.dir, "err", e.Err)
-		db.stall.wake()
-	}
 }

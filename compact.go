@@ -75,26 +75,60 @@ func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64,
 // runPlan carries a plan out and commits the result. The steps are those of a flush: tables, directory, manifest, view,
 // and only then are the inputs deleted.
 func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
+	start := time.Now()
 	inputs := p.Tables()
-	outputs := inputs
+	result := compaction.Result{Tables: inputs}
 	switch p.Action {
 	case compaction.Drop:
-		outputs = nil
-		db.stats.dropped.Add(int64(len(inputs)))
+		result.Tables = nil
 	case compaction.Rewrite:
-		result, err := compaction.Run(ctx, p, db.clock.Now(), db.tableOutput(p.Level))
-		if err != nil {
+		var err error
+		if result, err = compaction.Run(ctx, p, db.clock.Now(), db.tableOutput(p.Level)); err != nil {
 			return noSpace(err)
 		}
-		outputs = result.Tables
-		db.stats.compactions.Add(1)
-		db.stats.compacted.Add(result.Bytes)
 	}
-	db.opts.Logger.Debug("ebb: compaction", "dir", db.dir, "action", p.Action, "reason", p.Reason, "level", p.Level,
-		"inputs", len(inputs), "outputs", len(outputs))
-	return db.installTables(p.Level, outputs, func(_ *manifest.State, l *compaction.Levels) {
-		*l = l.Replace(inputs, p.Level, outputs)
+	err := db.installTables(p.Level, result.Tables, func(_ *manifest.State, l *compaction.Levels) {
+		*l = l.Replace(inputs, p.Level, result.Tables)
 	}, func(*view) {})
+	if err != nil {
+		return err
+	}
+	if p.Action == compaction.Drop {
+		db.dropped(inputs)
+	} else {
+		db.compacted(p, inputs, result, time.Since(start))
+	}
+	return nil
+}
+
+// dropped counts tables that were dropped whole and tells of them.
+func (db *DB) dropped(tables []*compaction.Table) {
+	now := db.clock.Now()
+	for _, t := range tables {
+		p := t.Reader.Properties()
+		db.stats.dropped.Add(1)
+		db.stats.droppedBytes.Add(t.Size)
+		db.stats.expired.Add(p.Entries)
+		db.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
+	}
+}
+
+// compacted counts a plan that was carried out and tells of it.
+func (db *DB) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
+	e := Compacted{Reason: p.Reason, Level: p.Level, Moved: p.Action == compaction.Move, Inputs: len(inputs),
+		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Duration: took}
+	if !e.Moved {
+		for _, t := range inputs {
+			e.InputBytes += t.Size
+		}
+		c := &db.stats
+		c.compactions.Add(1)
+		c.compactionRead.Add(e.InputBytes)
+		c.compacted.Add(result.Bytes)
+		c.compactedFor.Add(int64(took))
+		c.expired.Add(result.Expired)
+	}
+	db.emit(e)
 }
 
 // installTables is install for tables that were built. If nothing was committed they are removed again.

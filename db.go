@@ -38,8 +38,9 @@ type DB struct {
 	epoch   epoch
 	visible atomic.Uint64 // reads see operations up to this sequence
 
-	viewMu sync.Mutex           // held to replace view
-	view   atomic.Pointer[view] // what reads read
+	viewMu   sync.Mutex           // held to replace view
+	view     atomic.Pointer[view] // what reads read
+	replaced replaced             // guarded by viewMu
 
 	commit commit
 	tables tables
@@ -63,7 +64,8 @@ type DB struct {
 	lastFlush     atomic.Int64  // when, Unix ns
 	jumped        time.Duration // by the clock, as the sweeper last saw it
 
-	stats counters
+	stats  counters
+	events events
 }
 
 // commit is what one write at a time owns.
@@ -76,6 +78,8 @@ type commit struct {
 	sweeps  bool             // the sweeper knows that mem has deadlines
 	entries [1]wal.Entry     // scratch
 	counter [maxCounter]byte // scratch
+
+	userBytes int64 // of the keys and values of puts, since Open
 }
 
 // Open opens the database in a directory, or makes a new one there. o may be nil.
@@ -89,6 +93,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	db.stall.init()
+	db.startEvents()
 	db.cursors.New, db.txns.New = newCursor, newTxnState
 	if err := db.open(); err != nil {
 		db.stopWork()
@@ -133,8 +138,9 @@ func pass(mu *sync.Mutex) {
 	defer mu.Unlock()
 }
 
-// release closes what has been opened.
+// release closes what has been opened, and tells the last events.
 func (db *DB) release() error {
+	defer db.stopEvents()
 	var errs []error
 	if db.log != nil {
 		errs = append(errs, db.log.Close())
@@ -174,7 +180,7 @@ func (db *DB) setView(change func(*view)) {
 func (db *DB) fail(err error) error {
 	err = fmt.Errorf("%w: %w", ErrFailed, err)
 	if db.failed.CompareAndSwap(nil, &err) {
-		db.opts.Logger.Error("ebb: no more writes", "dir", db.dir, "err", err)
+		db.emit(Failed{err})
 		db.stall.wake()
 	}
 	return *db.failed.Load()

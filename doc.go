@@ -14,5 +14,6 @@
 // time. Slices that a caller passes in are only read, and not after the call returns; slices that come back are the
 // caller's own, but for those of an Iterator.
 //
-// The package never prints and never exits. What it does in the background it tells Options.Logger.
+// The package never prints and never exits. What it does in the background it tells Options.OnEvent and Options.Logger, and
+// DB.Stats has figures.
 package ebb

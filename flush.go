@@ -38,11 +38,9 @@ func (db *DB) freezeIfFullLocked() {
 		db.updatePressure()
 		return
 	}
-	// The write that filled the memtable is done, whatever becomes of this: a full disk or a failed log will be the next
-	// write's to report.
-	if err := db.freezeLocked(); err != nil {
-		db.opts.Logger.Warn("ebb: freeze", "dir", db.dir, "err", err)
-	}
+	// The write that filled the memtable is done, whatever becomes of this: a full disk or a failed log is the next write's
+	// to report, and the log has told an event of it.
+	_ = db.freezeLocked()
 }
 
 // freezeLocked begins a new memtable and a new log segment, and hands the old memtable to the flush.
@@ -105,6 +103,7 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //  3. Swap the view: the table takes the memtable's place.
 //  4. Delete the obsolete segments.
 func (db *DB) flush(m *mem) error {
+	start := time.Now()
 	built, err := db.buildFlush(m, db.clock.Now())
 	if err != nil {
 		return noSpace(err)
@@ -121,11 +120,24 @@ func (db *DB) flush(m *mem) error {
 	if err != nil {
 		return err
 	}
-	db.stats.flushes.Add(1)
-	db.stats.flushed.Add(built.Bytes)
+	db.flushed(built, time.Since(start))
 	db.lastFlush.Store(time.Now().UnixNano())
 	time.AfterFunc(settleAfter+settleAfter/10, func() { request(db.compacts) })
 	return db.log.DeleteBefore(next)
+}
+
+// flushed counts a flush and tells of it.
+func (db *DB) flushed(built compaction.Result, took time.Duration) {
+	c := &db.stats
+	c.flushes.Add(1)
+	c.flushed.Add(built.Bytes)
+	c.flushedFor.Add(int64(took))
+	c.expired.Add(built.Expired)
+	e := Flushed{Bytes: built.Bytes, Entries: built.Entries, Expired: built.Expired, Duration: took}
+	for _, t := range built.Tables { // at most one
+		e.Table = t.File
+	}
+	db.emit(e)
 }
 
 // segmentAfter returns the log segment in which the memtable after m begins.
@@ -162,17 +174,19 @@ func (db *DB) flushOnClose() {
 	if db.failure() != nil || db.log.Err() != nil {
 		return // nothing may be written any more
 	}
-	db.commit.Lock()
-	defer db.commit.Unlock()
 	var err error
+	db.commit.Lock()
 	if db.commit.mem.Size() >= worth {
 		err = db.freezeLocked()
 	}
+	db.commit.Unlock()
 	if err == nil {
 		err = db.flushUntil(context.Background())
 	}
+	db.commit.Lock()
 	db.markClockLocked(db.clock.Now()) // what has expired in this run stays so, whatever the clock says in the next
+	db.commit.Unlock()
 	if err != nil {
-		db.opts.Logger.Warn("ebb: flush on close", "dir", db.dir, "err", err)
+		db.backgroundError("flush on close", err, 0)
 	}
 }

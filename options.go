@@ -58,7 +58,13 @@ type Options struct {
 	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
 	// background's among them, but never twice at a time. Default: time.Now.
 	Clock func() time.Time
-	// Logger gets what happens in the background: warnings and errors, and the rest at debug level. Nil: nobody.
+	// OnEvent is told what the database does: see the Event types. Calls come one at a time, in order, from a goroutine of
+	// the database's own that holds none of its locks: they may use the database, but not close it, which waits for them.
+	// They should return soon: what happens meanwhile is kept in memory. The first may come before Open returns, the last
+	// comes before Close does. Nil: nobody is told.
+	OnEvent func(Event)
+	// Logger gets the same events: warnings and errors, stalls and recoveries as information, the rest at debug level. Nil:
+	// nobody.
 	Logger *slog.Logger
 
 	fs           vfs.FS // nil: the operating system's

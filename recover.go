@@ -116,6 +116,7 @@ func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
 
 // openLog replays the log on top of the tables.
 func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
+	start := time.Now()
 	db.openWriters(state.Writers)
 	r := replay{db: db, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
 	log, err := wal.Open(path.Join(db.dir, logName), &wal.Options{
@@ -134,6 +135,7 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 		return err
 	}
 	db.log = log
+	db.recovered(log.Recovery(), len(state.Tables), time.Since(start))
 	db.commit.mem = r.mem
 	db.commit.lastSeq = log.NextSeq() - 1
 	db.visible.Store(db.commit.lastSeq)
@@ -141,11 +143,20 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 		db.clock.Reset(r.clock)
 	}
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
-		db.opts.Logger.Warn("ebb: the clock has been set back; keys expire by the time it had before", "dir", db.dir, "by", ahead)
+		db.emit(ClockSetBack{By: ahead})
 	}
 	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels)})
 	db.updatePressure()
 	return nil
+}
+
+// recovered tells what Open found.
+func (db *DB) recovered(r wal.Recovery, tables int, took time.Duration) {
+	e := Recovered{Segments: r.Segments, Bytes: r.Bytes, Entries: r.Entries, Tables: tables, Clean: r.Clean, Duration: took}
+	if r.Cut != nil {
+		e.CutBytes = r.Cut.Bytes
+	}
+	db.emit(e)
 }
 
 // replay takes the log's entries into memtables, as many as they fill.

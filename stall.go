@@ -21,6 +21,8 @@ const (
 type stall struct {
 	mu      sync.Mutex
 	changed sync.Cond // what throttle looks at has changed
+	began   time.Time // when DB.pressure became what it is; guarded by mu
+	reason  string    // for it; guarded by mu
 }
 
 func (s *stall) init() { s.changed.L = &s.mu }
@@ -46,23 +48,41 @@ func (db *DB) updatePressure() {
 	defer db.stall.mu.Unlock()
 	v := db.view.Load()
 	level0 := len(v.tables.levels[0])
-	p := int32(pressureNone)
+	p, reason := int32(pressureNone), ""
 	switch {
-	case len(v.frozen) >= maxFrozen && v.mem.Size() >= db.opts.memtableSize, level0 >= stopAt:
-		p = pressureStop
+	case len(v.frozen) >= maxFrozen && v.mem.Size() >= db.opts.memtableSize:
+		p, reason = pressureStop, "memtables wait for their flush"
+	case level0 >= stopAt:
+		p, reason = pressureStop, "level 0 waits for its compaction"
 	case level0 >= slowAt:
-		p = pressureSlow
+		p, reason = pressureSlow, "level 0 waits for its compaction"
 	}
-	db.pressure.Store(p)
+	if was := db.pressure.Swap(p); was != p {
+		db.tellStallLocked(was, p, reason)
+	}
 	db.stall.changed.Broadcast()
+}
+
+// tellStallLocked tells that pressure has changed. The caller holds stall.mu.
+func (db *DB) tellStallLocked(was, is int32, reason string) {
+	s, now := &db.stall, time.Now()
+	if was != pressureNone {
+		db.emit(StallEnded{Stopped: was == pressureStop, Reason: s.reason, Duration: now.Sub(s.began)})
+	}
+	if is != pressureNone {
+		db.emit(StallBegan{Stopped: is == pressureStop, Reason: reason})
+	}
+	s.began, s.reason = now, reason
 }
 
 // throttle holds a writer up as far as the background is behind.
 func (db *DB) throttle() error {
 	if db.pressure.Load() == pressureSlow {
 		behind := len(db.view.Load().tables.levels[0]) - slowAt + 1
-		db.stats.slowed.Add(1)
+		start := time.Now()
 		time.Sleep(time.Duration(behind) * slowStep)
+		db.stats.slowed.Add(1)
+		db.stats.slowedFor.Add(int64(time.Since(start)))
 	}
 	if db.pressure.Load() != pressureStop {
 		return nil

@@ -1,22 +1,25 @@
 package ebb
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
 
-// counters are the moving parts of Stats.
+// counters are the moving parts of Stats. Times are in nanoseconds.
 type counters struct {
-	flushes, compactions, dropped, sweeps atomic.Int64
-	flushed, compacted                    atomic.Int64 // bytes written
-	slowed, stopped, stoppedFor           atomic.Int64
+	flushes, flushed, flushedFor           atomic.Int64
+	compactions, compacted, compactedFor   atomic.Int64
+	compactionRead                         atomic.Int64
+	dropped, droppedBytes, sweeps          atomic.Int64
+	expired                                atomic.Uint64
+	slowed, slowedFor, stopped, stoppedFor atomic.Int64
+	noSpace, backgroundErrors              atomic.Int64
 }
 
 // LevelStats says what is in one level.
@@ -26,121 +29,205 @@ type LevelStats struct {
 	Entries uint64
 }
 
-// Stats says what a database holds and has done since it was opened.
+// Stats says what a database holds, and what it has done since it was opened. Sizes are in bytes. Reads are not counted:
+// that would slow them down.
 type Stats struct {
-	MemtableBytes int64 // of all memtables
-	Frozen        int   // memtables that wait for their flush
-	Levels        []LevelStats
-	TableBytes    int64 // of all tables
+	// Memory. Beside it there is what iterators, batches and writes need for themselves.
 
-	DeadlineEntries uint64 // entries with a deadline, in tables
-	ExpiredBytes    uint64 // of keys and values that have expired and are still in tables; a lower bound
+	MemtableBytes int64            // of all memtables
+	ActiveBytes   int64            // of these, of the one that is written
+	Frozen        int              // memtables that wait for their flush
+	Cache         table.CacheStats // of blocks that are compressed or not mapped
+	IndexBytes    int64            // of what is kept in memory of each live table
+	MappedBytes   int64            // of live table files; what is read of them lies in the operating system's page cache
 
-	Log wal.Stats
+	// The disk. The manifest and quarantined tails come on top.
 
-	Flushes        int64
-	FlushedBytes   int64
-	Compactions    int64
-	CompactedBytes int64 // written by compactions
-	DroppedTables  int64 // tables that went whole and unread, all in them having expired
-	Sweeps         int64
+	DiskBytes  int64        // tables, replaced tables and log
+	Levels     []LevelStats // live tables
+	TableBytes int64        // of all levels
+	// ReplacedTables are no longer live, but somebody still reads them: see Pins. Their bytes are freed after.
+	ReplacedTables   int
+	ReplacedBytes    int64
+	LogObsoleteBytes int64     // of log segments that no memtable needs
+	Log              wal.Stats // all of the log, obsolete segments among it
 
-	SlowedWrites  int64         // writes that were slowed for the background to catch up
-	StoppedWrites int64         // writes that were stopped for it,
-	StoppedFor    time.Duration // and for how long in all
+	// LiveBytes estimates the keys and values, uncompressed, that Compact would leave: those in tables that have not expired
+	// and overlap no older table. What overlaps is taken to overwrite, so that LiveBytes is rather too small.
+	LiveBytes int64
+
+	// Who holds old data: iterators, snapshots, and calls that read for long, like Verify.
+
+	Pins      int           // open
+	OldestPin time.Duration // since the oldest set of tables that one of them holds was replaced; 0 if they hold the newest
+
+	// Expiry.
+
+	DeadlineEntries         uint64        // entries with a deadline in tables
+	MemtableDeadlineEntries uint64        // and in memtables, overwritten ones included
+	ExpiredBytes            uint64        // of keys and values that have expired and are still in tables; a lower bound
+	MemtableExpiredBytes    uint64        // and in memtables, overwritten ones included
+	ExpiryLag               time.Duration // since the first of what is still in tables expired
+	MemtableExpiryLag       time.Duration // and in memtables, which may keep a little for as long as nothing is written
+	ExpiredEntries          uint64        // that flushes, compactions and dropped tables have got rid of
+	DroppedTables           int64         // tables that went whole and unread, all in them having expired
+	DroppedBytes            int64         // of their files
+	Sweeps                  int64
+
+	// What was written, and how often.
+
+	UserBytes           int64 // of the keys and values of puts
+	Flushes             int64
+	FlushedBytes        int64 // written by flushes
+	FlushedFor          time.Duration
+	Compactions         int64 // those that only moved tables do not count
+	CompactionReadBytes int64 // of the tables that were rewritten
+	CompactedBytes      int64 // written by compactions
+	CompactedFor        time.Duration
+
+	// What went wrong, or slowly.
+
+	SlowedWrites     int64         // writes that were slowed for the background to catch up,
+	SlowedFor        time.Duration // and for how long in all
+	StoppedWrites    int64         // writes that were stopped for it,
+	StoppedFor       time.Duration // and for how long in all
+	DiskFull         int64         // times that the log had no room
+	BackgroundErrors int64
+	Background       error // why the last flush or compaction failed, if it is still to be tried again
+	Failure          error // why no write is taken any more
 }
 
-// Stats returns the database's figures.
+// WriteAmplification returns how many bytes were written to the disk, by the log, flushes and compactions, for each byte of
+// the keys and values that were put. It is 0 before the first put.
+func (s *Stats) WriteAmplification() float64 {
+	return ratio(int64(s.Log.Bytes)+s.FlushedBytes+s.CompactedBytes, s.UserBytes)
+}
+
+// SpaceAmplification returns how many bytes of tables there are for each byte that is live. It is an estimate, rather too
+// large, as LiveBytes is rather too small, and 0 where nothing is live.
+func (s *Stats) SpaceAmplification() float64 { return ratio(s.TableBytes+s.ReplacedBytes, s.LiveBytes) }
+
+func ratio(a, b int64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return float64(a) / float64(b)
+}
+
+// Stats returns the database's figures, each right by itself: while there are writes, one may be ahead of another. It reads
+// no file, but may wait as a write does.
 func (db *DB) Stats() Stats {
-	c := &db.stats
-	s := Stats{
-		Flushes: c.flushes.Load(), FlushedBytes: c.flushed.Load(),
-		Compactions: c.compactions.Load(), CompactedBytes: c.compacted.Load(), DroppedTables: c.dropped.Load(),
-		Sweeps: c.sweeps.Load(), SlowedWrites: c.slowed.Load(), StoppedWrites: c.stopped.Load(),
-		StoppedFor: time.Duration(c.stoppedFor.Load()),
-		Levels:     make([]LevelStats, compaction.NumLevels),
-		Log:        db.log.Stats(),
+	s := db.stats.stats()
+	s.Levels = make([]LevelStats, compaction.NumLevels)
+	s.Cache = db.cache.Stats()
+	s.Log = db.log.Stats()
+	s.Background, s.Failure = db.blocked(), db.failure()
+	if s.Failure == nil {
+		s.Failure = db.log.Err()
 	}
 	v, now := db.view.Load(), db.clock.Now()
-	s.Frozen = len(v.frozen)
-	s.MemtableBytes = v.mem.Size()
-	for _, m := range v.frozen {
-		s.MemtableBytes += m.Size()
+	db.addMemtables(&s, v, now)
+	s.addTables(v.tables, now)
+	db.addPins(&s)
+	s.DiskBytes = s.TableBytes + s.ReplacedBytes + s.Log.DiskBytes
+	return s
+}
+
+// stats returns the counters' part.
+func (c *counters) stats() Stats {
+	return Stats{
+		ExpiredEntries:      c.expired.Load(),
+		DroppedTables:       c.dropped.Load(),
+		DroppedBytes:        c.droppedBytes.Load(),
+		Sweeps:              c.sweeps.Load(),
+		Flushes:             c.flushes.Load(),
+		FlushedBytes:        c.flushed.Load(),
+		FlushedFor:          time.Duration(c.flushedFor.Load()),
+		Compactions:         c.compactions.Load(),
+		CompactionReadBytes: c.compactionRead.Load(),
+		CompactedBytes:      c.compacted.Load(),
+		CompactedFor:        time.Duration(c.compactedFor.Load()),
+		SlowedWrites:        c.slowed.Load(),
+		SlowedFor:           time.Duration(c.slowedFor.Load()),
+		StoppedWrites:       c.stopped.Load(),
+		StoppedFor:          time.Duration(c.stoppedFor.Load()),
+		DiskFull:            c.noSpace.Load(),
+		BackgroundErrors:    c.backgroundErrors.Load(),
 	}
-	for level, tables := range v.tables.levels {
-		for _, t := range tables {
+}
+
+// addMemtables adds what is in the memtables of a view. The active one's histogram is read under the commit lock; if
+// another has become active since, then that is no longer needed.
+func (db *DB) addMemtables(s *Stats, v *view, now int64) {
+	db.commit.Lock()
+	s.UserBytes = db.commit.userBytes
+	s.MemtableExpiredBytes = uint64(v.mem.deadlines.ExpiredBytes(now))
+	db.commit.Unlock()
+	oldest := v.mem.segment
+	s.ActiveBytes = v.mem.Size()
+	s.Frozen = len(v.frozen)
+	for _, m := range v.frozen {
+		s.MemtableExpiredBytes += uint64(m.deadlines.ExpiredBytes(now))
+		oldest = min(oldest, m.segment)
+	}
+	for _, m := range append(v.frozen[:s.Frozen:s.Frozen], v.mem) {
+		stats := m.Stats()
+		s.MemtableBytes += m.Size()
+		s.MemtableDeadlineEntries += uint64(stats.Deadlines)
+		s.MemtableExpiryLag = max(s.MemtableExpiryLag, overdue(stats.MinDeadline, now))
+	}
+	s.LogObsoleteBytes = db.log.BytesBefore(oldest)
+}
+
+// addTables adds what is in the tables of a version, from the oldest on.
+func (s *Stats) addTables(v *version, now int64) {
+	var older compaction.Levels
+	for level := len(v.levels) - 1; level >= 0; level-- {
+		l, tables := &s.Levels[level], v.levels[level]
+		for i := len(tables) - 1; i >= 0; i-- { // of level 0 the oldest is last
+			t := tables[i]
 			p := t.Reader.Properties()
-			l := &s.Levels[level]
+			expired := p.ExpiredBytes(now)
 			l.Tables++
 			l.Bytes += t.Size
 			l.Entries += p.Entries
 			s.TableBytes += t.Size
+			s.IndexBytes += t.Reader.IndexBytes()
+			s.MappedBytes += t.Reader.MappedBytes()
 			s.DeadlineEntries += p.DeadlineEntries
-			s.ExpiredBytes += p.ExpiredBytes(now)
-		}
-	}
-	return s
-}
-
-// Verify reads the whole database, its tables and its log, and checks every byte of it. It returns the first damage it
-// finds, an error that matches ErrCorrupt. Reads and writes go on meanwhile.
-func (db *DB) Verify(ctx context.Context) error {
-	v, _, err := db.pinView()
-	if err != nil {
-		return err
-	}
-	defer db.unref(v.tables)
-	for _, tables := range v.tables.levels {
-		for _, t := range tables {
-			if err := db.verifyTable(ctx, t); err != nil {
-				return err
+			s.ExpiredBytes += expired
+			s.ExpiryLag = max(s.ExpiryLag, overdue(p.MinDeadline, now))
+			if start, end := t.Bounds(); !older.Overlap(start, end) {
+				s.LiveBytes += int64(p.KeyBytes + p.ValueBytes - expired)
+			}
+			if level == 0 {
+				older[0] = append(older[0], t)
 			}
 		}
-	}
-	return db.verifyLog(ctx)
-}
-
-// verifyTable verifies one table. Close of the database waits for it.
-func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.work, cancel)()
-	defer cancel()
-	ticket := db.epoch.enter(uint32(t.File))
-	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
-		return ErrClosed
-	}
-	err := t.Reader.Verify(ctx)
-	if db.closed.Load() && errors.Is(err, context.Canceled) {
-		return ErrClosed
-	}
-	return err
-}
-
-// verifyLog reads the log from its beginning to its end.
-func (db *DB) verifyLog(ctx context.Context) error {
-	for {
-		r, err := db.log.NewReader(db.log.First())
-		if err == nil {
-			err = readAll(ctx, r)
-			r.Close()
-		}
-		if !errors.Is(err, wal.ErrDeleted) { // otherwise a flush has deleted what was to be read: begin again
-			return closedLog(err)
+		if level > 0 {
+			older[level] = tables
 		}
 	}
 }
 
-func readAll(ctx context.Context, r *wal.Reader) error {
-	var e wal.Entry
-	for n := 0; ; n++ {
-		if err := r.Next(&e); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("verify log: %w", err)
-		}
-		if n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+// addPins adds what is held back.
+func (db *DB) addPins(s *Stats) {
+	db.viewMu.Lock()
+	defer db.viewMu.Unlock()
+	s.ReplacedTables, s.ReplacedBytes = db.replaced.tables, db.replaced.bytes
+	s.Pins = int(db.view.Load().tables.refs.Load()) - 1
+	for v, since := range db.replaced.versions {
+		if n := int(v.refs.Load()); n > 0 {
+			s.Pins += n
+			s.OldestPin = max(s.OldestPin, time.Since(since))
 		}
 	}
+}
+
+// overdue returns how long ago a deadline has passed, 0 if it has not.
+func overdue(deadline, now int64) time.Duration {
+	if deadline == 0 || !kv.Expired(deadline, now) {
+		return 0
+	}
+	return ttl.Time(now).Sub(ttl.Time(deadline))
 }

@@ -46,8 +46,9 @@ func (db *DB) sweepLoop() {
 
 // sweep frees what is worth it and returns when there will be more to do: a time, or 0 if nothing has a deadline.
 func (db *DB) sweep() (next int64) {
-	now := db.clock.Now()
-	next = db.sweepMemtable(now)
+	start, now := time.Now(), db.clock.Now()
+	var e Swept
+	next, e.Frozen = db.sweepMemtable(now)
 	tables := db.view.Load().tables
 	for _, level := range tables.levels {
 		for _, t := range level {
@@ -58,6 +59,8 @@ func (db *DB) sweep() (next int64) {
 				if p.MinDeadline <= now {
 					request(db.compacts) // whether it pays is for the picker to say
 				}
+				e.ExpiredBytes += int64(p.ExpiredBytes(now))
+				e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
 			}
 		}
 	}
@@ -65,38 +68,39 @@ func (db *DB) sweep() (next int64) {
 		db.markClock(now)
 	}
 	if jump := db.clock.Jumped(); jump != db.jumped {
-		db.opts.Logger.Warn("ebb: the clock leapt forward; keys expire by it", "dir", db.dir, "by", jump-db.jumped)
+		db.emit(ClockJumped{By: jump - db.jumped})
 		db.jumped = jump
 	}
 	db.stats.sweeps.Add(1)
+	if e.Duration = time.Since(start); e.Frozen || e.Lag > 0 {
+		db.emit(e)
+	}
 	return next
 }
 
 // sweepMemtable freezes the active memtable if enough of it has expired.
-func (db *DB) sweepMemtable(now int64) (next int64) {
+func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 	db.commit.Lock()
 	defer db.commit.Unlock()
 	if db.closed.Load() {
-		return 0
+		return 0, false
 	}
 	m := db.commit.mem
 	worth := max(int64(sweepShare*float64(m.Size())), sweepMin)
 	if m.deadlines.Entries() == 0 {
-		return 0
+		return 0, false
 	}
 	if m.deadlines.ExpiredBytes(now) < worth {
 		if next = m.deadlines.When(worth); next == 0 {
 			next = m.deadlines.Max()
 		}
-		return max(next, now)
+		return max(next, now), false
 	}
 	if len(db.view.Load().frozen) >= maxFrozen {
-		return now
+		return now, false
 	}
-	if err := db.freezeLocked(); err != nil {
-		db.opts.Logger.Warn("ebb: sweep", "dir", db.dir, "err", err)
-	}
-	return now
+	err := db.freezeLocked() // if it fails the next sweep tries again, and the log has told an event
+	return now, err == nil
 }
 
 // markClock notes in the log how far time has come.
@@ -111,7 +115,5 @@ func (db *DB) markClock(now int64) {
 func (db *DB) markClockLocked(now int64) {
 	db.clockMark = now
 	mark := [1]wal.Entry{{Kind: wal.KindClock, Time: now}}
-	if _, err := db.log.Write(mark[:]); err != nil {
-		db.opts.Logger.Warn("ebb: mark the clock", "dir", db.dir, "err", err)
-	}
+	_, _ = db.log.Write(mark[:]) // the next mark will do, and the log has told an event
 }

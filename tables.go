@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"sync"
+	"time"
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/manifest"
@@ -73,6 +74,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	t.state = state
 
 	v := newVersion(levels)
+	dropped := old.without(v)
 	for _, tables := range levels {
 		for _, table := range tables {
 			t.refs[table]++
@@ -81,8 +83,9 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	db.setView(func(view *view) {
 		view.tables = v
 		also(view)
+		db.replaced.add(old, dropped)
 	})
-	db.unlinkDropped(old, v)
+	db.unlink(dropped)
 	db.workers.Go(func() {
 		db.epoch.wait() // nobody reads from old any more who has not pinned it
 		db.unref(old)
@@ -101,21 +104,30 @@ func manifestTables(levels *compaction.Levels) []manifest.Table {
 	return list
 }
 
-// unlinkDropped removes the names of tables that are in old but not in now, so that they leave the directory at once. Who
-// still reads them has them open. Where the system does not remove open files, closing does.
-func (db *DB) unlinkDropped(old, now *version) {
-	live := make(map[*compaction.Table]bool)
-	for _, tables := range now.levels {
-		for _, t := range tables {
-			live[t] = true
-		}
+// unlink removes the names of tables that are no longer live, so that they leave the directory at once. Who still reads
+// them has them open. Where the system does not remove open files, closing does.
+func (db *DB) unlink(dropped []*compaction.Table) {
+	for _, t := range dropped {
+		db.fs.Remove(db.tableName(t.File)) // if not now, then by unref, or by the next Open
 	}
-	for _, tables := range old.levels {
-		for _, t := range tables {
-			if !live[t] {
-				db.fs.Remove(db.tableName(t.File)) // if not now, then by unref, or by the next Open
-			}
-		}
+}
+
+// replaced is what was live and is still held by somebody.
+type replaced struct {
+	versions map[*version]time.Time // and when each was replaced
+	tables   int                    // not closed yet, and not in the newest version
+	bytes    int64                  // of their files
+}
+
+// add takes note of a version that was replaced and the tables that went with it.
+func (r *replaced) add(old *version, dropped []*compaction.Table) {
+	if r.versions == nil {
+		r.versions = make(map[*version]time.Time)
+	}
+	r.versions[old] = time.Now()
+	r.tables += len(dropped)
+	for _, t := range dropped {
+		r.bytes += t.Size
 	}
 }
 
@@ -129,6 +141,8 @@ func (db *DB) unref(v *version) {
 	if v.refs.Add(-1) > 0 {
 		return
 	}
+	var closed []*compaction.Table
+	defer func() { db.released(v, closed) }()
 	db.tables.mu.Lock()
 	defer db.tables.mu.Unlock()
 	if db.tables.refs == nil {
@@ -138,11 +152,23 @@ func (db *DB) unref(v *version) {
 		for _, t := range tables {
 			if db.tables.refs[t]--; db.tables.refs[t] == 0 {
 				delete(db.tables.refs, t)
+				closed = append(closed, t)
 				if err := db.closeDropped(t); err != nil {
-					db.opts.Logger.Warn("ebb: close table", "dir", db.dir, "err", err)
+					db.backgroundError("close table", err, 0)
 				}
 			}
 		}
+	}
+}
+
+// released takes note that nobody holds a version any more, and that tables went with it.
+func (db *DB) released(v *version, closed []*compaction.Table) {
+	db.viewMu.Lock()
+	defer db.viewMu.Unlock()
+	delete(db.replaced.versions, v)
+	db.replaced.tables -= len(closed)
+	for _, t := range closed {
+		db.replaced.bytes -= t.Size
 	}
 }
 

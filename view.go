@@ -34,6 +34,9 @@ type mem struct {
 	// For transactions, which have to know what was written since they began: see readSet.check.
 	next atomic.Pointer[mem] // the memtable after it; it is kept only by who keeps this one
 	cut  atomic.Bool         // next was let go of: this one is old
+
+	_        [64]byte // what follows changes with every put, what is before it is what reads read
+	putBytes int64    // of the keys and values that were put into it; guarded by DB.commit
 }
 
 // recent are the memtables that are older than the active one, the newest first, without keeping them: those that a
@@ -86,6 +89,25 @@ func (v *version) has(t *compaction.Table) bool {
 		}
 	}
 	return false
+}
+
+// without returns the tables that are not in another version.
+func (v *version) without(o *version) []*compaction.Table {
+	in := make(map[*compaction.Table]bool)
+	for _, tables := range o.levels {
+		for _, t := range tables {
+			in[t] = true
+		}
+	}
+	var list []*compaction.Table
+	for _, tables := range v.levels {
+		for _, t := range tables {
+			if !in[t] {
+				list = append(list, t)
+			}
+		}
+	}
+	return list
 }
 
 // rangeDeletes returns those of the i-th table of a level, nil if it has none.

@@ -220,9 +220,12 @@ func (db *DB) show(seq uint64) {
 // applyLocked takes what the log has taken into the memtable. It cannot fail for anything that was checked before; if it
 // does, the log and the memtable have parted, and nothing more may be written.
 func (db *DB) applyLocked(e *wal.Entry) error {
-	if err := db.commit.mem.apply(e, db.clock); err != nil {
+	c := &db.commit
+	before := c.mem.putBytes
+	if err := c.mem.apply(e, db.clock); err != nil {
 		return db.fail(err)
 	}
+	c.userBytes += c.mem.putBytes - before
 	return nil
 }
 
@@ -241,10 +244,12 @@ func (m *mem) apply(e *wal.Entry, clock clock) error {
 	return nil
 }
 
-// put sets a key and counts its deadline.
+// put sets a key and counts it and its deadline.
 func (m *mem) put(key, value []byte, seq uint64, deadline int64) error {
+	size := int64(len(key) + len(value))
+	m.putBytes += size
 	if deadline != 0 {
-		m.deadlines.Add(deadline, int64(len(key)+len(value)))
+		m.deadlines.Add(deadline, size)
 	}
 	return m.Set(key, value, seq, deadline, kv.Put)
 }

@@ -109,6 +109,11 @@ type blockIndex struct {
 // blocks returns the number of blocks.
 func (x *blockIndex) blocks() int { return len(x.words) - 1 }
 
+// memory returns the bytes that the index takes.
+func (x *blockIndex) memory() int64 {
+	return int64(8*cap(x.words) + 8*cap(x.heads) + 4*cap(x.ends) + cap(x.separators) + cap(x.prefix))
+}
+
 // place returns what a word says.
 func (x *blockIndex) place(i int) (word uint64, off, head, end int64) {
 	word = x.words[i].Load()

@@ -12,6 +12,7 @@ import (
 type Cache struct {
 	blocks *ristretto.Cache[uint64, []byte]
 	tables atomic.Uint64 // how many readers have used it
+	misses atomic.Uint64
 }
 
 // cachedBlock is what a block is taken to need at least, to know how many there may be.
@@ -44,6 +45,22 @@ func (c *Cache) Close() {
 	}
 }
 
+// CacheStats says what a Cache holds and has done.
+type CacheStats struct {
+	Bytes    int64  // kept
+	Capacity int64  // bytes that it may keep
+	Misses   uint64 // blocks and hash pages that were not there and had to be read or decompressed
+}
+
+// Stats returns the cache's figures.
+func (c *Cache) Stats() CacheStats {
+	if c == nil {
+		return CacheStats{}
+	}
+	size := c.blocks.MaxCost()
+	return CacheStats{Bytes: size - c.blocks.RemainingCost(), Capacity: size, Misses: c.misses.Load()}
+}
+
 // newTable returns a number for a reader that no other reader with this cache has or had. Numbers, unlike file ids, are
 // unique across databases and short enough to leave room for the block in one key.
 func (c *Cache) newTable() uint64 {
@@ -70,6 +87,7 @@ func (c *Cache) get(key uint64) ([]byte, bool) {
 // set hands data to the cache. Nobody may change it any more.
 func (c *Cache) set(key uint64, data []byte) {
 	if c != nil {
+		c.misses.Add(1) // hits are not counted: that would be a good part of what they cost
 		c.blocks.Set(key, data, int64(cap(data)))
 	}
 }

@@ -175,5 +175,12 @@ func (t *Reader) Close() error { return t.file.Close() }
 // ID returns the table's identity.
 func (t *Reader) ID() Identity { return t.id }
 
+// MappedBytes returns how much of the file is mapped: all of it, or nothing where the file system has no mappings. What has
+// been read of it lies in the operating system's page cache.
+func (t *Reader) MappedBytes() int64 { return int64(len(t.mem)) }
+
+// IndexBytes returns the memory of what Open has read of the block index, and of the bits for what was verified.
+func (t *Reader) IndexBytes() int64 { return t.index.memory() + 8*int64(len(t.pages)+len(t.chunks)) }
+
 // Properties returns what is in the table. The caller may not change it; it stays valid after Close.
 func (t *Reader) Properties() *Properties { return t.properties }

@@ -210,6 +210,38 @@ func TestNewCacheRefuses(t *testing.T) {
 	}
 	var none *Cache
 	none.Close()
+	if s := none.Stats(); s != (CacheStats{}) {
+		t.Errorf("no cache has %+v", s)
+	}
+}
+
+// A block counts as missed once, as long as the cache keeps it, and takes its uncompressed size there.
+func TestCacheStats(t *testing.T) {
+	c := testContent(2000)
+	mem, cache := vfs.NewMem(), mustCache(t, 8<<20)
+	build(t, mem, testName, c, Options{Compression: wal.CompressionZstd})
+	r := mustOpen(t, mem, testName, cache)
+	if s := cache.Stats(); s != (CacheStats{Capacity: 8 << 20}) {
+		t.Errorf("fresh: %+v", s)
+	}
+	for i := range c.entries {
+		var e kv.Entry
+		if _, known, err := r.AppendGet(nil, c.entries[i].Key, &e); !known || err != nil {
+			t.Fatal(known, err)
+		}
+		cache.blocks.Wait() // for what was just given to it
+	}
+	s := cache.Stats()
+	if blocks := uint64(r.index.blocks()); s.Misses != blocks || s.Bytes < 100_000 || s.Bytes > s.Capacity {
+		t.Errorf("%+v after all of %d blocks", s, blocks)
+	}
+	words, separators := int64(8*(r.index.blocks()+1)), int64(len(key(0))*r.index.blocks())
+	if n := r.IndexBytes(); n < words || n > 3*(words+separators) {
+		t.Errorf("the index takes %d bytes", n)
+	}
+	if r.MappedBytes() != r.Properties().FileSize {
+		t.Errorf("%d of %d bytes are mapped", r.MappedBytes(), r.Properties().FileSize)
+	}
 }
 
 // TestAllocations: nothing is allocated for an operation.

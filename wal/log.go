@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,22 +57,50 @@ type Log struct {
 type segmentInfo struct {
 	id      uint32
 	baseSeq uint64
+	bytes   int64 // of the file, once it is sealed
 }
 
 // Stats says what a log holds and has done since it was opened.
 type Stats struct {
 	Segments  int    // on the disk
+	DiskBytes int64  // of their files
+	ZeroBytes int64  // of these, zeros that wait at the end of the active segment
 	Records   uint64 // appended
 	Bytes     uint64 // appended, with control records
-	Syncs     uint64 // of the active segment; many appends may share one
+	Syncs     uint64 // of the active segment; many appends may share one: Records / Syncs is the size of a group
 	Rotations uint64
 }
 
-// Stats returns the log's figures.
+// Stats returns the log's figures. It reads no file, but waits for a rotation that is under way.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{len(l.mu.segments), l.mu.records, l.mu.bytes, l.syncs.Load(), l.rotations.Load()}
+	a := l.active.Load()
+	return Stats{
+		Segments:  len(l.mu.segments),
+		DiskBytes: l.sealedBytesLocked(math.MaxUint32) + a.zeroed,
+		ZeroBytes: a.zeroed - a.off,
+		Records:   l.mu.records,
+		Bytes:     l.mu.bytes,
+		Syncs:     l.syncs.Load(),
+		Rotations: l.rotations.Load(),
+	}
+}
+
+// BytesBefore returns the bytes of the sealed segments before one: what DeleteBefore would free.
+func (l *Log) BytesBefore(segment uint32) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sealedBytesLocked(segment)
+}
+
+func (l *Log) sealedBytesLocked(before uint32) (n int64) {
+	for _, s := range l.mu.segments[:len(l.mu.segments)-1] {
+		if s.id < before {
+			n += s.bytes
+		}
+	}
+	return n
 }
 
 // Recovery returns what Open found.

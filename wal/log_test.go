@@ -591,3 +591,54 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// What Stats says of the disk is what is there, through rotation, deletion and Open.
+func TestStatsAreThoseOfTheFiles(t *testing.T) {
+	mem := vfs.NewMem()
+	o := testOptions(mem, SyncNever)
+	check := func(step string, l *Log) {
+		t.Helper()
+		var files, newest int64
+		for _, name := range segmentNames(t, mem) {
+			var err error
+			if newest, err = mem.Size(name); err != nil {
+				t.Fatal(err)
+			}
+			files += newest
+		}
+		s := l.Stats()
+		if s.DiskBytes != files || s.ZeroBytes != newest-int64(l.End().Offset) {
+			t.Errorf("%s: %d bytes with %d zeros, want %d with %d", step, s.DiskBytes, s.ZeroBytes, files,
+				newest-int64(l.End().Offset))
+		}
+		if got := l.BytesBefore(math.MaxUint32); got != files-newest {
+			t.Errorf("%s: %d bytes before the end, want %d", step, got, files-newest)
+		}
+	}
+	l, _ := open(t, o)
+	check("new", l)
+	if err := l.AppendAll(puts(0, 60)); err != nil {
+		t.Fatal(err)
+	}
+	check("rotated", l)
+	if l.Stats().Segments < 4 {
+		t.Fatalf("%d segments", l.Stats().Segments)
+	}
+	freed, before := l.BytesBefore(3), l.Stats().DiskBytes
+	if err := l.DeleteBefore(3); err != nil {
+		t.Fatal(err)
+	}
+	check("deleted", l)
+	if got := before - l.Stats().DiskBytes; got != freed || l.BytesBefore(3) != 0 {
+		t.Errorf("%d bytes were freed, want %d", got, freed)
+	}
+	closeLog(t, l)
+	o.FirstSegment = 3
+	l, _ = open(t, o)
+	check("opened", l)
+	if err := l.AppendAll(puts(60, 90)); err != nil {
+		t.Fatal(err)
+	}
+	check("appended", l)
+	closeLog(t, l)
+}

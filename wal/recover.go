@@ -180,7 +180,7 @@ func (l *Log) replay(ids []uint32) (*segmentScan, error) {
 		if err != nil {
 			return nil, errors.Join(err, scan.closeFile())
 		}
-		l.mu.segments = append(l.mu.segments, segmentInfo{number, scan.head.baseSeq})
+		l.mu.segments = append(l.mu.segments, segmentInfo{number, scan.head.baseSeq, scan.offset()})
 		l.recovery.Segments++
 		l.recovery.Bytes += scan.offset()
 		if i < len(ids)-1 {

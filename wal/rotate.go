@@ -64,6 +64,7 @@ func (l *Log) rotateLocked() error {
 		next.file.Close()
 		return l.fail(err)
 	}
+	l.mu.segments[len(l.mu.segments)-1].bytes = s.off
 	l.activateLocked(next)
 	l.rotations.Add(1)
 	l.mu.events = append(l.mu.events, Rotated{s.segment, s.off, next.segment})
@@ -163,7 +164,7 @@ func (l *Log) sealLocked(s *segment, seal []byte) error {
 
 // activateLocked makes s, all of it on the disk under its name, the segment that appends go to. The turn is taken.
 func (l *Log) activateLocked(s *segment) {
-	l.mu.segments = append(l.mu.segments, segmentInfo{s.segment, s.baseSeq})
+	l.mu.segments = append(l.mu.segments, segmentInfo{id: s.segment, baseSeq: s.baseSeq})
 	l.active.Store(s)
 	l.end.Store(s.end().pack())
 	l.synced.Store(s.end().pack())

@@ -39,9 +39,10 @@ func stats(_ context.Context, e *env, args []string) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(e.stdout, "memtables: %s\nlog segments: %d\nentries with a deadline, in tables: %d\n"+
-			"expired and still in tables: %s\n",
-			megabytes(s.MemtableBytes), s.Log.Segments, s.DeadlineEntries, megabytes(int64(s.ExpiredBytes)))
+		_, err := fmt.Fprintf(e.stdout, "disk: %s\nmemtables: %s\nlog segments: %d\nentries with a deadline, in tables: %d\n"+
+			"expired and still in tables: %s, for up to %v\nspace amplification, about: %.2f\n", megabytes(s.DiskBytes),
+			megabytes(s.MemtableBytes), s.Log.Segments, s.DeadlineEntries, megabytes(int64(s.ExpiredBytes)), s.ExpiryLag,
+			s.SpaceAmplification())
 		return err
 	})
 }

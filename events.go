@@ -1,0 +1,196 @@
+package ebb
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Event is one of the structs below, as Options.OnEvent gets them. As a value of log/slog it shows its fields.
+type Event interface {
+	slog.LogValuer
+	// event says how Options.Logger is told.
+	event() (level slog.Level, message string)
+}
+
+// Recovered says what Open has found in the log and replayed.
+type Recovered struct {
+	Segments int
+	Bytes    int64  // of the log that were read
+	Entries  uint64 // replayed
+	Tables   int    // opened
+	Clean    bool   // the database is new, or was closed
+	CutBytes int64  // of a torn tail: see TailCut
+	Duration time.Duration
+}
+
+// TailCut says that Open has found a torn tail, which is what a crash leaves of writes that nobody was promised, has put
+// its bytes aside and cut it.
+type TailCut struct {
+	File       string // the log segment
+	Offset     int64  // where it ends now
+	Bytes      int64  // cut, up to the last that was not zero
+	Quarantine string // the file that holds them
+}
+
+// Flushed says that a memtable has become a table.
+type Flushed struct {
+	Table    uint64 // its number; 0: nothing was left to keep
+	Bytes    int64  // of its file
+	Entries  uint64 // read from the memtable
+	Expired  uint64 // of these, left out or kept as tombstones
+	Duration time.Duration
+}
+
+// Compacted says that tables have been merged, or moved to another level as they are.
+type Compacted struct {
+	Reason      string
+	Level       int  // to which the outputs belong
+	Moved       bool // nothing was read or written
+	Inputs      int  // tables
+	InputBytes  int64
+	Outputs     int
+	OutputBytes int64
+	Expired     uint64 // entries that were left out, or kept as tombstones
+	Duration    time.Duration
+}
+
+// TableExpired says that all in a table had expired, and that it was dropped whole and unread.
+type TableExpired struct {
+	Table   uint64 // its number
+	Bytes   int64  // of its file
+	Entries uint64
+	Overdue time.Duration // since the last of them expired
+}
+
+// Swept says that a sweep has found something that has expired.
+type Swept struct {
+	Frozen       bool          // the memtable had mostly expired, and is now flushed
+	ExpiredBytes int64         // of keys and values in tables, at least; the background drops or rewrites what is worth it
+	Lag          time.Duration // since the first of what is in tables expired
+	Duration     time.Duration // of the sweep
+}
+
+// StallBegan says that writers are being held up until the background has caught up. StallEnded follows.
+type StallBegan struct {
+	Stopped bool // they wait; false: they are slowed
+	Reason  string
+}
+
+// StallEnded says that writers are not held up any more, or not in the same way.
+type StallEnded struct {
+	Stopped  bool // as in StallBegan
+	Reason   string
+	Duration time.Duration
+}
+
+// BackgroundError says that something failed that no caller is there to be told. It has lost nothing. An Err that matches
+// ErrNoSpace is a full disk, one that matches ErrFailed is preceded by Failed.
+type BackgroundError struct {
+	Task  string // what failed
+	Err   error
+	Retry time.Duration // after this it is tried again; 0: never
+}
+
+// DiskFull says that the log has no room for a write, which did not happen. Writes go on when there is some. As long as the
+// disk stays full it comes again every ten seconds at most.
+type DiskFull struct{ Err error }
+
+// Failed says that the database takes no more writes: see ErrFailed.
+type Failed struct{ Err error }
+
+// ClockJumped says that the clock has leapt forward by more than a minute, as it does when the machine was suspended or the
+// clock was set. Keys expire by it.
+type ClockJumped struct{ By time.Duration }
+
+// ClockSetBack says that Open has found the clock more than a minute behind what the database has seen of it. Keys expire
+// by the time it had before, which goes on from there.
+type ClockSetBack struct{ By time.Duration }
+
+func (e Recovered) event() (slog.Level, string) {
+	if e.Clean {
+		return slog.LevelDebug, "opened"
+	}
+	return slog.LevelInfo, "recovered"
+}
+func (TailCut) event() (slog.Level, string)      { return slog.LevelWarn, "torn tail cut from the log" }
+func (Flushed) event() (slog.Level, string)      { return slog.LevelDebug, "flushed" }
+func (Compacted) event() (slog.Level, string)    { return slog.LevelDebug, "compacted" }
+func (TableExpired) event() (slog.Level, string) { return slog.LevelDebug, "table expired" }
+func (Swept) event() (slog.Level, string)        { return slog.LevelDebug, "swept" }
+func (StallBegan) event() (slog.Level, string)   { return slog.LevelInfo, "writers held up" }
+func (StallEnded) event() (slog.Level, string)   { return slog.LevelInfo, "writers go on" }
+func (BackgroundError) event() (slog.Level, string) {
+	return slog.LevelWarn, "background error"
+}
+func (DiskFull) event() (slog.Level, string)    { return slog.LevelWarn, "disk full" }
+func (Failed) event() (slog.Level, string)      { return slog.LevelError, "no more writes" }
+func (ClockJumped) event() (slog.Level, string) { return slog.LevelWarn, "the clock leapt forward" }
+func (ClockSetBack) event() (slog.Level, string) {
+	return slog.LevelWarn, "the clock has been set back"
+}
+
+// LogValue returns the fields.
+func (e Recovered) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int("segments", e.Segments), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries),
+		slog.Int("tables", e.Tables), slog.Bool("clean", e.Clean), slog.Int64("cut", e.CutBytes), duration(e.Duration))
+}
+
+// LogValue returns the fields.
+func (e TailCut) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("file", e.File), slog.Int64("offset", e.Offset), slog.Int64("bytes", e.Bytes),
+		slog.String("quarantine", e.Quarantine))
+}
+
+// LogValue returns the fields.
+func (e Flushed) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries),
+		slog.Uint64("expired", e.Expired), duration(e.Duration))
+}
+
+// LogValue returns the fields.
+func (e Compacted) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("reason", e.Reason), slog.Int("to_level", e.Level), slog.Bool("moved", e.Moved),
+		slog.Int("inputs", e.Inputs), slog.Int64("input_bytes", e.InputBytes), slog.Int("outputs", e.Outputs),
+		slog.Int64("output_bytes", e.OutputBytes), slog.Uint64("expired", e.Expired), duration(e.Duration))
+}
+
+// LogValue returns the fields.
+func (e TableExpired) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries),
+		slog.Duration("overdue", e.Overdue))
+}
+
+// LogValue returns the fields.
+func (e Swept) LogValue() slog.Value {
+	return slog.GroupValue(slog.Bool("frozen", e.Frozen), slog.Int64("expired_bytes", e.ExpiredBytes),
+		slog.Duration("lag", e.Lag), duration(e.Duration))
+}
+
+// LogValue returns the fields.
+func (e StallBegan) LogValue() slog.Value {
+	return slog.GroupValue(slog.Bool("stopped", e.Stopped), slog.String("reason", e.Reason))
+}
+
+// LogValue returns the fields.
+func (e StallEnded) LogValue() slog.Value {
+	return slog.GroupValue(slog.Bool("stopped", e.Stopped), slog.String("reason", e.Reason), duration(e.Duration))
+}
+
+// LogValue returns the fields.
+func (e BackgroundError) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("task", e.Task), slog.Any("err", e.Err), slog.Duration("retry", e.Retry))
+}
+
+// LogValue returns the fields.
+func (e DiskFull) LogValue() slog.Value { return slog.GroupValue(slog.Any("err", e.Err)) }
+
+// LogValue returns the fields.
+func (e Failed) LogValue() slog.Value { return slog.GroupValue(slog.Any("err", e.Err)) }
+
+// LogValue returns the fields.
+func (e ClockJumped) LogValue() slog.Value { return slog.GroupValue(slog.Duration("by", e.By)) }
+
+// LogValue returns the fields.
+func (e ClockSetBack) LogValue() slog.Value { return slog.GroupValue(slog.Duration("by", e.By)) }
+
+func duration(d time.Duration) slog.Attr { return slog.Duration("duration", d) }
