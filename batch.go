@@ -147,7 +147,7 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 var errBatchCount = errors.New("batch holds another number of operations than the log says")
 
 // applyBatch takes a batch from the log into the memtable. The operations take consecutive sequences.
-func (m *mem) applyBatch(e *wal.Entry, clock clock) error {
+func (m *mem) applyBatch(e *wal.Entry, c *commit, clock clock) error {
 	b, n, err := batch.Decode(e.Value)
 	if err != nil {
 		return err
@@ -158,6 +158,7 @@ func (m *mem) applyBatch(e *wal.Entry, clock clock) error {
 	seq := e.Seq
 	for it := b.Records(); it.Next(); seq++ {
 		r := &it.Record
+		c.note(seq, r.Key, nil)
 		if r.Delete {
 			err = m.Set(r.Key, nil, seq, 0, kv.Delete)
 		} else {
@@ -172,7 +173,9 @@ func (m *mem) applyBatch(e *wal.Entry, clock clock) error {
 		}
 	}
 	if b.WriterID != batch.NoWriterID {
-		m.setWriter(b.WriterID, writerState{b.BatchSequence, seq - 1, clock.Now()})
+		s := writerState{b.BatchSequence, seq - 1, clock.Now()}
+		m.setWriter(b.WriterID, s)
+		c.writers.set(b.WriterID, s)
 	}
 	return nil
 }

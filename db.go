@@ -75,6 +75,8 @@ type commit struct {
 	lastSeq uint64
 	recent  recent
 	writers writers
+	last    lastWrites
+	scans   atomic.Int32     // transactions that need last
 	sweeps  bool             // the sweeper knows that mem has deadlines
 	entries [1]wal.Entry     // scratch
 	counter [maxCounter]byte // scratch
@@ -163,7 +165,6 @@ func (db *DB) newMem(hint memtable.Hint, segment uint32) *mem {
 		Memtable:  memtable.New(hint),
 		segment:   segment,
 		deadlines: ttl.NewHistogram(db.clock.Now()),
-		known:     &db.commit.writers,
 	}
 }
 

@@ -113,6 +113,10 @@ func (t *stretch) overlaps(start, end []byte) bool {
 	return kv.Compare(end, t.start) > 0 && (t.endless || kv.Compare(start, t.end) < 0)
 }
 
+func (t *stretch) contains(key []byte) bool {
+	return kv.Compare(key, t.start) >= 0 && (t.endless || kv.Compare(key, t.end) < 0)
+}
+
 // expired reports whether anything that was read has expired.
 func (r *readSet) expired(clock clock) bool {
 	deadline := r.deadline
@@ -124,8 +128,8 @@ func (r *readSet) expired(clock clock) bool {
 
 // check reports whether nothing that was read has been written to after a sequence, and up to which sequence that is so.
 // m is the memtable that was active at that sequence; all that has been written since is in it and in those after it,
-// deletes among them, which are not all to be found in tables.
-func (r *readSet) check(m *mem, since uint64) (checked uint64, ok bool) {
+// deletes among them, which are not all to be found in tables. last, if not nil, may spare it a walk.
+func (r *readSet) check(m *mem, since uint64, last *lastWrites) (checked uint64, ok bool) {
 	checked = since
 	for next := m; next != nil; {
 		m = next
@@ -137,7 +141,7 @@ func (r *readSet) check(m *mem, since uint64) (checked uint64, ok bool) {
 		if upTo <= since {
 			continue
 		}
-		if r.changedKey(m, since) || r.changedScan(m, since, upTo) {
+		if r.changedKey(m, since) || r.changedScan(m, since, upTo, last) {
 			return 0, false
 		}
 		checked = upTo
@@ -160,17 +164,25 @@ func (r *readSet) changedKey(m *mem, since uint64) bool {
 }
 
 // changedScan reports whether anything that was scanned has been written to in a memtable between two sequences.
-func (r *readSet) changedScan(m *mem, since, upTo uint64) bool {
+func (r *readSet) changedScan(m *mem, since, upTo uint64, last *lastWrites) bool {
 	if len(r.scans) == 0 {
 		return false
+	}
+	if last != nil && last.has(since, upTo) {
+		return r.anyStretch(func(t *stretch) bool { return last.touch(t, since, upTo) })
 	}
 	var it memtable.Iterator
 	it.Reset(m.Memtable, upTo) // while others write, the iterator is whole up to here only
 	defer it.Close()
 	deletes := m.RangeDeletes().All()
+	return r.anyStretch(func(t *stretch) bool { return t.changed(&it, since) || t.deleted(deletes, since) })
+}
+
+// anyStretch reports whether anything holds of any of the stretches that were scanned.
+func (r *readSet) anyStretch(holds func(*stretch) bool) bool {
 	for _, s := range r.scans {
 		for i := range s.stretches {
-			if s.stretches[i].changed(&it, since) || s.stretches[i].deleted(deletes, since) {
+			if holds(&s.stretches[i]) {
 				return true
 			}
 		}

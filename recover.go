@@ -177,7 +177,7 @@ func (r *replay) entry(e *wal.Entry) error {
 		r.frozen = append([]*mem{r.mem}, r.frozen...)
 		r.mem = r.db.newMem(r.mem.Hint(), e.Pos.Segment)
 	}
-	if err := r.mem.apply(e, r.db.clock); err != nil {
+	if err := r.mem.apply(e, &r.db.commit, r.db.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil

@@ -130,6 +130,9 @@ func (tx *Txn) end() {
 	db := s.db
 	db.unref(s.view.tables)
 	s.writes.Clear(true)
+	if len(s.reads.scans) > 0 {
+		db.commit.scans.Add(-1)
+	}
 	s.reads.reset()
 	s.probe = ownWrite{}
 	s.db, s.view, s.size = nil, nil, 0
@@ -152,7 +155,7 @@ func (s *txnState) commit(p *params) error {
 	}
 	checked, ok := s.seq, true
 	if len(s.reads.scans) > 0 {
-		if checked, ok = s.reads.check(s.view.mem, s.seq); !ok {
+		if checked, ok = s.reads.check(s.view.mem, s.seq, nil); !ok {
 			return errConflict
 		}
 	}
@@ -164,7 +167,7 @@ func (s *txnState) commit(p *params) error {
 	if err := db.beginWrite(); err != nil {
 		return err
 	}
-	_, ok = s.reads.check(s.view.mem, checked)
+	_, ok = s.reads.check(s.view.mem, checked, &db.commit.last)
 	if !ok || s.reads.expired(db.clock) {
 		return db.refuseLocked(errConflict, p)
 	}
@@ -382,7 +385,9 @@ func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 	}
 	it := s.db.newIterator(s.view, s.seq, int64(s.now), o, own)
 	if !s.readOnly {
-		it.scan = s.reads.addScan()
+		if it.scan = s.reads.addScan(); len(s.reads.scans) == 1 {
+			s.db.commit.scans.Add(1)
+		}
 	}
 	return it, nil
 }

@@ -158,6 +158,11 @@ func TestConflicts(t *testing.T) {
 					if attempts++; attempts == 1 {
 						read.do(t, tx)
 						must(t, write.do(db, string(k)))
+						_, walked := tx.s.reads.check(tx.s.view.mem, tx.s.seq, nil)
+						_, noted := tx.s.reads.check(tx.s.view.mem, tx.s.seq, &db.commit.last)
+						if walked != noted {
+							t.Errorf("%s, then %s of %c: unchanged: %t, by the last writes %t", read.name, write.name, k, walked, noted)
+						}
 					}
 					return tx.Put([]byte("z"), []byte("done"))
 				})

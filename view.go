@@ -28,7 +28,6 @@ type mem struct {
 	segment   uint32                // the log segment in which its first entry may be
 	deadlines *ttl.Histogram        // of what was put into it; guarded by DB.commit
 	writers   map[int64]writerState // the last batch of each writer that has one in it; nil: there are none
-	known     *writers              // of the database, which get to know them
 	lastSeq   uint64                // of the newest entry; set when it is frozen
 
 	// For transactions, which have to know what was written since they began: see readSet.check.

@@ -222,15 +222,23 @@ func (db *DB) show(seq uint64) {
 func (db *DB) applyLocked(e *wal.Entry) error {
 	c := &db.commit
 	before := c.mem.putBytes
-	if err := c.mem.apply(e, db.clock); err != nil {
+	if err := c.mem.apply(e, c, db.clock); err != nil {
 		return db.fail(err)
 	}
 	c.userBytes += c.mem.putBytes - before
 	return nil
 }
 
-// apply takes an entry of the log into the memtable.
-func (m *mem) apply(e *wal.Entry, clock clock) error {
+// apply takes an entry of the log into the memtable, and what c keeps of the newest.
+func (m *mem) apply(e *wal.Entry, c *commit, clock clock) error {
+	if e.Kind == wal.KindBatch {
+		return m.applyBatch(e, c, clock)
+	}
+	var end []byte
+	if e.Kind == wal.KindRangeDelete {
+		end = e.Value
+	}
+	c.note(e.Seq, e.Key, end)
 	switch e.Kind {
 	case wal.KindPut:
 		return m.put(e.Key, e.Value, e.Seq, e.Deadline)
@@ -238,10 +246,15 @@ func (m *mem) apply(e *wal.Entry, clock clock) error {
 		return m.Set(e.Key, nil, e.Seq, 0, kv.Delete)
 	case wal.KindRangeDelete:
 		m.DeleteRange(e.Key, e.Value, e.Seq)
-	case wal.KindBatch:
-		return m.applyBatch(e, clock)
 	}
 	return nil
+}
+
+// note notes an operation for transactions.
+func (c *commit) note(seq uint64, start, end []byte) {
+	if c.scans.Load() > 0 {
+		c.last.note(seq, start, end)
+	}
 }
 
 // put sets a key and counts it and its deadline.

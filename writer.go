@@ -134,7 +134,6 @@ func (m *mem) setWriter(id int64, s writerState) {
 		m.writers = make(map[int64]writerState)
 	}
 	m.writers[id] = s
-	m.known.set(id, s)
 }
 
 // openWriters remembers the writers of the manifest.

@@ -1,0 +1,35 @@
+package ebb
+
+// lastWrites are the newest operations. They are noted while a transaction that has scanned may commit, so that it need not
+// walk over what it has scanned once more, while all writes wait.
+type lastWrites struct {
+	first, next uint64 // sequences: of the oldest that is noted, and after the newest
+	ops         [256]lastWrite
+}
+
+// lastWrite is one operation: on the keys from start up to end, or on start if end is empty.
+type lastWrite struct{ start, end []byte }
+
+func (l *lastWrites) note(seq uint64, start, end []byte) {
+	if seq != l.next {
+		l.first = seq
+	}
+	l.next = seq + 1
+	l.first = max(l.first, l.next-min(l.next, uint64(len(l.ops))))
+	op := &l.ops[seq%uint64(len(l.ops))]
+	op.start, op.end = append(op.start[:0], start...), append(op.end[:0], end...)
+}
+
+// has reports whether all operations after one sequence, up to another, are noted.
+func (l *lastWrites) has(since, upTo uint64) bool { return l.first <= since+1 && upTo < l.next }
+
+// touch reports whether any of them touches the stretch.
+func (l *lastWrites) touch(t *stretch, since, upTo uint64) bool {
+	for seq := since + 1; seq <= upTo; seq++ {
+		op := &l.ops[seq%uint64(len(l.ops))]
+		if len(op.end) > 0 && t.overlaps(op.start, op.end) || len(op.end) == 0 && t.contains(op.start) {
+			return true
+		}
+	}
+	return false
+}
