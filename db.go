@@ -88,7 +88,8 @@ type commit struct {
 //
 // An existing database comes back with every write that was acknowledged under the policy it was written with, and without
 // anything that had expired or been deleted. Damage is an error that matches ErrCorrupt; then no file has been changed. A
-// directory that another process has open is ErrLocked, one that holds other things ErrNotDatabase.
+// directory that another process has open is ErrLocked, unless Options.ReadOnly asks to look only; one that holds other
+// things is ErrNotDatabase.
 func Open(dir string, o *Options) (*DB, error) {
 	opts := o.withDefaults()
 	db := &DB{dir: dir, opts: opts, fs: opts.fs}
@@ -101,7 +102,7 @@ func Open(dir string, o *Options) (*DB, error) {
 		db.stopWork()
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), db.release())
 	}
-	if !opts.manual {
+	if !opts.manual && !opts.ReadOnly {
 		db.workers.Go(db.flushLoop)
 		db.workers.Go(db.compactLoop)
 		db.workers.Go(db.sweepLoop)

@@ -10,6 +10,8 @@
 //
 // A [Typed] is the part of a database under a prefix, with keys and values as Go types.
 //
+// A directory has one owner at a time. Options.ReadOnly looks at it without becoming that, whatever its owner does.
+//
 // All methods of a DB and of a [Snapshot] may be called from any goroutine; an [Iterator] and a [Batch] are for one at a
 // time. Slices that a caller passes in are only read, and not after the call returns; slices that come back are the
 // caller's own, but for those of an Iterator.

@@ -39,13 +39,13 @@ var (
 	ErrConflict = errors.New("ebb: conflict")
 	// ErrTxnDone is returned by a transaction whose function has returned.
 	ErrTxnDone = errors.New("ebb: transaction has ended")
-	// ErrReadOnly refuses writes to what was opened to read.
-	ErrReadOnly = errors.New("ebb: read only")
 	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow one whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")
 	ErrOverflow   = errors.New("ebb: counter overflow")
 	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
 	ErrNoSpace = wal.ErrNoSpace
+	// ErrReadOnly refuses writes to a database that was opened with Options.ReadOnly, and in a transaction of View.
+	ErrReadOnly = errors.New("ebb: read-only")
 	// ErrFailed matches the error of every write after a write or an fsync of the log has failed; the first failure is in
 	// its chain. Reads go on. Open the database again to find out what the disk still holds.
 	ErrFailed = wal.ErrFailed
@@ -56,6 +56,7 @@ var (
 	// ErrCorrupt matches every error that reports damaged files. errors.As with *CorruptError tells file and offset.
 	ErrCorrupt = corrupt.ErrCorrupt
 	// ErrLocked says that another owner has the database open. errors.As with *LockedError tells its process, if known.
+	// Options.ReadOnly can look at it all the same.
 	ErrLocked = vfs.ErrLocked
 	// ErrNotDatabase says that the directory holds something else.
 	ErrNotDatabase = errors.New("ebb: not a database")

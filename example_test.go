@@ -466,7 +466,34 @@ func Example_errors() {
 	// closed: true
 }
 
-// A database is for one process, and for one DB in it.
+// Others look at a database while its owner has it open, and see later writes when they ask to.
+func ExampleDB_Refresh() {
+	dir, err := os.MkdirTemp("", "ebb")
+	must(err)
+	defer os.RemoveAll(dir)
+	owner, err := ebb.Open(dir, nil)
+	must(err)
+	defer owner.Close()
+	must(owner.Put([]byte("state"), []byte("starting")))
+
+	db, err := ebb.Open(dir, &ebb.Options{ReadOnly: true}) // in any process on this machine
+	must(err)
+	defer db.Close()
+	must(owner.Put([]byte("state"), []byte("ready")))
+	for range 2 {
+		value, err := db.Get([]byte("state"))
+		must(err)
+		fmt.Printf("%s\n", value)
+		must(db.Refresh())
+	}
+	fmt.Println(db.Put([]byte("state"), nil))
+	// Output:
+	// starting
+	// ready
+	// ebb: read-only
+}
+
+// A database is for one process that writes, and for one DB in it.
 func ExampleOpen_errors() {
 	dir, err := os.MkdirTemp("", "ebb")
 	must(err)

@@ -40,6 +40,9 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	if err != nil {
 		return nil, err
 	}
+	if db.opts.ReadOnly && !db.closed.Load() {
+		return nil, ErrReadOnly // whether the key is there or not
+	}
 	var e kv.Entry
 	if _, err := db.get(nil, key, withoutValue, &e); err != nil {
 		return nil, err // most often ErrNotFound: no reason to stop writers

@@ -18,6 +18,10 @@ func (db *DB) Flush() error {
 		db.commit.Unlock()
 		return ErrClosed
 	}
+	if db.opts.ReadOnly {
+		db.commit.Unlock()
+		return ErrReadOnly
+	}
 	if db.commit.mem.Len() > 0 || db.commit.mem.Stats().RangeDeletes > 0 {
 		if err := db.freezeLocked(); err != nil {
 			db.commit.Unlock()

@@ -77,7 +77,7 @@ func (db *DB) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 	}
 	// The view first, then how far reads see: then all that is in the view's tables can be seen. See freezeLocked.
 	v := db.view.Load()
-	seq := db.visible.Load()
+	seq := db.seqIn(v)
 	return v.getLive(dst, key, seq, want, db.clock, e)
 }
 

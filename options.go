@@ -55,6 +55,16 @@ type Options struct {
 	// WriterIdle is how long an idempotent writer is remembered after its last batch: see Batch.SetWriter. Default: 24 h.
 	WriterIdle time.Duration
 
+	// ReadOnly opens a database that is there, closed, left by a crash or open elsewhere, and changes not one byte of its
+	// directory: no lock is taken, nothing is repaired, and writing methods return ErrReadOnly. A directory without a
+	// database is ErrNotDatabase, none at all fs.ErrNotExist.
+	//
+	// Beside an owner, in this process or another, the database is as of Open: a beginning of what the owner has written,
+	// with everything that was acknowledged before, and perhaps writes that are not synced yet, or that a full disk is about
+	// to refuse. DB.Refresh brings it up to date. What of the log is in no table is held in memory, whatever its size and
+	// whatever Memory says. Sync, SyncEvery and Compression mean nothing here.
+	ReadOnly bool
+
 	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
 	// background's among them, but never twice at a time. Default: time.Now.
 	Clock func() time.Time

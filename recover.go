@@ -28,6 +28,9 @@ import (
 //  4. Open the log, which repairs a torn tail, and replay it into memtables.
 //  5. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
 func (db *DB) open() error {
+	if db.opts.ReadOnly {
+		return db.openReadOnly()
+	}
 	if err := vfs.MkdirAllSync(db.fs, db.dir); err != nil {
 		return err
 	}
@@ -44,11 +47,8 @@ func (db *DB) open() error {
 		return err
 	}
 	db.clock = ttl.NewClock(state.Clock, db.opts.Clock)
-	if !db.opts.manual {
-		db.cache, err = table.NewCache(max(db.opts.Memory-(1+maxFrozen)*db.opts.memtableSize, 1<<20))
-		if err != nil {
-			return err
-		}
+	if err := db.openCache(); err != nil {
+		return err
 	}
 	levels, err := db.openTables(state)
 	if err != nil {
@@ -58,6 +58,14 @@ func (db *DB) open() error {
 		return err
 	}
 	return db.removeOrphans()
+}
+
+// openCache makes the block cache.
+func (db *DB) openCache() (err error) {
+	if !db.opts.manual {
+		db.cache, err = table.NewCache(max(db.opts.Memory-(1+maxFrozen)*db.opts.memtableSize, 1<<20))
+	}
+	return err
 }
 
 // loadState reads the manifest, or makes the first.
@@ -96,41 +104,39 @@ func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
 	db.tables.state = *state
 	db.tables.refs = make(map[*compaction.Table]int)
 	for _, ref := range state.Tables {
-		name := db.tableName(ref.File)
-		r, err := table.Open(db.fs, name, table.Identity{Database: state.Database, File: ref.File}, db.cache)
-		if errors.Is(err, fs.ErrNotExist) {
-			return levels, corrupt.New(name, 0, "table", fmt.Errorf("missing: %w", err))
-		}
+		t, err := db.openTable(state, ref)
 		if err != nil {
 			return levels, err
 		}
-		t := compaction.NewTable(r)
 		db.tables.refs[t] = 1
-		if p := r.Properties(); p.Entries != ref.Entries || p.FileSize != ref.Size {
-			return levels, corrupt.New(name, 0, "table", errors.New("another size or number of entries than the manifest says"))
-		}
 		levels[ref.Level] = append(levels[ref.Level], t)
 	}
 	return levels, nil
 }
 
+// openTable opens one table that the manifest names.
+func (db *DB) openTable(state *manifest.State, ref manifest.Table) (*compaction.Table, error) {
+	name := db.tableName(ref.File)
+	r, err := table.Open(db.fs, name, table.Identity{Database: state.Database, File: ref.File}, db.cache)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, corrupt.New(name, 0, "table", fmt.Errorf("missing: %w", err))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p := r.Properties(); p.Entries != ref.Entries || p.FileSize != ref.Size {
+		err := corrupt.New(name, 0, "table", errors.New("another size or number of entries than the manifest says"))
+		return nil, errors.Join(err, r.Close())
+	}
+	return compaction.NewTable(r), nil
+}
+
 // openLog replays the log on top of the tables.
 func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 	start := time.Now()
-	db.openWriters(state.Writers)
-	r := replay{db: db, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
-	log, err := wal.Open(path.Join(db.dir, logName), &wal.Options{
-		Sync:         db.opts.Sync,
-		Interval:     db.opts.SyncEvery,
-		SegmentSize:  db.opts.segmentSize,
-		ID:           state.Database,
-		FirstSegment: state.FirstSegment,
-		MinNextSeq:   state.LastSeq + 1,
-		Replay:       r.entry,
-		Now:          db.clock.Now,
-		OnEvent:      db.logEvent,
-		FS:           db.fs,
-	})
+	db.commit.writers.open(state.Writers, db.opts.WriterIdle)
+	r := replay{db: db, commit: &db.commit, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
+	log, err := wal.Open(path.Join(db.dir, logName), db.logOptions(state, r.entry))
 	if err != nil {
 		return err
 	}
@@ -159,9 +165,26 @@ func (db *DB) recovered(r wal.Recovery, tables int, took time.Duration) {
 	db.emit(e)
 }
 
+// logOptions are those of the log that belongs to a manifest.
+func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *wal.Options {
+	return &wal.Options{
+		Sync:         db.opts.Sync,
+		Interval:     db.opts.SyncEvery,
+		SegmentSize:  db.opts.segmentSize,
+		ID:           state.Database,
+		FirstSegment: state.FirstSegment,
+		MinNextSeq:   state.LastSeq + 1,
+		Replay:       replay,
+		Now:          db.clock.Now,
+		OnEvent:      db.logEvent,
+		FS:           db.fs,
+	}
+}
+
 // replay takes the log's entries into memtables, as many as they fill.
 type replay struct {
 	db     *DB
+	commit *commit // whose writers get to know those in the log
 	mem    *mem
 	frozen []*mem // newest first
 	clock  int64  // the latest that the log has seen
@@ -177,7 +200,7 @@ func (r *replay) entry(e *wal.Entry) error {
 		r.frozen = append([]*mem{r.mem}, r.frozen...)
 		r.mem = r.db.newMem(r.mem.Hint(), e.Pos.Segment)
 	}
-	if err := r.mem.apply(e, &r.db.commit, r.db.clock); err != nil {
+	if err := r.mem.apply(e, r.commit, r.db.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil

@@ -42,7 +42,7 @@ func (db *DB) pinView() (*view, uint64, error) {
 			return nil, 0, ErrClosed
 		}
 		v := db.view.Load()
-		seq := db.visible.Load()
+		seq := db.seqIn(v)
 		if db.view.Load() == v { // otherwise seq may count what only a newer memtable has
 			v.tables.pin()
 			return v, seq, nil

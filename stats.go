@@ -120,13 +120,13 @@ func (db *DB) Stats() Stats {
 	s := db.stats.stats()
 	s.Levels = make([]LevelStats, compaction.NumLevels)
 	s.Cache = db.cache.Stats()
-	s.Log = db.log.Stats()
-	s.Background, s.Failure = db.blocked(), db.failure()
-	if s.Failure == nil {
-		s.Failure = db.log.Err()
-	}
 	v, now := db.view.Load(), db.clock.Now()
 	db.addMemtables(&s, v, now)
+	if db.opts.ReadOnly {
+		s.Log.Segments = v.log.Segments
+	} else {
+		db.addLog(&s, v)
+	}
 	s.addTables(v.tables, now)
 	db.addPins(&s)
 	s.DiskBytes = s.TableBytes + s.ReplacedBytes + s.Log.DiskBytes
@@ -163,12 +163,10 @@ func (db *DB) addMemtables(s *Stats, v *view, now int64) {
 	s.UserBytes = db.commit.userBytes
 	s.MemtableExpiredBytes = uint64(v.mem.deadlines.ExpiredBytes(now))
 	db.commit.Unlock()
-	oldest := v.mem.segment
 	s.ActiveBytes = v.mem.Size()
 	s.Frozen = len(v.frozen)
 	for _, m := range v.frozen {
 		s.MemtableExpiredBytes += uint64(m.deadlines.ExpiredBytes(now))
-		oldest = min(oldest, m.segment)
 	}
 	for _, m := range append(v.frozen[:s.Frozen:s.Frozen], v.mem) {
 		stats := m.Stats()
@@ -176,7 +174,19 @@ func (db *DB) addMemtables(s *Stats, v *view, now int64) {
 		s.MemtableDeadlineEntries += uint64(stats.Deadlines)
 		s.MemtableExpiryLag = max(s.MemtableExpiryLag, overdue(stats.MinDeadline, now))
 	}
-	s.LogObsoleteBytes = db.log.BytesBefore(oldest)
+}
+
+// addLog adds the log, and what has gone wrong with it or in the background.
+func (db *DB) addLog(s *Stats, v *view) {
+	oldest := v.mem.segment
+	for _, m := range v.frozen {
+		oldest = min(oldest, m.segment)
+	}
+	s.Log, s.LogObsoleteBytes = db.log.Stats(), db.log.BytesBefore(oldest)
+	s.Background, s.Failure = db.blocked(), db.failure()
+	if s.Failure == nil {
+		s.Failure = db.log.Err()
+	}
 }
 
 // addTables adds what is in the tables of a version, from the oldest on.

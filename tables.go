@@ -175,6 +175,9 @@ func (db *DB) released(v *version, closed []*compaction.Table) {
 // closeDropped closes a table that is no longer live, and removes it if that has not succeeded before.
 func (db *DB) closeDropped(t *compaction.Table) error {
 	err := t.Reader.Close()
+	if db.opts.ReadOnly {
+		return err
+	}
 	if rerr := db.fs.Remove(db.tableName(t.File)); !errors.Is(rerr, fs.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}

@@ -84,6 +84,9 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
+	if db.opts.ReadOnly && !db.closed.Load() {
+		return ErrReadOnly
+	}
 	pause := firstPause
 	for range maxAttempts {
 		err := db.attempt(fn, &p)

@@ -47,6 +47,9 @@ func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
 
 // verifyLog reads the log from its beginning to its end.
 func (db *DB) verifyLog(ctx context.Context) error {
+	if db.opts.ReadOnly {
+		return db.verifyLogFiles(ctx)
+	}
 	for {
 		r, err := db.log.NewReader(db.log.First())
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
 )
 
 // view is what a read reads from: the memtable, those that wait to become tables, and the tables. It is replaced as a
@@ -20,6 +21,7 @@ type view struct {
 	mem    *mem
 	frozen []*mem // newest first
 	tables *version
+	log    *wal.Replayed // what the log has had, in a read-only database; nil in any other
 }
 
 // mem is a memtable with what the log and the sweeper need to know of it.

@@ -82,6 +82,9 @@ func (db *DB) Sync() error {
 	if db.closed.Load() {
 		return ErrClosed
 	}
+	if db.opts.ReadOnly {
+		return ErrReadOnly
+	}
 	return closedLog(db.log.Sync())
 }
 
@@ -195,11 +198,12 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 // leaveLocked frees the commit lock without a write. What it has read there may be on no disk yet, and who is told of it
 // has to be able to rely on it as much as a reader: so it waits for the disk as its write would have.
 func (db *DB) leaveLocked(p *params) error {
-	seq, end := db.commit.lastSeq, db.log.End()
-	db.commit.Unlock()
 	if !p.sync {
+		db.commit.Unlock()
 		return nil
 	}
+	seq, end := db.commit.lastSeq, db.log.End()
+	db.commit.Unlock()
 	if err := db.log.SyncTo(end); err != nil {
 		return closedLog(err)
 	}

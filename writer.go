@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/ebbdb/ebb/manifest"
 )
@@ -33,6 +34,7 @@ func (db *DB) WriterSequence(id int64) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
+	p.sync = p.sync && !db.opts.ReadOnly
 	db.commit.Lock()
 	if db.closed.Load() {
 		db.commit.Unlock()
@@ -136,10 +138,9 @@ func (m *mem) setWriter(id int64, s writerState) {
 	m.writers[id] = s
 }
 
-// openWriters remembers the writers of the manifest.
-func (db *DB) openWriters(list []manifest.Writer) {
-	w := &db.commit.writers
-	w.idle = db.opts.WriterIdle.Milliseconds()
+// open remembers the writers of the manifest.
+func (w *writers) open(list []manifest.Writer, idle time.Duration) {
+	w.idle = idle.Milliseconds()
 	list = slices.SortedFunc(slices.Values(list), func(a, b manifest.Writer) int { return cmp.Compare(a.Used, b.Used) })
 	for _, e := range list {
 		w.set(e.ID, writerState{e.Sequence, e.Version, e.Used})

@@ -89,6 +89,17 @@ func (c *Clock) Reset(mark int64) {
 	c.offset.Store(max(mark, wall, 1) - elapsed)
 }
 
+// Advance makes time run from mark, if it has not come so far: somebody else has seen it there.
+func (c *Clock) Advance(mark int64) {
+	_, elapsed := c.read()
+	for {
+		offset := c.offset.Load()
+		if add(offset, elapsed) >= mark || c.offset.CompareAndSwap(offset, mark-elapsed) {
+			return
+		}
+	}
+}
+
 // at returns the time at one reading of both clocks, and remembers the wall clock's if that is ahead.
 func (c *Clock) at(wall, elapsed int64) int64 {
 	for {

@@ -211,6 +211,29 @@ func TestClockReset(t *testing.T) {
 	})
 }
 
+func TestClockAdvance(t *testing.T) {
+	fake := fakeTime{time.UnixMilli(base)}
+	c := NewClock(base+hour, fake.now)
+	for _, tt := range []struct {
+		name       string
+		mark, want int64
+	}{
+		{"to nothing", 0, base + hour},
+		{"back", base, base + hour},
+		{"to where it is", base + hour, base + hour},
+		{"ahead", base + 2*hour, base + 2*hour},
+		{"back again", base + hour, base + 2*hour},
+	} {
+		if c.Advance(tt.mark); c.Now() != tt.want {
+			t.Errorf("%s: Now() = %d, want %d", tt.name, c.Now(), tt.want)
+		}
+	}
+	fake.set(base + 5)
+	if c.Now() != base+2*hour+5 {
+		t.Errorf("5 ms later: Now() = %d, want %d", c.Now(), base+2*hour+5)
+	}
+}
+
 func TestClockOnSystemTime(t *testing.T) {
 	const tolerance = 50 // ms; what a time daemon may correct meanwhile
 	before := time.Now().UnixMilli()

@@ -36,13 +36,22 @@ func open(t testing.TB, o Options) (*Log, []Entry) {
 	return l, es
 }
 
+// tryOpen opens a log and holds what Open finds against what Replay has found before.
 func tryOpen(o Options) (*Log, []Entry, error) {
+	o.Replay = nil
+	replayed := replayBefore(o)
 	var es []Entry
 	o.Replay = func(e *Entry) error {
 		es = append(es, clone(e))
 		return nil
 	}
 	l, err := Open("db/wal", &o)
+	if derr := replayed.differs(l, es, err); derr != nil {
+		if err == nil {
+			derr = errors.Join(derr, l.Close())
+		}
+		return nil, nil, derr
+	}
 	return l, es, err
 }
 

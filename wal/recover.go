@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"path"
 	"slices"
@@ -103,7 +104,7 @@ func (l *Log) recover() error {
 // list returns the numbers of the segments that are needed, without a gap, and of those that are not.
 func (l *Log) list() (live, obsolete []uint32, err error) {
 	names, err := l.opts.FS.ReadDir(l.dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // Replay may find no directory
 		return nil, nil, fmt.Errorf("wal: %w", err)
 	}
 	for _, name := range names {
@@ -199,14 +200,7 @@ func (l *Log) openScan(scan *segmentScan, number uint32, limit int64) error {
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
 	}
-	size, err := f.Size()
-	if err == nil && size > math.MaxUint32 {
-		err = corrupt.New(name, math.MaxUint32, "segment", errors.New("longer than any segment"))
-	}
-	if err == nil {
-		err = scan.start(f, name, number, min(size, limit))
-	}
-	if err != nil {
+	if err := scan.startFile(f, name, number, limit); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	return nil
@@ -242,11 +236,8 @@ func (l *Log) replaySegment(s *segmentScan, newest bool) error {
 		var bad *badBytes
 		switch {
 		case err == nil:
-			l.recovery.Entries++
-			if l.opts.Replay != nil {
-				if err := l.opts.Replay(&e); err != nil {
-					return err
-				}
+			if err := l.handOn(&e); err != nil {
+				return err
 			}
 		case err == io.EOF || errors.As(err, &bad):
 			return l.checkEnd(s, newest, bad)
@@ -254,6 +245,15 @@ func (l *Log) replaySegment(s *segmentScan, newest bool) error {
 			return err
 		}
 	}
+}
+
+// handOn gives an entry to the owner.
+func (l *Log) handOn(e *Entry) error {
+	l.recovery.Entries++
+	if l.opts.Replay == nil {
+		return nil
+	}
+	return l.opts.Replay(e)
 }
 
 // checkEnd decides whether a segment may end where s stands: at the end of its file, or at bytes that are no record.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -57,6 +58,17 @@ func (w *window) more() error {
 	return err
 }
 
+// reread forgets what was read from the position on, so that it is read again, up to where the file ends now.
+func (w *window) reread() error {
+	size, err := w.file.Size()
+	if err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	w.limit = min(size, math.MaxUint32)
+	w.buf = w.buf[:w.pos]
+	return nil
+}
+
 // closeFile closes the window's file, unless that was done.
 func (w *window) closeFile() error {
 	if w.file == nil {
@@ -96,6 +108,18 @@ type segmentScan struct {
 	closed  bool   // the last record was a close mark
 
 	value []byte // of the last compressed entry
+}
+
+// startFile is start for a whole file, up to its end or limit.
+func (s *segmentScan) startFile(file vfs.File, name string, number uint32, limit int64) error {
+	size, err := file.Size()
+	if err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	if size > math.MaxUint32 {
+		return corrupt.New(name, math.MaxUint32, "segment", errors.New("longer than any segment"))
+	}
+	return s.start(file, name, number, min(size, limit))
 }
 
 // start reads the header of the segment with this number, whose file is open, up to limit.

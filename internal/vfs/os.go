@@ -29,7 +29,7 @@ func openOS(name string, flag int) (File, error) {
 }
 
 func (osFS) Remove(name string) error             { return os.Remove(name) }
-func (osFS) Rename(oldname, newname string) error { return os.Rename(oldname, newname) }
+func (osFS) Rename(oldname, newname string) error { return rename(oldname, newname) }
 func (osFS) Link(oldname, newname string) error   { return os.Link(oldname, newname) }
 func (osFS) MkdirAll(name string) error           { return os.MkdirAll(name, dirMode) }
 func (osFS) SyncDir(name string) error            { return syncDir(name) }

@@ -71,3 +71,5 @@ func ignoringEINTR(call func() error) error {
 }
 
 func openFile(name string, flag int) (*os.File, error) { return os.OpenFile(name, flag, fileMode) }
+
+func rename(oldname, newname string) error { return os.Rename(oldname, newname) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -34,6 +35,20 @@ func openFile(name string, flag int) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	return os.NewFile(uintptr(h), name), nil
+}
+
+// rename is os.Rename, but tries for a second where that is refused: Windows does not replace a file that somebody has open,
+// and who reads a manifest beside its owner has it open for a moment.
+func rename(oldname, newname string) error {
+	const pause, tries = time.Millisecond, 1000
+	for try := 1; ; try++ {
+		err := os.Rename(oldname, newname)
+		refused := errors.Is(err, windows.ERROR_ACCESS_DENIED) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
+		if !refused || try == tries {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 // syncDir does nothing: Windows cannot flush a directory, NTFS journals its entries.

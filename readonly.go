@@ -1,0 +1,236 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"reflect"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/memtable"
+	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// A read-only database shows what a directory holds, beside an owner that may be changing it. It takes no lock, so a file
+// can go between the moment its name is read and the one it is opened.
+//
+// Why a view is nevertheless the database at one moment, not before the call that made it:
+//   - The manifest is read first, then the tables that it names are opened, then the log from its first segment on. The
+//     owner deletes a file only after it has committed a manifest that does without. So while all files are there they
+//     belong together, whether or not there is a newer manifest by now: what that has in tables, the log still has.
+//   - If a file is gone, there is a newer manifest, and it all begins again. Tables that have been opened stay open
+//     meanwhile, so each turn has less to do than the one before.
+//   - Tables do not change. How the log is read while it grows is for wal.Replay to say.
+
+// patience bounds how often a view is begun again. Each time the owner has committed a flush or a compaction meanwhile.
+const patience = 100
+
+// openReadOnly is open for a read-only database.
+func (db *DB) openReadOnly() error {
+	refusal := ErrReadOnly
+	db.failed.Store(&refusal)
+	state, err := db.loadManifest()
+	if err != nil {
+		return err
+	}
+	db.clock = ttl.NewClock(state.Clock, db.opts.Clock)
+	if err := db.openCache(); err != nil {
+		return err
+	}
+	db.tables.refs = make(map[*compaction.Table]int)
+	return db.refresh()
+}
+
+// Refresh makes a read-only database show what its directory holds now, all that was written before the call. Reads that
+// are under way, iterators and snapshots keep what they began with. If Refresh fails, the database shows what it did.
+//
+// It reads the log anew, as Open does after a crash, and those tables only that it has not open; while it does, the
+// memtables of the old view and those of the new one are in memory. A database that is not read-only shows every write at once: there Refresh does nothing.
+func (db *DB) Refresh() error {
+	db.tables.flushing.Lock() // Close waits for who has it
+	defer db.tables.flushing.Unlock()
+	if db.closed.Load() {
+		return ErrClosed
+	}
+	if !db.opts.ReadOnly {
+		return nil
+	}
+	if err := db.refresh(); err != nil {
+		return fmt.Errorf("refresh %s: %w", db.dir, err)
+	}
+	return nil
+}
+
+// refresh replaces the view by what the directory holds. One call runs at a time.
+func (db *DB) refresh() error {
+	l := db.newLoader()
+	defer l.closeRest()
+	if err := db.steadily(l.load); err != nil {
+		return err
+	}
+	db.replaceView(l)
+	return nil
+}
+
+// steadily calls read with the manifest until it succeeds. A failure counts if it is met again under the same manifest;
+// one that is not may be the owner's work.
+func (db *DB) steadily(read func(*manifest.State) error) error {
+	var before *manifest.State
+	var failure error
+	for range patience {
+		state, err := db.loadManifest()
+		if err != nil {
+			return err
+		}
+		if err = read(state); err == nil || db.closed.Load() {
+			return err
+		}
+		if failure != nil && err.Error() == failure.Error() && reflect.DeepEqual(state, before) {
+			return err
+		}
+		before, failure = state, err
+	}
+	return fmt.Errorf("files changed %d times while they were read, the last time: %v", patience, failure)
+}
+
+// loadManifest reads the manifest of a database that must be there.
+func (db *DB) loadManifest() (*manifest.State, error) {
+	state, err := manifest.Load(db.fs, db.dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return state, err
+	}
+	if err := db.checkForeign(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: there is no %s", ErrNotDatabase, manifest.Name)
+}
+
+// loader puts a view together.
+type loader struct {
+	db     *DB
+	tables map[uint64]*compaction.Table // all that are open, by file
+	opened map[*compaction.Table]bool   // of those, which it has opened and the view has not taken over
+
+	// What load has come to.
+	state  *manifest.State
+	commit *commit // of which only the writers are of use
+	clock  int64
+	view   *view
+}
+
+// newLoader returns a loader that has the tables of the present view.
+func (db *DB) newLoader() *loader {
+	l := &loader{db: db, tables: make(map[uint64]*compaction.Table), opened: make(map[*compaction.Table]bool)}
+	if v := db.view.Load(); v != nil {
+		for _, tables := range v.tables.levels {
+			for _, t := range tables {
+				l.tables[t.File] = t
+			}
+		}
+	}
+	return l
+}
+
+// load makes the view of a manifest.
+func (l *loader) load(state *manifest.State) error {
+	if id := l.db.tables.state.Database; l.db.view.Load() != nil && id != state.Database {
+		return fmt.Errorf("%w: another one has taken its place", ErrNotDatabase)
+	}
+	levels, err := l.openTables(state)
+	if err != nil {
+		return err
+	}
+	l.commit = new(commit)
+	l.commit.writers.open(state.Writers, l.db.opts.WriterIdle)
+	r := replay{db: l.db, commit: l.commit, mem: l.db.newMem(memtable.Hint{}, state.FirstSegment)}
+	log, err := l.db.replayLog(state, r.entry)
+	if err != nil {
+		return err
+	}
+	l.state, l.clock = state, max(state.Clock, r.clock)
+	l.view = &view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels), log: &log}
+	return nil
+}
+
+// openTables opens those that the manifest names and that are not open.
+func (l *loader) openTables(state *manifest.State) (levels compaction.Levels, err error) {
+	for _, ref := range state.Tables {
+		t := l.tables[ref.File]
+		if t == nil {
+			if t, err = l.db.openTable(state, ref); err != nil {
+				return levels, err
+			}
+			l.tables[ref.File], l.opened[t] = t, true
+		}
+		levels[ref.Level] = append(levels[ref.Level], t)
+	}
+	return levels, nil
+}
+
+// closeRest closes the tables that the loader has opened and no view has taken over.
+func (l *loader) closeRest() {
+	for t := range l.opened {
+		if err := t.Reader.Close(); err != nil {
+			l.db.backgroundError("close table", err, 0)
+		}
+	}
+}
+
+// replayLog hands the log's entries to entry, until the database is closed.
+func (db *DB) replayLog(state *manifest.State, entry func(*wal.Entry) error) (wal.Replayed, error) {
+	return wal.Replay(path.Join(db.dir, logName), db.logOptions(state, func(e *wal.Entry) error {
+		if db.closed.Load() {
+			return ErrClosed
+		}
+		return entry(e)
+	}))
+}
+
+// replaceView makes the loader's view the one that reads read. Whoever reads the old one may end first.
+func (db *DB) replaceView(l *loader) {
+	db.clock.Advance(l.clock)
+	db.tables.mu.Lock()
+	for _, tables := range l.view.tables.levels {
+		for _, t := range tables {
+			db.tables.refs[t]++
+			delete(l.opened, t)
+		}
+	}
+	db.tables.state = *l.state
+	db.tables.mu.Unlock()
+	db.commit.Lock()
+	db.commit.writers = l.commit.writers
+	db.commit.Unlock()
+	old := db.view.Swap(l.view)
+	db.visible.Store(l.view.log.NextSeq - 1)
+	if old != nil {
+		db.epoch.wait() // nobody reads from old any more who has not pinned it
+		db.unref(old.tables)
+	}
+}
+
+// seqIn returns the sequence up to which reads of a view see. That of a read-only database never changes, and says itself.
+func (db *DB) seqIn(v *view) uint64 {
+	if v.log != nil {
+		return v.log.NextSeq - 1
+	}
+	return db.visible.Load()
+}
+
+// verifyLogFiles is verifyLog for a read-only database: it reads the log as it is now.
+func (db *DB) verifyLogFiles(ctx context.Context) error {
+	n := 0
+	return db.steadily(func(state *manifest.State) error {
+		_, err := db.replayLog(state, func(*wal.Entry) error {
+			if n++; n%1024 == 0 {
+				return ctx.Err()
+			}
+			return nil
+		})
+		return err
+	})
+}
