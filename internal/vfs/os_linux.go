@@ -18,6 +18,9 @@ func syncData(f *os.File) error {
 	return nil
 }
 
+// unload takes pages of a shared mapping out of the process's memory. They stay in the page cache, dirty if they were.
+func unload(mem []byte) { _ = unix.Madvise(mem, unix.MADV_DONTNEED) }
+
 func writeBack(f *os.File, off, n int64) {
 	_ = control(f, func(fd int) error { return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE) })
 }

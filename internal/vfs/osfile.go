@@ -126,8 +126,12 @@ func (f *osFile) SyncData() error {
 }
 
 func (f *osFile) WriteBack(off, n int64) {
-	if n > 0 {
-		writeBack(f.f, off, n)
+	if n <= 0 {
+		return
+	}
+	writeBack(f.f, off, n)
+	if m := f.mapped.Load(); m != nil && off+n <= int64(len(m.mem)) {
+		unload(m.mem[off : off+n]) // nobody will write there again
 	}
 }
 

@@ -51,7 +51,8 @@ type File interface {
 	Sync() error
 	// SyncData makes the content and the length survive a power cut; other metadata may lag.
 	SyncData() error
-	// WriteBack asks that the range start its way to the disk, and promises nothing. A hint: it never fails.
+	// WriteBack asks that the range, to which nothing more will be written, start its way to the disk and leave the
+	// process's memory, and promises nothing. A hint: it never fails.
 	WriteBack(off, n int64)
 
 	// MapWrites asks that WriteAt below limit be served by copying into a shared mapping of the file, which is how a write
