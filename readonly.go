@@ -205,7 +205,12 @@ func (db *DB) replaceView(l *loader) {
 	db.commit.Lock()
 	db.commit.writers = l.commit.writers
 	db.commit.Unlock()
+	db.viewMu.Lock()
 	old := db.view.Swap(l.view)
+	if old != nil {
+		db.replaced.add(old.tables, old.tables.without(l.view.tables))
+	}
+	db.viewMu.Unlock()
 	db.visible.Store(l.view.log.NextSeq - 1)
 	if old != nil {
 		db.epoch.wait() // nobody reads from old any more who has not pinned it

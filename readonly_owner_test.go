@@ -373,3 +373,24 @@ func TestReadOnlyLosesPatience(t *testing.T) {
 	must(t, db.Refresh())
 	content{db}.has(t, "key", "")
 }
+
+// What a Refresh replaces counts as replaced as long as a snapshot holds it, and no longer.
+func TestReadOnlyStatsOfReplacedTables(t *testing.T) {
+	mem := ownedDB(t, 200)
+	owner := openTest(t, still(mem, newFakeClock(), SyncNever))
+	db := openTest(t, readOnly(still(mem, newFakeClock(), SyncNever)))
+	s, err := db.Snapshot()
+	must(t, err)
+	before := db.Stats()
+	must(t, owner.Put([]byte("key"), nil))
+	must(t, compactStep.run(owner))
+	must(t, db.Refresh())
+	if got := db.Stats(); got.ReplacedTables == 0 || got.ReplacedBytes != before.TableBytes || got.Pins != 1 {
+		t.Errorf("held: %d tables of %d bytes replaced, %d pins; %d bytes were live", got.ReplacedTables, got.ReplacedBytes,
+			got.Pins, before.TableBytes)
+	}
+	s.Close()
+	if got := db.Stats(); got.ReplacedTables != 0 || got.ReplacedBytes != 0 || got.Pins != 0 || got.OldestPin != 0 {
+		t.Errorf("let go: %d tables of %d bytes replaced, %d pins", got.ReplacedTables, got.ReplacedBytes, got.Pins)
+	}
+}
