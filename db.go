@@ -21,7 +21,7 @@ import (
 // A read enters the epoch, loads the view and then how far reads see, and takes no lock. What it needs longer than one
 // call, an iterator or a snapshot, it pins.
 //
-// Lock order: commit, then tables.mu, then viewMu. The background goroutines take commit only to freeze. No lock is held
+// Lock order: tables.ingesting, tables.compacting, commit, tables.flushing, tables.mu, viewMu. The background goroutines take commit only to freeze. No lock is held
 // over I/O, but for commit over the log (an append is a copy into memory; a full segment is a rotation, for which writes
 // have to wait in any case), and tables.mu over the manifest, which nobody else waits for.
 type DB struct {
@@ -129,7 +129,8 @@ func (db *DB) Close() error {
 	db.stall.wake()
 	pass(&db.commit.Mutex)      // no write is under way any more,
 	pass(&db.tables.flushing)   // nor a call of Flush
-	pass(&db.tables.compacting) // or Compact, and later ones find the database closed
+	pass(&db.tables.compacting) // or Compact,
+	pass(&db.tables.ingesting)  // or Ingest, and later ones find the database closed
 	db.workers.Wait()
 	db.flushOnClose()
 	return db.release()

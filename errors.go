@@ -42,6 +42,8 @@ var (
 	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow one whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")
 	ErrOverflow   = errors.New("ebb: counter overflow")
+	// ErrLogTrimmed says that what was asked for is not in the log: it went with an obsolete segment, or came by an Ingest.
+	ErrLogTrimmed = errors.New("ebb: no longer in the log")
 	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrReadOnly refuses writes to a database that was opened with Options.ReadOnly, and in a transaction of View.
@@ -60,6 +62,11 @@ var (
 	ErrLocked = vfs.ErrLocked
 	// ErrNotDatabase says that the directory holds something else.
 	ErrNotDatabase = errors.New("ebb: not a database")
+	// ErrTargetExists refuses to make a database where there is something already.
+	ErrTargetExists = errors.New("ebb: target exists")
+	// ErrSnapshotOrder refuses snapshot files that do not follow one another: the first has to be full, the others increments
+	// of the same database, none of which begins after the one before has ended.
+	ErrSnapshotOrder = errors.New("ebb: snapshot file does not follow")
 )
 
 // noSpace makes an error that is a full disk's match ErrNoSpace.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
 )
 
 // fakeClock is a time that stands still until it is moved.
@@ -300,4 +301,16 @@ func reopenAndWrite(db *DB, o *Options, m *model) error {
 		return fmt.Errorf("opened again: %w", err)
 	}
 	return nil
+}
+
+// newerVersion returns a snapshot file whose header says that a later version wrote it.
+func newerVersion(t *testing.T, data []byte) []byte {
+	t.Helper()
+	rec, n, err := wal.DecodeRecord(data)
+	must(t, err)
+	value := append([]byte(nil), rec.Value...)
+	value[1]++
+	out, err := wal.AppendRecord(nil, &wal.Record{Value: value})
+	must(t, err)
+	return append(out, data[n:]...)
 }

@@ -356,6 +356,7 @@ func TestModel(t *testing.T) {
 			"put": m.Put, "put2": m.Put, "put3": m.Put, "put4": m.Put, "delete": m.Delete, "deleteRange": m.DeleteRange,
 			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "verify": m.Verify, "tick": m.Tick,
 			"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
+			"restore": m.Restore, "checkpoint": m.Checkpoint, "ingest": m.Ingest,
 			"reopen": m.Reopen, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
 		})
 	})

@@ -45,7 +45,7 @@ func (db *DB) pinView() (*view, uint64, error) {
 		seq := db.seqIn(v)
 		if db.view.Load() == v { // otherwise seq may count what only a newer memtable has
 			v.tables.pin()
-			return v, seq, nil
+			return v, max(seq, v.tables.lastSeq), nil // of an Ingest the tables are in the view first
 		}
 	}
 }

@@ -21,14 +21,17 @@ const (
 
 // tables is what the database knows of its table files.
 type tables struct {
-	// flushing is held by who flushes, compacting by who compacts: one of each at a time.
+	// flushing is held by who flushes, compacting by who compacts, ingesting by who ingests: one of each at a time.
 	flushing   sync.Mutex
 	compacting sync.Mutex
+	ingesting  sync.Mutex
 
 	mu sync.Mutex
 	// Guarded by mu.
 	state manifest.State // as last committed; its Tables are those of the view
 	refs  map[*compaction.Table]int
+	// linking is how many checkpoints are under way. While there are any, a table keeps its name as long as it is open.
+	linking int
 }
 
 func (db *DB) tablesDir() string { return path.Join(db.dir, tablesName) }
@@ -105,8 +108,11 @@ func manifestTables(levels *compaction.Levels) []manifest.Table {
 }
 
 // unlink removes the names of tables that are no longer live, so that they leave the directory at once. Who still reads
-// them has them open. Where the system does not remove open files, closing does.
+// them has them open. Where the system does not remove open files, and while a checkpoint wants to link them, closing does.
 func (db *DB) unlink(dropped []*compaction.Table) {
+	if db.tables.linking > 0 {
+		return
+	}
 	for _, t := range dropped {
 		db.fs.Remove(db.tableName(t.File)) // if not now, then by unref, or by the next Open
 	}

@@ -56,10 +56,22 @@ func (r *recent) push(old, next *mem) {
 	r[0] = weak.Make(old)
 }
 
+// cutAll makes every transaction that began before conflict: old is the active memtable, which is to be replaced.
+func (r *recent) cutAll(old *mem) {
+	old.cut.Store(true)
+	for _, p := range r {
+		if m := p.Value(); m != nil {
+			m.cut.Store(true)
+		}
+	}
+	*r = recent{}
+}
+
 // version is a set of tables. As long as somebody holds a reference, its tables stay open.
 type version struct {
 	levels  compaction.Levels
 	deletes [compaction.NumLevels][]*kv.RangeDeletes // of the tables; nil for a level without any
+	lastSeq uint64                                   // the newest in the tables
 	refs    atomic.Int64
 }
 
@@ -68,6 +80,7 @@ func newVersion(levels compaction.Levels) *version {
 	v := &version{levels: levels}
 	for level, tables := range levels {
 		for i, t := range tables {
+			v.lastSeq = max(v.lastSeq, t.Reader.Properties().MaxSeq)
 			d := kv.NewRangeDeletes(t.Reader.Properties().RangeDeletes)
 			if d == nil {
 				continue

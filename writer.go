@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/manifest"
 )
 
@@ -99,6 +100,25 @@ func (w *writers) set(id int64, s writerState) {
 		w.old, w.young, w.turned = w.young, make(map[int64]writerState), s.used
 	}
 	w.young[id] = s
+}
+
+// clone returns a copy.
+func (w *writers) clone() writers {
+	return writers{w.idle, w.turned, maps.Clone(w.young), maps.Clone(w.old)}
+}
+
+// states returns the writers that are not idle as a snapshot file has them.
+func (w *writers) states(now int64) []backup.WriterState {
+	list := make([]backup.WriterState, 0, len(w.young)+len(w.old))
+	for _, m := range []map[int64]writerState{w.young, w.old} {
+		for id, s := range m {
+			if now, ok := w.get(id, now); ok && now == s { // an older one is out of date
+				list = append(list, backup.WriterState{ID: id, Sequence: s.sequence, Version: s.version, Used: s.used})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b backup.WriterState) int { return cmp.Compare(a.ID, b.ID) })
+	return list
 }
 
 // full reports whether there is no room for another writer.

@@ -15,7 +15,7 @@ import (
 // Input is what tables are built from.
 type Input struct {
 	// Source has at most one entry a key: the newest. It may read mapped memory.
-	Source kv.Iterator
+	Source Source
 	// Deletes are the range deletes of what Source was merged from.
 	Deletes []kv.RangeDelete
 	// Older reports whether anything that is older than the input, and not part of it, overlaps [start, end).
@@ -26,6 +26,14 @@ type Input struct {
 	BaseSeq uint64
 }
 
+// Source is what Build needs of a kv.Iterator.
+type Source interface {
+	First() bool
+	Next() bool
+	Entry() *kv.Entry
+	Err() error
+}
+
 // Output says how tables are built.
 type Output struct {
 	FS          vfs.FS
@@ -34,6 +42,7 @@ type Output struct {
 	Database    [16]byte
 	Compression wal.Compression
 	TargetSize  int64 // the size at which the next table is begun
+	Growing     bool  // let a table grow to the size of all before it: few tables, whatever the size of the input
 	Cache       *table.Cache
 }
 
@@ -147,7 +156,7 @@ func (b *builder) add(e *kv.Entry) error {
 	if b.unneeded(&out) {
 		return nil
 	}
-	if b.writer != nil && b.writer.EstimatedSize() >= b.out.TargetSize {
+	if b.writer != nil && b.writer.EstimatedSize() >= b.target() {
 		if err := b.finish(out.Key); err != nil {
 			return err
 		}
@@ -167,6 +176,14 @@ func (b *builder) add(e *kv.Entry) error {
 		}
 	}
 	return err
+}
+
+// target returns the size at which the next table is begun.
+func (b *builder) target() int64 {
+	if b.out.Growing {
+		return max(b.out.TargetSize, b.result.Bytes)
+	}
+	return b.out.TargetSize
 }
 
 // unneeded reports whether leaving an entry out changes nothing. A range delete that covers a tombstone does its work, as

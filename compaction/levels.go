@@ -142,3 +142,21 @@ func (l *Levels) AddNewest(tables []*Table) Levels {
 	next[0] = append(slices.Clone(tables), l[0]...)
 	return next
 }
+
+// AddBelow returns levels with tables that are newer than all that is there, each as deep as it can go: under no table
+// that it overlaps, and beside none. They must not overlap each other, and nothing may be compacted meanwhile.
+func (l *Levels) AddBelow(tables []*Table) Levels {
+	next := *l
+	for _, t := range tables {
+		deepest := -1
+		for deepest < bottom && len(l.overlapping(deepest+1, t.start, t.end)) == 0 {
+			deepest++
+		}
+		if deepest <= 0 {
+			next = next.AddNewest([]*Table{t})
+		} else {
+			next = next.Replace(nil, deepest, []*Table{t})
+		}
+	}
+	return next
+}

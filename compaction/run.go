@@ -65,3 +65,19 @@ func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 
 // scan returns an iterator that leaves the cache alone. (Reset would give it the cache back.)
 func scan(t *Table) kv.Iterator { return t.Reader.NewScanner() }
+
+// Scan returns iterators over all tables, newest first, that leave the cache alone.
+func (l *Levels) Scan() []kv.Iterator {
+	var list []kv.Iterator
+	for _, t := range l[0] {
+		list = append(list, scan(t))
+	}
+	for _, tables := range l[1:] {
+		if len(tables) > 0 {
+			level := new(merge.Concat[*Table])
+			level.Reset(tables, scan)
+			list = append(list, level)
+		}
+	}
+	return list
+}

@@ -137,7 +137,7 @@ func (l *Log) beginLocked(size int64) error {
 	}
 	s := l.active.Load()
 	if s.sealed || !l.fitsLocked(size) && s.records > 1 {
-		if err := l.rotateLocked(); err != nil {
+		if err := l.rotateLocked(0); err != nil {
 			return err
 		}
 		s = l.active.Load()

@@ -30,7 +30,9 @@ import (
 //	7 clock        i64 Unix ms: the owner's clock had come this far
 //
 // Every user operation has a sequence: the segment's base sequence plus the operations before it. A put, a delete and a
-// range delete are one operation each, a batch is as many as it says, the rest are none.
+// range delete are one operation each, a batch is as many as it says, the rest are none. A segment's base sequence is the
+// next of the segment before or, after SkipTo, a later one. That no record is missing between the two is for the length and
+// the running CRC in the header to say.
 //
 // A put's ttl_ms is its deadline minus the segment's base time: a duration, as the record format has it, that does not
 // start again at replay.

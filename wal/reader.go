@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,19 @@ type Reader struct {
 	err  error
 }
 
+// Find returns a position before the operation with a sequence and not far from it: where NewReader begins for one who
+// skips what comes before. It is ErrDeleted if the log no longer has the operation.
+func (l *Log) Find(seq uint64) (Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range slices.Backward(l.mu.segments) {
+		if s.baseSeq <= seq {
+			return Position{s.id, 0}, nil
+		}
+	}
+	return Position{}, fmt.Errorf("%w: sequence %d", ErrDeleted, seq)
+}
+
 // NewReader returns a reader that begins with the record at from, which is First, the End of some moment, or the Pos of an
 // entry.
 func (l *Log) NewReader(from Position) (*Reader, error) {
@@ -36,7 +50,7 @@ func (l *Log) NewReader(from Position) (*Reader, error) {
 }
 
 // Next fills e with the next entry, whose slices are valid until the call after. At the live end it returns io.EOF, and
-// may be called again: see Wait. Any other error is final.
+// may be called again: see Wait. Any other error is final. Where the sequences leave some out, somebody has called SkipTo.
 func (r *Reader) Next(e *Entry) error {
 	if r.err != nil {
 		return r.err
@@ -139,7 +153,7 @@ func (r *Reader) advance(end Position) error {
 	if err := r.openSegment(last.segment+1, end); err != nil {
 		return err
 	}
-	if r.scan.head.prev != last || r.scan.head.baseSeq != seq {
+	if r.scan.head.prev != last || r.scan.head.baseSeq < seq {
 		return corrupt.New(r.scan.name, 0, "segment header", ErrChain)
 	}
 	r.pos = Position{r.scan.head.segment, 0}

@@ -222,7 +222,7 @@ func (l *Log) checkChain(s *segmentScan, first bool, prev link, prevSeq uint64) 
 		}
 		return nil
 	}
-	if s.head.prev != prev || s.head.baseSeq != prevSeq {
+	if s.head.prev != prev || s.head.baseSeq < prevSeq {
 		return corrupt.New(s.name, 0, "segment header", ErrChain)
 	}
 	return nil

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"path"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -18,7 +19,21 @@ func (l *Log) Rotate() error {
 	if l.active.Load().ops == 0 {
 		return nil
 	}
-	return l.rotateLocked()
+	return l.rotateLocked(0)
+}
+
+// SkipTo seals the active segment and starts the next with seq as the sequence of its first operation, so that the owner
+// may give those between to what is not in the log. A reader of the log sees the gap in the sequences.
+func (l *Log) SkipTo(seq uint64) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if err := l.usableLocked(); err != nil {
+		return err
+	}
+	if next := l.active.Load().nextSeq(); seq < next {
+		return fmt.Errorf("wal: skip to sequence %d: the next is %d", seq, next)
+	}
+	return l.rotateLocked(seq)
 }
 
 // rotateLocked replaces the active segment. Appends wait for it, as there is nowhere to write; readers do not.
@@ -30,7 +45,8 @@ func (l *Log) Rotate() error {
 //  4. Sync the directory. Only now may an append go to the new segment: its name is there to stay.
 //
 // A step that failed for lack of room is taken again by the next append; after step 2 that begins with a sealed segment.
-func (l *Log) rotateLocked() error {
+// The next segment's sequences begin at seq if that is above those there are.
+func (l *Log) rotateLocked(seq uint64) error {
 	s := l.active.Load()
 	l.awaitZerosLocked(s)
 	l.turn.take(exclusive)
@@ -47,7 +63,7 @@ func (l *Log) rotateLocked() error {
 		last.length += uint32(len(seal))
 		last.crc = chainCRC(last.crc, seal)
 	}
-	h := header{id: s.id, segment: s.segment + 1, baseSeq: s.nextSeq(), baseTime: l.opts.Now(), prev: last}
+	h := header{id: s.id, segment: s.segment + 1, baseSeq: max(seq, s.nextSeq()), baseTime: l.opts.Now(), prev: last}
 	next, err := l.prepare(h)
 	if err != nil {
 		return l.rotateFailedLocked(err)

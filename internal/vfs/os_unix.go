@@ -14,6 +14,17 @@ func NoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+// CannotLink reports whether err, of Link, says that there is no way to link these two names, so that only a copy will do:
+// they are on different file systems, or on one without hard links, or the file has as many names as it can have.
+func CannotLink(err error) bool {
+	for _, e := range []error{unix.EXDEV, unix.EPERM, unix.ENOTSUP, unix.EOPNOTSUPP, unix.ENOSYS, unix.EMLINK} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 func syncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {

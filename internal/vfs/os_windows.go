@@ -15,6 +15,18 @@ func NoSpace(err error) bool {
 		errors.Is(err, syscall.ENOSPC) // never from the system, but from Fault
 }
 
+// CannotLink reports whether err, of Link, says that there is no way to link these two names, so that only a copy will do:
+// they are on different volumes, or on one without hard links, or the file has as many names as it can have.
+func CannotLink(err error) bool {
+	for _, e := range []error{windows.ERROR_NOT_SAME_DEVICE, windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_FUNCTION,
+		windows.ERROR_TOO_MANY_LINKS, syscall.EXDEV} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // openFile is os.OpenFile, but lets a file be renamed and removed while it is open, as other systems do: a log renames the
 // segment that it has prepared, and a table goes when the last reader is done.
 func openFile(name string, flag int) (*os.File, error) {

@@ -1,0 +1,327 @@
+package ebb
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ebbdb/ebb/backup"
+	"github.com/ebbdb/ebb/batch"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Progress says how far a Backup, a Restore, a Checkpoint or an Ingest has come.
+type Progress struct {
+	Entries uint64 // puts and deletes; of a Checkpoint, tables
+	Bytes   int64  // of the snapshot files; of a Checkpoint, of the tables
+}
+
+// BackupOptions configure a Backup. The zero value works.
+type BackupOptions struct {
+	// Since makes an increment: only what was written after this sequence, which is the Through of an earlier backup. 0 is a
+	// full backup.
+	Since uint64
+	// Compression is tried on the entries. Default: none.
+	Compression Compression
+	// Progress, if not nil, is called now and then by the goroutine that called Backup.
+	Progress func(Progress)
+}
+
+// BackupInfo describes a snapshot file.
+type BackupInfo struct {
+	ID           [16]byte // of the file
+	Database     [16]byte
+	Since        uint64 // what it holds is newer; 0: it is full
+	Through      uint64 // the newest sequence that it knows of: the Since of the next increment
+	Entries      uint64 // puts and deletes
+	RangeDeletes uint64
+	Bytes        int64 // of the file
+}
+
+// Backup writes a snapshot file: the database as it is when Backup begins, or with BackupOptions.Since what changed since
+// then. It can be read by Restore and, if it is full, by Ingest, on any machine. Reads and writes go on meanwhile. o may be
+// nil.
+//
+// The file holds the states of writers, deadlines and versions too. What it holds is on this database's disk too, so that no crash can make the two part. An increment is taken from
+// the log; it is ErrLogTrimmed if that no longer goes back so far, or if there was an Ingest since: then take a full backup.
+//
+// A read-only database can be backed up in full. If its owner does not sync its writes, a power cut may take some that are
+// in the file, so base no increments on that.
+//
+// The file is only good if Backup returns nil, and its writer has made it durable.
+func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (BackupInfo, error) {
+	if o == nil {
+		o = &BackupOptions{}
+	}
+	v, through, writers, err := db.pinLatest()
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	defer db.unref(v.tables)
+	if o.Since > through {
+		return BackupInfo{}, fmt.Errorf("%w: since %d, but %d is the newest sequence", ErrInvalidOption, o.Since, through)
+	}
+	if db.opts.ReadOnly {
+		if o.Since > 0 {
+			return BackupInfo{}, ErrReadOnly
+		}
+	} else if err := db.Sync(); err != nil {
+		return BackupInfo{}, fmt.Errorf("backup: %w", err)
+	}
+	h := backup.Header{Database: db.databaseID(), Since: o.Since, Through: through, Clock: db.clock.Now()}
+	rand.Read(h.ID[:]) // never fails
+	b := backupRun{db: db, ctx: ctx, progress: o.Progress}
+	if b.out, err = backup.NewWriter(w, h, o.Compression); err != nil {
+		return BackupInfo{}, err
+	}
+	if h.Full() {
+		err = b.entries(v, h)
+	} else {
+		err = b.changes(h)
+	}
+	if err == nil {
+		err = b.out.AddWriters(writers.states(h.Clock))
+	}
+	if err == nil {
+		err = b.out.Finish()
+	}
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	b.report()
+	t := b.out.Totals()
+	return BackupInfo{ID: h.ID, Database: h.Database, Since: h.Since, Through: h.Through, Entries: t.Entries,
+		RangeDeletes: t.RangeDeletes, Bytes: b.out.Written()}, nil
+}
+
+// pinLatest is pinView as of the newest write, whether reads see it already or not, with the writers as of then.
+func (db *DB) pinLatest() (*view, uint64, writers, error) {
+	if db.opts.ReadOnly { // Refresh replaces one after the other
+		db.tables.flushing.Lock()
+		defer db.tables.flushing.Unlock()
+	}
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	v, seq, err := db.pinView()
+	if err != nil {
+		return nil, 0, writers{}, err
+	}
+	return v, max(seq, db.commit.lastSeq), db.commit.writers.clone(), nil
+}
+
+// databaseID returns the id that all files of the database carry.
+func (db *DB) databaseID() [16]byte {
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	return db.tables.state.Database
+}
+
+// backupRun is one Backup.
+type backupRun struct {
+	db       *DB
+	ctx      context.Context
+	out      *backup.Writer
+	progress func(Progress)
+}
+
+// flush writes what has been added.
+func (b *backupRun) flush() error {
+	if err := b.ctx.Err(); err != nil {
+		return err
+	}
+	if err := b.out.Flush(); err != nil {
+		return err
+	}
+	b.report()
+	return nil
+}
+
+func (b *backupRun) report() {
+	if b.progress != nil {
+		b.progress(Progress{Entries: b.out.Totals().Entries, Bytes: b.out.Written()})
+	}
+}
+
+// entries writes what is live in a view. It reads as much as makes a record under one guard of mapped memory, during which
+// Close waits, and writes it outside.
+func (b *backupRun) entries(v *view, h backup.Header) error {
+	it := v.scan(h.Through)
+	defer it.Close()
+	deletes := v.allRangeDeletes()
+	more, next, after := true, it.First, it.Next // a method value allocates: not once an entry
+	read := func() error {
+		for more && !b.out.Full() {
+			if more = next(); !more {
+				return it.Err()
+			}
+			next = after
+			if e := it.Entry(); e.Live(h.Clock) && deletes.Seq(e.Key, h.Through) < e.Seq {
+				if err := b.out.Add(e); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	for more {
+		if err := b.db.whileOpen(read); err != nil {
+			return err
+		}
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whileOpen runs fn, which may read tables. Close waits for it.
+func (db *DB) whileOpen(fn func() error) (err error) {
+	ticket := db.epoch.enter(0)
+	defer db.epoch.exit(ticket)
+	if db.closed.Load() {
+		return ErrClosed
+	}
+	if fault := vfs.Guard(func() { err = fn() }); fault != nil {
+		return fault
+	}
+	return err
+}
+
+// scan returns an iterator over all that a view holds as of seq, tombstones and expired entries included, for reading it
+// once: it leaves the cache alone.
+func (v *view) scan(seq uint64) *merge.Iterator {
+	list := []kv.Iterator{v.mem.NewIterator(seq)}
+	for _, m := range v.frozen {
+		list = append(list, m.NewIterator(seq))
+	}
+	merged := new(merge.Iterator)
+	merged.Reset(append(list, v.tables.levels.Scan()...))
+	return merged
+}
+
+// changes writes what the log has after h.Since, up to h.Through.
+func (b *backupRun) changes(h backup.Header) error {
+	next := h.Since + 1
+	if h.Since == h.Through {
+		return nil
+	}
+	from, err := b.db.log.Find(next)
+	if err != nil {
+		return b.db.logTrimmed(err)
+	}
+	r, err := b.db.log.NewReader(from)
+	if err != nil {
+		return b.db.logTrimmed(err)
+	}
+	defer r.Close()
+	var e wal.Entry
+	for next <= h.Through {
+		if err := r.Next(&e); err != nil && err != io.EOF {
+			return b.db.logTrimmed(err)
+		} else if err == io.EOF || e.Seq > next { // what is missing was no operation of the log
+			return fmt.Errorf("%w: sequence %d came with an Ingest", ErrLogTrimmed, next)
+		}
+		if last := lastSeq(&e); last >= next {
+			if err := b.change(&e, next, h.Clock); err != nil {
+				return err
+			}
+			next = last + 1
+		}
+		if b.out.Full() {
+			if b.db.closed.Load() {
+				return ErrClosed
+			}
+			if err := b.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lastSeq returns the last of the sequences that an entry of the log takes; that before its own if it takes none.
+func lastSeq(e *wal.Entry) uint64 {
+	switch e.Kind {
+	case wal.KindBatch:
+		return e.Seq + uint64(e.Ops) - 1
+	case wal.KindClock:
+		return e.Seq - 1
+	}
+	return e.Seq
+}
+
+// logTrimmed makes the error of a log that no longer has what was asked for the database's.
+func (db *DB) logTrimmed(err error) error {
+	if db.closed.Load() {
+		return ErrClosed
+	}
+	if errors.Is(err, wal.ErrDeleted) {
+		return fmt.Errorf("%w: %w", ErrLogTrimmed, err)
+	}
+	return closedLog(err)
+}
+
+// change adds the operations of an entry of the log, from a sequence on. What has expired is a delete.
+func (b *backupRun) change(e *wal.Entry, from uint64, now int64) error {
+	switch e.Kind {
+	case wal.KindRangeDelete:
+		return b.out.AddRangeDelete(kv.RangeDelete{Start: e.Key, End: e.Value, Seq: e.Seq})
+	case wal.KindBatch:
+		return eachOfBatch(e, func(op *kv.Entry) error {
+			if op.Seq < from {
+				return nil
+			}
+			return b.addChange(op, now)
+		})
+	}
+	op := kv.Entry{Key: e.Key, Value: e.Value, Seq: e.Seq, Deadline: e.Deadline}
+	if e.Kind == wal.KindDelete {
+		op.Kind = kv.Delete
+	}
+	return b.addChange(&op, now)
+}
+
+func (b *backupRun) addChange(op *kv.Entry, now int64) error {
+	if b.out.Full() {
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	if !op.Live(now) {
+		op = &kv.Entry{Key: op.Key, Seq: op.Seq, Kind: kv.Delete}
+	}
+	return b.out.Add(op)
+}
+
+// eachOfBatch hands on the operations of a batch in the log, which take consecutive sequences.
+func eachOfBatch(e *wal.Entry, do func(*kv.Entry) error) error {
+	b, n, err := batch.Decode(e.Value)
+	if err != nil {
+		return err
+	}
+	if n != len(e.Value) || b.SchemaID != batchSchema || b.Count != e.Ops {
+		return errBatchCount
+	}
+	op := kv.Entry{Seq: e.Seq}
+	for it := b.Records(); it.Next(); op.Seq++ {
+		r := &it.Record
+		op.Key, op.Value, op.Deadline, op.Kind = r.Key, nil, 0, kv.Delete
+		if !r.Delete {
+			deadline, n := binary.Uvarint(r.Value)
+			if n <= 0 {
+				return errBatchCount
+			}
+			op.Value, op.Deadline, op.Kind = r.Value[n:], int64(deadline), kv.Put
+		}
+		if err := do(&op); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/manifest"
+)
+
+// CheckpointOptions configure a Checkpoint. The zero value works.
+type CheckpointOptions struct {
+	// Progress, if not nil, is called for each table by the goroutine that called Checkpoint.
+	Progress func(Progress)
+}
+
+// CheckpointInfo describes a checkpoint.
+type CheckpointInfo struct {
+	Through uint64 // the newest sequence that it holds: it is what was written up to there
+	Tables  int
+	Bytes   int64 // of all tables
+	Copied  int64 // of these, bytes that had to be copied, as the target cannot have hard links to this database's files
+}
+
+// Checkpoint makes a directory that opens as a database of its own: this one as it was at some moment after the call. The
+// tables are hard links, which cost neither time nor space; where that is not to be had, as on another file system, they
+// are copied, and CheckpointInfo.Copied says so. The directory must not exist or be empty. Reads and writes go on
+// meanwhile. o may be nil.
+//
+// The copy is independent: neither database harms the other's files. It has the id of this one, so do not use the increments
+// of the one for the other.
+//
+//  1. Flush: what was written before the call is in tables.
+//  2. Pin the tables and the manifest's state that goes with them.
+//  3. Link the tables into a directory beside the target, and publish that: see newDir. A crash leaves no checkpoint or all
+//     of it.
+func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) (CheckpointInfo, error) {
+	if o == nil {
+		o = &CheckpointOptions{}
+	}
+	if err := db.Flush(); err != nil {
+		return CheckpointInfo{}, noSpace(err)
+	}
+	state, err := db.pinTables()
+	if err != nil {
+		return CheckpointInfo{}, err
+	}
+	defer state.unpin()
+	info, err := db.checkpoint(ctx, dir, &state.State, o.Progress)
+	if err != nil {
+		return CheckpointInfo{}, fmt.Errorf("checkpoint %s: %w", dir, noSpace(err))
+	}
+	return info, nil
+}
+
+// pinnedTables are the live tables at one moment, which keep their files and their names until unpin.
+type pinnedTables struct {
+	manifest.State
+	unpin func()
+}
+
+// pinTables pins the tables that are live now.
+func (db *DB) pinTables() (pinnedTables, error) {
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	if db.closed.Load() {
+		return pinnedTables{}, ErrClosed
+	}
+	v := db.view.Load().tables
+	v.pin()
+	db.tables.linking++
+	return pinnedTables{db.tables.state, func() {
+		db.tables.mu.Lock()
+		db.tables.linking--
+		db.tables.mu.Unlock()
+		db.unref(v)
+	}}, nil
+}
+
+func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State, report func(Progress)) (info CheckpointInfo,
+	err error) {
+	d, err := makeDir(db.fs, dir, "checkpoint")
+	if err != nil {
+		return info, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.remove())
+		}
+	}()
+	info.Through = state.LastSeq
+	for _, t := range state.Tables {
+		if err := ctx.Err(); err != nil {
+			return info, err
+		}
+		if db.closed.Load() {
+			return info, ErrClosed
+		}
+		copied, err := linkOrCopy(ctx, db.fs, db.tableName(t.File), d.tableName(t.File))
+		if err != nil {
+			return info, err
+		}
+		info.Tables++
+		info.Bytes += t.Size
+		info.Copied += copied
+		if report != nil {
+			report(Progress{uint64(info.Tables), info.Bytes})
+		}
+	}
+	if err := db.fs.SyncDir(d.tablesDir()); err != nil {
+		return info, err
+	}
+	state.Clock = db.clock.Now()
+	if err := d.finish(state); err != nil {
+		return info, err
+	}
+	return info, d.publish()
+}
+
+// linkOrCopy gives a file a second name or, if that cannot be, makes a synced copy of it. It returns how many bytes it has
+// copied.
+func linkOrCopy(ctx context.Context, fs vfs.FS, from, to string) (int64, error) {
+	err := fs.Link(from, to)
+	if err == nil || !vfs.CannotLink(err) {
+		return 0, err
+	}
+	in, err := fs.Open(from)
+	if err != nil {
+		return 0, err
+	}
+	out, err := fs.Create(to)
+	if err != nil {
+		return 0, errors.Join(err, in.Close())
+	}
+	n, err := copyFile(ctx, out, in)
+	if err == nil {
+		err = out.Sync()
+	}
+	return n, errors.Join(err, out.Close(), in.Close())
+}
+
+// copyChunk is how much of a file is copied between two looks at the context.
+const copyChunk = 1 << 20
+
+// copyFile copies the content of one file to another, which is empty.
+func copyFile(ctx context.Context, to, from vfs.File) (off int64, err error) {
+	buf := make([]byte, copyChunk)
+	for {
+		if err := ctx.Err(); err != nil {
+			return off, err
+		}
+		n, err := from.ReadAt(buf, off)
+		if err != nil && err != io.EOF {
+			return off, err
+		}
+		if _, werr := to.WriteAt(buf[:n], off); werr != nil {
+			return off, werr
+		}
+		to.WriteBack(off, int64(n))
+		off += int64(n)
+		if err == io.EOF {
+			return off, nil
+		}
+	}
+}

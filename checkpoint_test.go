@@ -1,0 +1,313 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// noLinks is a file system that cannot link.
+func noLinks(mem vfs.FS) *vfs.Fault {
+	fault := vfs.NewFault(mem)
+	fault.Inject(vfs.FailFrom(vfs.OpLink, "", 1, syscall.EXDEV))
+	return fault
+}
+
+// At every point of a database's life a checkpoint opens as the same database, and neither harms the other.
+func TestCheckpoint(t *testing.T) {
+	for _, linked := range []bool{true, false} {
+		mem, clock := vfs.NewMem(), newFakeClock()
+		var fs vfs.FS = mem
+		if !linked {
+			fs = noLinks(mem)
+		}
+		db := openTest(t, still(fs, clock, SyncNever))
+		m := newModel(clock)
+		type taken struct {
+			dir   string
+			model *model
+			at    int64
+		}
+		var all []taken
+		for i, s := range lifeScript(clock) {
+			must(t, s.run(db))
+			if s.apply != nil {
+				s.apply(m)
+			}
+			dir := fmt.Sprintf("copies/%d", i)
+			info, err := db.Checkpoint(context.Background(), dir, nil)
+			must(t, err)
+			if info.Through != db.commit.lastSeq || info.Tables > 0 && (info.Copied == 0) != linked || info.Copied > info.Bytes {
+				t.Fatalf("after %s: %+v", s.name, info)
+			}
+			want, err := entriesOf(db)
+			must(t, err)
+			must(t, vfs.RemoveAll(mem, "other"))
+			_, err = db.Checkpoint(context.Background(), "other", nil)
+			must(t, err)
+			checkRestored(t, "after "+s.name, mem, clock, "other", want, info.Through, m)
+			all = append(all, taken{dir, m.clone(), clock.ms()})
+			must(t, m.compare(db, clock.ms()))
+		}
+		must(t, db.Verify(context.Background()))
+		must(t, db.Close())
+		for _, c := range all { // whatever the database has compacted since
+			copied, err := Open(c.dir, still(mem, newClockAt(c.at), SyncNever))
+			must(t, err)
+			if err := c.model.compare(copied, c.at); err != nil {
+				t.Fatalf("%s: %v", c.dir, err)
+			}
+			must(t, copied.Verify(context.Background()))
+			must(t, copied.Close())
+		}
+	}
+}
+
+// A compaction that replaces tables while they are linked takes their names only when the checkpoint is done.
+func TestCheckpointWhileCompacting(t *testing.T) {
+	mem, clock := vfs.NewMem(), newFakeClock()
+	db := openTest(t, still(mem, clock, SyncAlways))
+	m := newModel(clock)
+	for i := range 3 {
+		for _, key := range []string{"a", "b", string(rune('c' + i))} {
+			s := putStep(key, fmt.Sprint(i), 0)
+			must(t, s.run(db))
+			s.apply(m)
+		}
+		must(t, db.Flush())
+	}
+	_, err := db.Checkpoint(context.Background(), "copy", &CheckpointOptions{Progress: func(p Progress) {
+		if p.Entries == 1 {
+			must(t, db.Compact(context.Background()))
+			must(t, db.Put([]byte("later"), nil))
+		}
+	}})
+	must(t, err)
+	db.workers.Wait()
+	if names := files(t, mem, "db/tables"); len(names) != 1 {
+		t.Errorf("%q is left", names)
+	}
+	copied, err := Open("copy", still(mem, clock, SyncAlways))
+	must(t, err)
+	defer copied.Close()
+	must(t, m.compare(copied, clock.ms()))
+	content{copied}.lacks(t, "later")
+}
+
+func TestCheckpointRefuses(t *testing.T) {
+	mem, clock := vfs.NewMem(), newFakeClock()
+	db := openTest(t, still(mem, clock, SyncAlways))
+	must(t, putStep("a", "1", 0).run(db))
+	check := func(ctx context.Context, dir string) error {
+		_, err := db.Checkpoint(ctx, dir, nil)
+		return err
+	}
+	must(t, check(context.Background(), "taken"))
+	for _, dir := range []string{"taken", "db", "db/MANIFEST", "."} {
+		if err := check(context.Background(), dir); !errors.Is(err, ErrTargetExists) {
+			t.Errorf("to %q: %v", dir, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := check(ctx, "cancelled"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	wantNothing(t, "cancelled", mem, "db", "taken")
+	must(t, db.Close())
+	if err := check(context.Background(), "closed"); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+// On the operating system's files, and on two of its file systems.
+func TestCheckpointOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	db, err := Open(path.Join(dir, "db"), nil)
+	must(t, err)
+	defer db.Close()
+	fill(t, db, 500)
+	data, _ := takeBackup(t, db, nil)
+	info, err := db.Checkpoint(context.Background(), path.Join(dir, "copy"), nil)
+	must(t, err)
+	must(t, Restore(context.Background(), path.Join(dir, "restored"), nil, bytes.NewReader(data)))
+	want, err := entriesOf(db)
+	must(t, err)
+	for _, name := range []string{"copy", "restored"} {
+		copied, err := Open(path.Join(dir, name), nil)
+		must(t, err)
+		got, err := entriesOf(copied)
+		must(t, err)
+		sameEntries(t, name, got, want)
+		must(t, copied.Close())
+	}
+	if info.Tables != 1 || info.Bytes < 500*1000 {
+		t.Errorf("%+v", info)
+	}
+}
+
+// newDirCase is a way to make a database beside another.
+type newDirCase struct {
+	name string
+	make func(fs vfs.FS, db *DB) error
+}
+
+// newDirSource returns a database with tables and a log, what it holds, and the ways to make a copy of it as "copy".
+func newDirSource(t *testing.T, mem *vfs.Mem, fs vfs.FS, clock *fakeClock) (*DB, *model, []newDirCase) {
+	t.Helper()
+	db := openTest(t, keepLog(fs, clock))
+	m := newModel(clock)
+	var files [][]byte
+	start := clock.ms()
+	steps := []step{
+		putStep("a", strings.Repeat("1", 300), 0), putStep("b", "1", start+5000), putStep("d", "1", 0), flushStep,
+		putStep("b", "2", start+9000), batchStep("3", 0, "d", "e", "a"), deleteRangeStep("d", "da"),
+	}
+	through := uint64(0)
+	for _, s := range steps {
+		must(t, s.run(db))
+		if s.apply == nil {
+			continue
+		}
+		s.apply(m)
+		data, info := takeBackup(t, db, &BackupOptions{Since: through})
+		files, through = append(files, data), info.Through
+	}
+	return db, m, []newDirCase{
+		{"restore", func(fs vfs.FS, _ *DB) error { return restoreTo(fs, clock, "copy", files...) }},
+		{"checkpoint", func(_ vfs.FS, db *DB) error {
+			_, err := db.Checkpoint(context.Background(), "copy", nil)
+			return err
+		}},
+	}
+}
+
+// checkCopy holds that there is all of a copy in fs, or nothing under its name. It reports which.
+func checkCopy(fs *vfs.Mem, clock *fakeClock, m *model) (there bool, err error) {
+	names, err := fs.ReadDir("copy")
+	if err != nil || len(names) == 0 {
+		return false, nil // none, or the empty directory that was there before
+	}
+	db, err := Open("copy", still(fs, clock, SyncAlways))
+	if err != nil {
+		return true, err
+	}
+	defer db.Close()
+	if err := errors.Join(m.compare(db, clock.ms()), db.Verify(context.Background())); err != nil {
+		return true, err
+	}
+	return true, errors.Join(db.Put([]byte("use"), nil), db.Flush())
+}
+
+// Every crash during a Restore or a Checkpoint leaves all of the copy or nothing, and the original whole.
+func TestCrashStatesOfNewDir(t *testing.T) {
+	for i := range 4 {
+		mem, clock := vfs.NewMem(), newFakeClock()
+		var fs vfs.FS = mem
+		if i == 3 {
+			fs = noLinks(mem)
+		}
+		db, m, cases := newDirSource(t, mem, fs, clock)
+		c := cases[i/2]
+		if i%2 == 1 { // an empty directory is in the place
+			must(t, mem.MkdirAll("copy"))
+		}
+		mem.Record()
+		must(t, c.make(fs, db))
+		made := mem.OpCount()
+		crashes := mem.Crashes(*crashSeed, *crashRandom)
+		copies := 0
+		for k := range crashes.OpCount() + 1 {
+			for state := range crashes.At(k) {
+				fail := func(what string, err error) {
+					t.Fatalf("%s: %s: -crashseed %d, after operation %d (%s), %s: %v", c.name, what, *crashSeed, k,
+						mem.OpString(max(k-1, 0)), state.Name, err)
+				}
+				there, err := checkCopy(state.FS.Clone(), newClockAt(clock.ms()), m)
+				if err != nil {
+					fail("copy", err)
+				}
+				if there {
+					copies++
+				} else if k == made {
+					fail("copy", errors.New("it is not there"))
+				}
+				original, err := Open("db", keepLog(state.FS, newClockAt(clock.ms())))
+				if err != nil {
+					fail("original", err)
+				}
+				if err := m.compare(original, clock.ms()); err != nil {
+					fail("original", err)
+				}
+				must(t, original.Close())
+			}
+		}
+		total, distinct := crashes.Counts()
+		t.Logf("%s: %d operations, %d crash states, %d distinct, %d with the copy", c.name, made, total, distinct, copies)
+	}
+}
+
+// An I/O error or a full disk at every operation of a Restore or a Checkpoint: it is reported, nothing of a copy is left
+// unless that is whole, the original goes on, and with the cause gone it can be done again.
+func TestErrorAtEveryOperationOfNewDir(t *testing.T) {
+	for i := range 2 {
+		mem, clock := vfs.NewMem(), newFakeClock()
+		counter := vfs.NewFault(mem)
+		db, _, cases := newDirSource(t, mem, counter, clock)
+		before := counter.Count(vfs.OpAny)
+		must(t, cases[i].make(counter, db))
+		count := counter.Count(vfs.OpAny) - before
+		for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfs.Short(7, syscall.ENOSPC)} {
+			for n := 1; n <= count; n++ {
+				what := fmt.Sprintf("%s, %v at operation %d", cases[i].name, cause, n)
+				tryNewDir(t, what, i, n, cause)
+			}
+		}
+	}
+}
+
+func tryNewDir(t *testing.T, what string, i, n int, cause error) {
+	t.Helper()
+	mem, clock := vfs.NewMem(), newFakeClock()
+	fault := vfs.NewFault(mem)
+	db, m, cases := newDirSource(t, mem, fault, clock)
+	defer db.Close()
+	fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+	err := cases[i].make(fault, db)
+	fault.Inject(nil)
+	there, cerr := checkCopy(mem.Clone(), newClockAt(clock.ms()), m)
+	if cerr != nil {
+		t.Fatalf("%s: %v, and then the copy: %v", what, err, cerr)
+	}
+	if err == nil && !there {
+		t.Fatalf("%s: no error and no copy", what)
+	}
+	for _, name := range files(t, mem, ".") {
+		if name != "db" && name != "copy" {
+			t.Fatalf("%s: %v, and %s is left", what, err, name)
+		}
+	}
+	if err := m.compare(db, clock.ms()); err != nil {
+		t.Fatalf("%s: original: %v", what, err)
+	}
+	if errors.Is(err, ErrFailed) {
+		return // an fsync of the original's own has failed, as it does without a copy
+	}
+	if err != nil && errors.Is(cause, syscall.ENOSPC) && errors.Is(err, cause) && !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("%s: %v is not ErrNoSpace", what, err)
+	}
+	must(t, vfs.RemoveAll(mem, "copy"))
+	if err := cases[i].make(fault, db); err != nil {
+		t.Fatalf("%s: again: %v", what, err)
+	}
+	if there, err := checkCopy(mem, newClockAt(clock.ms()), m); !there || err != nil {
+		t.Fatalf("%s: again: %v", what, err)
+	}
+}

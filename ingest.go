@@ -1,0 +1,180 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ebbdb/ebb/backup"
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/manifest"
+)
+
+// IngestOptions configure an Ingest. The zero value works.
+type IngestOptions struct {
+	// Progress, if not nil, is called now and then by the goroutine that called Ingest.
+	Progress func(Progress)
+}
+
+// IngestInfo describes what an Ingest has done.
+type IngestInfo struct {
+	Version uint64 // of all entries that it brought; what is older or newer was written before or after it
+	Entries uint64 // that are new or replace others
+	Bytes   int64  // of the tables that were made
+}
+
+// ingestAhead is how far ahead of the newest sequence an Ingest takes its own, so that writes can go on while its tables are
+// built: a million a second for most of a day.
+const ingestAhead = 1 << 36
+
+// Ingest puts the entries of a full snapshot file into the database, all at once: no read and no crash sees a part of them.
+// They replace what is there under the same keys, and keep their deadlines; what has expired is skipped. To the database
+// they are one write, with one version. States of writers are not taken over. o may be nil.
+//
+// The file becomes tables while reads and writes go on, in little memory, whatever its size. Only at the end do writes wait
+// for a moment. Damaged, truncated or altered files are errors that match ErrCorrupt, and change nothing. One Ingest runs
+// at a time.
+//
+// After ErrFailed it is for the next Open to find out whether it has happened; after any other error it has not.
+//
+// The entries do not pass through the log. Who reads that, for an increment or to watch, finds their sequence missing there.
+//
+//  1. Verify the file and build its tables, with a sequence that is ahead of all others. A crash leaves tables that no
+//     manifest names; Open removes them.
+//  2. Flush, so that little is left to do while writes wait.
+//  3. Let writes wait, and flush what they have written since.
+//  4. Begin a log segment whose sequences are after that of the tables. A crash leaves a gap in the sequences and no more.
+//  5. Commit the manifest with the tables, and with all segments before obsolete, as what they hold is older. A crash leaves
+//     the old manifest or the new one.
+//  6. Swap the view, let reads see the sequence, and let writes go on.
+//  7. Delete the obsolete segments.
+func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (IngestInfo, error) {
+	if o == nil {
+		o = &IngestOptions{}
+	}
+	info, err := db.ingest(ctx, r, o)
+	if err != nil && db.closed.Load() {
+		return IngestInfo{}, ErrClosed // of which ctx may know, but not say
+	}
+	if err != nil {
+		return IngestInfo{}, fmt.Errorf("ingest: %w", noSpace(err))
+	}
+	return info, nil
+}
+
+func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (IngestInfo, error) {
+	file, err := openSnapshot(r, 0)
+	if err != nil {
+		return IngestInfo{}, err
+	}
+	if h := file.Header(); !h.Full() {
+		return IngestInfo{}, fmt.Errorf("%w: an increment since %d, but only a full one can be ingested", ErrSnapshotOrder, h.Since)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(db.work, cancel)()
+	defer cancel()
+	db.tables.ingesting.Lock()
+	defer db.tables.ingesting.Unlock()
+	if db.closed.Load() {
+		return IngestInfo{}, ErrClosed
+	}
+	if err := db.failure(); err != nil {
+		return IngestInfo{}, err
+	}
+	seq := db.log.NextSeq() + ingestAhead
+	built, err := db.buildIngest(ctx, file, seq, o.Progress)
+	if err != nil || len(built.Tables) == 0 {
+		return IngestInfo{}, err
+	}
+	if err := db.Flush(); err != nil {
+		return IngestInfo{}, errors.Join(err, compaction.Discard(db.tableOutput(0), built.Tables))
+	}
+	next, err := db.commitIngest(built.Tables, seq)
+	if err != nil {
+		return IngestInfo{}, err
+	}
+	request(db.compacts)
+	if err := db.log.DeleteBefore(next); err != nil { // it has happened all the same; the next flush deletes them
+		db.backgroundError("delete log segments", err, 0)
+	}
+	return IngestInfo{Version: seq, Entries: built.Entries, Bytes: built.Bytes}, nil
+}
+
+// buildIngest takes step 1 of Ingest. The tables are few, because they may all have to go to level 0, of which every look-up
+// asks each.
+func (db *DB) buildIngest(ctx context.Context, file *backup.Reader, seq uint64, report func(Progress)) (compaction.Result, error) {
+	now := db.clock.Now()
+	p := progress{report: report}
+	out := db.tableOutput(compaction.NumLevels - 1)
+	out.Growing = true
+	built, err := compaction.Build(ctx, compaction.Input{
+		Source:  &snapshotSource{file: file, progress: &p, now: now, seq: seq},
+		Older:   func(_, _ []byte) bool { return true },
+		Now:     now,
+		BaseSeq: seq,
+	}, out)
+	if err == nil {
+		p.end(file)
+	}
+	return built, err
+}
+
+// commitIngest takes steps 3 to 6 of Ingest, and returns the log segment before which all are obsolete. If it fails the
+// tables are removed, unless the manifest may name them.
+//
+// The tables go below level 0 only where no compaction runs, as its outputs are not there yet to be looked at.
+func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint32, err error) {
+	add := (*compaction.Levels).AddNewest
+	if db.tables.compacting.TryLock() {
+		defer db.tables.compacting.Unlock()
+		add = (*compaction.Levels).AddBelow
+	}
+	c := &db.commit
+	c.Lock()
+	defer c.Unlock()
+	m, err := db.skipLocked(seq)
+	if err != nil {
+		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))
+	}
+	err = db.installTables(0, built, func(s *manifest.State, l *compaction.Levels) {
+		s.FirstSegment = m.segment
+		s.LastSeq = seq
+		*l = add(l, built)
+	}, func(v *view) {
+		v.mem = m
+	})
+	if err != nil {
+		return 0, err
+	}
+	c.recent.cutAll(c.mem) // of what has come no memtable knows
+	c.mem, c.sweeps, c.lastSeq = m, false, seq
+	db.show(seq)
+	return m.segment, nil
+}
+
+// skipLocked flushes everything and makes the log's sequences go on after seq. It returns the memtable that is to take the
+// active one's place, which is empty.
+func (db *DB) skipLocked(seq uint64) (*mem, error) {
+	if db.closed.Load() {
+		return nil, ErrClosed
+	}
+	if err := db.failure(); err != nil {
+		return nil, err
+	}
+	if m := db.commit.mem; m.Len() > 0 || m.Stats().RangeDeletes > 0 {
+		if err := db.freezeLocked(); err != nil {
+			return nil, err
+		}
+	}
+	if err := db.flushFrozen(); err != nil {
+		return nil, err
+	}
+	if last := db.commit.lastSeq; last >= seq {
+		return nil, fmt.Errorf("%d writes since the tables were begun are too many", last-(seq-ingestAhead))
+	}
+	if err := db.log.SkipTo(seq + 1); err != nil {
+		return nil, err
+	}
+	return db.newMem(db.commit.mem.Hint(), db.log.End().Segment), nil
+}

@@ -1,0 +1,57 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Restore goes on with a database that is restored from a backup of this one.
+func (m *machine) Restore(t *rapid.T) {
+	var out bytes.Buffer
+	_, err := m.db.Backup(context.Background(), &out, &BackupOptions{Compression: m.opts.Compression})
+	m.must(t, err)
+	m.must(t, Restore(context.Background(), "next", &RestoreOptions{Options: m.opts}, &out))
+	m.goOnWith(t, "next")
+}
+
+// Checkpoint goes on with a checkpoint of this database.
+func (m *machine) Checkpoint(t *rapid.T) {
+	_, err := m.db.Checkpoint(context.Background(), "next", nil)
+	m.must(t, err)
+	m.goOnWith(t, "next")
+}
+
+func (m *machine) goOnWith(t *rapid.T, dir string) {
+	m.closeSnapshots()
+	m.must(t, m.db.Close())
+	m.must(t, errors.Join(vfs.RemoveAll(m.fs, "db"), m.fs.Rename(dir, "db")))
+	m.open(t)
+}
+
+// Ingest takes some entries over from another database.
+func (m *machine) Ingest(t *rapid.T) {
+	source, err := Open("source", still(vfs.NewMem(), m.clock, SyncNever))
+	m.must(t, err)
+	entries := map[string]modelEntry{}
+	for range rapid.IntRange(0, 8).Draw(t, "entries") {
+		k, v := m.key(t), m.value(t)
+		opts, deadline := m.deadline(t)
+		m.must(t, source.Put([]byte(k), []byte(v), opts...))
+		delete(entries, k)
+		if deadline == 0 || deadline > m.now() {
+			entries[k] = modelEntry{v, deadline}
+		}
+	}
+	var out bytes.Buffer
+	_, err = source.Backup(context.Background(), &out, nil)
+	m.must(t, errors.Join(err, source.Close()))
+	_, err = m.db.Ingest(context.Background(), &out, nil)
+	m.must(t, err)
+	maps.Copy(m.model.entries, entries)
+}
