@@ -9,7 +9,6 @@ import (
 	"io"
 
 	"github.com/ebbdb/ebb/backup"
-	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -211,11 +210,7 @@ func (b *backupRun) changes(h backup.Header) error {
 	if h.Since == h.Through {
 		return nil
 	}
-	from, err := b.db.log.Find(next)
-	if err != nil {
-		return b.db.logTrimmed(err)
-	}
-	r, err := b.db.log.NewReader(from)
+	r, err := b.db.log.NewReaderAt(next)
 	if err != nil {
 		return b.db.logTrimmed(err)
 	}
@@ -301,18 +296,15 @@ func (b *backupRun) addChange(op *kv.Entry, now int64) error {
 
 // eachOfBatch hands on the operations of a batch in the log, which take consecutive sequences.
 func eachOfBatch(e *wal.Entry, do func(*kv.Entry) error) error {
-	b, n, err := batch.Decode(e.Value)
+	b, err := decodeBatch(e)
 	if err != nil {
 		return err
-	}
-	if n != len(e.Value) || b.SchemaID != batchSchema || b.Count != e.Ops {
-		return errBatchCount
 	}
 	op := kv.Entry{Seq: e.Seq}
 	for it := b.Records(); it.Next(); op.Seq++ {
 		r := &it.Record
 		op.Key, op.Value, op.Deadline, op.Kind = r.Key, nil, 0, kv.Delete
-		if !r.Delete {
+		if !r.Delete && b.SchemaID != expirySchema {
 			deadline, n := binary.Uvarint(r.Value)
 			if n <= 0 {
 				return errBatchCount

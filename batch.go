@@ -146,20 +146,26 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 
 var errBatchCount = errors.New("batch holds another number of operations than the log says")
 
+// decodeBatch reads the batch of a log entry. Its records can be walked without an error.
+func decodeBatch(e *wal.Entry) (batch.Batch, error) {
+	b, n, err := batch.Decode(e.Value)
+	if err == nil && (n != len(e.Value) || b.SchemaID != batchSchema && b.SchemaID != expirySchema || b.Count != e.Ops) {
+		err = errBatchCount
+	}
+	return b, err
+}
+
 // applyBatch takes a batch from the log into the memtable. The operations take consecutive sequences.
 func (m *mem) applyBatch(e *wal.Entry, c *commit, clock clock) error {
-	b, n, err := batch.Decode(e.Value)
+	b, err := decodeBatch(e)
 	if err != nil {
 		return err
-	}
-	if n != len(e.Value) || b.SchemaID != batchSchema || b.Count != e.Ops {
-		return errBatchCount
 	}
 	seq := e.Seq
 	for it := b.Records(); it.Next(); seq++ {
 		r := &it.Record
 		c.note(seq, r.Key, nil)
-		if r.Delete {
+		if r.Delete || b.SchemaID == expirySchema {
 			err = m.Set(r.Key, nil, seq, 0, kv.Delete)
 		} else {
 			deadline, n := binary.Uvarint(r.Value)

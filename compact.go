@@ -17,6 +17,9 @@ const settleAfter = time.Second
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
 // or has expired takes space. It is never needed: the background keeps space and reads in bounds.
 func (db *DB) Compact(ctx context.Context) error {
+	if err := db.expiries.sweep(); err != nil {
+		return err
+	}
 	if err := db.Flush(); err != nil {
 		return err
 	}
@@ -61,7 +64,8 @@ func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64,
 			Base:   4 * db.opts.memtableSize,
 			Settle: time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
 		}
-		plan := pick(&db.view.Load().tables.levels, db.clock.Now(), config)
+		levels := &db.view.Load().tables.levels
+		plan := pick(levels, db.dropNow(), config)
 		if plan == nil {
 			return nil
 		}
@@ -83,7 +87,7 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 		result.Tables = nil
 	case compaction.Rewrite:
 		var err error
-		if result, err = compaction.Run(ctx, p, db.clock.Now(), db.tableOutput(p.Level)); err != nil {
+		if result, err = compaction.Run(ctx, p, db.dropNow(), db.tableOutput(p.Level)); err != nil {
 			return noSpace(err)
 		}
 	}

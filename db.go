@@ -42,8 +42,9 @@ type DB struct {
 	view     atomic.Pointer[view] // what reads read
 	replaced replaced             // guarded by viewMu
 
-	commit commit
-	tables tables
+	commit   commit
+	tables   tables
+	expiries *expiries // nil unless Options.ExpiryEvents
 
 	// pressure is not 0 while writers have to look how far the background is behind: see throttle.
 	pressure atomic.Int32
@@ -106,6 +107,9 @@ func Open(dir string, o *Options) (*DB, error) {
 		db.workers.Go(db.flushLoop)
 		db.workers.Go(db.compactLoop)
 		db.workers.Go(db.sweepLoop)
+		if db.expiries != nil {
+			db.workers.Go(db.expiries.loop)
+		}
 	}
 	request(db.flushes)
 	request(db.compacts)

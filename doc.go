@@ -16,6 +16,8 @@
 // time. Slices that a caller passes in are only read, and not after the call returns; slices that come back are the
 // caller's own, but for those of an Iterator.
 //
+// [DB.Watch] reports every change in order, and with Options.ExpiryEvents every expiry, once.
+//
 // The package never prints and never exits. What it does in the background it tells Options.OnEvent and Options.Logger, and
 // DB.Stats has figures.
 package ebb

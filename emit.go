@@ -102,6 +102,8 @@ func (db *DB) logEvent(e wal.Event) {
 	switch e := e.(type) {
 	case wal.TailCut:
 		db.emit(TailCut(e))
+	case wal.HistoryLost:
+		db.backgroundError("keep "+e.File+" for watchers", e.Err, 0)
 	case wal.DiskFull:
 		db.stats.noSpace.Add(1)
 		db.emit(DiskFull(e))

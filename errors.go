@@ -42,7 +42,8 @@ var (
 	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow one whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")
 	ErrOverflow   = errors.New("ebb: counter overflow")
-	// ErrLogTrimmed says that what was asked for is not in the log: it went with an obsolete segment, or came by an Ingest.
+	// ErrLogTrimmed says that changes which were asked for are not in the log: they went with an obsolete segment, see
+	// Options.RetainLog, or came by an Ingest.
 	ErrLogTrimmed = errors.New("ebb: no longer in the log")
 	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
 	ErrNoSpace = wal.ErrNoSpace
@@ -51,6 +52,9 @@ var (
 	// ErrFailed matches the error of every write after a write or an fsync of the log has failed; the first failure is in
 	// its chain. Reads go on. Open the database again to find out what the disk still holds.
 	ErrFailed = wal.ErrFailed
+	// ErrSequenceAhead says that the database has not come to a sequence yet: it is another database's, or this one has lost
+	// writes that nobody had synced.
+	ErrSequenceAhead = errors.New("ebb: sequence not reached yet")
 )
 
 // Errors of Open, and of reading what is damaged.

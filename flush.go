@@ -108,7 +108,7 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //  4. Delete the obsolete segments.
 func (db *DB) flush(m *mem) error {
 	start := time.Now()
-	built, err := db.buildFlush(m, db.clock.Now())
+	built, err := db.buildFlush(m, db.dropNow())
 	if err != nil {
 		return noSpace(err)
 	}

@@ -131,8 +131,11 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 		add = (*compaction.Levels).AddBelow
 	}
 	c := &db.commit
-	c.Lock()
-	defer c.Unlock()
+	end, err := db.beginIngest(built)
+	if err != nil {
+		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))
+	}
+	defer end()
 	m, err := db.skipLocked(seq)
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))

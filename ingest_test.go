@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -565,4 +566,43 @@ func TestIngestConcurrent(t *testing.T) {
 	got, err := entriesOf(db)
 	must(t, err)
 	sameEntries(t, "opened again", got, want)
+}
+
+// TestIngestWatched holds that a watcher is told of an Ingest, and of each expiry of what it has overwritten and brought.
+func TestIngestWatched(t *testing.T) {
+	clock := newFakeClock()
+	o := still(vfs.NewMem(), clock, SyncAlways)
+	o.ExpiryEvents, o.RetainLog = true, 1<<30
+	db := openTest(t, o)
+	must(t, db.Put([]byte("a"), []byte("old"), TTL(time.Second)))
+	must(t, db.Put([]byte("b"), []byte("old"), TTL(time.Minute)))
+	db.sweep() // now all that expires is known
+	clock.add(2 * time.Second)
+	deadline := clock.ms() + 3000
+	data := snapshotOf(t, clock, map[string]modelEntry{"a": {"new", deadline}, "b": {"new", 0}, "c": {"new", deadline}})
+	info, err := db.Ingest(t.Context(), bytes.NewReader(data), nil)
+	must(t, err)
+	must(t, compactStep.run(db))
+	clock.add(4 * time.Second)
+	must(t, compactStep.run(db))
+	db.sweep()
+	db.sweep()
+	must(t, db.Put([]byte("end"), nil))
+	var got []string
+	for c, err := range db.Watch(t.Context(), &WatchOptions{From: 1}) {
+		must(t, err)
+		if c.Kind == ChangeExpire {
+			got = append(got, fmt.Sprintf("%s at %d, version %d", c.Key, c.Deadline-clock.ms(), c.Version))
+		} else {
+			got = append(got, fmt.Sprintf("%v %s", c.Kind, c.Key))
+		}
+		if string(c.Key) == "end" {
+			break
+		}
+	}
+	want := []string{"put a", "put b", "a at -5000, version 1", "gap ", fmt.Sprintf("a at -1000, version %d", info.Version),
+		fmt.Sprintf("c at -1000, version %d", info.Version), "put end"}
+	if !slices.Equal(got, want) {
+		t.Errorf("watched %q, want %q", got, want)
+	}
 }

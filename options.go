@@ -65,6 +65,18 @@ type Options struct {
 	// whatever Memory says. Sync, SyncEvery and Compression mean nothing here.
 	ReadOnly bool
 
+	// ExpiryEvents makes an event of every expiry: a record in the log, which Watch reports as ChangeExpire, once for each
+	// version that expires, within about a second of its deadline and in any case before a later write to the key. What
+	// expired while the database was closed is reported after Open. It has its price: the sweeper has to know every key that
+	// expires, and reads tables for it, where it otherwise drops them unread; an eighth of Memory holds what expires next;
+	// and the log is synced before what has been reported is dropped. What expires while this is off is not reported, or
+	// only if it is still there when it is switched on. Default: off.
+	ExpiryEvents bool
+	// RetainLog is how many bytes of log are kept beyond what the database itself needs, for Watch to resume from. What was
+	// deleted or has expired stays on the disk that much longer. Default: 0; then what has become tables is gone from the
+	// log at once, and a watcher that is slower gets ErrLogTrimmed.
+	RetainLog int64
+
 	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
 	// background's among them, but never twice at a time. Default: time.Now.
 	Clock func() time.Time
@@ -81,6 +93,7 @@ type Options struct {
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB
+	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; what expires next takes as much
 	manual       bool   // no background and no block cache, which has one: a test sees one order of operations
 }
 
@@ -108,6 +121,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.memtableSize == 0 {
 		c.memtableSize = c.Memory / 4
+	}
+	if c.expiryMemory == 0 && c.ExpiryEvents {
+		c.expiryMemory = c.Memory / 8
 	}
 	if c.tableSize == 0 {
 		c.tableSize = 64 << 20

@@ -57,6 +57,11 @@ func (db *DB) open() error {
 	if err := db.openLog(state, levels); err != nil {
 		return err
 	}
+	if db.opts.ExpiryEvents {
+		if db.expiries, err = newExpiries(db); err != nil {
+			return err
+		}
+	}
 	return db.removeOrphans()
 }
 
@@ -173,6 +178,7 @@ func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *
 		SegmentSize:  db.opts.segmentSize,
 		ID:           state.Database,
 		FirstSegment: state.FirstSegment,
+		Retain:       db.opts.RetainLog,
 		MinNextSeq:   state.LastSeq + 1,
 		Replay:       replay,
 		Now:          db.clock.Now,

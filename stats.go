@@ -18,6 +18,7 @@ type counters struct {
 	compactionRead                         atomic.Int64
 	dropped, droppedBytes, sweeps          atomic.Int64
 	expired                                atomic.Uint64
+	expiryEvents                           atomic.Int64
 	slowed, slowedFor, stopped, stoppedFor atomic.Int64
 	noSpace, backgroundErrors              atomic.Int64
 }
@@ -73,6 +74,7 @@ type Stats struct {
 	DroppedTables           int64         // tables that went whole and unread, all in them having expired
 	DroppedBytes            int64         // of their files
 	Sweeps                  int64
+	ExpiryEvents            int64 // expiries that were reported: see Options.ExpiryEvents
 
 	// What was written, and how often.
 
@@ -140,6 +142,7 @@ func (c *counters) stats() Stats {
 		DroppedTables:       c.dropped.Load(),
 		DroppedBytes:        c.droppedBytes.Load(),
 		Sweeps:              c.sweeps.Load(),
+		ExpiryEvents:        c.expiryEvents.Load(),
 		Flushes:             c.flushes.Load(),
 		FlushedBytes:        c.flushed.Load(),
 		FlushedFor:          time.Duration(c.flushedFor.Load()),

@@ -46,9 +46,12 @@ func (db *DB) sweepLoop() {
 
 // sweep frees what is worth it and returns when there will be more to do: a time, or 0 if nothing has a deadline.
 func (db *DB) sweep() (next int64) {
+	if db.opts.manual {
+		db.expiries.sweep() // nobody else would; what fails is tried again
+	}
 	start, now := time.Now(), db.clock.Now()
 	var e Swept
-	next, e.Frozen = db.sweepMemtable(now)
+	next, e.Frozen = db.sweepMemtable(db.dropNow())
 	tables := db.view.Load().tables
 	for _, level := range tables.levels {
 		for _, t := range level {

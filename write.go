@@ -71,7 +71,7 @@ func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
-	if err := db.beginWrite(); err != nil {
+	if err := db.beginDeleteRange(); err != nil {
 		return err
 	}
 	return db.writeLocked(wal.Entry{Kind: wal.KindRangeDelete, Key: start, Value: end}, &p)
@@ -154,7 +154,11 @@ func (db *DB) putLocked(key, value []byte, p *params) error {
 func (db *DB) writeLocked(e wal.Entry, p *params) error {
 	c := &db.commit
 	c.entries[0] = e
-	end, err := db.log.Write(c.entries[:])
+	var end wal.Position
+	err := db.expiries.beforeLocked(&c.entries[0])
+	if err == nil {
+		end, err = db.log.Write(c.entries[:])
+	}
 	lastSeq := c.entries[0].Seq
 	if e.Kind == wal.KindBatch {
 		lastSeq += uint64(e.Ops) - 1
@@ -230,6 +234,7 @@ func (db *DB) applyLocked(e *wal.Entry) error {
 		return db.fail(err)
 	}
 	c.userBytes += c.mem.putBytes - before
+	db.expiries.noteLocked(e)
 	return nil
 }
 

@@ -70,6 +70,8 @@ var metrics = []metric{
 		func(s *ebb.Stats) float64 { return float64(s.Log.DiskBytes) }},
 	{"log_zero_bytes", "Bytes of the log on the disk that are zeros which wait for appends.", gauge,
 		func(s *ebb.Stats) float64 { return float64(s.Log.ZeroBytes) }},
+	{"log_retained_bytes", "Obsolete log segments that are kept for watchers and increments.", gauge,
+		func(s *ebb.Stats) float64 { return float64(s.Log.Retained) }},
 	{"log_obsolete_bytes", "Bytes of log segments that no memtable needs.", gauge,
 		func(s *ebb.Stats) float64 { return float64(s.LogObsoleteBytes) }},
 	{"log_records_total", "Records appended to the log.", counter,
@@ -87,6 +89,8 @@ var metrics = []metric{
 		func(s *ebb.Stats) float64 { return float64(s.DroppedTables) }},
 	{"dropped_bytes_total", "Bytes of tables that were dropped whole.", counter,
 		func(s *ebb.Stats) float64 { return float64(s.DroppedBytes) }},
+	{"expiry_events_total", "Expiries that were reported in the log.", counter,
+		func(s *ebb.Stats) float64 { return float64(s.ExpiryEvents) }},
 	{"sweeps_total", "Sweeps for what has expired.", counter,
 		func(s *ebb.Stats) float64 { return float64(s.Sweeps) }},
 

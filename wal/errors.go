@@ -36,6 +36,8 @@ var (
 	ErrVersion = errors.New("wal: newer format version")
 	// ErrDeleted says that a reader's position is no longer in the log.
 	ErrDeleted = errors.New("wal: position no longer in the log")
+	// ErrAhead says that a sequence is beyond the log's end.
+	ErrAhead = errors.New("wal: sequence not reached yet")
 	// ErrLocked says that another owner has the log open. errors.As with *LockedError may tell who.
 	ErrLocked = vfs.ErrLocked
 )

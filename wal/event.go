@@ -21,14 +21,22 @@ type TailCut struct {
 // Deleted says that obsolete segments, First up to but not including Before, are gone.
 type Deleted struct{ First, Before uint32 }
 
+// HistoryLost says that Open could not read an obsolete segment, kept for readers only: they cannot begin before its end any
+// more. If Err matches ErrCorrupt it was deleted with all that are older. Nothing that the owner needs is touched.
+type HistoryLost struct {
+	File string
+	Err  error
+}
+
 // DiskFull says that an append was refused for lack of room. The log goes on when there is some.
 type DiskFull struct{ Err error }
 
 // Failed says that a write or an fsync has failed: every later append returns this first cause.
 type Failed struct{ Err error }
 
-func (Rotated) event()  {}
-func (TailCut) event()  {}
-func (Deleted) event()  {}
-func (DiskFull) event() {}
-func (Failed) event()   {}
+func (Rotated) event()     {}
+func (TailCut) event()     {}
+func (Deleted) event()     {}
+func (HistoryLost) event() {}
+func (DiskFull) event()    {}
+func (Failed) event()      {}

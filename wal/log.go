@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +28,7 @@ type Log struct {
 		sync.Mutex
 		closed   bool
 		segments []segmentInfo // oldest first, the active one last
+		needed   uint32        // segments before it are obsolete: they are there for readers only
 		stage    stage
 		records  uint64  // appended
 		bytes    uint64  // appended
@@ -65,6 +65,7 @@ type Stats struct {
 	Segments  int    // on the disk
 	DiskBytes int64  // of their files
 	ZeroBytes int64  // of these, zeros that wait at the end of the active segment
+	Retained  int64  // of these, obsolete segments that are kept for readers: see Options.Retain
 	Records   uint64 // appended
 	Bytes     uint64 // appended, with control records
 	Syncs     uint64 // of the active segment; many appends may share one: Records / Syncs is the size of a group
@@ -80,6 +81,7 @@ func (l *Log) Stats() Stats {
 		Segments:  len(l.mu.segments),
 		DiskBytes: l.sealedBytesLocked(math.MaxUint32) + a.zeroed,
 		ZeroBytes: a.zeroed - a.off,
+		Retained:  l.retainedLocked(),
 		Records:   l.mu.records,
 		Bytes:     l.mu.bytes,
 		Syncs:     l.syncs.Load(),
@@ -122,11 +124,18 @@ func (l *Log) NextSeq() uint64 {
 	return l.active.Load().nextSeq()
 }
 
-// First returns the position of the oldest record.
+// First returns the position of the oldest record, which may be obsolete: see Options.Retain.
 func (l *Log) First() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Position{l.mu.segments[0].id, 0}
+}
+
+// FirstSeq returns the sequence from which a reader can begin.
+func (l *Log) FirstSeq() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.segments[0].baseSeq
 }
 
 // Err returns the first failure of a write or an fsync, which every later append returns too, or nil.
@@ -232,38 +241,6 @@ func (l *Log) awaitZerosLocked(s *segment) {
 		<-x.done
 		s.zeroed, s.zeroing = x.zeroed, nil
 	}
-}
-
-// DeleteBefore deletes the segments before the given one, which are those whose entries the owner no longer needs. The
-// segment that appends go to stays in any case. Readers inside a deleted segment finish it and then get ErrDeleted.
-//
-// Segments go oldest first, each durably before the next, so that no crash leaves a gap.
-func (l *Log) DeleteBefore(segment uint32) error {
-	l.mu.Lock()
-	defer l.unlock()
-	if l.mu.closed {
-		return ErrClosed
-	}
-	first := l.mu.segments[0].id
-	var err error
-	for err == nil && len(l.mu.segments) > 1 && l.mu.segments[0].id < segment {
-		err = l.deleteOldestLocked()
-	}
-	if now := l.mu.segments[0].id; now != first {
-		l.mu.events = append(l.mu.events, Deleted{first, now})
-	}
-	return err
-}
-
-func (l *Log) deleteOldestLocked() error {
-	if err := remove(l.opts.FS, segmentName(l.dir, l.mu.segments[0].id)); err != nil {
-		return err
-	}
-	l.mu.segments = slices.Delete(l.mu.segments, 0, 1)
-	if err := l.opts.FS.SyncDir(l.dir); err != nil {
-		return l.fail(err)
-	}
-	return nil
 }
 
 // Close syncs the log, marks it as cleanly closed and lets go of the directory. Appends that have not returned yet may

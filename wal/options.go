@@ -39,9 +39,11 @@ type Options struct {
 
 	// ID is the database that the log belongs to. Zero: a new log gets a random one, an existing one may have any.
 	ID ID
-	// FirstSegment is the oldest segment that is still needed: Open deletes those before it and insists on this one.
+	// FirstSegment is the oldest segment that is still needed: those before it are obsolete, Open insists on this one.
 	// Zero: whatever there is.
 	FirstSegment uint32
+	// Retain is how many bytes of obsolete segments, the newest, are kept for readers. Nothing is replayed from them.
+	Retain int64
 	// BaseSeq is the sequence of the first operation of a new log. Default: 1.
 	BaseSeq uint64
 	// MinNextSeq is the next sequence that the owner knows the log has reached; a log that ends before it is damaged.

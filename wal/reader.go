@@ -1,12 +1,13 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -17,24 +18,12 @@ import (
 // what is on the disk. It is for one goroutine. It takes no lock that appends need.
 type Reader struct {
 	log  *Log
-	from Position // entries before it are skipped
+	from Position // entries before it are skipped,
+	seq  uint64   // and those that take lower sequences only
 	pos  Position // after the last entry
 	scan segmentScan
 	open bool // scan has a file
 	err  error
-}
-
-// Find returns a position before the operation with a sequence and not far from it: where NewReader begins for one who
-// skips what comes before. It is ErrDeleted if the log no longer has the operation.
-func (l *Log) Find(seq uint64) (Position, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range slices.Backward(l.mu.segments) {
-		if s.baseSeq <= seq {
-			return Position{s.id, 0}, nil
-		}
-	}
-	return Position{}, fmt.Errorf("%w: sequence %d", ErrDeleted, seq)
 }
 
 // NewReader returns a reader that begins with the record at from, which is First, the End of some moment, or the Pos of an
@@ -49,6 +38,22 @@ func (l *Log) NewReader(from Position) (*Reader, error) {
 	return &Reader{log: l, from: from, pos: from}, nil
 }
 
+// NewReaderAt returns a reader that begins with the operation of a sequence, or with the batch that it is in. It is
+// ErrDeleted if the log begins later, and ErrAhead if not even the next operation will have the sequence.
+func (l *Log) NewReaderAt(seq uint64) (*Reader, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if next := l.active.Load().nextSeq(); seq > next {
+		return nil, fmt.Errorf("%w: %d, the next is %d", ErrAhead, seq, next)
+	}
+	i := sort.Search(len(l.mu.segments), func(i int) bool { return l.mu.segments[i].baseSeq > seq })
+	if i == 0 {
+		return nil, fmt.Errorf("%w: sequence %d, the oldest is %d", ErrDeleted, seq, l.mu.segments[0].baseSeq)
+	}
+	from := Position{l.mu.segments[i-1].id, 0}
+	return &Reader{log: l, from: from, seq: seq, pos: from}, nil
+}
+
 // Next fills e with the next entry, whose slices are valid until the call after. At the live end it returns io.EOF, and
 // may be called again: see Wait. Any other error is final. Where the sequences leave some out, somebody has called SkipTo.
 func (r *Reader) Next(e *Entry) error {
@@ -58,7 +63,7 @@ func (r *Reader) Next(e *Entry) error {
 	for {
 		err := r.step(e)
 		switch {
-		case err == nil && e.Pos.Compare(r.from) < 0:
+		case err == nil && (e.Pos.Compare(r.from) < 0 || e.Seq+e.sequences() <= r.seq):
 			continue
 		case err == nil:
 			r.pos = Position{r.scan.head.segment, uint32(r.scan.offset())}
@@ -72,6 +77,9 @@ func (r *Reader) Next(e *Entry) error {
 
 // Position returns where Next goes on: what NewReader takes to go on from here.
 func (r *Reader) Position() Position { return r.pos }
+
+// NextSeq returns the sequence of the next operation that Next can return.
+func (r *Reader) NextSeq() uint64 { return max(r.seq, r.scan.nextSeq()) }
 
 // step is Next without skipping.
 func (r *Reader) step(e *Entry) error {
@@ -160,12 +168,20 @@ func (r *Reader) advance(end Position) error {
 	return nil
 }
 
-// Wait returns when there may be more to read than at the last call of Next: nil, the context's error, or ErrClosed.
+// Wait returns when there may be more to read than at the last call of Next: nil, the context's error, ErrClosed, or the
+// failure after which there never will be.
 func (r *Reader) Wait(ctx context.Context) error {
-	return r.log.tail.wait(ctx, r.log.stop, func() bool {
+	var failed error
+	err := r.log.tail.wait(ctx, r.log.stop, func() bool {
+		failed = r.log.Err() // before the look at the end: what came before it is still to be read
 		end := r.log.visible()
-		return end.Segment != r.scan.head.segment || int64(end.Offset) > r.scan.offset()
+		if end.Segment != r.scan.head.segment || int64(end.Offset) > r.scan.offset() {
+			failed = nil
+			return true
+		}
+		return failed != nil
 	})
+	return cmp.Or(err, failed)
 }
 
 // Close lets go of the reader's file.

@@ -93,12 +93,8 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
-	for _, id := range obsolete {
-		if err := l.opts.FS.Remove(segmentName(l.dir, id)); err != nil {
-			return fmt.Errorf("wal: %w", err)
-		}
-	}
-	return nil
+	l.mu.needed = l.mu.segments[0].id
+	return l.retain(obsolete)
 }
 
 // list returns the numbers of the segments that are needed, without a gap, and of those that are not.

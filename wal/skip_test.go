@@ -50,7 +50,7 @@ func TestSkipTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	for seq := uint64(1); seq < 16000; seq += 100 {
+	for seq := uint64(1); seq <= 15010; seq += 100 {
 		wantFound(t, l, seqs, seq)
 	}
 	if err := l.SkipTo(15009); err == nil {
@@ -73,14 +73,10 @@ func TestSkipTo(t *testing.T) {
 	}
 }
 
-// wantFound holds that a reader from Find(seq) comes to the first entry that is not before seq.
+// wantFound holds that a reader from a sequence begins with the first entry that is not before it.
 func wantFound(t *testing.T, l *Log, seqs []uint64, seq uint64) {
 	t.Helper()
-	from, err := l.Find(seq)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := l.NewReader(from)
+	r, err := l.NewReaderAt(seq)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,28 +86,28 @@ func wantFound(t *testing.T, l *Log, seqs []uint64, seq uint64) {
 			continue
 		}
 		var e Entry
-		for err = r.Next(&e); err == nil && e.Seq < seq; err = r.Next(&e) {
-		}
-		if err != nil || e.Seq != want {
+		if err = r.Next(&e); err != nil || e.Seq != want {
 			t.Fatalf("from %d: %d, %v, want %d", seq, e.Seq, err, want)
 		}
 		return
 	}
 }
 
-func TestFindDeleted(t *testing.T) {
+func TestReaderAtDeleted(t *testing.T) {
 	l, _ := open(t, testOptions(vfs.NewMem(), SyncAlways))
 	defer closeLog(t, l)
 	skipping(t, l)
 	if err := l.DeleteBefore(l.End().Segment); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Find(15008); !errors.Is(err, ErrDeleted) {
+	if _, err := l.NewReaderAt(15008); !errors.Is(err, ErrDeleted) {
 		t.Error(err)
 	}
-	if from, err := l.Find(15009); err != nil || from.Segment != l.End().Segment {
-		t.Error(from, err)
+	r, err := l.NewReaderAt(15009)
+	if err != nil {
+		t.Fatal(err)
 	}
+	r.Close()
 	closeLog(t, l)
 	if err := l.SkipTo(1 << 40); !errors.Is(err, ErrClosed) {
 		t.Error(err)

@@ -1,0 +1,548 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// ledger follows a history and holds that every version that expires is reported once: not before its deadline, and before
+// whatever overwrites or deletes it later.
+type ledger struct {
+	live     map[string]Change // the newest put of each key that was not overwritten, deleted or reported
+	reported int
+}
+
+// follow goes through changes. wroteAt tells when a write was made; now is the time.
+func (l *ledger) follow(changes []Change, wroteAt func(seq uint64) int64, now int64) error {
+	l.live, l.reported = map[string]Change{}, 0
+	for i, c := range changes {
+		if c.Seq != uint64(i+1) {
+			return fmt.Errorf("change %d: %s", i+1, c.text())
+		}
+		gone := func(key string) error {
+			old, ok := l.live[key]
+			if ok && old.Deadline != 0 && old.Deadline <= wroteAt(c.Seq) {
+				return fmt.Errorf("%s, made at %d, comes before the expiry of %s", c.text(), wroteAt(c.Seq), old.text())
+			}
+			delete(l.live, key)
+			return nil
+		}
+		var err error
+		key := string(c.Key)
+		switch c.Kind {
+		case ChangePut:
+			err = gone(key)
+			l.live[key] = c
+		case ChangeDelete:
+			err = gone(key)
+		case ChangeDeleteRange:
+			for k := range l.live {
+				if key <= k && k < string(c.End) {
+					err = errors.Join(err, gone(k))
+				}
+			}
+		case ChangeExpire:
+			// A deadline that has passed when its log segment begins is in the log as that time.
+			old, ok := l.live[key]
+			if !ok || old.Seq != c.Version || old.Deadline < c.Deadline || c.Deadline > now {
+				err = fmt.Errorf("%s at %d, but the newest is %s", c.text(), now, old.text())
+			}
+			delete(l.live, key)
+			l.reported++
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allReported holds that nothing has expired that was not reported.
+func (l *ledger) allReported(now int64) error {
+	for _, c := range l.live {
+		if c.Deadline != 0 && c.Deadline <= now {
+			return fmt.Errorf("not reported at %d: %s", now, c.text())
+		}
+	}
+	return nil
+}
+
+// expiryMachine is a watchMachine that reports expiries.
+type expiryMachine struct {
+	*watchMachine
+	at map[uint64]int64 // when the write of a sequence was made
+}
+
+func newExpiryMachine(t *rapid.T) *expiryMachine {
+	w := &watchMachine{fs: vfs.NewMem(), clock: newFakeClock()}
+	m := &expiryMachine{w, map[uint64]int64{}}
+	m.opts = still(m.fs, m.clock, rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy"))
+	m.opts.RetainLog, m.opts.ExpiryEvents = 1<<30, true
+	m.opts.expiryMemory = rapid.SampledFrom([]int64{1, 300, 1000, 1 << 20}).Draw(t, "memory")
+	m.open(t)
+	return m
+}
+
+// timed wraps a write to note its time.
+func (m *expiryMachine) timed(write func(*rapid.T)) func(*rapid.T) {
+	return func(t *rapid.T) {
+		n := len(m.groups)
+		write(t)
+		for _, group := range m.groups[n:] {
+			for _, c := range group {
+				m.at[c.Seq] = m.clock.ms()
+			}
+		}
+	}
+}
+
+// Pass lets time pass, with or without a sweep.
+func (m *expiryMachine) Pass(t *rapid.T) {
+	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
+}
+
+func (m *expiryMachine) Sweep(t *rapid.T) {
+	m.db.sweep()
+	var l ledger
+	m.follow(t, &l)
+	m.must(t, l.allReported(m.clock.ms()))
+}
+
+// Expire gives a key another deadline.
+func (m *expiryMachine) Expire(t *rapid.T) {
+	key := m.key(t)
+	err := m.db.Expire([]byte(key), time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms"))*time.Millisecond)
+	if errors.Is(err, ErrNotFound) {
+		return
+	}
+	m.must(t, err)
+	e, err := m.db.GetEntry([]byte(key))
+	m.must(t, err)
+	m.wrote(Change{Kind: ChangePut, Key: e.Key, Value: e.Value, Deadline: e.Deadline})
+}
+
+func (m *expiryMachine) follow(t *rapid.T, l *ledger) {
+	t.Helper()
+	changes, err := allChanges(m.db, 1)
+	m.must(t, err)
+	m.must(t, l.follow(changes, func(seq uint64) int64 { return m.at[seq] }, m.clock.ms()))
+	i := 0
+	want := m.expected(1, "")
+	for _, c := range changes {
+		if c.Kind != ChangeExpire {
+			if i == len(want) || c.text() != want[i].text() {
+				t.Fatalf("%s, want the %d. of %v", c.text(), i, want)
+			}
+			i++
+		}
+	}
+	if i != len(want) {
+		t.Fatalf("%d writes, want %d", i, len(want))
+	}
+}
+
+// Check holds the history against the rules, and reads against the history.
+func (m *expiryMachine) Check(t *rapid.T) {
+	var l ledger
+	m.follow(t, &l)
+	model := newModel(m.clock)
+	for key, c := range l.live {
+		model.entries[key] = modelEntry{string(c.Value), c.Deadline}
+	}
+	m.must(t, model.compare(m.db, m.clock.ms()))
+}
+
+// TestExpiryModel runs random histories, across restarts, with more and with less room than what expires takes.
+func TestExpiryModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newExpiryMachine(t)
+		defer func() { m.must(t, m.db.Close()) }()
+		t.Repeat(map[string]func(*rapid.T){
+			"write": m.timed(m.Write), "write2": m.timed(m.Write), "write3": m.timed(m.Write), "batch": m.timed(m.Batch),
+			"deleteRange": m.timed(m.DeleteRange), "expire": m.timed(m.Expire), "flush": m.Flush, "compact": m.Compact,
+			"pass": m.Pass, "pass2": m.Pass, "sweep": m.Sweep, "reopen": m.Reopen, "": m.Check,
+		})
+	})
+}
+
+// expiryScript is a life in which versions expire in the memtable, in tables, under an overwrite, under a range delete and
+// while nobody looks.
+func expiryScript(clock *fakeClock) []step {
+	start := clock.ms()
+	pick := otherStep("pick", func(db *DB) error { return db.runPlans(context.Background(), compaction.Pick) })
+	return []step{
+		putStep("a", "1", start+500), putStep("b", "1", start+500), putStep("c", "1", start+500), putStep("d", "1", 0),
+		batchStep("batch", start+700, "e", "f", "g", "d"),
+		sweepStep(clock, 100*time.Millisecond), flushStep,
+		putStep("b", "2", start+900),
+		otherStep("pass", func(*DB) error { clock.add(500 * time.Millisecond); return nil }),
+		putStep("a", "2", 0), deleteStep("c"), // expired, and nobody has looked
+		sweepStep(clock, 100*time.Millisecond), // e and f
+		putStep("h", "1", start+2000), flushStep,
+		sweepStep(clock, 500*time.Millisecond), flushStep, compactStep, // b
+		putStep("i", "1", start+1500), putStep("j", "1", start+2500),
+		otherStep("pass", func(*DB) error { clock.add(500 * time.Millisecond); return nil }),
+		deleteRangeStep("i", "z"), // i has expired, j has not
+		batchStep("late", start+2600, "k", "l", "m", "a"),
+		sweepStep(clock, 400*time.Millisecond), flushStep, // h
+		sweepStep(clock, time.Second), compactStep, sweepStep(clock, time.Second),
+		putStep("n", "1", start+6000), flushStep,
+		sweepStep(clock, 4*time.Second), pick, putStep("o", "1", 0), // n's table goes, and nobody has synced
+		putStep("end", strings.Repeat("e", 9000), start+1<<40), flushStep, sweepStep(clock, time.Second), compactStep,
+	}
+}
+
+// After a crash anywhere, whatever was reported stays reported, and the rest is reported once.
+func TestExpiryCrashStates(t *testing.T) {
+	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+		mem := vfs.NewMem()
+		mem.Record()
+		clock := newFakeClock()
+		options := func(fs vfs.FS, clock *fakeClock) *Options {
+			o := still(fs, clock, policy)
+			o.RetainLog, o.ExpiryEvents = 1<<30, true
+			return o
+		}
+		db, err := Open("db", options(mem, clock))
+		must(t, err)
+		var times []int64
+		at := map[uint64]int64{}
+		tick := func() {
+			for len(times) <= mem.OpCount() {
+				times = append(times, clock.ms())
+			}
+		}
+		for _, s := range expiryScript(clock) {
+			if err := s.run(db); err != nil {
+				t.Fatalf("%s: %v", s.name, err)
+			}
+			db.workers.Wait()
+			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
+				at[seq] = clock.ms()
+			}
+			tick()
+		}
+		complete, err := allChanges(db, 1)
+		must(t, err)
+		var l ledger
+		must(t, l.follow(complete, func(seq uint64) int64 { return at[seq] }, clock.ms()))
+		must(t, l.allReported(clock.ms()))
+		if l.reported != 12 { // b is overwritten in time, j and d are deleted
+			t.Errorf("%d versions were reported", l.reported)
+		}
+		must(t, db.Close())
+		tick()
+		crashes := mem.Crashes(*crashSeed, *crashRandom)
+		for k := range crashes.OpCount() + 1 {
+			for state := range crashes.At(k) {
+				err := checkExpiries(options(state.FS, newClockAt(times[k])), complete, at)
+				if err != nil {
+					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
+						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
+				}
+			}
+		}
+	}
+}
+
+// checkExpiries opens a database after a crash, holds that its history is a beginning of the complete one, lets time pass,
+// and holds that everything is reported once.
+func checkExpiries(o *Options, complete []Change, at map[uint64]int64) error {
+	db, err := Open("db", o)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	before, err := allChanges(db, 1)
+	if err != nil {
+		return err
+	}
+	for i, c := range before {
+		if c.text() != complete[i].text() {
+			return fmt.Errorf("change %d: %s, want %s", i, c.text(), complete[i].text())
+		}
+	}
+	clock := newClockAt(db.clock.Now())
+	clock.add(time.Hour)
+	if err := db.Close(); err != nil {
+		return err
+	}
+	again := *o
+	again.Clock = clock.Now
+	if db, err = Open("db", &again); err != nil {
+		return err
+	}
+	defer db.Close()
+	for range 2 {
+		db.sweep()
+		if err := errors.Join(db.Flush(), db.Compact(context.Background())); err != nil {
+			return err
+		}
+	}
+	after, err := allChanges(db, 1)
+	if err != nil {
+		return err
+	}
+	var l ledger
+	now := clock.ms()
+	if err := l.follow(after, func(seq uint64) int64 { return at[seq] }, now); err != nil {
+		return err
+	}
+	if db.Stats().DeadlineEntries > 1 {
+		return fmt.Errorf("%d entries with a deadline are left", db.Stats().DeadlineEntries)
+	}
+	return l.allReported(now)
+}
+
+// What expires is reported by itself, beside writers, and then its tables go.
+func TestExpiryInBackground(t *testing.T) {
+	clock := newFakeClock()
+	o := tiny(vfs.NewMem(), clock)
+	o.ExpiryEvents, o.RetainLog, o.expiryMemory = true, 1<<30, 20<<10
+	db := openTest(t, o)
+	const n = 2000
+	done := make(chan error)
+	go func() {
+		var err error
+		for i := 0; i < n && err == nil; i++ {
+			err = db.Put(fmt.Appendf(nil, "key%04d", i), make([]byte, 50), TTL(time.Duration(1+i%5)*time.Second), NoSync)
+			if i%100 == 0 {
+				clock.add(time.Second)
+			}
+		}
+		done <- errors.Join(err, db.Sync())
+	}()
+	seen, written := 0, 0
+	for c, err := range db.Watch(context.Background(), &WatchOptions{From: 1}) {
+		must(t, err)
+		switch c.Kind {
+		case ChangePut:
+			if written++; written == n {
+				clock.add(time.Minute)
+			}
+		case ChangeExpire:
+			seen++
+		}
+		if seen == n {
+			break
+		}
+	}
+	must(t, <-done)
+	must(t, db.Compact(context.Background()))
+	if s := db.Stats(); s.DeadlineEntries > 0 || s.ExpiryEvents != n {
+		t.Errorf("%d entries with a deadline are left, %d expiries were reported", s.DeadlineEntries, s.ExpiryEvents)
+	}
+	changes, err := allChanges(db, 1)
+	must(t, err)
+	var l ledger
+	must(t, l.follow(changes, func(uint64) int64 { return 0 }, clock.ms()))
+}
+
+// Expiry events can be switched on for a database that has lived without, and off again.
+func TestExpirySwitched(t *testing.T) {
+	mem, clock := vfs.NewMem(), newFakeClock()
+	o := still(mem, clock, SyncAlways)
+	o.RetainLog = 1 << 30
+	kinds := func(db *DB) (kinds []string) {
+		changes, err := allChanges(db, 1)
+		must(t, err)
+		for _, c := range changes {
+			kinds = append(kinds, fmt.Sprintf("%v %s", c.Kind, c.Key))
+		}
+		return kinds
+	}
+	db := openTest(t, o)
+	must(t, db.Put([]byte("a"), nil, TTL(time.Second)))
+	must(t, db.Put([]byte("b"), nil, TTL(time.Hour)))
+	must(t, db.Flush())
+	clock.add(time.Minute)
+	must(t, db.Close())
+	o.ExpiryEvents = true
+	db = openTest(t, o)
+	db.sweep()
+	if got := kinds(db); len(got) != 3 || got[2] != "expire a" {
+		t.Errorf("switched on: %v", got)
+	}
+	clock.add(time.Hour)
+	must(t, db.Close())
+	o.ExpiryEvents = false
+	db = openTest(t, o)
+	content{db}.lacks(t, "b")
+	db.sweep()
+	must(t, db.Compact(context.Background()))
+	if got := kinds(db); len(got) != 3 {
+		t.Errorf("switched off: %v", got)
+	}
+	if left := files(t, mem, path.Join("db", tablesName)); len(left) != 0 {
+		t.Errorf("%v are left", left)
+	}
+}
+
+// Whoever writes beside the sweeper, every version that expires is reported once.
+func TestExpiryBesideWriters(t *testing.T) {
+	clock := newFakeClock()
+	o := tiny(vfs.NewMem(), clock)
+	o.ExpiryEvents, o.RetainLog, o.expiryMemory, o.Sync = true, 1<<30, 2000, SyncNever
+	db := openTest(t, o)
+	const writers, writes = 4, 600
+	errs := make(chan error)
+	for w := range writers {
+		go func() {
+			r := rand.New(rand.NewPCG(uint64(w), 1))
+			var err error
+			for i := 0; i < writes && err == nil; i++ {
+				if err = expiringWrite(db, r); errors.Is(err, ErrNotFound) {
+					err = nil
+				}
+				clock.add(time.Millisecond)
+				if i%50 == 0 {
+					err = errors.Join(err, db.expiries.sweep())
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range writers {
+		must(t, <-errs)
+	}
+	clock.add(time.Hour)
+	must(t, db.Compact(context.Background()))
+	changes, err := allChanges(db, 1)
+	must(t, err)
+	var l ledger
+	must(t, l.follow(changes, func(uint64) int64 { return 0 }, clock.ms()))
+	must(t, l.allReported(clock.ms()))
+	if s := db.Stats(); l.reported == 0 || s.ExpiryEvents != int64(l.reported) || s.DeadlineEntries != 0 {
+		t.Errorf("%d expiries are in the log, %d were counted, %d entries are left", l.reported, s.ExpiryEvents, s.DeadlineEntries)
+	}
+}
+
+// expiringWrite makes a random write of a version that expires soon.
+func expiringWrite(db *DB, r *rand.Rand) error {
+	key := fmt.Appendf(nil, "key%02d", r.IntN(60))
+	ttl := TTL(time.Duration(1+r.IntN(100)) * time.Millisecond)
+	switch r.IntN(10) {
+	case 0:
+		return db.Delete(key)
+	case 1:
+		return db.DeleteRange(key, append(key[:len(key):len(key)], 'z'))
+	case 2:
+		return db.Expire(key, time.Duration(r.IntN(100))*time.Millisecond)
+	case 3:
+		var b Batch
+		for range 5 {
+			if err := b.Put(fmt.Appendf(nil, "key%02d", r.IntN(60)), []byte("batch"), ttl); err != nil {
+				return err
+			}
+		}
+		return db.Apply(&b)
+	}
+	return db.Put(key, make([]byte, r.IntN(200)), ttl)
+}
+
+// Errors and full disks at every operation lose no expiry and report none twice.
+func TestExpiryFaults(t *testing.T) {
+	run := func(fault *vfs.Fault, o *Options, clock *fakeClock) (at map[uint64]int64) {
+		at = map[uint64]int64{}
+		db, err := Open("db", o)
+		if err != nil {
+			return at
+		}
+		for _, s := range expiryScript(clock) {
+			s.run(db) // what failed is not in the log, or the log has failed
+			db.workers.Wait()
+			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
+				at[seq] = clock.ms()
+			}
+		}
+		fault.Inject(nil)
+		db.Close()
+		return at
+	}
+	options := func(fs vfs.FS, clock *fakeClock) *Options {
+		o := still(fs, clock, SyncAlways)
+		o.RetainLog, o.ExpiryEvents = 1<<30, true
+		return o
+	}
+	counter, clock := vfs.NewFault(vfs.NewMem()), newFakeClock()
+	run(counter, options(counter, clock), clock)
+	count := counter.Count(vfs.OpAny)
+	stride := 1
+	if testing.Short() {
+		stride = 7
+	}
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
+		for n := 1; n <= count; n += stride {
+			mem, clock := vfs.NewMem(), newFakeClock()
+			fault := vfs.NewFault(mem)
+			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+			at := run(fault, options(fault, clock), clock)
+			if err := checkFaulted(options(mem, clock), clock, at); err != nil {
+				t.Fatalf("%v at operation %d of %d: %v", cause, n, count, err)
+			}
+		}
+	}
+}
+
+func checkFaulted(o *Options, clock *fakeClock, at map[uint64]int64) error {
+	clock.add(time.Hour)
+	db, err := Open("db", o)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.sweep()
+	changes, err := allChanges(db, 1)
+	if err != nil {
+		return err
+	}
+	var l ledger
+	if err := l.follow(changes, func(seq uint64) int64 { return at[seq] }, clock.ms()); err != nil {
+		return err
+	}
+	return l.allReported(clock.ms())
+}
+
+// A version that cannot be read holds up neither the others nor the writers of other keys, and is not dropped unreported.
+func TestExpiryUnreadable(t *testing.T) {
+	mem, clock := vfs.NewMem(), newFakeClock()
+	o := roomy(mem, clock)
+	o.ExpiryEvents, o.RetainLog = true, 1<<30
+	db := openTest(t, o)
+	must(t, db.Put([]byte("bad"), make([]byte, 100), TTL(time.Second)))
+	must(t, db.Flush())
+	must(t, db.Put([]byte("good"), nil, TTL(time.Second)))
+	must(t, db.Flush())
+	tables := files(t, mem, "db/tables")
+	must(t, db.expiries.sweep())
+	must(t, mem.Corrupt(tables[0], 120, 1))
+	must(t, db.Close())
+	db = openTest(t, o)
+	must(t, db.Put([]byte("good"), nil, TTL(time.Second)))
+	clock.add(time.Minute)
+	if err := db.expiries.sweep(); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("sweep: %v", err)
+	}
+	if n := db.Stats().ExpiryEvents; n != 1 {
+		t.Errorf("%d expiries were reported, want that of the good key", n)
+	}
+	must(t, db.Put([]byte("other"), nil))
+	if err := db.Put([]byte("bad"), nil); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a put over what cannot be read: %v", err)
+	}
+	if s := db.Stats(); s.DeadlineEntries != 2 {
+		t.Errorf("%d entries are left", s.DeadlineEntries)
+	}
+}

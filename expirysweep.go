@@ -1,0 +1,324 @@
+package ebb
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/ttl"
+)
+
+const (
+	// expiryChunk is how many expiries are reported by one record of the log: so many look-ups of what has just been looked
+	// up hold the commit lock for a fraction of a millisecond.
+	expiryChunk = 256
+	// scanChunk is how many entries a scan reads before it lets others have their turn.
+	scanChunk = 1024
+	// A scan is made when soon does not reach further than scanAhead ms.
+	scanAhead = 1000
+	// An expiry is reported within expiryPause of its deadline, and what the sweeper needs; at most every expiryRest.
+	expiryPause = time.Second
+	expiryRest  = 100 * time.Millisecond
+)
+
+// loop reports what expires until Close.
+func (x *expiries) loop() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-x.db.work.Done():
+			return
+		case <-timer.C:
+		}
+		wait := expiryPause
+		if err := x.sweep(); err == nil {
+			left := ttl.Remaining(max(x.next.Load(), 1), x.db.clock.Now())
+			wait = max(min(left, expiryPause), expiryRest)
+		} else if !errors.Is(err, ErrClosed) {
+			x.db.backgroundError("report expiries", err, wait)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// sweep reports what is due, and looks for more where soon may not have all that is.
+func (x *expiries) sweep() error {
+	if x == nil {
+		return nil
+	}
+	x.sweeping.Lock()
+	defer x.sweeping.Unlock()
+	return x.sweepOnce()
+}
+
+// sweepOnce is sweep for who sweeps.
+func (x *expiries) sweepOnce() error {
+	err := x.reportDue()
+	if scan, serr := x.scanDue(); scan && serr == nil {
+		err = errors.Join(err, x.scan())
+	} else {
+		err = errors.Join(err, serr)
+	}
+	return errors.Join(err, x.show())
+}
+
+// scanDue tells whether soon is to be filled.
+func (x *expiries) scanDue() (bool, error) {
+	if err := x.db.beginWrite(); err != nil {
+		return false, err
+	}
+	defer x.db.commit.Unlock()
+	return x.to < math.MaxInt64 && (x.bytes < x.limit/2 || x.to-scanAhead <= x.db.clock.Now()), nil
+}
+
+// reportDue reports what in soon is due. What cannot be read stays there, and its error is returned.
+func (x *expiries) reportDue() error {
+	var failed error
+	after := expiry{deadline: math.MinInt64}
+	for {
+		due, err := x.due(after)
+		if len(due) == 0 || err != nil {
+			return errors.Join(failed, err)
+		}
+		after = due[len(due)-1]
+		after.key = append(after.key[:len(after.key):len(after.key)], 0)
+		unread, err := x.report(due, nil)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		if failed == nil {
+			failed = unread
+		}
+	}
+}
+
+// due returns what in soon is due, from after on, but no more than a chunk.
+func (x *expiries) due(after expiry) (due []expiry, err error) {
+	if err := x.db.beginWrite(); err != nil {
+		return nil, err
+	}
+	defer x.db.commit.Unlock()
+	now := x.db.clock.Now()
+	x.soon.AscendGreaterOrEqual(after, func(v expiry) bool {
+		if !kv.Expired(v.deadline, now) {
+			return false
+		}
+		due = append(due, v)
+		return len(due) < expiryChunk
+	})
+	return due, nil
+}
+
+// report reports what of due is the newest version of its key, takes due out of soon, and adds what expires later. What
+// cannot be read stays; unread is why.
+//
+// The keys are looked up twice: once without the commit lock, so that what has to come from the disk does so while others
+// write, and again under it, when it is in memory.
+func (x *expiries) report(due, later []expiry) (unread, err error) {
+	now := x.db.clock.Now()
+	stays := make([]bool, len(due))
+	var newest []expiry
+	for i, v := range due {
+		found, ok, err := x.expired(v.key, now)
+		if err != nil {
+			unread, stays[i] = err, true
+		} else if ok && found.seq == v.seq {
+			newest = append(newest, v)
+		}
+	}
+	db := x.db
+	if err := db.beginWrite(); err != nil {
+		return unread, err
+	}
+	still := newest[:0]
+	for _, v := range newest {
+		if found, ok, err := x.expired(v.key, now); err != nil {
+			db.commit.Unlock()
+			return unread, err
+		} else if ok && found.seq == v.seq {
+			still = append(still, v)
+		}
+	}
+	if _, err := x.logLocked(still); err != nil {
+		db.commit.Unlock()
+		return unread, err
+	}
+	for i, v := range due {
+		if !stays[i] {
+			x.removeLocked(v)
+		}
+	}
+	for _, v := range later {
+		x.addLocked(v.key, v.seq, v.deadline)
+	}
+	x.publishLocked()
+	db.freezeIfFullLocked()
+	db.commit.Unlock()
+	return unread, nil
+}
+
+// show makes the reports durable where the policy is that, and lets reads and watchers see them.
+func (x *expiries) show() error {
+	db := x.db
+	if err := db.beginWrite(); err != nil {
+		return err
+	}
+	unshown, seq, end := x.unshown, db.commit.lastSeq, db.log.End()
+	x.unshown = false
+	db.commit.Unlock()
+	if !unshown || db.opts.Sync != SyncAlways {
+		return nil
+	}
+	if err := db.log.SyncTo(end); err != nil {
+		return closedLog(err)
+	}
+	db.show(seq)
+	return nil
+}
+
+// scan reads all that may expire from x.to on, reports what is due of it and fills soon with the rest, as far as that
+// reaches.
+//
+//  1. From here on writes add to soon whatever they give a deadline; what was there before is in the view.
+//  2. Read the view without the lock. Versions that are no longer the newest do no harm.
+//  3. Soon is complete up to where it is filled.
+func (x *expiries) scan() error {
+	db := x.db
+	if err := db.beginWrite(); err != nil {
+		return err
+	}
+	v, _, err := db.pinView()
+	if err != nil {
+		db.commit.Unlock()
+		return err
+	}
+	defer db.unref(v.tables)
+	s := expiryScan{x: x, from: x.to}
+	x.filling = math.MaxInt64
+	var sources []kv.Iterator
+	for _, m := range append([]*mem{v.mem}, v.frozen...) {
+		if m.deadlines.Entries() > 0 && m.deadlines.Max() >= s.from {
+			sources = append(sources, m.NewIterator(math.MaxUint64))
+		}
+	}
+	db.commit.Unlock()
+	for _, level := range v.tables.levels {
+		for _, t := range level {
+			if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from {
+				sources = append(sources, t.Reader.NewScanner())
+			}
+		}
+	}
+	for i, it := range sources {
+		sources[i] = nil
+		if err = s.read(it); err != nil {
+			break
+		}
+	}
+	if berr := db.beginWrite(); berr != nil {
+		return errors.Join(err, berr)
+	}
+	defer db.commit.Unlock()
+	if err != nil {
+		x.filling = x.to
+		return err
+	}
+	x.to = x.filling
+	x.publishLocked()
+	return nil
+}
+
+// expiryScan reads what expires from a deadline on.
+type expiryScan struct {
+	x          *expiries
+	from       int64
+	due, later []expiry
+}
+
+// read reads one source.
+func (s *expiryScan) read(it kv.Iterator) error {
+	defer it.Close()
+	next := it.First
+	for more := true; more; {
+		err := s.guarded(func() {
+			for n := 0; n < scanChunk && len(s.due)+len(s.later) < expiryChunk; n++ {
+				if more = next(); !more {
+					return
+				}
+				next = it.Next
+				s.take(it.Entry())
+			}
+		})
+		if err == nil && !more {
+			err = it.Err()
+		}
+		if err == nil {
+			err = s.flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guarded reads mapped memory, for which Close of the database waits.
+func (s *expiryScan) guarded(read func()) error {
+	db := s.x.db
+	ticket := db.epoch.enter(0)
+	defer db.epoch.exit(ticket)
+	if db.closed.Load() {
+		return ErrClosed
+	}
+	return vfs.Guard(read)
+}
+
+// take notes an entry that expires.
+func (s *expiryScan) take(e *kv.Entry) {
+	if e.Kind != kv.Put || e.Deadline == 0 || e.Deadline < s.from {
+		return
+	}
+	v := expiry{e.Deadline, e.Seq, bytes.Clone(e.Key)}
+	if kv.Expired(e.Deadline, s.x.db.clock.Now()) {
+		s.due = append(s.due, v)
+	} else {
+		s.later = append(s.later, v)
+	}
+}
+
+// flush hands on what was noted, and reports what has become due meanwhile.
+func (s *expiryScan) flush() error {
+	x := s.x
+	if len(s.due)+len(s.later) > 0 {
+		unread, err := x.report(s.due, s.later)
+		s.due, s.later = s.due[:0], s.later[:0]
+		if err != nil || unread != nil {
+			return errors.Join(err, unread)
+		}
+	}
+	return x.reportDue()
+}
+
+// beginDeleteRange is beginWrite for a delete of a range. What of the range has expired is not known by its keys, so first
+// all is reported that is due; what is due since is in soon.
+func (db *DB) beginDeleteRange() error {
+	for {
+		x := db.expiries
+		if x != nil && db.clock.Now() >= x.next.Load() {
+			if err := x.sweep(); err != nil {
+				return err
+			}
+		}
+		if err := db.beginWrite(); err != nil {
+			return err
+		}
+		if x == nil || db.clock.Now() < x.to {
+			return nil
+		}
+		db.commit.Unlock()
+	}
+}

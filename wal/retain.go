@@ -1,0 +1,123 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ebbdb/ebb/internal/corrupt"
+)
+
+// DeleteBefore makes the segments before the given one obsolete, whose entries the owner no longer needs, and deletes what
+// exceeds Options.Retain of all that are. The segment that appends go to stays in any case. Readers inside a deleted
+// segment finish it and then get ErrDeleted.
+//
+// Segments go oldest first, each durably before the next, so that no crash leaves a gap.
+func (l *Log) DeleteBefore(segment uint32) error {
+	l.mu.Lock()
+	defer l.unlock()
+	if l.mu.closed {
+		return ErrClosed
+	}
+	l.mu.needed = max(l.mu.needed, min(segment, l.active.Load().segment))
+	first := l.mu.segments[0].id
+	var err error
+	for kept := l.retainedLocked(); err == nil && l.mu.segments[0].id < l.mu.needed && kept > l.opts.Retain; {
+		kept -= l.mu.segments[0].bytes
+		err = l.deleteOldestLocked()
+	}
+	if now := l.mu.segments[0].id; now != first {
+		l.mu.events = append(l.mu.events, Deleted{first, now})
+	}
+	return err
+}
+
+func (l *Log) deleteOldestLocked() error {
+	if err := remove(l.opts.FS, segmentName(l.dir, l.mu.segments[0].id)); err != nil {
+		return err
+	}
+	l.mu.segments = slices.Delete(l.mu.segments, 0, 1)
+	if err := l.opts.FS.SyncDir(l.dir); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+// retainedLocked returns how many bytes the obsolete segments have.
+func (l *Log) retainedLocked() int64 {
+	var sum int64
+	for _, s := range l.mu.segments {
+		if s.id >= l.mu.needed {
+			break
+		}
+		sum += s.bytes
+	}
+	return sum
+}
+
+// retain decides, when the log is open, which of the obsolete segments stay for readers: the newest, without a gap, up to
+// Options.Retain bytes. The rest is deleted. Nothing that is wrong with an obsolete segment is an error: the history begins
+// behind it. If it is damaged, it and what is older go; if it cannot be read this time they stay as they are.
+//
+// Only headers and lengths are checked here. A reader checks the rest as it comes to it.
+func (l *Log) retain(obsolete []uint32) error {
+	if len(obsolete) == 0 {
+		return nil
+	}
+	slices.Sort(obsolete)
+	next, err := l.header(l.mu.segments[0].id)
+	if err != nil {
+		return err
+	}
+	room, kept := l.opts.Retain, len(obsolete)
+	for ; kept > 0; kept-- {
+		number := obsolete[kept-1]
+		if room -= int64(next.prev.length); room < 0 || number+1 != next.segment {
+			break
+		}
+		h, err := l.checkRetained(number, next)
+		if err != nil {
+			l.opts.OnEvent(HistoryLost{File: segmentName(l.dir, number), Err: err})
+			if !errors.Is(err, ErrCorrupt) {
+				return nil
+			}
+			break
+		}
+		l.mu.segments = slices.Insert(l.mu.segments, 0, segmentInfo{number, h.baseSeq, int64(next.prev.length)})
+		next = h
+	}
+	for _, number := range obsolete[:kept] { // oldest first; a gap that a crash leaves ends the history
+		if err := l.opts.FS.Remove(segmentName(l.dir, number)); err != nil {
+			return fmt.Errorf("wal: %w", err)
+		}
+	}
+	return nil
+}
+
+// header reads the header of a segment.
+func (l *Log) header(number uint32) (header, error) {
+	var scan segmentScan
+	if err := l.openScan(&scan, number, headerSize); err != nil {
+		return header{}, err
+	}
+	return scan.head, scan.closeFile()
+}
+
+// checkRetained checks that a segment is one of this log and as long as the next one's header says.
+func (l *Log) checkRetained(number uint32, next header) (header, error) {
+	h, err := l.header(number)
+	if err != nil {
+		return header{}, err
+	}
+	name := segmentName(l.dir, number)
+	size, err := l.opts.FS.Size(name)
+	switch {
+	case err != nil:
+		return header{}, err
+	case h.id != l.id:
+		return header{}, corrupt.New(name, 0, "segment header", ErrForeign)
+	case size != int64(next.prev.length) || h.baseSeq > next.baseSeq:
+		return header{}, corrupt.New(name, size, "segment", errors.New("another length or base than the next one says"))
+	}
+	return h, nil
+}

@@ -1,0 +1,318 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"runtime"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// ChangeKind says what a Change did.
+type ChangeKind uint8
+
+const (
+	ChangePut         ChangeKind = iota // Key got Value, until Deadline if it is not 0
+	ChangeDelete                        // Key was deleted
+	ChangeDeleteRange                   // the keys from Key up to but not including End were deleted
+	ChangeExpire                        // the version Version of Key has expired: see Options.ExpiryEvents
+	ChangeGap                           // the content was replaced from outside the log: read it anew
+)
+
+// String returns the kind's name.
+func (k ChangeKind) String() string {
+	if int(k) < len(changeNames) {
+		return changeNames[k]
+	}
+	return fmt.Sprintf("change %d", uint8(k))
+}
+
+var changeNames = [...]string{"put", "delete", "delete range", "expire", "gap"}
+
+// Change is one change of a database.
+type Change struct {
+	Kind  ChangeKind
+	Key   []byte
+	Value []byte // of a put
+	End   []byte // of a range delete
+	// Seq is the place of the change in the order of all: a watcher that has dealt with it resumes from Seq + 1. For a put it
+	// is the version that Entry tells.
+	Seq      uint64
+	Version  uint64 // of an expiry: the version that has expired
+	Deadline int64  // Unix ms; of a put, 0 if it has none; of an expiry, the one that has passed
+	// More says that the next change was made together with this one, by one batch or transaction.
+	More bool
+}
+
+// WatchOptions say what a watcher gets. The zero value, and nil, are all changes from now on.
+type WatchOptions struct {
+	// From is the sequence of the first change to report: one more than that of the last that was dealt with, or than
+	// Snapshot.Seq to go on from a snapshot. 0: what reads do not show yet when Watch is called.
+	From uint64
+	// Prefix limits it to changes of keys that begin so, and range deletes that may delete some.
+	Prefix []byte
+}
+
+// Watch returns the changes of the database in the order in which they were made, and waits for more, until ctx is done or
+// the loop is left. Every change is reported once; a change that is reported can be read. Under SyncAlways it is on the
+// disk; under other policies a power cut may take what has been reported.
+//
+// The last pair has an error: ctx's, ErrClosed, ErrLogTrimmed if what comes next is no longer in the log, ErrSequenceAhead
+// if the database never came to From, ErrFailed if the log has failed, after all that is on the disk. The slices of a change are valid until the next. The sequence that Watch returns may
+// be used by one goroutine at a time, and begins anew with each loop.
+//
+// A watcher reads the log's files and nothing waits for it. One that is slower than the writers falls behind as far as the
+// log reaches: Options.RetainLog makes it reach further. One that stops reading without leaving its loop keeps one log file
+// from being freed, and no more.
+func (db *DB) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Change, error] {
+	w := watcher{db: db}
+	if o != nil {
+		w.next = o.From
+		w.prefix = append([]byte(nil), o.Prefix...)
+		w.prefixEnd = appendPrefixEnd(nil, o.Prefix)
+	}
+	if w.next == 0 {
+		w.next = db.visible.Load() + 1
+	}
+	return func(yield func(Change, error) bool) {
+		w := w
+		w.yield = yield
+		if err := w.run(ctx); err != nil {
+			yield(Change{}, err)
+		}
+	}
+}
+
+// watcher reports changes from the log to one loop.
+type watcher struct {
+	db        *DB
+	prefix    []byte
+	prefixEnd []byte // empty: none
+	yield     func(Change, error) bool
+
+	next   uint64 // the sequence of the first change that was not reported
+	reader *wal.Reader
+	entry  wal.Entry
+	woken  time.Time // when it last waited to no end
+}
+
+// errLeft ends a watcher whose loop was left.
+var errLeft = errors.New("loop left")
+
+// run reports until there is an error, which it returns, or the loop is left.
+func (w *watcher) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer context.AfterFunc(w.db.work, func() { cancel(ErrClosed) })()
+	defer cancel(nil)
+	var err error
+	w.reader, err = w.db.log.NewReaderAt(w.next)
+	if err == nil {
+		defer w.reader.Close()
+		err = w.tail(ctx)
+	}
+	switch {
+	case errors.Is(err, errLeft):
+		return nil
+	case w.db.closed.Load():
+		return ErrClosed
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, wal.ErrDeleted):
+		return fmt.Errorf("%w: watch from %d, the oldest is %d", ErrLogTrimmed, w.next, w.db.log.FirstSeq())
+	case errors.Is(err, wal.ErrAhead):
+		return fmt.Errorf("%w: watch from %d, the next is %d", ErrSequenceAhead, w.next, w.db.log.NextSeq())
+	}
+	return closedLog(err)
+}
+
+// tail reports what the log has, and then what it gets.
+func (w *watcher) tail(ctx context.Context) error {
+	for {
+		if w.db.closed.Load() {
+			return ErrClosed // ctx may lag behind
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		err := w.reader.Next(&w.entry)
+		if err == io.EOF {
+			if err = w.reportGap(w.reader.NextSeq()); err == nil {
+				err = w.wait(ctx)
+			}
+		} else if err == nil {
+			err = w.report()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// wakeEvery is how often a watcher lets itself be woken. Waking it costs a writer who does not wait for the disk as much as
+// several writes; after a pause all of them are read at once. The first change after a quiet time is reported at once.
+const wakeEvery = time.Millisecond
+
+// wait returns when there may be more to report.
+func (w *watcher) wait(ctx context.Context) error {
+	if pause := wakeEvery - time.Since(w.woken); pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := w.reader.Wait(ctx)
+	w.woken = time.Now()
+	return err
+}
+
+// report reports the changes that the entry makes.
+func (w *watcher) report() error {
+	e := &w.entry
+	if e.Kind == wal.KindClock {
+		return nil
+	}
+	if err := w.reportGap(e.Seq); err != nil {
+		return err
+	}
+	last := e.Seq
+	if e.Kind == wal.KindBatch {
+		last += uint64(e.Ops) - 1
+	}
+	if err := w.await(last); err != nil {
+		return err
+	}
+	var err error
+	switch e.Kind {
+	case wal.KindPut:
+		err = w.send(&Change{Kind: ChangePut, Key: e.Key, Value: e.Value, Seq: e.Seq, Deadline: e.Deadline})
+	case wal.KindDelete:
+		err = w.send(&Change{Kind: ChangeDelete, Key: e.Key, Seq: e.Seq})
+	case wal.KindRangeDelete:
+		err = w.send(&Change{Kind: ChangeDeleteRange, Key: e.Key, End: e.Value, Seq: e.Seq})
+	case wal.KindBatch:
+		err = w.reportBatch()
+	}
+	w.next = last + 1
+	return err
+}
+
+// reportBatch reports the changes of a batch, from w.next on.
+func (w *watcher) reportBatch() error {
+	var held Change // the one before, until it is known whether there are more
+	for c, err := range batchChanges(&w.entry) {
+		if err != nil {
+			return corrupt.New(fmt.Sprintf("log position %v", w.entry.Pos), int64(w.entry.Pos.Offset), "log entry", err)
+		}
+		if c.Seq < w.next || !w.wants(&c) {
+			continue
+		}
+		if held.Seq != 0 {
+			held.More = held.Kind != ChangeExpire // expiries are together only in the log
+			if err := w.send(&held); err != nil {
+				return err
+			}
+		}
+		held = c
+	}
+	if held.Seq == 0 {
+		return nil
+	}
+	return w.send(&held)
+}
+
+// reportGap reports that sequences before seq are not in the log, if there are some that were not reported.
+func (w *watcher) reportGap(seq uint64) error {
+	if seq <= w.next {
+		return nil
+	}
+	w.next = seq
+	return w.send(&Change{Kind: ChangeGap, Seq: seq - 1})
+}
+
+// send gives the loop a change that it wants.
+func (w *watcher) send(c *Change) error {
+	if w.wants(c) && !w.yield(*c, nil) {
+		return errLeft
+	}
+	return nil
+}
+
+// wants reports whether a change is of a key that begins with the prefix.
+func (w *watcher) wants(c *Change) bool {
+	switch c.Kind {
+	case ChangeGap:
+		return true
+	case ChangeDeleteRange:
+		return kv.Compare(c.End, w.prefix) > 0 && (len(w.prefixEnd) == 0 || kv.Compare(c.Key, w.prefixEnd) < 0)
+	}
+	return bytes.HasPrefix(c.Key, w.prefix)
+}
+
+// await returns when reads see everything up to a sequence that the log has. The write that made it is about to show it, or
+// waits for the disk: then the watcher waits with it.
+//
+// A writer writes to the log and to the memtable under the commit lock, and shows the write when the log is synced, if it
+// is to be. Here it is the same: whoever holds the lock in between has the memtable's part behind it, SyncTo the disk's.
+func (w *watcher) await(seq uint64) error {
+	const patience = 100 // a writer needs less than a microsecond from the log to the end
+	for range patience {
+		if w.db.visible.Load() >= seq {
+			return nil
+		}
+		runtime.Gosched()
+	}
+	pass(&w.db.commit.Mutex)
+	if w.db.visible.Load() >= seq {
+		return nil
+	}
+	if err := w.db.log.SyncTo(w.reader.Position()); err != nil {
+		return err
+	}
+	w.db.show(seq)
+	return nil
+}
+
+// batchChanges yields the changes that a batch in the log makes, with their sequences.
+func batchChanges(e *wal.Entry) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		b, err := decodeBatch(e)
+		if err != nil {
+			yield(Change{}, err)
+			return
+		}
+		seq := e.Seq
+		for it := b.Records(); it.Next(); seq++ {
+			c := Change{Kind: ChangeDelete, Key: it.Record.Key, Seq: seq}
+			switch {
+			case b.SchemaID == expirySchema:
+				err = c.setExpiry(it.Record.Value)
+			case !it.Record.Delete:
+				err = c.setValue(it.Record.Value)
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// setValue makes c the put that a batch's value says.
+func (c *Change) setValue(value []byte) error {
+	deadline, n := binary.Uvarint(value)
+	if n <= 0 {
+		return errBatchCount
+	}
+	c.Kind, c.Value, c.Deadline = ChangePut, value[n:], int64(deadline)
+	return nil
+}

@@ -1,0 +1,564 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// text tells all of a change.
+func (c Change) text() string {
+	more := ""
+	if c.More {
+		more = ", more"
+	}
+	return fmt.Sprintf("%d: %v %q to %q = %.20q (%d) until %d, version %d%s",
+		c.Seq, c.Kind, c.Key, c.End, c.Value, len(c.Value), c.Deadline, c.Version, more)
+}
+
+// changeGroup is what one write did, all or none.
+type changeGroup []Change
+
+// watchMachine writes to a database at random, notes what each write did, and holds what watchers see against that.
+type watchMachine struct {
+	fs     *vfs.Mem
+	clock  *fakeClock
+	opts   *Options
+	db     *DB
+	groups []changeGroup
+
+	held []heldWatcher
+}
+
+// heldWatcher is a watcher that is in the middle of its loop.
+type heldWatcher struct {
+	pull    func() (Change, error, bool)
+	stop    func()
+	prefix  string
+	pending []Change // what it has to see first
+	upTo    uint64   // what pending goes up to
+	seen    uint64   // it cannot have missed what comes up to here
+}
+
+func newWatchMachine(t *rapid.T) *watchMachine {
+	m := &watchMachine{fs: vfs.NewMem(), clock: newFakeClock()}
+	m.opts = tiny(m.fs, m.clock)
+	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
+	m.opts.RetainLog = rapid.SampledFrom([]int64{0, 10 << 10, 1 << 30}).Draw(t, "retain")
+	m.open(t)
+	return m
+}
+
+func (m *watchMachine) open(t *rapid.T) {
+	db, err := Open("db", m.opts)
+	m.must(t, err)
+	m.db = db
+}
+
+func (m *watchMachine) must(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wrote notes the changes of a write that has just returned.
+func (m *watchMachine) wrote(changes ...Change) {
+	m.db.commit.Lock()
+	seq := m.db.commit.lastSeq - uint64(len(changes)) + 1
+	m.db.commit.Unlock()
+	for i := range changes {
+		changes[i].Seq = seq + uint64(i)
+	}
+	m.groups = append(m.groups, changes)
+}
+
+// expected returns the changes of keys with a prefix from a sequence on.
+func (m *watchMachine) expected(from uint64, prefix string) []Change {
+	var want []Change
+	for _, group := range m.groups {
+		n := len(want)
+		for _, c := range group {
+			matches := strings.HasPrefix(string(c.Key), prefix)
+			if c.Kind == ChangeDeleteRange {
+				matches = string(c.Key) <= prefix+"\xff" && string(c.End) > prefix
+			}
+			if c.Seq >= from && matches {
+				want = append(want, c)
+			}
+		}
+		for i := n; i < len(want)-1; i++ {
+			want[i].More = true
+		}
+	}
+	return want
+}
+
+func (m *watchMachine) key(t *rapid.T) string {
+	return fmt.Sprintf("%s%02d", rapid.SampledFrom([]string{"a", "b", "bb"}).Draw(t, "kind"), rapid.IntRange(0, 9).Draw(t, "key"))
+}
+
+func (m *watchMachine) prefix(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "", "a", "b", "bb", "bb0", "c"}).Draw(t, "prefix")
+}
+
+// change draws a put or a delete.
+func (m *watchMachine) change(t *rapid.T) Change {
+	c := Change{Kind: ChangeDelete, Key: []byte(m.key(t))}
+	if rapid.IntRange(0, 4).Draw(t, "delete") == 0 {
+		return c
+	}
+	c.Kind = ChangePut
+	c.Value = bytes.Repeat([]byte("v"), rapid.SampledFrom([]int{0, 3, 50, 900}).Draw(t, "length"))
+	if d := rapid.IntRange(-2000, 4000).Draw(t, "ms"); d > 0 {
+		c.Deadline = m.clock.ms() + int64(d)
+	}
+	return c
+}
+
+func (m *watchMachine) Write(t *rapid.T) {
+	c := m.change(t)
+	if c.Kind == ChangeDelete {
+		m.must(t, m.db.Delete(c.Key))
+	} else {
+		m.must(t, m.db.Put(c.Key, c.Value, ExpireAt(deadlineTime(c.Deadline))))
+	}
+	m.wrote(c)
+}
+
+func (m *watchMachine) Batch(t *rapid.T) {
+	var b Batch
+	var changes []Change
+	for range rapid.IntRange(1, 5).Draw(t, "operations") {
+		c := m.change(t)
+		if c.Kind == ChangeDelete {
+			m.must(t, b.Delete(c.Key))
+		} else {
+			m.must(t, b.Put(c.Key, c.Value, ExpireAt(deadlineTime(c.Deadline))))
+		}
+		changes = append(changes, c)
+	}
+	m.must(t, m.db.Apply(&b))
+	m.wrote(changes...)
+}
+
+func (m *watchMachine) DeleteRange(t *rapid.T) {
+	if a, b := m.key(t), m.key(t); a < b {
+		m.must(t, m.db.DeleteRange([]byte(a), []byte(b)))
+		m.wrote(Change{Kind: ChangeDeleteRange, Key: []byte(a), End: []byte(b)})
+	}
+}
+
+func (m *watchMachine) Flush(t *rapid.T) { m.must(t, m.db.Flush()) }
+
+func (m *watchMachine) Compact(t *rapid.T) { m.must(t, m.db.Compact(context.Background())) }
+
+func (m *watchMachine) Tick(t *rapid.T) {
+	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
+	m.db.sweep()
+}
+
+func (m *watchMachine) Reopen(t *rapid.T) {
+	if rapid.Bool().Draw(t, "kill") {
+		killed := m.fs.Clone()
+		m.must(t, m.db.Close())
+		m.fs, m.opts.fs = killed, killed
+	} else {
+		m.must(t, m.db.Close())
+	}
+	for _, h := range m.held {
+		_, err, ok := h.pull()
+		for more := 0; ok && err == nil && more < 5; more++ { // the rest of a batch that it has begun
+			_, err, ok = h.pull()
+		}
+		if !errors.Is(err, ErrClosed) {
+			t.Fatalf("a watcher of a closed database: %v", err)
+		}
+		h.stop()
+	}
+	m.held = nil
+	m.open(t)
+}
+
+// end writes a key that begins with a prefix, so that a watcher of it comes to an end.
+func (m *watchMachine) end(t *rapid.T, prefix string) uint64 {
+	m.must(t, m.db.Put([]byte(prefix+"~"), nil))
+	m.wrote(Change{Kind: ChangePut, Key: []byte(prefix + "~")})
+	return m.db.commit.lastSeq
+}
+
+// Watch reads from a random sequence up to the end.
+func (m *watchMachine) Watch(t *rapid.T) {
+	prefix := m.prefix(t)
+	from := 1 + rapid.Uint64Range(0, m.db.commit.lastSeq).Draw(t, "from")
+	oldest := m.db.log.FirstSeq()
+	end := m.end(t, prefix)
+	want := m.expected(from, prefix)
+	for c, err := range m.db.Watch(context.Background(), &WatchOptions{From: from, Prefix: []byte(prefix)}) {
+		if err != nil {
+			if !errors.Is(err, ErrLogTrimmed) || m.opts.RetainLog == 1<<30 || m.db.log.FirstSeq() <= from {
+				t.Fatalf("from %d, the oldest is %d: %v", from, oldest, err)
+			}
+			return
+		}
+		if len(want) == 0 || c.text() != want[0].text() {
+			t.Fatalf("from %d, prefix %q: got %s, want %v", from, prefix, c.text(), want)
+		}
+		want = want[1:]
+		if c.Seq == end {
+			return
+		}
+	}
+}
+
+// Hold begins a watcher, now or from some sequence on.
+func (m *watchMachine) Hold(t *rapid.T) {
+	if len(m.held) == 3 {
+		m.held[0].stop()
+		m.held = slices.Delete(m.held, 0, 1)
+	}
+	prefix := m.prefix(t)
+	next, stop := iter.Pull2(m.db.Watch(context.Background(), &WatchOptions{Prefix: []byte(prefix)}))
+	m.held = append(m.held, heldWatcher{pull: next, stop: stop, prefix: prefix, upTo: m.db.visible.Load(),
+		seen: m.db.visible.Load()})
+}
+
+// Pull lets a held watcher see some of what it has not seen.
+func (m *watchMachine) Pull(t *rapid.T) {
+	if len(m.held) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.held)-1).Draw(t, "watcher")
+	h := &m.held[i]
+	h.pending = append(h.pending, m.expected(h.upTo+1, h.prefix)...)
+	h.upTo = m.db.commit.lastSeq
+	for range rapid.IntRange(0, len(h.pending)).Draw(t, "changes") {
+		c, err, ok := h.pull()
+		if errors.Is(err, ErrLogTrimmed) && m.opts.RetainLog < 1<<30 && h.seen+1 < m.db.log.FirstSeq() {
+			h.stop()
+			m.held = slices.Delete(m.held, i, i+1)
+			return
+		}
+		if !ok || err != nil || c.text() != h.pending[0].text() {
+			t.Fatalf("prefix %q: got %s, %v, want %s", h.prefix, c.text(), err, h.pending[0].text())
+		}
+		h.pending, h.seen = h.pending[1:], c.Seq
+	}
+}
+
+// TestWatchModel watches random histories from random places, at random speed, across restarts.
+func TestWatchModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newWatchMachine(t)
+		defer func() {
+			for _, h := range m.held {
+				h.stop()
+			}
+			m.must(t, m.db.Close())
+		}()
+		t.Repeat(map[string]func(*rapid.T){
+			"write": m.Write, "write2": m.Write, "write3": m.Write, "batch": m.Batch, "batch2": m.Batch,
+			"deleteRange": m.DeleteRange, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick, "reopen": m.Reopen,
+			"watch": m.Watch, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
+		})
+	})
+}
+
+// allChanges reads from a sequence up to the newest change.
+func allChanges(db *DB, from uint64) ([]Change, error) {
+	end := db.log.NextSeq() - 1
+	var got []Change
+	if from > end {
+		return nil, nil
+	}
+	for c, err := range db.Watch(context.Background(), &WatchOptions{From: from}) {
+		if err != nil {
+			return got, err
+		}
+		c.Key, c.Value, c.End = bytes.Clone(c.Key), bytes.Clone(c.Value), bytes.Clone(c.End)
+		if got = append(got, c); c.Seq == end {
+			break
+		}
+	}
+	return got, nil
+}
+
+// firstError returns how a watcher ends that reports nothing.
+func firstError(seq iter.Seq2[Change, error]) error {
+	for c, err := range seq {
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%s", c.text())
+	}
+	return nil
+}
+
+func TestWatchErrors(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	for i := range 10 {
+		must(t, db.Put(fmt.Appendf(nil, "k%d", i), nil))
+		must(t, db.Flush())
+	}
+	watch := func(from uint64) error {
+		return firstError(db.Watch(context.Background(), &WatchOptions{From: from}))
+	}
+	if err := watch(3); !errors.Is(err, ErrLogTrimmed) || !strings.Contains(err.Error(), "11") {
+		t.Errorf("trimmed: %v", err)
+	}
+	if err := watch(12); !errors.Is(err, ErrSequenceAhead) || !strings.Contains(err.Error(), "11") {
+		t.Errorf("ahead: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	w := db.Watch(ctx, nil)
+	why := errors.New("why")
+	cancel(why)
+	if err := firstError(w); !errors.Is(err, why) && !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+	w = db.Watch(context.Background(), nil)
+	done := make(chan error)
+	go func() { done <- firstError(w) }()
+	must(t, db.Close())
+	if err := <-done; !errors.Is(err, ErrClosed) {
+		t.Errorf("closed meanwhile: %v", err)
+	}
+	if err := firstError(w); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed before: %v", err)
+	}
+}
+
+// A watcher that never reads holds nobody up: writers go on, segments are deleted, and it learns that it is too late.
+func TestWatchNeverReads(t *testing.T) {
+	mem := vfs.NewMem()
+	o := still(mem, newFakeClock(), SyncNever)
+	o.RetainLog = 20 << 10
+	db := openTest(t, o)
+	must(t, db.Put([]byte("first"), nil))
+	next, stop := iter.Pull2(db.Watch(context.Background(), &WatchOptions{From: 1}))
+	defer stop()
+	if c, err, ok := next(); !ok || err != nil || string(c.Key) != "first" {
+		t.Fatal(c.text(), err)
+	}
+	for i := range 1000 {
+		must(t, db.Put(fmt.Appendf(nil, "key%04d", i), make([]byte, 500)))
+	}
+	s := db.Stats()
+	if s.Log.Retained > o.RetainLog || s.Log.Retained < o.RetainLog/2 || s.Log.Segments > 20 {
+		t.Errorf("the log has %d segments, %d bytes of them retained", s.Log.Segments, s.Log.Retained)
+	}
+	seen := 0
+	for {
+		c, err, ok := next()
+		if err != nil {
+			if !errors.Is(err, ErrLogTrimmed) {
+				t.Error(err)
+			}
+			break
+		}
+		if want := fmt.Sprintf("key%04d", seen); !ok || string(c.Key) != want {
+			t.Fatalf("%s, want %s", c.text(), want)
+		}
+		seen++
+	}
+	if seen > 20 {
+		t.Errorf("the watcher has seen %d changes of one segment", seen)
+	}
+}
+
+// What a watcher reports can be read, and a snapshot with a watcher from there on misses nothing, while others write under
+// every policy.
+func TestWatchBesideWriters(t *testing.T) {
+	const writers, writes = 4, 200
+	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+		o := tiny(vfs.NewMem(), newFakeClock())
+		o.Sync, o.RetainLog = policy, 1<<30
+		db := openTest(t, o)
+		errs := make(chan error, 2*writers)
+		for w := range writers {
+			go func() {
+				var err error
+				for i := 0; i < writes && err == nil; i++ {
+					opt := []WriteOption{Sync, NoSync}[i/8%2]
+					if i == writes-1 {
+						opt = Sync
+					}
+					err = db.Put(fmt.Appendf(nil, "w%d", w), fmt.Appendf(nil, "%03d", i), opt)
+				}
+				errs <- err
+			}()
+			go func() { errs <- watchCounters(db, writers, writes) }()
+		}
+		for range 2 * writers {
+			must(t, <-errs)
+		}
+		must(t, db.Close())
+	}
+}
+
+// watchCounters takes a snapshot of counters and follows them to their end.
+func watchCounters(db *DB, writers, writes int) error {
+	s, err := db.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	have := map[string]string{}
+	finished := 0
+	last := fmt.Sprintf("%03d", writes-1)
+	for e, err := range s.Range(nil) {
+		if err != nil {
+			return err
+		}
+		if have[string(e.Key)] = string(e.Value); string(e.Value) == last {
+			finished++
+		}
+	}
+	if finished == writers {
+		return nil
+	}
+	for c, err := range db.Watch(context.Background(), &WatchOptions{From: s.Seq() + 1}) {
+		if err != nil {
+			return err
+		}
+		old, value := have[string(c.Key)], string(c.Value)
+		if want := fmt.Sprintf("%03d", nextOf(old)); value != want {
+			return fmt.Errorf("%s: %s after %q", c.Key, value, old)
+		}
+		if now, err := db.Get(c.Key); err != nil || string(now) < value {
+			return fmt.Errorf("%s: %s is reported, a read shows %q, %v", c.Key, value, now, err)
+		}
+		have[string(c.Key)] = value
+		if value == last {
+			finished++
+		}
+		if finished == writers {
+			return nil
+		}
+	}
+	return errors.New("the watcher has ended")
+}
+
+// nextOf returns the number after one, 0 after none.
+func nextOf(s string) int {
+	if s == "" {
+		return 0
+	}
+	n := 0
+	fmt.Sscanf(s, "%d", &n)
+	return n + 1
+}
+
+// After every crash, what watchers report from the beginning is what the database holds, nothing less and nothing else.
+func TestWatchAfterCrash(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.Record()
+	clock := newFakeClock()
+	o := still(mem, clock, SyncAlways)
+	o.RetainLog = 1 << 30
+	db, err := Open("db", o)
+	must(t, err)
+	for _, s := range lifeScript(clock) {
+		if err := s.run(db); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+	}
+	complete, err := allChanges(db, 1)
+	must(t, err)
+	must(t, db.Close())
+	crashes := mem.Crashes(*crashSeed, 1)
+	stride := 3
+	if testing.Short() {
+		stride = 13
+	}
+	for k := 0; k <= crashes.OpCount(); k += stride {
+		for state := range crashes.At(k) {
+			if err := checkWatched(state.FS, clock, complete); err != nil {
+				t.Fatalf("-crashseed %d, after operation %d, %s: %v", *crashSeed, k, state.Name, err)
+			}
+		}
+	}
+}
+
+// checkWatched opens a database and holds that its log is a beginning of the complete history, up to its last write, and
+// that going through it leads to its content.
+func checkWatched(fs *vfs.Mem, clock *fakeClock, complete []Change) error {
+	o := still(fs, clock, SyncAlways)
+	o.RetainLog = 1 << 30
+	db, err := Open("db", o)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	got, err := allChanges(db, 1)
+	if err != nil {
+		return err
+	}
+	if len(got) != int(db.commit.lastSeq) {
+		return fmt.Errorf("%d changes, want %d", len(got), db.commit.lastSeq)
+	}
+	m := newModel(clock)
+	for i, c := range got {
+		if c.text() != complete[i].text() {
+			return fmt.Errorf("change %d: %s, want %s", i, c.text(), complete[i].text())
+		}
+		m.change(c)
+	}
+	return m.compare(db, db.clock.Now())
+}
+
+// change does to the model what a change says.
+func (m *model) change(c Change) {
+	switch c.Kind {
+	case ChangePut:
+		m.entries[string(c.Key)] = modelEntry{string(c.Value), c.Deadline}
+	case ChangeDelete, ChangeExpire:
+		delete(m.entries, string(c.Key))
+	case ChangeDeleteRange:
+		for k := range m.entries {
+			if string(c.Key) <= k && k < string(c.End) {
+				delete(m.entries, k)
+			}
+		}
+	}
+}
+
+// A watcher of a log that has failed gets all that is on the disk, and then the failure.
+func TestWatchFailedLog(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem())
+	db := openTest(t, still(fault, newFakeClock(), SyncAlways))
+	must(t, db.Put([]byte("a"), nil))
+	fault.Inject(func(op vfs.Op) error {
+		if op.Kind == vfs.OpSync {
+			return syscall.EIO
+		}
+		return nil
+	})
+	if err := db.Put([]byte("b"), nil); !errors.Is(err, ErrFailed) {
+		t.Fatal(err)
+	}
+	var keys []string
+	for c, err := range db.Watch(context.Background(), &WatchOptions{From: 1}) {
+		if err != nil {
+			if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+				t.Error(err)
+			}
+			break
+		}
+		keys = append(keys, string(c.Key))
+	}
+	if !slices.Equal(keys, []string{"a"}) {
+		t.Errorf("reported %q", keys)
+	}
+}
