@@ -12,6 +12,9 @@
 //
 // A directory has one owner at a time. Options.ReadOnly looks at it without becoming that, whatever its owner does.
 //
+// DB.Backup writes a running database, or what has changed in it, as a stream that [Restore] and DB.Ingest read.
+// DB.Checkpoint makes a second directory out of links to the files of the first.
+//
 // All methods of a DB and of a [Snapshot] may be called from any goroutine; an [Iterator] and a [Batch] are for one at a
 // time. Slices that a caller passes in are only read, and not after the call returns; slices that come back are the
 // caller's own, but for those of an Iterator.

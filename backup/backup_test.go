@@ -120,7 +120,7 @@ func TestGolden(t *testing.T) {
 	want := "004200" + "01" + "01" + hex.EncodeToString([]byte("ebb snap")) + id + "03" + strings.Repeat("00", 15) +
 		"0000000000000000" + "0500000000000000" + "0600000000000000" + got[2*69:2*73] + // the header
 		"003f00" + "02" + id + "0100000000000000" +
-		"00000022" + "00" + got[2*106:2*110] + "0003" + "00" + "ffffffffffffffff" + "ffffffff" + "00000001" + // the batch
+		"00000022" + "00" + got[2*106:2*110] + "0004" + "00" + "ffffffffffffffff" + "ffffffff" + "00000001" + // the batch
 		"00000006" + "01" + "6b" + "03" + "0407" + "76" + got[2*139:2*143]
 	if len(got) < len(want) || got[:len(want)] != want {
 		t.Errorf("encoded as\n%s, want\n%s", got, want)

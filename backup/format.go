@@ -18,12 +18,12 @@ import (
 // or in another place is noticed where it stands:
 //
 //	                0 type  1 file id [16]  17 number u64                                                         = 25 bytes
-//	2 entries       25 a KV batch of schema 3. The only record that may be compressed
+//	2 entries       25 a KV batch of schema 4. The only record that may be compressed
 //	3 range delete  25 sequence u64  33 uvarint length of start, start, end
 //	4 writers       25 states, by ascending id: writer id i64, sequence i32, version u64, used i64 (Unix ms)     28 bytes each
 //	5 end           25 entries u64  33 range deletes u64  41 writers u64  49 digest u64                           = 57 bytes
 //
-// A row of schema 3 is a put of uvarint sequence, uvarint deadline (Unix ms, 0: none), value. A delete, which has no room
+// A row of schema 4 is a put of uvarint sequence, uvarint deadline (Unix ms, 0: none), value. A delete, which has no room
 // for its sequence, is a KV delete of the key and then a put of uvarint sequence under the empty key.
 //
 // A file with since 0 is full: it holds the entries that were live at the clock's time, by ascending key, and no deletes.
@@ -46,7 +46,7 @@ const (
 	writerSize = 28
 	endSize    = 57
 
-	schemaRows = 3
+	schemaRows = 4
 )
 
 // MaxKeySize and MaxValueSize are what a database takes, in bytes.
