@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"math"
 	"time"
@@ -28,20 +29,26 @@ const (
 func (x *expiries) loop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	retry := expiryPause
 	for {
 		select {
 		case <-x.db.work.Done():
 			return
 		case <-timer.C:
 		}
-		wait := expiryPause
-		if err := x.sweep(); err == nil {
-			left := ttl.Remaining(max(x.next.Load(), 1), x.db.clock.Now())
-			wait = max(min(left, expiryPause), expiryRest)
-		} else if !errors.Is(err, ErrClosed) {
-			x.db.backgroundError("report expiries", err, wait)
+		err := x.sweep()
+		if x.db.closed.Load() {
+			return
 		}
-		timer.Reset(wait)
+		if err != nil {
+			x.db.backgroundError("report expiries", err, retry)
+			timer.Reset(retry)
+			retry = min(2*retry, retryLast)
+			continue
+		}
+		retry = expiryPause
+		left := ttl.Remaining(max(x.next.Load(), 1), x.db.clock.Now())
+		timer.Reset(max(min(left, expiryPause), expiryRest))
 	}
 }
 
@@ -197,7 +204,7 @@ func (x *expiries) scan() error {
 		return err
 	}
 	defer db.unref(v.tables)
-	s := expiryScan{x: x, from: x.to}
+	s := expiryScan{x: x, from: x.to, shown: time.Now()}
 	x.filling = math.MaxInt64
 	var sources []kv.Iterator
 	for _, m := range append([]*mem{v.mem}, v.frozen...) {
@@ -215,8 +222,11 @@ func (x *expiries) scan() error {
 	}
 	for i, it := range sources {
 		sources[i] = nil
-		if err = s.read(it); err != nil {
-			break
+		if rerr := s.read(it); rerr != nil {
+			err = cmp.Or(err, rerr)
+			if !errors.Is(rerr, ErrCorrupt) {
+				break // a damaged table does not hide the others
+			}
 		}
 	}
 	if berr := db.beginWrite(); berr != nil {
@@ -237,6 +247,7 @@ type expiryScan struct {
 	x          *expiries
 	from       int64
 	due, later []expiry
+	shown      time.Time // when reports were last shown
 }
 
 // read reads one source.
@@ -300,25 +311,42 @@ func (s *expiryScan) flush() error {
 			return errors.Join(err, unread)
 		}
 	}
-	return x.reportDue()
+	// What is damaged in soon has been, or will be, the sweep's error; it does not hide the rest.
+	if err := x.reportDue(); err != nil && !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if time.Since(s.shown) < expiryRest {
+		return nil
+	}
+	s.shown = time.Now()
+	return x.show()
 }
 
 // beginDeleteRange is beginWrite for a delete of a range. What of the range has expired is not known by its keys, so first
-// all is reported that is due; what is due since is in soon.
+// all is reported that is due; what is due since is in soon. Damage is a reason to refuse only where it keeps soon
+// from being complete: nobody knows then what is in the range.
 func (db *DB) beginDeleteRange() error {
+	x := db.expiries
+	if x == nil {
+		return db.beginWrite()
+	}
 	for {
-		x := db.expiries
-		if x != nil && db.clock.Now() >= x.next.Load() {
-			if err := x.sweep(); err != nil {
-				return err
-			}
+		var err error
+		if db.clock.Now() >= x.next.Load() {
+			err = x.sweep()
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return err
 		}
 		if err := db.beginWrite(); err != nil {
 			return err
 		}
-		if x == nil || db.clock.Now() < x.to {
+		if db.clock.Now() < x.to {
 			return nil
 		}
 		db.commit.Unlock()
+		if err != nil {
+			return err
+		}
 	}
 }

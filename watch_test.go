@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
 )
 
 // text tells all of a change.
@@ -462,20 +463,28 @@ func nextOf(s string) int {
 
 // After every crash, what watchers report from the beginning is what the database holds, nothing less and nothing else.
 func TestWatchAfterCrash(t *testing.T) {
+	for _, retain := range []int64{8 << 10, 1 << 30} {
+		t.Run(fmt.Sprintf("retain %d", retain), func(t *testing.T) { testWatchAfterCrash(t, retain) })
+	}
+}
+
+func testWatchAfterCrash(t *testing.T, retain int64) {
 	mem := vfs.NewMem()
 	mem.Record()
 	clock := newFakeClock()
 	o := still(mem, clock, SyncAlways)
-	o.RetainLog = 1 << 30
+	o.RetainLog = retain
 	db, err := Open("db", o)
 	must(t, err)
+	var complete []Change
 	for _, s := range lifeScript(clock) {
 		if err := s.run(db); err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
+		more, err := allChanges(db, uint64(len(complete))+1)
+		must(t, err)
+		complete = append(complete, more...)
 	}
-	complete, err := allChanges(db, 1)
-	must(t, err)
 	must(t, db.Close())
 	crashes := mem.Crashes(*crashSeed, 1)
 	stride := 3
@@ -484,34 +493,38 @@ func TestWatchAfterCrash(t *testing.T) {
 	}
 	for k := 0; k <= crashes.OpCount(); k += stride {
 		for state := range crashes.At(k) {
-			if err := checkWatched(state.FS, clock, complete); err != nil {
+			if err := checkWatched(state.FS, clock, retain, complete); err != nil {
 				t.Fatalf("-crashseed %d, after operation %d, %s: %v", *crashSeed, k, state.Name, err)
 			}
 		}
 	}
 }
 
-// checkWatched opens a database and holds that its log is a beginning of the complete history, up to its last write, and
-// that going through it leads to its content.
-func checkWatched(fs *vfs.Mem, clock *fakeClock, complete []Change) error {
+// checkWatched opens a database and holds that its log is a part of the complete history, up to its last write, and that
+// going through all of it leads to its content.
+func checkWatched(fs *vfs.Mem, clock *fakeClock, retain int64, complete []Change) error {
 	o := still(fs, clock, SyncAlways)
-	o.RetainLog = 1 << 30
+	o.RetainLog = retain
 	db, err := Open("db", o)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	got, err := allChanges(db, 1)
+	first := db.log.FirstSeq()
+	got, err := allChanges(db, first)
 	if err != nil {
 		return err
 	}
-	if len(got) != int(db.commit.lastSeq) {
-		return fmt.Errorf("%d changes, want %d", len(got), db.commit.lastSeq)
+	if first > 1 && retain == 1<<30 || len(got) != int(db.commit.lastSeq+1-first) {
+		return fmt.Errorf("%d changes from %d on, up to %d", len(got), first, db.commit.lastSeq)
 	}
 	m := newModel(clock)
+	for _, c := range complete[:first-1] {
+		m.change(c)
+	}
 	for i, c := range got {
-		if c.text() != complete[i].text() {
-			return fmt.Errorf("change %d: %s, want %s", i, c.text(), complete[i].text())
+		if want := complete[first-1:][i]; c.text() != want.text() {
+			return fmt.Errorf("change %d: %s, want %s", i, c.text(), want.text())
 		}
 		m.change(c)
 	}
@@ -538,7 +551,16 @@ func (m *model) change(c Change) {
 func TestWatchFailedLog(t *testing.T) {
 	fault := vfs.NewFault(vfs.NewMem())
 	db := openTest(t, still(fault, newFakeClock(), SyncAlways))
+	waiting := make(chan error)
+	w := db.Watch(context.Background(), nil)
 	must(t, db.Put([]byte("a"), nil))
+	go func() {
+		for _, err := range w {
+			if err != nil {
+				waiting <- err
+			}
+		}
+	}()
 	fault.Inject(func(op vfs.Op) error {
 		if op.Kind == vfs.OpSync {
 			return syscall.EIO
@@ -560,5 +582,31 @@ func TestWatchFailedLog(t *testing.T) {
 	}
 	if !slices.Equal(keys, []string{"a"}) {
 		t.Errorf("reported %q", keys)
+	}
+	if err := <-waiting; !errors.Is(err, ErrFailed) {
+		t.Errorf("one that waits: %v", err)
+	}
+}
+
+// Sequences that the log leaves out are reported as a gap, whatever the prefix.
+func TestWatchGap(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	for range 9 {
+		must(t, db.Put([]byte("k"), nil))
+	}
+	var got []string
+	w := watcher{db: db, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
+		must(t, err)
+		got = append(got, fmt.Sprintf("%v %d", c.Kind, c.Seq))
+		return true
+	}}
+	for _, e := range []wal.Entry{{Seq: 5, Key: []byte("k")}, {Seq: 9, Key: []byte("k")}} {
+		w.entry = e
+		must(t, w.report())
+	}
+	must(t, w.reportGap(10))
+	must(t, w.reportGap(12))
+	if want := []string{"put 5", "gap 8", "put 9", "gap 11"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
