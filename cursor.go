@@ -27,9 +27,25 @@ type cursor struct {
 	key   []byte // and to which key
 	step  func() // run, made once
 	found bool
-	entry Entry // its slices are in buf
-	buf   []byte
+	entry Entry // of ahead, where it stands
+
+	// Entries are read some at a time: what it costs to be sure of the tables is paid once for all of them.
+	ahead   []Entry // in the direction of travel; their slices are in buf
+	buf     []byte
+	at      int    // of ahead
+	reverse bool   // the direction of ahead
+	ended   bool   // there is nothing behind ahead
+	want    int    // how many to read next time,
+	first   int    // and the first time
+	from    []byte // scratch: the key that it stands on, to go on from
 }
+
+const (
+	// A cursor reads one entry ahead at first, then four times as many each time, up to maxAhead, but no more than it takes
+	// to fill aheadBytes: a short walk should not pay for what it never comes to.
+	maxAhead   = 32
+	aheadBytes = 32 << 10
+)
 
 // move is a move of an iterator.
 type move uint8
@@ -54,6 +70,7 @@ func newCursor() any {
 func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
 	c.db, c.view, c.seq, c.now = db, v, seq, now
 	c.setBounds(o)
+	c.ahead, c.found, c.want, c.first = c.ahead[:0], false, 1, 1
 	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
 	c.deletes = v.allRangeDeletes()
 }
@@ -63,6 +80,7 @@ func (c *cursor) close() {
 	c.merged.Close()
 	db, v := c.db, c.view
 	c.db, c.view, c.deletes, c.key, c.entry = nil, nil, nil, nil, Entry{}
+	clear(c.ahead)
 	c.sources.release()
 	const keep = 1 << 20 // a rare huge value should not pin its size for good
 	if cap(c.buf) > keep {
@@ -91,27 +109,54 @@ func (c *cursor) setBounds(o *IterOptions) {
 	c.empty = c.empty || len(c.upper) > 0 && kv.Compare(c.lower, c.upper) >= 0
 }
 
-// run makes the move op and goes on in its direction to an entry that is present.
+// near makes a move to the next or the previous entry if that was read already.
+func (c *cursor) near() bool {
+	if !c.found {
+		return false
+	}
+	at := c.at + 1
+	if (c.op == moveNext) == c.reverse {
+		at = c.at - 1
+	}
+	if at < 0 || at >= len(c.ahead) {
+		return false
+	}
+	c.at, c.entry = at, c.ahead[at]
+	return true
+}
+
+// run makes the move op, which near cannot make, and goes on in its direction to an entry that is present, and some ahead.
 func (c *cursor) run() {
+	stood := c.found
 	c.found = false
+	switch c.op {
+	case moveNext, movePrev:
+		if !stood || c.ended && (c.op == movePrev) == c.reverse {
+			return // it stands nowhere, or on the last
+		}
+		c.from = append(c.from[:0], c.entry.Key...)
+	default:
+		c.want = c.first
+	}
 	if c.empty {
 		return
 	}
 	ok, forward := c.jump()
-	for ok {
-		e := c.merged.Entry()
-		if c.beyond(e.Key, forward) {
-			return
-		}
-		if c.take(e) {
-			c.found = true
-			return
+	c.ahead, c.buf, c.at, c.reverse, c.ended = c.ahead[:0], c.buf[:0], 0, !forward, false
+	for ok && !c.beyond(c.merged.Entry().Key, forward) {
+		if c.take(c.merged.Entry()) && (len(c.ahead) >= c.want || len(c.buf) >= aheadBytes) {
+			break
 		}
 		if forward {
 			ok = c.merged.Next()
 		} else {
 			ok = c.merged.Prev()
 		}
+	}
+	c.ended = !ok || c.beyond(c.merged.Entry().Key, forward)
+	c.want = min(4*c.want, maxAhead)
+	if c.found = len(c.ahead) > 0; c.found {
+		c.entry = c.ahead[0]
 	}
 }
 
@@ -120,9 +165,16 @@ func (c *cursor) jump() (ok, forward bool) {
 	m := &c.merged
 	switch c.op {
 	case moveNext:
-		return m.Next(), true
+		if !c.reverse && c.at == len(c.ahead)-1 {
+			return m.Next(), true
+		}
+		c.from = append(c.from, 0) // the key after
+		return m.SeekGE(c.from), true
 	case movePrev:
-		return m.Prev(), false
+		if c.reverse && c.at == len(c.ahead)-1 {
+			return m.Prev(), false
+		}
+		return m.SeekLT(c.from), false
 	case moveSeek:
 		if kv.Compare(c.key, c.lower) > 0 {
 			return m.SeekGE(c.key), true
@@ -152,19 +204,20 @@ func (c *cursor) beyond(key []byte, forward bool) bool {
 	return len(c.lower) > 0 && kv.Compare(key, c.lower) < 0
 }
 
-// take copies an entry if it is present.
+// take copies an entry behind those ahead, if it is present.
 func (c *cursor) take(e *kv.Entry) bool {
 	if !e.Live(c.now) || c.deletes != nil && c.deletes.Seq(e.Key, c.seq) > e.Seq {
 		return false
 	}
-	c.entry = Entry{Version: committed(e.Seq), Deadline: e.Deadline}
-	c.buf = append(c.buf[:0], e.Key...)
+	start := len(c.buf)
+	c.buf = append(c.buf, e.Key...)
 	n := len(c.buf)
+	entry := Entry{Key: c.buf[start:n:n], Version: committed(e.Seq), Deadline: e.Deadline}
 	if !c.keysOnly {
 		c.buf = append(c.buf, e.Value...)
-		c.entry.Value = c.buf[n:len(c.buf):len(c.buf)]
+		entry.Value = c.buf[n:len(c.buf):len(c.buf)]
 	}
-	c.entry.Key = c.buf[:n:n]
+	c.ahead = append(c.ahead, entry)
 	return true
 }
 

@@ -61,6 +61,9 @@ func (s *Snapshot) Range(o *IterOptions) iter.Seq2[Entry, error] {
 	return rangeOver(func() (*Iterator, error) { return s.NewIterator(o) }, o)
 }
 
+// rangeAhead is how many entries a Range reads at first that does not say how many it wants.
+const rangeAhead = 8
+
 func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, error] {
 	if o == nil {
 		o = new(IterOptions)
@@ -72,6 +75,10 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 			return
 		}
 		defer it.Close()
+		it.c.first = rangeAhead
+		if o.Limit > 0 {
+			it.c.first = min(o.Limit, maxAhead)
+		}
 		first, next := it.First, it.Next
 		if o.Reverse {
 			first, next = it.Last, it.Prev
@@ -135,29 +142,44 @@ func (it *Iterator) Close() {
 	it.c, it.entry, it.err = nil, Entry{}, ErrClosed
 }
 
-// move makes one move. All that it reads may be mapped memory, and Close of the database waits for it.
+// move makes one move, to an entry that was read before or is read now.
 func (it *Iterator) move(op move, key []byte) bool {
 	it.entry = Entry{}
 	c := it.c
 	if c == nil || it.err != nil {
 		return false
 	}
-	ticket := c.db.epoch.enter(uint32(op))
-	defer c.db.epoch.exit(ticket)
 	if c.db.closed.Load() {
 		it.err = ErrClosed
 		return false
 	}
 	c.op, c.key = op, key
-	if err := vfs.Guard(c.step); err != nil {
-		it.err = err
-	} else if c.found {
+	if (op == moveNext || op == movePrev) && c.near() {
 		it.entry = c.entry
-	} else {
-		it.err = c.merged.Err()
+	} else if it.err = it.read(); it.err != nil {
+		return false
 	}
 	if it.scan != nil {
 		it.scan.note(c, it.entry.Key)
 	}
-	return c.found && it.err == nil
+	return c.found
+}
+
+// read makes a move that needs the sources. They may be in mapped memory, and Close of the database waits for it.
+func (it *Iterator) read() error {
+	c := it.c
+	ticket := c.db.epoch.enter(uint32(c.op))
+	defer c.db.epoch.exit(ticket)
+	if c.db.closed.Load() {
+		return ErrClosed
+	}
+	if err := vfs.Guard(c.step); err != nil {
+		c.found = false
+		return err
+	}
+	if !c.found {
+		return c.merged.Err()
+	}
+	it.entry = c.entry
+	return nil
 }
