@@ -1,11 +1,14 @@
-// Command ebb looks into an ebb database, and fills one.
+// Command ebb looks into an ebb database, changes it, and has the tools around one.
 //
-//	ebb help                    lists the commands
-//	ebb put DIR KEY VALUE       makes a database if there is none in DIR
-//	ebb get DIR KEY
+//	ebb DIR                     opens a session: help lists the commands
+//	ebb DIR get KEY             runs one command; put makes the database if there is none
+//	ebb DIR < commands          runs commands from a pipe, one a line
+//	ebb help                    lists everything
 //
-// It needs the database for itself: what another process has open it refuses. It exits with 0 when it has done what it was
-// asked, 1 when it has not, and 2 when it was asked in a way that it does not understand.
+// What writes needs the database for itself, and says who has it if that is another process. What only reads works beside
+// that: it shows what had been written when it began. It exits with 0 when it
+// has done what it was asked, 1 when it has not, 2 when it was asked in a way that it does not understand, and 3 when the
+// answer is no: the key is absent, or a condition does not hold.
 package main
 
 import (
@@ -17,10 +20,10 @@ import (
 
 func main() { os.Exit(runProcess()) }
 
-// runProcess runs the command with the process's arguments and streams. The first signal ends it in order, with the
-// database closed; a second one kills it.
+// runProcess runs the command with the process's arguments and streams. SIGTERM and SIGHUP end it in order, with the database
+// closed; a second one kills it. What Ctrl-C does is for the command or the session to say.
 func runProcess() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	signal.Ignore(syscall.SIGPIPE) // a write says so, and the database is closed

@@ -1,15 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"runtime"
-	"slices"
 	"syscall"
+	"time"
 )
 
 // Exit codes.
@@ -17,125 +18,175 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitNo     = 3 // the answer is no: the key is absent, a condition does not hold
 )
 
-// command is one of those that ebb knows.
-type command struct {
-	name, params, summary string
-	minArgs, maxArgs      int
-	// setup defines the command's flags and returns what runs once they are parsed.
-	setup func(*flag.FlagSet) action
+// noError is the answer no. Nothing has failed.
+type noError struct{ reason string }
+
+func (e *noError) Error() string { return e.reason }
+
+// no returns a noError.
+func no(format string, args ...any) error { return &noError{fmt.Sprintf(format, args...)} }
+
+// globals are the flags before a command or a directory.
+type globals struct {
+	json, time, create, readOnly, expiries bool
 }
 
-// action does what a command is for. Arguments come without flags, as many as the command allows.
-type action func(ctx context.Context, e *env, args []string) error
-
-// env is what surrounds a command.
-type env struct {
-	stdin  io.Reader
-	stdout io.Writer // buffered
-	stderr io.Writer
+func (g *globals) flags() *flag.FlagSet {
+	flags := flag.NewFlagSet("ebb", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&g.json, "json", false, "write JSON, one object a line")
+	flags.BoolVar(&g.time, "time", false, "say how long each command took")
+	flags.BoolVar(&g.create, "create", false, "make the database if there is none in DIR")
+	flags.BoolVar(&g.readOnly, "readonly", false, "open DIR to read only, and change nothing of it")
+	flags.BoolVar(&g.expiries, "expiries", false, "have watch report what expires, which costs: see Options.ExpiryEvents")
+	return flags
 }
 
-var commands = []command{
-	{"import-tree", "DIR SRC", "import the files below SRC: keys are slash paths, values contents", 2, 2, plain(importTree)},
-	{"verify-tree", "DIR SRC", "compare the database with the files below SRC", 2, 2, plain(verifyTree)},
-	{"scan", "DIR [PREFIX]", "list keys with the sizes of their values", 1, 2, plain(scan)},
-	{"get", "DIR KEY", "write the value of a key to standard output", 2, 2, plain(get)},
-	{"put", "DIR KEY [VALUE]", "give a key a value, that of standard input if there is none here", 2, 3, put},
-	{"del", "DIR KEY", "delete a key", 2, 2, plain(del)},
-	{"verify", "DIR", "read the whole database and check every byte", 1, 1, plain(verify)},
-	{"stats", "DIR", "say what the database holds", 1, 1, plain(stats)},
-}
-
-// plain is the setup of a command without flags.
-func plain(a action) func(*flag.FlagSet) action {
-	return func(*flag.FlagSet) action { return a }
-}
-
-// run runs the command that args name and returns its exit code.
+// run runs what args ask for and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		usage(stderr)
-		return exitUsage
-	}
-	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
-		usage(stdout)
+	var g globals
+	flags := g.flags()
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		overview(stdout)
 		return exitOK
-	}
-	i := slices.IndexFunc(commands, func(c command) bool { return c.name == args[0] })
-	if i < 0 {
-		fmt.Fprintf(stderr, "ebb: unknown command %q\n", args[0])
-		usage(stderr)
+	case err != nil:
+		fmt.Fprintf(stderr, "ebb: %v\n", err)
+		overview(stderr)
+		return exitUsage
+	case g.create && g.readOnly:
+		fmt.Fprintln(stderr, "ebb: -create and -readonly exclude each other")
+		return exitUsage
+	case flags.NArg() == 0:
+		overview(stderr)
 		return exitUsage
 	}
-	return commands[i].run(ctx, args[1:], stdin, stdout, stderr)
+	s := newSession(g, stdin, stdout, stderr)
+	args = flags.Args()
+	if c := find(args[0]); c != nil && c.outside() {
+		f := afterDir
+		if c.has(database) {
+			f = beforeDir
+		}
+		return s.runOnce(ctx, c, args[1:], f)
+	}
+	s.dir = args[0]
+	if len(args) == 1 {
+		if _, err := os.Stat(s.dir); errors.Is(err, os.ErrNotExist) && !g.create {
+			return s.unknown(args[0])
+		}
+		return s.runMany(ctx)
+	}
+	c := find(args[1])
+	if c == nil || !c.has(database) {
+		if _, err := os.Stat(s.dir); errors.Is(err, os.ErrNotExist) && c == nil {
+			return s.unknown(args[0])
+		}
+		return s.fail("", unknownCommand(args[1], func(c *command) bool { return c.has(database) }))
+	}
+	return s.runOnce(ctx, c, args[2:], afterDir)
 }
 
-func (c *command) run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors and usage are printed here, each to where it belongs
-	do := c.setup(flags)
-	args, err := parse(flags, args)
-	if errors.Is(err, flag.ErrHelp) {
-		c.usage(stdout, flags)
-		return exitOK
-	}
-	if err == nil && len(args) < c.minArgs {
-		err = errors.New("arguments are missing")
-	}
-	if err == nil && len(args) > c.maxArgs {
-		err = fmt.Errorf("too many arguments, from %q on", args[c.maxArgs])
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "ebb %s: %v\n", c.name, err)
-		c.usage(stderr, flags)
-		return exitUsage
-	}
+// unknown reports a first argument that is neither a command nor a directory.
+func (s *session) unknown(word string) int {
+	return s.fail("", suggest(fmt.Errorf("%q is neither a command nor a directory", word), word, (*command).outside))
+}
 
-	out := bufio.NewWriter(stdout)
-	err = do(ctx, &env{stdin, out, stderr}, args)
-	if flushed := out.Flush(); err == nil {
+// unknownCommand returns the error of a command that is none, with what may have been meant.
+func unknownCommand(word string, among func(*command) bool) error {
+	return suggest(fmt.Errorf("unknown command %q", word), word, among)
+}
+
+// suggest adds to an error the command that a word may have been meant for.
+func suggest(err error, word string, among func(*command) bool) error {
+	if name, ok := nearest(word, names(among)); ok {
+		err = fmt.Errorf("%w: did you mean %q?", err, name)
+	}
+	return &usageError{err, nil}
+}
+
+// runOnce runs one command and closes the database.
+func (s *session) runOnce(ctx context.Context, c *command, words []string, f form) int {
+	p, err := c.parse(words, f)
+	if err == nil && !p.help {
+		if f == beforeDir {
+			s.dir, p.args = p.args[0], p.args[1:]
+		}
+		if c.has(database) {
+			err = p.unquoteArgs()
+		}
+	}
+	if err == nil {
+		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt)
+		context.AfterFunc(interruptible, stop) // a second Ctrl-C kills
+		err = s.runParsed(interruptible, p)
+		stop()
+	}
+	if closed := s.close(); err == nil {
+		err = closed
+	}
+	return s.fail(c.name, err)
+}
+
+// runParsed runs a command whose line has been understood.
+func (s *session) runParsed(ctx context.Context, p *parsed) error {
+	if p.help {
+		p.usage(s.out)
+		return s.out.Flush()
+	}
+	defer func(json bool) { s.out.json = json }(s.out.json)
+	s.out.json = s.out.json || p.json
+	s.current = p.command
+	start := time.Now()
+	err := p.do(ctx, s, p.args)
+	took := time.Since(start)
+	if flushed := s.out.Flush(); err == nil {
 		err = flushed
 	}
+	if err == nil && (s.timing || p.time) {
+		fmt.Fprintf(s.stderr, "took %v\n", took.Round(time.Microsecond))
+	}
+	return err
+}
+
+// fail reports an error, if there is one, and returns the exit code for it.
+func (s *session) fail(name string, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if !brokenPipe(err) {
-		fmt.Fprintf(stderr, "ebb %s: %v\n", c.name, err)
+	if brokenPipe(err) {
+		return exitFailed
+	}
+	if name != "" {
+		name = " " + name
+	}
+	fmt.Fprintf(s.stderr, "ebb%s: %v\n", name, err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		if usage.usage != nil {
+			usage.usage(s.stderr)
+		} else {
+			fmt.Fprintln(s.stderr, "'ebb help' lists the commands.")
+		}
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var usage *usageError
+	var negative *noError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &negative):
+		return exitNo
 	}
 	return exitFailed
-}
-
-// parse takes the flags out of args, wherever they stand before a "--", and returns the rest.
-func parse(flags *flag.FlagSet, args []string) ([]string, error) {
-	var rest []string
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		parsed := len(args) - flags.NArg()
-		if flags.NArg() == 0 || parsed > 0 && args[parsed-1] == "--" {
-			return append(rest, flags.Args()...), nil
-		}
-		rest = append(rest, flags.Arg(0))
-		args = flags.Args()[1:]
-	}
-}
-
-func usage(w io.Writer) {
-	fmt.Fprint(w, "usage: ebb COMMAND [flags] arguments\n\n")
-	for _, c := range commands {
-		fmt.Fprintf(w, "  %-28s %s\n", c.name+" "+c.params, c.summary)
-	}
-	fmt.Fprint(w, "\nDIR is the directory of the database. 'ebb COMMAND -h' tells the flags of a command; an argument that begins\n"+
-		"with a dash goes after \"--\".\n")
-}
-
-func (c *command) usage(w io.Writer, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "usage: ebb %s [flags] %s\n%s\n", c.name, c.params, c.summary)
-	flags.SetOutput(w)
-	flags.PrintDefaults()
 }
 
 // brokenPipe reports whether err says that nobody reads the output any more, which is no news to whom has stopped.

@@ -46,14 +46,14 @@ func TestUsage(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		{"nothing", nil, exitUsage, "", "usage: ebb COMMAND"},
-		{"help", []string{"help"}, exitOK, "usage: ebb COMMAND", ""},
-		{"help flag", []string{"-h"}, exitOK, "usage: ebb COMMAND", ""},
-		{"unknown command", []string{"gte", "x"}, exitUsage, "", "unknown command \"gte\"\nusage: ebb COMMAND"},
+		{"nothing", nil, exitUsage, "", "usage: ebb [flags] DIR"},
+		{"help", []string{"help"}, exitOK, "usage: ebb [flags] DIR", ""},
+		{"help flag", []string{"-h"}, exitOK, "usage: ebb [flags] DIR", ""},
+		{"unknown command", []string{"gte", "x"}, exitUsage, "", `ebb: "gte" is neither a command nor a directory: did you mean "get"?`},
 		{"help of a command", []string{"put", "-h"}, exitOK, "-ttl duration", ""},
-		{"too few", []string{"get", missing}, exitUsage, "", "ebb get: arguments are missing\nusage: ebb get"},
-		{"too many", []string{"get", missing, "a", "b"}, exitUsage, "", "too many arguments, from \"b\" on\nusage: ebb get"},
-		{"unknown flag", []string{"scan", missing, "-x"}, exitUsage, "", "not defined: -x\nusage: ebb scan"},
+		{"too few", []string{"get", missing}, exitUsage, "", "ebb get: arguments are missing\nusage: ebb DIR get"},
+		{"too many", []string{"get", missing, "a", "b"}, exitUsage, "", "too many arguments, from \"b\" on\nusage: ebb DIR get"},
+		{"unknown flag", []string{"scan", missing, "-x"}, exitUsage, "", "not defined: -x\nusage: ebb DIR scan"},
 		{"flag of another command", []string{"get", "-ttl", "1s", missing, "a"}, exitUsage, "", "not defined: -ttl"},
 		{"bad duration", []string{"put", missing, "a", "b", "-ttl", "soon"}, exitUsage, "", "\"soon\" for flag -ttl"},
 		{"flag without its value", []string{"put", missing, "a", "b", "-ttl"}, exitUsage, "", "needs an argument: -ttl"},
@@ -81,16 +81,18 @@ func TestKeys(t *testing.T) {
 		{"get it as it is", "", []string{"get", dir, "b"}, exitOK, "\x00\xff\n", ""},
 		{"flag at the end", "", []string{"put", dir, "c", "three", "-ttl", "1h"}, exitOK, "", ""},
 		{"not expired yet", "", []string{"get", dir, "c"}, exitOK, "three", ""},
+		{"negative value of a flag", "", []string{"put", dir, "d", "gone", "-ttl", "-1s"}, exitOK, "", ""},
 		{"flag in the middle", "", []string{"put", dir, "-ttl=-1s", "c", "gone"}, exitOK, "", ""},
-		{"expired", "", []string{"get", dir, "c"}, exitFailed, "", "ebb get: there is no key c\n"},
+		{"expired", "", []string{"get", dir, "c"}, exitNo, "", "ebb get: there is no key c\n"},
 		{"key like a flag", "", []string{"put", dir, "--", "-ttl", "--"}, exitOK, "", ""},
 		{"get it", "", []string{"get", dir, "--", "-ttl"}, exitOK, "--", ""},
 		{"unprintable key", "", []string{"put", dir, "x\ny", ""}, exitOK, "", ""},
-		{"scan", "", []string{"scan", dir}, exitOK, "2\t-ttl\n3\ta\n3\tb\n0\t\"x\\ny\"\n", ""},
-		{"scan a prefix", "", []string{"scan", dir, "a"}, exitOK, "3\ta\n", ""},
+		{"keys", "", []string{"keys", dir, "-l"}, exitOK, "2\t\"-ttl\"\n3\ta\n3\tb\n0\t\"x\\ny\"\n", ""},
+		{"scan", "", []string{"scan", dir}, exitOK, "\"-ttl\"\t\"--\"\na\tone\nb\t\"\\x00\\xff\\n\"\n\"x\\ny\"\t\"\"\n", ""},
+		{"scan a prefix", "", []string{"scan", dir, "a"}, exitOK, "a\tone\n", ""},
 		{"scan nothing", "", []string{"scan", dir, "zz"}, exitOK, "", ""},
 		{"delete", "", []string{"del", dir, "a"}, exitOK, "", ""},
-		{"deleted", "", []string{"get", dir, "a"}, exitFailed, "", "there is no key a"},
+		{"deleted", "", []string{"get", dir, "a"}, exitNo, "", "there is no key a"},
 		{"delete again", "", []string{"del", dir, "a"}, exitOK, "", ""},
 		{"empty key", "", []string{"put", dir, "", "x"}, exitFailed, "", ebb.ErrKeyEmpty.Error()},
 		{"verify", "", []string{"verify", dir}, exitOK, "no damage in 0 tables (0.00 MB) and 1 log segments\n", ""},
@@ -138,7 +140,32 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	runArgs("get", dir, "k").want(t, exitFailed, "", "locked by process "+strconv.Itoa(os.Getpid()))
+	check(t, db.Put([]byte("k"), []byte("v")))
+	locked := "locked by process " + strconv.Itoa(os.Getpid())
+	for _, args := range [][]string{{"put", dir, "k", "w"}, {"del", dir, "k"}, {"compact", dir}, {"import", dir}} {
+		runArgs(args...).want(t, exitFailed, "", locked)
+	}
+	runArgs("get", dir, "k").want(t, exitOK, "v", "")
+	runArgs("scan", dir).want(t, exitOK, "k\tv\n", "")
+	runArgs("verify", dir).want(t, exitOK, "no damage", "")
+	runArgs("stats", dir).want(t, exitOK, "tables: 0", "")
+	runArgs("export", dir).want(t, exitOK, `{"key":"k","value":"v"}`, "")
+	r := runInput("get k\nsnapshot\nput k w\n", dir)
+	r.want(t, exitFailed, "v\nsnapshot s1", "this session only reads")
+	if !strings.Contains(r.stderr, locked+"\nreading only") {
+		t.Errorf("the session does not tell who has the database: %s", r.stderr)
+	}
+	runInput("get k\nput k w\n", "-readonly", dir).want(t, exitFailed, "v\n", ebb.ErrReadOnly.Error())
+	runArgs("-readonly", "-create", dir).want(t, exitUsage, "", "exclude each other")
+
+	check(t, db.Close())
+	before := files(t, dir)
+	for _, args := range [][]string{{"get", dir, "k"}, {"scan", dir}, {"verify", dir}, {"stats", dir}, {"export", dir}, {"-readonly", dir}} {
+		runArgs(args...)
+	}
+	if m, w, e := diff(files(t, dir), before); m+w+e > 0 {
+		t.Errorf("reading has removed %d files, changed %d and made %d", m, w, e)
+	}
 }
 
 func TestDamaged(t *testing.T) {
@@ -214,4 +241,9 @@ func TestCanceled(t *testing.T) {
 		})
 	}
 	runArgs("verify-tree", dir, src).want(t, exitOK, "1 same", "") // the database was closed, and is whole
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }

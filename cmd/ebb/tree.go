@@ -18,15 +18,28 @@ import (
 // copying, and little beside a memtable.
 const batchSize = 1 << 20
 
+func treeCommands() []command {
+	return []command{
+		{"import-tree", "SRC", "import the files below SRC: keys are slash paths, values contents", 1, 1, database | writes | creates,
+			plain(importTree), "What it has imported when it fails, or is stopped, stays."},
+		{"verify-tree", "SRC", "compare the database with the files below SRC", 1, 1, database, plain(verifyTree), ""},
+		{"export-tree", "DEST", "write every key as a file below DEST", 1, 1, database, plain(exportTree),
+			"DEST must be empty or absent. A key that cannot be the name of a file, or that is the directory of another, is an error\n" +
+				"before anything is written."},
+	}
+}
+
 // importTree imports the regular files below a directory. What it has imported when it fails, or is stopped, stays.
-func importTree(ctx context.Context, e *env, args []string) error {
-	dir, src := args[0], args[1]
-	if err := checkSource(dir, src); err != nil {
+func importTree(ctx context.Context, s *session, args []string) error {
+	src := args[0]
+	if err := checkSource(s.dir, src); err != nil {
 		return err
 	}
-	return e.create(dir, func(db *ebb.DB) error {
+	return s.write(func(db *ebb.DB) error {
 		start := time.Now()
-		im := importer{db: db, src: os.DirFS(src)}
+		bar := s.progress(-1, "importing")
+		defer bar.Finish()
+		im := importer{db: db, src: os.DirFS(src), bar: bar}
 		skipped, err := walkFiles(ctx, im.src, im.add)
 		if err == nil {
 			err = im.apply()
@@ -38,9 +51,10 @@ func importTree(ctx context.Context, e *env, args []string) error {
 			return fmt.Errorf("stopped after %d files: %w", im.files, err)
 		}
 		took := time.Since(start)
-		_, err = fmt.Fprintf(e.stdout, "imported %d files, %s in %v (%s/s); skipped %d that are not regular files\n", im.files,
-			megabytes(im.bytes), took.Round(time.Millisecond), megabytes(int64(float64(im.bytes)/took.Seconds())), skipped)
-		return err
+		bar.Finish()
+		return s.out.line(fmt.Sprintf("imported %d files, %s in %v (%s/s); skipped %d that are not regular files", im.files,
+			megabytes(im.bytes), took.Round(time.Millisecond), megabytes(int64(float64(im.bytes)/took.Seconds())), skipped),
+			field{"files", im.files}, field{"imported", bytesCount(im.bytes)}, field{"took", took}, field{"skipped", skipped})
 	})
 }
 
@@ -48,6 +62,7 @@ func importTree(ctx context.Context, e *env, args []string) error {
 type importer struct {
 	db      *ebb.DB
 	src     fs.FS
+	bar     bar
 	batch   ebb.Batch
 	pending int   // bytes of values in batch
 	files   int   // written to the database
@@ -63,6 +78,7 @@ func (im *importer) add(name string, info fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
+	im.bar.Add(len(content))
 	if im.pending+len(content) > batchSize {
 		if err := im.apply(); err != nil {
 			return err
@@ -98,14 +114,16 @@ func (im *importer) apply() error {
 
 // verifyTree compares a database with the regular files below a directory, all of the one with all of the other, and lists
 // what differs. Each value is looked up and scanned.
-func verifyTree(ctx context.Context, e *env, args []string) error {
-	dir, src := args[0], args[1]
-	if err := checkSource(dir, src); err != nil {
+func verifyTree(ctx context.Context, s *session, args []string) error {
+	src := args[0]
+	if err := checkSource(s.dir, src); err != nil {
 		return err
 	}
-	return e.open(dir, func(db *ebb.DB) error {
+	return s.read(func(at *ebb.Snapshot) error {
 		start := time.Now()
-		c := treeCheck{env: e, src: os.DirFS(src)}
+		bar := s.progress(-1, "comparing")
+		defer bar.Finish()
+		c := treeCheck{out: s.out, src: os.DirFS(src), bar: bar}
 		skipped, err := walkFiles(ctx, c.src, func(name string, _ fs.FileInfo) error {
 			c.names = append(c.names, name)
 			return nil
@@ -114,12 +132,16 @@ func verifyTree(ctx context.Context, e *env, args []string) error {
 			return err
 		}
 		slices.Sort(c.names) // the order of keys, in which "a.go" is before "a/b"; a walk goes the other way
-		if err := c.compare(ctx, db); err != nil {
+		if err := c.compare(ctx, at); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(e.stdout, "compared %d files, %s in %v: %d same, %d changed, %d missing, %d extra; "+
-			"skipped %d that are not regular files\n", len(c.names), megabytes(c.bytes), time.Since(start).Round(time.Millisecond),
-			c.same, c.changed, c.missing, c.extra, skipped)
+		bar.Finish()
+		took := time.Since(start)
+		err = s.out.line(fmt.Sprintf("compared %d files, %s in %v: %d same, %d changed, %d missing, %d extra; "+
+			"skipped %d that are not regular files", len(c.names), megabytes(c.bytes), took.Round(time.Millisecond),
+			c.same, c.changed, c.missing, c.extra, skipped),
+			field{"files", len(c.names)}, field{"compared", bytesCount(c.bytes)}, field{"took", took}, field{"same", c.same},
+			field{"changed", c.changed}, field{"missing", c.missing}, field{"extra", c.extra}, field{"skipped", skipped})
 		if err == nil && c.changed+c.missing+c.extra > 0 {
 			err = errors.New("the database and the files differ")
 		}
@@ -129,8 +151,9 @@ func verifyTree(ctx context.Context, e *env, args []string) error {
 
 // treeCheck compares files with keys and counts what it finds.
 type treeCheck struct {
-	env   *env
+	out   *printer
 	src   fs.FS
+	bar   bar
 	names []string // of all files, in order
 
 	same    int
@@ -141,20 +164,12 @@ type treeCheck struct {
 }
 
 // compare walks keys and files side by side.
-func (c *treeCheck) compare(ctx context.Context, db *ebb.DB) error {
-	snapshot, err := db.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer snapshot.Close()
+func (c *treeCheck) compare(ctx context.Context, snapshot *ebb.Snapshot) error {
 	names := c.names
 	var buf []byte
-	for entry, err := range snapshot.Range(nil) {
+	for entry, err := range entries(ctx, snapshot, nil) {
 		if err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
 		}
 		key := string(entry.Key)
 		for len(names) > 0 && names[0] < key {
@@ -171,10 +186,10 @@ func (c *treeCheck) compare(ctx context.Context, db *ebb.DB) error {
 		}
 		names = names[1:]
 		if buf, err = snapshot.AppendGet(buf[:0], entry.Key); err != nil {
-			return fmt.Errorf("get %s: %w", printable(key), err)
+			return fmt.Errorf("get %s: %w", quote([]byte(key)), err)
 		}
 		if !bytes.Equal(buf, entry.Value) {
-			return fmt.Errorf("%s has one value in a scan and another in a look-up", printable(key))
+			return fmt.Errorf("%s has one value in a scan and another in a look-up", quote([]byte(key)))
 		}
 		if err := c.compareFile(key, buf); err != nil {
 			return err
@@ -191,6 +206,7 @@ func (c *treeCheck) compare(ctx context.Context, db *ebb.DB) error {
 // compareFile compares a value with the file of its key.
 func (c *treeCheck) compareFile(key string, value []byte) error {
 	c.bytes += int64(len(value))
+	c.bar.Add(len(value))
 	info, err := fs.Stat(c.src, key)
 	if err != nil {
 		return err
@@ -212,8 +228,7 @@ func (c *treeCheck) compareFile(key string, value []byte) error {
 // differs lists a key and counts it.
 func (c *treeCheck) differs(count *int, how, key string) error {
 	*count++
-	_, err := fmt.Fprintf(c.env.stdout, "%s %s\n", how, printable(key))
-	return err
+	return c.out.line(how+" "+quote([]byte(key)), field{"difference", how}, field{"key", []byte(key)})
 }
 
 // walkFiles calls do with every regular file and returns how many others it has skipped. Symbolic links are others.

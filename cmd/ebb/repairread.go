@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ebbdb/ebb/batch"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// read opens the tables and reads the log.
+func (r *salvage) read(ctx context.Context) error {
+	var live map[string]bool // nil: all
+	first := uint32(0)
+	state, err := manifest.Load(vfs.OS, r.src)
+	switch {
+	case err == nil:
+		live, first = make(map[string]bool), state.FirstSegment
+		for _, t := range state.Tables {
+			live[fmt.Sprintf("%06d.tbl", t.File)] = true
+		}
+		r.database, r.now = &state.Database, max(r.now, state.Clock)
+	case errors.Is(err, manifest.ErrVersion):
+		return err
+	default:
+		if err := r.lose(filepath.Join(r.src, manifest.Name), err); err != nil {
+			return err
+		}
+	}
+	if err := r.readTables(live); err != nil {
+		return err
+	}
+	if err := r.readLog(ctx, first); err != nil {
+		return err
+	}
+	slices.SortStableFunc(r.log, newerFirst)
+	r.ranges = kv.NewRangeDeletes(r.deletes)
+	return nil
+}
+
+// readTables opens the live tables.
+func (r *salvage) readTables(live map[string]bool) error {
+	dir := filepath.Join(r.src, "tables")
+	names, err := filesIn(dir, ".tbl")
+	if err != nil {
+		if err := r.lose(dir, err); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if live != nil && !live[name] {
+			continue // what a crash has left of a flush or a compaction
+		}
+		delete(live, name)
+		if err := r.openTable(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	for name := range live {
+		if err := r.lose(filepath.Join(dir, name), fs.ErrNotExist); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *salvage) openTable(name string) error {
+	t, err := table.OpenSalvage(vfs.OS, name)
+	if err != nil {
+		return r.lose(name, err)
+	}
+	if !r.belongs(t.ID().Database) {
+		return errors.Join(r.lose(name, table.ErrForeign), t.Close())
+	}
+	r.tables = append(r.tables, t)
+	r.deletes = append(r.deletes, t.RangeDeletes...)
+	for _, problem := range t.Problems {
+		if err := r.lose(name, problem); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// belongs reports whether a file of this database belongs to the one that is saved.
+func (r *salvage) belongs(id [16]byte) bool {
+	if r.database == nil {
+		r.database = &id
+	}
+	return *r.database == id
+}
+
+// filesIn returns the names in a directory with a suffix, sorted.
+func filesIn(dir, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// readLog reads the segments from the first that is live.
+func (r *salvage) readLog(ctx context.Context, first uint32) error {
+	dir := filepath.Join(r.src, "wal")
+	names, err := filesIn(dir, ".wal")
+	if err != nil {
+		return r.lose(dir, err)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	if first > 0 && (len(names) == 0 || names[0] > fmt.Sprintf("%06d.wal", first)) {
+		if err := r.lose(filepath.Join(dir, fmt.Sprintf("%06d.wal", first)), fs.ErrNotExist); err != nil {
+			return err
+		}
+	}
+	var last *wal.Salvaged
+	for _, name := range names {
+		name = filepath.Join(dir, name)
+		s, err := r.readSegment(ctx, name)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			if err := r.lose(name, describeLoss(&s, err)); err != nil {
+				return err
+			}
+		}
+		if last != nil && s.Segment > first && !s.Follows(last) {
+			if err := r.lose(name, errors.New("what it continues is not what is left of the segment before")); err != nil {
+				return err
+			}
+		}
+		last = &s
+		r.segments++
+	}
+	return nil
+}
+
+// readSegment reads one segment, and takes nothing of one that belongs to another database.
+func (r *salvage) readSegment(ctx context.Context, name string) (wal.Salvaged, error) {
+	entries, deletes, now := len(r.log), len(r.deletes), r.now
+	s, err := wal.Salvage(vfs.OS, name, func(e *wal.Entry) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return r.entry(e)
+	})
+	if s.Segment > 0 && !r.belongs(s.ID) {
+		r.log, r.deletes, r.now = r.log[:entries], r.deletes[:deletes], now
+		err = wal.ErrForeign
+	}
+	return s, err
+}
+
+// describeLoss adds to the error of a segment what it means.
+func describeLoss(s *wal.Salvaged, err error) error {
+	if s.Lost == 0 {
+		return err
+	}
+	return fmt.Errorf("bytes %d to %d, or the end that a crash has torn: %w", s.Read, s.Read+s.Lost, err)
+}
+
+// entry takes an entry of the log.
+func (r *salvage) entry(e *wal.Entry) error {
+	switch e.Kind {
+	case wal.KindClock:
+		r.now = max(r.now, e.Time)
+	case wal.KindPut, wal.KindDelete:
+		kind := kv.Put
+		if e.Kind == wal.KindDelete {
+			kind = kv.Delete
+		}
+		r.keep(kv.Entry{Key: e.Key, Value: e.Value, Seq: e.Seq, Deadline: e.Deadline, Kind: kind})
+	case wal.KindRangeDelete:
+		r.deletes = append(r.deletes, kv.RangeDelete{Start: bytes.Clone(e.Key), End: bytes.Clone(e.Value), Seq: e.Seq})
+	case wal.KindBatch:
+		return r.batch(e)
+	}
+	return nil
+}
+
+// keep keeps a copy of an entry of the log.
+func (r *salvage) keep(e kv.Entry) {
+	e.Key, e.Value = bytes.Clone(e.Key), bytes.Clone(e.Value)
+	r.log = append(r.log, e)
+}
+
+// batch takes the operations of a batch, which have consecutive sequences.
+func (r *salvage) batch(e *wal.Entry) error {
+	b, _, err := batch.Decode(e.Value)
+	if err != nil {
+		return err
+	}
+	seq := e.Seq
+	for it := b.Records(); it.Next(); seq++ {
+		if it.Record.Delete {
+			r.keep(kv.Entry{Key: it.Record.Key, Seq: seq, Kind: kv.Delete})
+			continue
+		}
+		deadline, value, err := batchValue(it.Record.Value)
+		if err != nil {
+			return err
+		}
+		r.keep(kv.Entry{Key: it.Record.Key, Value: value, Seq: seq, Deadline: deadline})
+	}
+	return nil
+}

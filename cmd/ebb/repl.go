@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/peterh/liner"
+)
+
+func sessionCommands() []command {
+	return []command{
+		{"timing", "[on|off]", "say after each command how long it took", 0, 1, sessions, plain(timing), ""},
+		{"refresh", "", "see what another process has written since, where the session only reads", 0, 0, sessions, plain(refresh), ""},
+		{"exit", "", "end the session", 0, 0, sessions, plain(exit), ""},
+	}
+}
+
+// errExit ends a session.
+var errExit = errors.New("exit")
+
+func exit(context.Context, *session, []string) error { return errExit }
+
+func refresh(_ context.Context, s *session, _ []string) error {
+	db, err := s.open()
+	if err != nil {
+		return err
+	}
+	return db.Refresh()
+}
+
+func timing(_ context.Context, s *session, args []string) error {
+	switch {
+	case len(args) == 0:
+		s.timing = !s.timing
+	case args[0] == "on" || args[0] == "off":
+		s.timing = args[0] == "on"
+	default:
+		return &usageError{fmt.Errorf("timing is on or off, not %q", args[0]), nil}
+	}
+	return nil
+}
+
+// runMany runs what a person types, or the lines of a pipe.
+func (s *session) runMany(ctx context.Context) int {
+	s.interactive = isTerminal(s.stdin) && isTerminal(s.out.to)
+	s.piped = !s.interactive
+	s.current = &command{}
+	_, err := s.open() // before the first command, as it may take a while, or fail
+	if err != nil {
+		return s.fail("", err)
+	}
+	code := exitOK
+	if s.interactive {
+		err = s.prompt(ctx)
+	} else {
+		code, err = s.pipe(ctx)
+	}
+	if closed := s.close(); err == nil {
+		err = closed
+	}
+	if failed := s.fail("", err); failed != exitOK {
+		return failed
+	}
+	return code
+}
+
+// runLine runs one line of a session.
+func (s *session) runLine(ctx context.Context, line string) error {
+	words, err := split(line)
+	if err != nil {
+		return &usageError{err, nil}
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	if words[0] == "quit" {
+		words[0] = "exit"
+	}
+	c := find(words[0])
+	if c == nil || !c.inSession() {
+		return unknownCommand(words[0], (*command).inSession)
+	}
+	p, err := c.parse(words[1:], ofSession)
+	if err == nil {
+		err = p.unquoteArgs()
+	}
+	if err == nil {
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
+		err = s.runParsed(ctx, p)
+	}
+	return err
+}
+
+// pipe runs the lines of standard input, up to the first that fails. The answer no is no failure, but the last one is the
+// exit code if nothing worse happens.
+func (s *session) pipe(ctx context.Context) (int, error) {
+	code := exitOK
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	in := bufio.NewReader(s.input(ctx))
+	for n := 1; ; n++ {
+		line, err := in.ReadString('\n')
+		if err != nil && err != io.EOF {
+			return code, err
+		}
+		end := err == io.EOF
+		err = s.runLine(ctx, line)
+		switch {
+		case errors.Is(err, errExit):
+			return code, nil
+		case exitCode(err) == exitNo:
+			code = exitNo
+			fmt.Fprintf(s.stderr, "line %d: %v\n", n, err)
+		case err != nil && !brokenPipe(err):
+			return code, fmt.Errorf("line %d: %w", n, err)
+		case err != nil:
+			return code, err
+		}
+		if end {
+			return code, nil
+		}
+		if ctx.Err() != nil {
+			return code, context.Cause(ctx)
+		}
+	}
+}
+
+// prompt reads lines from the terminal until the user has had enough, or ctx is done.
+func (s *session) prompt(ctx context.Context) error {
+	edit := liner.NewLiner()
+	defer edit.Close()
+	edit.SetCtrlCAborts(true)
+	edit.SetTabCompletionStyle(liner.TabPrints)
+	edit.SetWordCompleter(s.complete)
+	readHistory(edit)
+	defer writeHistory(edit)
+	fmt.Fprintf(s.out, "%s: 'help' lists the commands\n", s.dir)
+	for {
+		if err := s.out.Flush(); err != nil {
+			return err
+		}
+		line, err := promptUntil(ctx, edit, s.promptText())
+		switch {
+		case errors.Is(err, liner.ErrPromptAborted):
+			continue
+		case err == io.EOF:
+			fmt.Fprintln(s.out)
+			return s.out.Flush()
+		case err != nil:
+			return err
+		}
+		if strings.TrimSpace(line) != "" {
+			edit.AppendHistory(line)
+		}
+		err = s.runLine(ctx, line)
+		if errors.Is(err, errExit) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			s.tell(err)
+		}
+	}
+}
+
+// tell reports the error of a command and goes on.
+func (s *session) tell(err error) {
+	fmt.Fprintln(s.stderr, err)
+	var usage *usageError
+	if errors.As(err, &usage) && usage.usage != nil {
+		usage.usage(s.stderr)
+	}
+}
+
+// promptText says where the session stands.
+func (s *session) promptText() string {
+	text := "ebb"
+	if s.using != "" && isPlain(s.using) {
+		text += "@" + s.using
+	}
+	if s.batch != nil {
+		text += fmt.Sprintf("+%d", s.batch.Len())
+	}
+	return text + "> "
+}
+
+// promptUntil reads a line, unless ctx is done before. Then the process is about to end, and the read stays behind.
+func promptUntil(ctx context.Context, edit *liner.State, text string) (line string, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		line, err = edit.Prompt(text)
+	}()
+	select {
+	case <-done:
+		return line, err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+// historyFile returns where the lines of sessions are kept; empty if nowhere.
+func historyFile() string {
+	if name, ok := os.LookupEnv("EBB_HISTORY"); ok {
+		return name
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "ebb", "history")
+}
+
+func readHistory(edit *liner.State) {
+	if f, err := os.Open(historyFile()); err == nil {
+		edit.ReadHistory(f) // what cannot be read is not worth a word
+		f.Close()
+	}
+}
+
+// writeHistory replaces the history, which may hold values and so is for the user alone.
+func writeHistory(edit *liner.State) {
+	name := historyFile()
+	if name == "" || os.MkdirAll(filepath.Dir(name), 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".history-*")
+	if err != nil {
+		return
+	}
+	_, err = edit.WriteHistory(f)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+}
