@@ -61,7 +61,7 @@ func (db *DB) compactLoop() {
 func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
 		config := compaction.Config{
-			Base:   4 * db.opts.memtableSize,
+			Base:   8 * db.opts.memtableSize,
 			Settle: time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
 		}
 		levels := &db.view.Load().tables.levels

@@ -45,9 +45,10 @@ type Options struct {
 	Sync SyncPolicy
 	// SyncEvery is the period of SyncInterval. Default: 100 ms.
 	SyncEvery time.Duration
-	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB. A quarter goes to the
-	// memtable that is written, two more to those that wait to become tables, and the rest to the block cache. The
-	// operating system's page cache, which holds mapped tables, comes on top. Default: 256 MiB.
+	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB. An eighth goes to the
+	// memtable that is written, two more to those that wait to become tables, as much again to the garbage collector, which
+	// lets a heap grow to twice what is in use, and the rest to the block cache and, with ExpiryEvents, to what expires next.
+	// The operating system's page cache, which holds mapped tables, comes on top. Default: 256 MiB.
 	Memory int64
 	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
 	// more than a look-up in an uncompressed one, so the default is none.
@@ -97,7 +98,7 @@ type Options struct {
 	manual       bool   // no background and no block cache, which has one: a test sees one order of operations
 }
 
-// defaultMemory is enough for memtables that make tables of 64 MB.
+// defaultMemory is enough for memtables that make tables of 32 MB.
 const defaultMemory = 256 << 20
 
 // withDefaults returns a copy with every field set.
@@ -120,7 +121,7 @@ func (o *Options) withDefaults() Options {
 		c.fs = vfs.OS
 	}
 	if c.memtableSize == 0 {
-		c.memtableSize = c.Memory / 4
+		c.memtableSize = c.Memory / 8
 	}
 	if c.expiryMemory == 0 && c.ExpiryEvents {
 		c.expiryMemory = c.Memory / 8
