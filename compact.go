@@ -138,13 +138,15 @@ func (db *DB) compacted(p *compaction.Plan, inputs []*compaction.Table, result c
 // installTables is install for tables that were built. If nothing was committed they are removed again.
 func (db *DB) installTables(level int, built []*compaction.Table, change func(*manifest.State, *compaction.Levels),
 	also func(*view)) error {
-	err := db.install(change, also)
+	err := db.failure()
 	if err == nil {
-		db.updatePressure()
-		return nil
-	}
-	if errors.Is(err, ErrFailed) {
-		return err // the manifest may name them
+		if err = db.install(change, also); err == nil {
+			db.updatePressure()
+			return nil
+		}
+		if errors.Is(err, ErrFailed) {
+			return err // the manifest may name them
+		}
 	}
 	v := db.view.Load().tables
 	fresh := slices.DeleteFunc(slices.Clone(built), func(t *compaction.Table) bool { return v.has(t) })

@@ -31,8 +31,9 @@ func (db *DB) beginUpdate(key []byte, want part, p *params) (latest, error) {
 		db.commit.Unlock()
 		return cur, err
 	}
-	if cur.found && cur.Deadline != 0 && kv.Expired(cur.Deadline, db.clock.Now()) {
-		cur.found = false
+	if cur.found && cur.Deadline != 0 {
+		db.commit.now = db.clock.Now()
+		cur.found = !kv.Expired(cur.Deadline, db.commit.now)
 	}
 	if err := p.check(&cur); err != nil {
 		return cur, db.refuseLocked(err, p)

@@ -80,7 +80,7 @@ func (c *cursor) close() {
 	c.merged.Close()
 	db, v := c.db, c.view
 	c.db, c.view, c.deletes, c.key, c.entry = nil, nil, nil, nil, Entry{}
-	clear(c.ahead)
+	clear(c.ahead[:cap(c.ahead)])
 	c.sources.release()
 	const keep = 1 << 20 // a rare huge value should not pin its size for good
 	if cap(c.buf) > keep {
@@ -137,6 +137,8 @@ func (c *cursor) run() {
 		c.from = append(c.from[:0], c.entry.Key...)
 	default:
 		c.want = c.first
+		c.from = append(c.from[:0], c.key...) // it may be in buf, and a scan notes it after
+		c.key = c.from
 	}
 	if c.empty {
 		return

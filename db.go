@@ -77,6 +77,7 @@ type commit struct {
 	lastSeq uint64
 	recent  recent
 	writers writers
+	now     int64 // by which the write under way tells what has expired, once it has had to: Unix ms
 	last    lastWrites
 	scans   atomic.Int32     // transactions that need last
 	sweeps  bool             // the sweeper knows that mem has deadlines

@@ -449,7 +449,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	do((*DB).Flush, put(1, 0), compactStep.run)
 	fault.SetRoom(0)
 	do(func(db *DB) error {
-		if err := full(db); !errors.Is(err, ErrNoSpace) {
+		if err := put(16<<20, 0)(db); !errors.Is(err, ErrNoSpace) { // more than the log has zeros for
 			return fmt.Errorf("a full disk takes it: %w", err)
 		}
 		fault.SetRoom(-1)

@@ -175,7 +175,10 @@ func (x *expiries) beforeLocked(e *wal.Entry) error {
 	if x == nil {
 		return nil
 	}
-	now := x.db.clock.Now()
+	now := x.db.commit.now // what the write has found present it overwrites as present
+	if now == 0 {
+		now = x.db.clock.Now()
+	}
 	if now < x.next.Load() {
 		return nil
 	}

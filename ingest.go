@@ -125,17 +125,17 @@ func (db *DB) buildIngest(ctx context.Context, file *backup.Reader, seq uint64, 
 //
 // The tables go below level 0 only where no compaction runs, as its outputs are not there yet to be looked at.
 func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint32, err error) {
-	add := (*compaction.Levels).AddNewest
-	if db.tables.compacting.TryLock() {
-		defer db.tables.compacting.Unlock()
-		add = (*compaction.Levels).AddBelow
-	}
 	c := &db.commit
 	end, err := db.beginIngest(built)
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))
 	}
 	defer end()
+	add := (*compaction.Levels).AddNewest
+	if db.tables.compacting.TryLock() { // not before: beginIngest may wait for a compaction
+		defer db.tables.compacting.Unlock()
+		add = (*compaction.Levels).AddBelow
+	}
 	m, err := db.skipLocked(seq)
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))

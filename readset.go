@@ -80,7 +80,10 @@ func (s *scan) note(c *cursor, key []byte) {
 		if c.op == moveSeekBefore && (len(c.upper) == 0 || kv.Compare(c.key, c.upper) < 0) {
 			s.last().end, s.last().endless = slices.Clone(c.key), false
 		}
-		s.last().startAt(c, key)
+		if key == nil {
+			key = c.lower
+		}
+		s.last().start = slices.Clone(key)
 	case movePrev:
 		s.last().startAt(c, key)
 	}
@@ -102,7 +105,7 @@ func (t *stretch) endAt(c *cursor, key []byte) {
 func (t *stretch) startAt(c *cursor, key []byte) {
 	if key == nil {
 		key = c.lower
-	} else if len(t.start) > 0 && kv.Compare(key, t.start) >= 0 {
+	} else if kv.Compare(key, t.start) >= 0 {
 		return
 	}
 	t.start = append(t.start[:0], key...)
@@ -117,13 +120,13 @@ func (t *stretch) contains(key []byte) bool {
 	return kv.Compare(key, t.start) >= 0 && (t.endless || kv.Compare(key, t.end) < 0)
 }
 
-// expired reports whether anything that was read has expired.
-func (r *readSet) expired(clock clock) bool {
+// firstDeadline returns the first deadline of what was read and was there, 0 if nothing has one.
+func (r *readSet) firstDeadline() int64 {
 	deadline := r.deadline
 	for _, s := range r.scans {
 		deadline = first(deadline, s.deadline)
 	}
-	return deadline != 0 && kv.Expired(deadline, clock.Now())
+	return deadline
 }
 
 // check reports whether nothing that was read has been written to after a sequence, and up to which sequence that is so.

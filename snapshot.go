@@ -53,6 +53,9 @@ func (db *DB) pinView() (*view, uint64, error) {
 // Close lets go of what the snapshot holds. A second Close does nothing.
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
+		if s.db.view.Load().tables != s.view.tables {
+			s.db.epoch.wait() // for who reads it now; otherwise install waits, before the tables can go
+		}
 		s.db.unref(s.view.tables)
 	}
 }

@@ -171,7 +171,11 @@ func (s *txnState) commit(p *params) error {
 		return err
 	}
 	_, ok = s.reads.check(s.view.mem, checked, &db.commit.last)
-	if !ok || s.reads.expired(db.clock) {
+	if deadline := s.reads.firstDeadline(); ok && deadline != 0 {
+		db.commit.now = db.clock.Now()
+		ok = !kv.Expired(deadline, db.commit.now)
+	}
+	if !ok {
 		return db.refuseLocked(errConflict, p)
 	}
 	return db.writeLocked(e, p)

@@ -242,6 +242,9 @@ func (w *watcher) reportGap(seq uint64) error {
 	if seq <= w.next {
 		return nil
 	}
+	if err := w.await(seq - 1); err != nil { // an Ingest has the commit lock until reads see it
+		return err
+	}
 	w.next = seq
 	return w.send(&Change{Kind: ChangeGap, Seq: seq - 1})
 }

@@ -594,6 +594,7 @@ func TestWatchGap(t *testing.T) {
 	for range 9 {
 		must(t, db.Put([]byte("k"), nil))
 	}
+	db.show(11) // as an Ingest does
 	var got []string
 	w := watcher{db: db, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
 		must(t, err)

@@ -121,6 +121,7 @@ func (db *DB) beginWrite() error {
 		}
 	}
 	db.commit.Lock()
+	db.commit.now = 0
 	if db.closed.Load() {
 		db.commit.Unlock()
 		return ErrClosed

@@ -65,7 +65,7 @@ var (
 	// Sync makes this write durable before it returns, whatever the policy.
 	Sync = WriteOption{kind: optionSync}
 	// NoSync lets this write return when it survives the death of the process, whatever the policy. It is synced with the
-	// next write that is.
+	// next write that is. Reads see it at once, and with it the writes before it that still wait for the disk.
 	NoSync = WriteOption{kind: optionNoSync}
 )
 

@@ -100,6 +100,7 @@ func (w *writers) set(id int64, s writerState) {
 		w.old, w.young, w.turned = w.young, make(map[int64]writerState), s.used
 	}
 	w.young[id] = s
+	delete(w.old, id)
 }
 
 // clone returns a copy.
@@ -121,14 +122,23 @@ func (w *writers) states(now int64) []backup.WriterState {
 	return list
 }
 
-// full reports whether there is no room for another writer.
-func (w *writers) full() bool { return len(w.young)+len(w.old) >= MaxWriters }
+// full reports whether there is no room for another writer, after it has forgotten those that are idle.
+func (w *writers) full(now int64) bool {
+	if len(w.young)+len(w.old) < MaxWriters {
+		return false
+	}
+	idle := func(_ int64, s writerState) bool { return now-s.used > w.idle }
+	maps.DeleteFunc(w.young, idle)
+	maps.DeleteFunc(w.old, idle)
+	return len(w.young)+len(w.old) >= MaxWriters
+}
 
 // checkWriterLocked decides whether a batch is the next of its writer. If it is, the commit lock stays with the caller,
 // who is to write it. If it is a repetition, or out of order, the lock is free.
 func (db *DB) checkWriterLocked(b writerBatch, p *params) (repeated bool, err error) {
 	w := &db.commit.writers
-	s, known := w.get(b.id, db.clock.Now())
+	now := db.clock.Now()
+	s, known := w.get(b.id, now)
 	expected := int32(0)
 	if known && s.sequence != math.MaxInt32 {
 		expected = s.sequence + 1
@@ -144,7 +154,7 @@ func (db *DB) checkWriterLocked(b writerBatch, p *params) (repeated bool, err er
 		return true, nil
 	case b.sequence != expected:
 		return false, db.refuseLocked(&WriterSequenceError{b.id, b.sequence, expected}, p)
-	case !known && w.full():
+	case !known && w.full(now):
 		return false, db.refuseLocked(ErrTooManyWriters, p)
 	}
 	return false, nil

@@ -117,6 +117,8 @@ func TestWriterBadInput(t *testing.T) {
 	if err := applyAs(db, MaxWriters, 0, "k", "v"); !errors.Is(err, ErrTooManyWriters) {
 		t.Errorf("a writer too many: %v", err)
 	}
+	db.commit.writers.young[3] = writerState{used: now - 25*time.Hour.Milliseconds()}
+	must(t, applyAs(db, MaxWriters, 0, "k", "in the place of an idle one"))
 	must(t, applyAs(db, 5, 1, "k", "known"))
 	b.Reset()
 	must(t, b.Put([]byte("k"), []byte("nobody's")))

@@ -135,6 +135,10 @@ func (s *session) pipe(ctx context.Context) (int, error) {
 
 // prompt reads lines from the terminal until the user has had enough, or ctx is done.
 func (s *session) prompt(ctx context.Context) error {
+	// While a line is edited Ctrl-C is a key, and while a command runs it ends that. In between it must not end the session.
+	between := make(chan os.Signal, 1)
+	signal.Notify(between, os.Interrupt)
+	defer signal.Stop(between)
 	edit := liner.NewLiner()
 	defer edit.Close()
 	edit.SetCtrlCAborts(true)
