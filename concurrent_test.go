@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -256,9 +257,10 @@ func TestCloseAgainstEverything(t *testing.T) {
 		it.First()
 
 		var users sync.WaitGroup
+		var made atomic.Int64
 		for name, call := range calls(db, s) {
 			users.Go(func() {
-				for {
+				for ; ; made.Add(1) {
 					if err := call(); errors.Is(err, ErrClosed) {
 						return
 					} else if err != nil {
@@ -275,7 +277,9 @@ func TestCloseAgainstEverything(t *testing.T) {
 				clock.add(time.Millisecond)
 			}
 		})
-		time.Sleep(time.Duration(round) * 300 * time.Microsecond) // moves Close through what runs
+		for made.Load() < int64(round*round) { // moves Close through what runs
+			runtime.Gosched()
+		}
 		for range 2 {
 			users.Go(func() {
 				if err := db.Close(); err != nil {

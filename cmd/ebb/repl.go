@@ -139,8 +139,18 @@ func (s *session) prompt(ctx context.Context) error {
 	between := make(chan os.Signal, 1)
 	signal.Notify(between, os.Interrupt)
 	defer signal.Stop(between)
+	// A command runs in the terminal as it was found: what is typed meanwhile shows. Ctrl-C discards what the terminal has
+	// buffered, and where it echoes nothing then, Linux leaves a blocked writer asleep.
+	found, err := liner.TerminalMode()
+	if err != nil {
+		return err
+	}
 	edit := liner.NewLiner()
 	defer edit.Close()
+	editing, err := liner.TerminalMode()
+	if err != nil {
+		return err
+	}
 	edit.SetCtrlCAborts(true)
 	edit.SetTabCompletionStyle(liner.TabPrints)
 	edit.SetWordCompleter(s.complete)
@@ -164,7 +174,13 @@ func (s *session) prompt(ctx context.Context) error {
 		if strings.TrimSpace(line) != "" {
 			edit.AppendHistory(line)
 		}
+		if err := found.ApplyMode(); err != nil {
+			return err
+		}
 		err = s.runLine(ctx, line)
+		if err := editing.ApplyMode(); err != nil {
+			return err
+		}
 		if errors.Is(err, errExit) {
 			return nil
 		}

@@ -187,7 +187,7 @@ func manyKeys(t *testing.T) string {
 func TestTerminalInterrupt(t *testing.T) {
 	dir := manyKeys(t)
 	term := startTerminal(t, commandProcess(t, dir))
-	term.expect("ebb> ").typed("scan\r").expect("key/000100").typed(ctrlC).expect("interrupt").expect("ebb> ")
+	term.expect("ebb> ").typed("scan\r").expect("key/000100").typed(ctrlC).expect("^C").expect("interrupt").expect("ebb> ")
 	term.typed("get key/0\t").expect("key/0").typed("00007 \r").expect("value value").expect("ebb> ").typed(ctrlD).ends(exitOK)
 
 	term = startTerminal(t, commandProcess(t, dir, "scan"))
