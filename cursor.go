@@ -27,7 +27,6 @@ type cursor struct {
 	key   []byte // and to which key
 	step  func() // run, made once
 	found bool
-	entry Entry // of ahead, where it stands
 
 	// Entries are read some at a time: what it costs to be sure of the tables is paid once for all of them.
 	ahead   []Entry // in the direction of travel; their slices are in buf
@@ -79,7 +78,7 @@ func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, ow
 func (c *cursor) close() {
 	c.merged.Close()
 	db, v := c.db, c.view
-	c.db, c.view, c.deletes, c.key, c.entry = nil, nil, nil, nil, Entry{}
+	c.db, c.view, c.deletes, c.key, c.found = nil, nil, nil, nil, false
 	clear(c.ahead[:cap(c.ahead)])
 	c.sources.release()
 	const keep = 1 << 20 // a rare huge value should not pin its size for good
@@ -121,7 +120,7 @@ func (c *cursor) near() bool {
 	if at < 0 || at >= len(c.ahead) {
 		return false
 	}
-	c.at, c.entry = at, c.ahead[at]
+	c.at = at
 	return true
 }
 
@@ -134,7 +133,7 @@ func (c *cursor) run() {
 		if !stood || c.ended && (c.op == movePrev) == c.reverse {
 			return // it stands nowhere, or on the last
 		}
-		c.from = append(c.from[:0], c.entry.Key...)
+		c.from = append(c.from[:0], c.entry().Key...)
 	default:
 		c.want = c.first
 		c.from = append(c.from[:0], c.key...) // it may be in buf, and a scan notes it after
@@ -157,10 +156,11 @@ func (c *cursor) run() {
 	}
 	c.ended = !ok || c.beyond(c.merged.Entry().Key, forward)
 	c.want = min(4*c.want, maxAhead)
-	if c.found = len(c.ahead) > 0; c.found {
-		c.entry = c.ahead[0]
-	}
+	c.found = len(c.ahead) > 0
 }
+
+// entry returns the entry that it stands on.
+func (c *cursor) entry() *Entry { return &c.ahead[c.at] }
 
 // jump makes the move op within the bounds, over whatever is there.
 func (c *cursor) jump() (ok, forward bool) {
@@ -211,15 +211,16 @@ func (c *cursor) take(e *kv.Entry) bool {
 	if !e.Live(c.now) || c.deletes != nil && c.deletes.Seq(e.Key, c.seq) > e.Seq {
 		return false
 	}
+	c.ahead = append(c.ahead, Entry{})
+	entry := &c.ahead[len(c.ahead)-1]
 	start := len(c.buf)
 	c.buf = append(c.buf, e.Key...)
 	n := len(c.buf)
-	entry := Entry{Key: c.buf[start:n:n], Version: committed(e.Seq), Deadline: e.Deadline}
+	entry.Key, entry.Version, entry.Deadline = c.buf[start:n:n], committed(e.Seq), e.Deadline
 	if !c.keysOnly {
 		c.buf = append(c.buf, e.Value...)
 		entry.Value = c.buf[n:len(c.buf):len(c.buf)]
 	}
-	c.ahead = append(c.ahead, entry)
 	return true
 }
 

@@ -85,8 +85,14 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 		}
 		n := 0
 		for ok := first(); ok; ok = next() {
-			if n++; !yield(it.entry, nil) || n == o.Limit {
-				return
+			for { // over all that was read ahead
+				if n++; !yield(*it.c.entry(), nil) || n == o.Limit {
+					return
+				}
+				if it.c.at+1 == len(it.c.ahead) || it.scan != nil || it.c.db.closed.Load() {
+					break
+				}
+				it.c.at++
 			}
 		}
 		if err := it.Err(); err != nil {
@@ -155,7 +161,7 @@ func (it *Iterator) move(op move, key []byte) bool {
 	}
 	c.op, c.key = op, key
 	if (op == moveNext || op == movePrev) && c.near() {
-		it.entry = c.entry
+		it.entry = *c.entry()
 	} else if it.err = it.read(); it.err != nil {
 		return false
 	}
@@ -180,6 +186,6 @@ func (it *Iterator) read() error {
 	if !c.found {
 		return c.merged.Err()
 	}
-	it.entry = c.entry
+	it.entry = *c.entry()
 	return nil
 }

@@ -59,8 +59,8 @@ func (r *readSet) addScan() *scan {
 
 // note takes the move of an iterator down, which has come to key, or to its bound if key is nil.
 func (s *scan) note(c *cursor, key []byte) {
-	if c.found && c.entry.Version != 0 {
-		s.deadline = first(s.deadline, c.entry.Deadline)
+	if c.found && c.entry().Version != 0 {
+		s.deadline = first(s.deadline, c.entry().Deadline)
 	}
 	if len(s.stretches) == 0 && (c.op == moveNext || c.op == movePrev) {
 		return // it stood nowhere

@@ -4,7 +4,7 @@ import "github.com/ebbdb/ebb/internal/kv"
 
 const (
 	// A refill takes the tree's lock and searches from the root, 0.2 us if the nodes are cached, then takes 10 ns a node.
-	firstRefill = 32
+	firstRefill = 4
 	maxRefill   = 64
 	// Looking at a node costs a cache miss; those of a group overlap. A short scan must not pay for what it never reads.
 	minGroup = 8
@@ -128,7 +128,7 @@ func (it *Iterator) readAfter(s start) bool {
 		it.n = it.m.tree.ascend(s, it.nodes[:it.refill])
 	}
 	it.at, it.low, it.high = -1, 0, 0
-	it.refill = min(2*it.refill, maxRefill)
+	it.refill = min(4*it.refill, maxRefill)
 	return it.n > 0
 }
 
@@ -138,7 +138,7 @@ func (it *Iterator) readBefore(s start) bool {
 		it.n = it.m.tree.descend(s, it.nodes[:it.refill])
 	}
 	it.at, it.low, it.high = it.n, it.n, it.n
-	it.refill = min(2*it.refill, maxRefill)
+	it.refill = min(4*it.refill, maxRefill)
 	return it.n > 0
 }
 
