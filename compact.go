@@ -50,22 +50,31 @@ func (db *DB) Compact(ctx context.Context) error {
 
 // compactLoop compacts what the picker picks, until Close.
 func (db *DB) compactLoop() {
-	db.backgroundLoop("compact", db.compacts, &db.compactFailed, func() error {
-		db.tables.compacting.Lock()
-		defer db.tables.compacting.Unlock()
-		return db.runPlans(db.work, compaction.Pick)
+	db.backgroundLoop("compact", db.compacts, &db.compactFailed, db.compactPicked)
+}
+
+func (db *DB) compactPicked() error {
+	scanned := db.scansHavePaid()
+	db.tables.compacting.Lock()
+	defer db.tables.compacting.Unlock()
+	return db.runPlans(db.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+		c.Scanned = scanned
+		return compaction.Pick(l, now, c)
 	})
+}
+
+// compaction returns how to compact now.
+func (db *DB) compaction() compaction.Config {
+	return compaction.Config{
+		Base:   8 * db.opts.memtableSize,
+		Settle: time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
+	}
 }
 
 // runPlans picks and runs until there is nothing to do. The caller is the only one that compacts.
 func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
-		config := compaction.Config{
-			Base:   8 * db.opts.memtableSize,
-			Settle: time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
-		}
-		levels := &db.view.Load().tables.levels
-		plan := pick(levels, db.dropNow(), config)
+		plan := pick(&db.view.Load().tables.levels, db.dropNow(), db.compaction())
 		if plan == nil {
 			return nil
 		}

@@ -71,6 +71,7 @@ func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, ow
 	c.setBounds(o)
 	c.ahead, c.found, c.want, c.first = c.ahead[:0], false, 1, 1
 	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
+	db.scanned(v, c.sources.overlaid)
 	c.deletes = v.allRangeDeletes()
 }
 
@@ -242,6 +243,8 @@ type sources struct {
 	mems   []*memtable.Iterator
 	level0 []*table.Iterator
 	levels [compaction.NumLevels]levelIterator
+
+	overlaid int // how many of level0 are in list
 }
 
 // levelIterator walks the tables of one level, which do not overlap.
@@ -292,6 +295,7 @@ func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator
 		s.list = append(s.list, s.level0[n])
 		n++
 	}
+	s.overlaid = n
 	for level := 1; level < compaction.NumLevels; level++ {
 		if tables := v.tables.levels[level]; len(tables) > 0 {
 			s.levels[level].Reset(tables, s.levels[level].open)

@@ -64,6 +64,7 @@ type DB struct {
 	txns          sync.Pool     // of *txnState
 	clockMark     int64         // guarded by commit; the last that was marked in the log
 	lastFlush     atomic.Int64  // when, Unix ns
+	scanSources   atomic.Int64  // see scanned
 	jumped        time.Duration // by the clock, as the sweeper last saw it
 
 	stats  counters

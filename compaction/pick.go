@@ -12,6 +12,8 @@ type Config struct {
 	Base int64
 	// Settle asks for what only saves space, for when there is nothing else to do.
 	Settle bool
+	// Scanned asks for what only saves scans time.
+	Scanned bool
 }
 
 const (
@@ -29,6 +31,7 @@ const (
 //   - tables in which everything has expired are dropped unread, oldest first, so that none is dropped that hides something;
 //   - level 0 is compacted when it has too many tables, a level when it is larger than its target, whichever is more over;
 //   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go;
+//   - level 0 is compacted if Config.Scanned says so;
 //   - what lies above the last level is pushed down if it is much against the last level, and Config.Settle says so.
 //
 // Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
@@ -44,10 +47,27 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 			return plan
 		}
 	}
+	if c.Scanned && len(l[0]) > 0 {
+		return p.level0("scanned")
+	}
 	if c.Settle {
 		return p.settle()
 	}
 	return nil
+}
+
+// Level0Cost returns how many bytes a compaction of level 0 would read now.
+func Level0Cost(l *Levels, c Config) int64 {
+	if len(l[0]) == 0 {
+		return 0
+	}
+	p := picker{Levels: l, base: max(c.Base, 1)}
+	p.size()
+	var n int64
+	for _, t := range p.level0("").Tables() {
+		n += t.Size
+	}
+	return n
 }
 
 // PickAll is Pick for someone who wants everything in the last level, and nothing in it that is of no use.

@@ -35,16 +35,19 @@ func TestPick(t *testing.T) {
 	old := func(file uint64, from, to int) *Table { return fake(file, from, to, size, expiring(500, size)) }
 	tombs := fake(9, 0, 50, size, table.Properties{Entries: 10, Tombstones: 6})
 	for _, c := range []struct {
-		name   string
-		levels Levels
-		settle bool
-		action Action
-		files  []uint64 // of the inputs; nil: no plan
-		level  int
+		name    string
+		levels  Levels
+		settle  bool
+		scanned bool
+		action  Action
+		files   []uint64 // of the inputs; nil: no plan
+		level   int
 	}{
 		{name: "nothing"},
 		{name: "a little in level 0", levels: Levels{0: {plain(1, 0, 9)}}},
 		{name: "settling moves it to the bottom", levels: Levels{0: {plain(1, 0, 9)}}, settle: true, action: Move, files: []uint64{1}, level: 6},
+		{name: "scans merge", levels: Levels{0: {plain(3, 0, 9), plain(2, 5, 20)}, 6: {plain(1, 5, 20)}}, scanned: true, action: Rewrite, files: []uint64{3, 2, 1}, level: 6},
+		{name: "nothing for scans to merge", levels: Levels{5: {fake(2, 0, 9, 1<<30, table.Properties{Entries: 10})}, 6: {fake(1, 5, 20, 1<<34, table.Properties{Entries: 10})}}, scanned: true},
 		{name: "settled", levels: Levels{6: {plain(1, 0, 9)}}, settle: true},
 		{name: "expired whole", levels: Levels{6: {old(1, 0, 9), plain(2, 9, 20)}}, action: Drop, files: []uint64{1}},
 		{name: "expired above something older stays, and what is reclaimed goes down",
@@ -62,7 +65,7 @@ func TestPick(t *testing.T) {
 		{name: "tombstones are pushed down", levels: Levels{0: {tombs}, 6: {fake(2, 5, 20, size, table.Properties{Entries: 10})}}, action: Rewrite, files: []uint64{9, 2}, level: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := Pick(&c.levels, now, Config{Base: 1 << 20, Settle: c.settle})
+			plan := Pick(&c.levels, now, Config{Base: 1 << 20, Settle: c.settle, Scanned: c.scanned})
 			if plan == nil {
 				if c.files != nil {
 					t.Fatal("no plan")

@@ -1,0 +1,87 @@
+package ebb
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Scans that find keys in several places bring them into one, but not before they have paid for it.
+func TestScansCompact(t *testing.T) {
+	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o.memtableSize = 32 << 10
+	db := openTest(t, o)
+	put := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			must(t, db.Put(fmt.Appendf(nil, "key%04d", i), make([]byte, 50)))
+		}
+	}
+	scan := func(o *IterOptions) {
+		t.Helper()
+		for _, err := range db.Range(o) {
+			must(t, err)
+		}
+	}
+	pays := func(sources int, cost int64) {
+		t.Helper()
+		for n := 0; ; n++ {
+			if paid := int64(n*sources) * seekBytes; db.scansHavePaid() {
+				if paid < cost {
+					t.Errorf("%d scans of %d sources have paid %d bytes", n, sources, cost)
+				}
+				return
+			} else if len(db.view.Load().frozen) > 0 {
+				return
+			} else if paid > 2*cost {
+				t.Fatalf("%d scans of %d sources have not paid %d bytes", n, sources, cost)
+			}
+			scan(&IterOptions{Limit: 1})
+		}
+	}
+	level0 := func() int { return len(db.view.Load().tables.levels[0]) }
+	cost := func() int64 { return compaction.Level0Cost(&db.view.Load().tables.levels, db.compaction()) }
+
+	put(0, 1)
+	scan(nil)
+	if n := db.scanSources.Load(); n != 0 {
+		t.Errorf("a small memtable cost a scan %d sources", n)
+	}
+	for from := range 3 {
+		put(from, 100)
+		must(t, db.Flush())
+	}
+	scan(&IterOptions{Start: []byte("l")})
+	if n := db.scanSources.Load(); n != 0 {
+		t.Errorf("a scan of nothing cost %d sources", n)
+	}
+	pays(3, cost())
+	if n := db.scanSources.Load(); n != 0 {
+		t.Errorf("%d sources are left", n)
+	}
+
+	put(50, 90)
+	all := cost() + db.view.Load().mem.Size()
+	for range all / seekBytes / 4 { // tables and memtable
+		scan(&IterOptions{Limit: 1})
+	}
+	pays(4, all%(4*seekBytes))
+	if n := len(db.view.Load().frozen); n != 1 || level0() != 3 {
+		t.Fatalf("%d frozen memtables, %d tables: want 1 and 3", n, level0())
+	}
+	must(t, db.flushFrozen())
+	must(t, db.compactPicked())
+	if level0() != 0 || len(db.view.Load().tables.levels[compaction.NumLevels-1]) == 0 {
+		t.Errorf("%d tables are in level 0", level0())
+	}
+	n := 0
+	for _, err := range db.Range(nil) {
+		must(t, err)
+		n++
+	}
+	if n != 100 {
+		t.Errorf("%d keys, want 100", n)
+	}
+}
