@@ -54,11 +54,11 @@ func (db *DB) compactLoop() {
 }
 
 func (db *DB) compactPicked() error {
-	scanned := db.scansHavePaid()
+	paid := db.readsHavePaid()
 	db.tables.compacting.Lock()
 	defer db.tables.compacting.Unlock()
 	return db.runPlans(db.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
-		c.Scanned = scanned
+		c.Paid = paid
 		return compaction.Pick(l, now, c)
 	})
 }

@@ -60,11 +60,11 @@ type DB struct {
 
 	flushFailed   atomic.Pointer[error] // why the last flush failed; nil after one that did not
 	compactFailed atomic.Pointer[error]
-	cursors       sync.Pool     // of *cursor, for iterators
-	txns          sync.Pool     // of *txnState
-	clockMark     int64         // guarded by commit; the last that was marked in the log
-	lastFlush     atomic.Int64  // when, Unix ns
-	scanSources   atomic.Int64  // see scanned
+	cursors       sync.Pool    // of *cursor, for iterators
+	txns          sync.Pool    // of *txnState
+	clockMark     int64        // guarded by commit; the last that was marked in the log
+	lastFlush     atomic.Int64 // when, Unix ns
+	reads         readCost
 	jumped        time.Duration // by the clock, as the sweeper last saw it
 
 	stats  counters
@@ -99,6 +99,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db := &DB{dir: dir, opts: opts, fs: opts.fs}
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	db.reads.compacts = db.compacts
 	db.stall.init()
 	db.startEvents()
 	db.cursors.New, db.txns.New = newCursor, newTxnState

@@ -148,13 +148,14 @@ func TestEventsOfALife(t *testing.T) {
 
 func TestMoveEvent(t *testing.T) {
 	db, r := openRecorded(t, vfs.NewMem(), newFakeClock())
-	for i := range 4 {
-		must(t, db.Put(fmt.Appendf(nil, "key%d", i), nil))
+	const full = 32 // tables of level 0
+	for i := range full {
+		must(t, db.Put(fmt.Appendf(nil, "key%02d", i), nil))
 		must(t, db.Flush())
 	}
 	r.take(t, db)
 	compact(t, db)
-	r.expect(t, db, Compacted{Reason: "level 0 is full", Level: 6, Moved: true, Inputs: 4, Outputs: 4})
+	r.expect(t, db, Compacted{Reason: "level 0 is full", Level: 6, Moved: true, Inputs: full, Outputs: full})
 	if s := db.Stats(); s.Compactions != 0 || s.CompactedBytes != 0 {
 		t.Errorf("moving counts: %+v", s)
 	}

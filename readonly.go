@@ -152,7 +152,7 @@ func (l *loader) load(state *manifest.State) error {
 		return err
 	}
 	l.state, l.clock = state, max(state.Clock, r.clock)
-	l.view = &view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels), log: &log}
+	l.view = &view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, nil), log: &log}
 	return nil
 }
 

@@ -156,7 +156,7 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
 		db.emit(ClockSetBack{By: ahead})
 	}
-	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels)})
+	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, &db.reads)})
 	db.updatePressure()
 	return nil
 }

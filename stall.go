@@ -10,9 +10,9 @@ import (
 const (
 	// maxFrozen memtables may wait for their flush; with as many, a full memtable stops writers.
 	maxFrozen = 2
-	// From slowAt tables in level 0 on writers are slowed, at stopAt they are stopped. Compaction begins at 4.
-	slowAt = 12
-	stopAt = 36
+	// From slowAt tables in level 0 on writers are slowed, at stopAt they are stopped. Compaction begins at 32 or before.
+	slowAt = 40
+	stopAt = 64
 	// A writer that is slowed waits slowStep for each table above slowAt.
 	slowStep = 20 * time.Microsecond
 )

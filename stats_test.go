@@ -229,7 +229,7 @@ func TestStallStats(t *testing.T) {
 			must(t, db.Flush())
 		}
 		must(t, db.Put([]byte("slow"), nil))
-		// With 12 tables, with 13, and with 14 before the last.
+		// With slowAt tables, with one more, and with two more before the last.
 		if s := db.Stats(); s.SlowedWrites != 3 || s.SlowedFor != (1+2+3)*slowStep || s.StoppedWrites != 0 {
 			t.Errorf("%d writes slowed for %v", s.SlowedWrites, s.SlowedFor)
 		}

@@ -76,7 +76,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	state.NextFile = t.state.NextFile
 	t.state = state
 
-	v := newVersion(levels)
+	v := newVersion(levels, &db.reads)
 	dropped := old.without(v)
 	for _, tables := range levels {
 		for _, table := range tables {

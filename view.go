@@ -72,12 +72,13 @@ type version struct {
 	levels  compaction.Levels
 	deletes [compaction.NumLevels][]*kv.RangeDeletes // of the tables; nil for a level without any
 	lastSeq uint64                                   // the newest in the tables
+	reads   *readCost
 	refs    atomic.Int64
 }
 
 // newVersion returns a version with one reference.
-func newVersion(levels compaction.Levels) *version {
-	v := &version{levels: levels}
+func newVersion(levels compaction.Levels, reads *readCost) *version {
+	v := &version{levels: levels, reads: reads}
 	for level, tables := range levels {
 		for i, t := range tables {
 			v.lastSeq = max(v.lastSeq, t.Reader.Properties().MaxSeq)
@@ -173,33 +174,37 @@ func (m *mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 
 // get is view.get for the tables, newest first.
 func (v *version) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte, bool, error) {
-	for level := range v.levels {
-		tables := v.levels[level]
-		first := 0
-		if level > 0 && len(tables) > 0 {
-			first = compaction.Find(tables, key)
-			tables = tables[:min(first+1, len(tables))] // they do not overlap
+	for i := range v.levels[0] {
+		if out, known, found, err := v.ask(0, i, dst, key, seq, want, e); known || err != nil {
+			v.reads.lookup(i, len(v.levels[0]))
+			return out, found, err
 		}
-		for i := first; i < len(tables); i++ {
-			t := tables[i]
-			if !t.Covers(key) {
-				continue
-			}
-			deleted := v.rangeDeletes(level, i).Seq(key, seq)
-			var known bool
-			var err error
-			if want == withValue {
-				dst, known, err = t.Reader.AppendGet(dst, key, e)
-			} else {
-				known, err = t.Reader.Stat(key, e)
-			}
-			if err != nil || known {
-				return dst, known && e.Kind == kv.Put && e.Seq > deleted, err
-			}
-			if deleted > 0 {
-				return dst, false, nil
-			}
+	}
+	v.reads.lookup(len(v.levels[0]), len(v.levels[0]))
+	for level := 1; level < compaction.NumLevels; level++ {
+		i := compaction.Find(v.levels[level], key) // they do not overlap
+		if i == len(v.levels[level]) {
+			continue
+		}
+		if out, known, found, err := v.ask(level, i, dst, key, seq, want, e); known || err != nil {
+			return out, found, err
 		}
 	}
 	return dst, false, nil
+}
+
+// ask is get for one table. known says that no older one is to be asked.
+func (v *version) ask(level, i int, dst, key []byte, seq uint64, want part, e *kv.Entry) (out []byte, known, found bool, err error) {
+	t := v.levels[level][i]
+	if !t.Covers(key) {
+		return dst, false, false, nil
+	}
+	deleted := v.rangeDeletes(level, i).Seq(key, seq)
+	if want == withValue {
+		dst, known, err = t.Reader.AppendGet(dst, key, e)
+	} else {
+		known, err = t.Reader.Stat(key, e)
+	}
+	found = known && e.Kind == kv.Put && e.Seq > deleted
+	return dst, known || deleted > 0, found, err
 }

@@ -12,15 +12,20 @@ type Config struct {
 	Base int64
 	// Settle asks for what only saves space, for when there is nothing else to do.
 	Settle bool
-	// Scanned asks for what only saves scans time.
-	Scanned bool
+	// Paid says that reads have paid for a compaction of level 0.
+	Paid bool
 }
 
 const (
 	// multiplier is how much larger each level is than the one before it.
 	multiplier = 10
-	// level0Trigger is the number of tables in level 0 at which they are compacted: every look-up may have to ask each.
-	level0Trigger = 4
+	// level0Most is the number of tables in level 0 at which they are compacted whoever reads, and level0Settled the one that
+	// stays when there is nothing else to do.
+	level0Most    = 32
+	level0Settled = 4
+	// level0Share is how many times as large as what it overlaps level 0 may become, beside Config.Base: at worst this much of
+	// the space is overwritten data. It is what RocksDB's universal compaction has by default.
+	level0Share = 2
 	// settleShare is the part of the last level's size that may lie above it. What lies above is what overwrites, so it
 	// bounds the space that overwritten data takes.
 	settleShare = 0.25
@@ -29,10 +34,12 @@ const (
 // Pick returns what to do next, or nil if nothing is worth it. In this order:
 //
 //   - tables in which everything has expired are dropped unread, oldest first, so that none is dropped that hides something;
-//   - level 0 is compacted when it has too many tables, a level when it is larger than its target, whichever is more over;
+//   - level 0 is compacted when it is large against what it overlaps, or has too many tables, a level when it is larger than
+//     its target, whichever is more over;
 //   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go;
-//   - level 0 is compacted if Config.Scanned says so;
-//   - what lies above the last level is pushed down if it is much against the last level, and Config.Settle says so.
+//   - level 0 is compacted if reads have paid for it, as Config.Paid says;
+//   - level 0 is compacted if it is more than a few tables, and what lies above the last level is pushed down if it is much
+//     against that, if Config.Settle says so.
 //
 // Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
 // Leveled Compaction", RocksDB wiki): so the last level holds nine tenths of the data, and level 0 is compacted directly
@@ -47,8 +54,8 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 			return plan
 		}
 	}
-	if c.Scanned && len(l[0]) > 0 {
-		return p.level0("scanned")
+	if c.Paid && len(l[0]) > 0 {
+		return p.level0("reads have paid")
 	}
 	if c.Settle {
 		return p.settle()
@@ -58,16 +65,10 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 
 // Level0Cost returns how many bytes a compaction of level 0 would read now.
 func Level0Cost(l *Levels, c Config) int64 {
-	if len(l[0]) == 0 {
-		return 0
-	}
 	p := picker{Levels: l, base: max(c.Base, 1)}
 	p.size()
-	var n int64
-	for _, t := range p.level0("").Tables() {
-		n += t.Size
-	}
-	return n
+	above, below := p.level0Bytes()
+	return above + below
 }
 
 // PickAll is Pick for someone who wants everything in the last level, and nothing in it that is of no use.
@@ -161,7 +162,8 @@ func (p *picker) drop() *Plan {
 // overfull finds the level that is most over its target.
 func (p *picker) overfull() *Plan {
 	worst, score := -1, 1.0
-	if s := float64(len(p.Levels[0])) / level0Trigger; s >= score {
+	above, below := p.level0Bytes()
+	if s := max(float64(len(p.Levels[0]))/level0Most, float64(above)/float64(p.base+level0Share*below)); s >= score {
 		worst, score = 0, s
 	}
 	for level := 1; level < bottom; level++ {
@@ -249,6 +251,9 @@ func (p *picker) settle() *Plan {
 			deepest = level
 		}
 	}
+	if len(p.Levels[0]) >= level0Settled {
+		return p.level0("settle")
+	}
 	if deepest < 0 || float64(above) <= settleShare*float64(last) {
 		return nil
 	}
@@ -256,6 +261,19 @@ func (p *picker) settle() *Plan {
 		return p.level0("settle")
 	}
 	return p.rewrite("settle", deepest, deepest+1, []*Table{p.cheapest(deepest)})
+}
+
+// level0Bytes returns the sizes of level 0 and of what its compaction would rewrite in the first level.
+func (p *picker) level0Bytes() (above, below int64) {
+	if len(p.Levels[0]) == 0 {
+		return 0, 0
+	}
+	plan := p.level0("")
+	for _, t := range plan.Tables() {
+		below += t.Size
+	}
+	above = p.bytes(0)
+	return above, below - above
 }
 
 // level0 compacts all of level 0 into the first level.

@@ -30,24 +30,25 @@ func expiring(at int64, entries uint64) table.Properties {
 }
 
 func TestPick(t *testing.T) {
-	const now, size = 1000, 100
+	const now, size, base = 1000, 100, 1 << 20
+	large := func(file uint64, from, to int) *Table { return fake(file, from, to, base+1000, table.Properties{}) }
 	plain := func(file uint64, from, to int) *Table { return fake(file, from, to, size, table.Properties{}) }
 	old := func(file uint64, from, to int) *Table { return fake(file, from, to, size, expiring(500, size)) }
 	tombs := fake(9, 0, 50, size, table.Properties{Entries: 10, Tombstones: 6})
 	for _, c := range []struct {
-		name    string
-		levels  Levels
-		settle  bool
-		scanned bool
-		action  Action
-		files   []uint64 // of the inputs; nil: no plan
-		level   int
+		name   string
+		levels Levels
+		settle bool
+		paid   bool
+		action Action
+		files  []uint64 // of the inputs; nil: no plan
+		level  int
 	}{
 		{name: "nothing"},
 		{name: "a little in level 0", levels: Levels{0: {plain(1, 0, 9)}}},
 		{name: "settling moves it to the bottom", levels: Levels{0: {plain(1, 0, 9)}}, settle: true, action: Move, files: []uint64{1}, level: 6},
-		{name: "scans merge", levels: Levels{0: {plain(3, 0, 9), plain(2, 5, 20)}, 6: {plain(1, 5, 20)}}, scanned: true, action: Rewrite, files: []uint64{3, 2, 1}, level: 6},
-		{name: "nothing for scans to merge", levels: Levels{5: {fake(2, 0, 9, 1<<30, table.Properties{Entries: 10})}, 6: {fake(1, 5, 20, 1<<34, table.Properties{Entries: 10})}}, scanned: true},
+		{name: "reads have paid", levels: Levels{0: {plain(3, 0, 9), plain(2, 5, 20)}, 6: {plain(1, 5, 20)}}, paid: true, action: Rewrite, files: []uint64{3, 2, 1}, level: 6},
+		{name: "reads have paid for nothing", levels: Levels{5: {fake(2, 0, 9, 1<<30, table.Properties{Entries: 10})}, 6: {fake(1, 5, 20, 1<<34, table.Properties{Entries: 10})}}, paid: true},
 		{name: "settled", levels: Levels{6: {plain(1, 0, 9)}}, settle: true},
 		{name: "expired whole", levels: Levels{6: {old(1, 0, 9), plain(2, 9, 20)}}, action: Drop, files: []uint64{1}},
 		{name: "expired above something older stays, and what is reclaimed goes down",
@@ -56,16 +57,22 @@ func TestPick(t *testing.T) {
 			action: Drop, files: []uint64{1, 2, 3}},
 		{name: "expired between a newer and an older", levels: Levels{0: {plain(3, 0, 9), old(2, 0, 9), plain(1, 20, 30)}},
 			action: Drop, files: []uint64{2}},
-		{name: "level 0 is full", levels: Levels{0: {plain(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9)},
+		{name: "level 0 is large against what it overlaps", levels: Levels{0: {large(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9)},
 			6: {plain(1, 19, 30), plain(7, 40, 50)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 1}, level: 6},
+		{name: "level 0 is not", levels: Levels{0: {large(5, 0, 9)}, 6: {large(1, 0, 9)}}},
+		{name: "level 0 has too many tables", levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Most), 6: {large(1, 0, 9)}},
+			action: Rewrite, files: append(slices.Repeat([]uint64{5}, level0Most), 1), level: 6},
+		{name: "level 0 has not", levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Most-1), 6: {large(1, 0, 9)}}},
+		{name: "level 0 has too many to rest", levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Settled), 6: {large(1, 0, 9)}},
+			settle: true, action: Rewrite, files: append(slices.Repeat([]uint64{5}, level0Settled), 1), level: 6},
 		{name: "level 0 stays above a level that is emptied", levels: Levels{
-			0: {plain(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9), plain(8, 0, 9), plain(9, 0, 9), plain(10, 0, 9), plain(11, 0, 9), plain(12, 0, 9)},
-			4: {plain(1, 0, 9)}, 6: {plain(7, 0, 9)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 8, 9, 10, 11, 12, 1}, level: 4},
+			0: {fake(5, 0, 9, 3*base, table.Properties{}), plain(4, 5, 20), plain(3, 0, 9)},
+			4: {plain(1, 0, 9)}, 6: {plain(7, 0, 9)}}, action: Rewrite, files: []uint64{5, 4, 3, 1}, level: 4},
 		{name: "a level that should be empty", levels: Levels{5: {plain(1, 0, 9)}, 6: {plain(2, 5, 20)}}, action: Rewrite, files: []uint64{1, 2}, level: 6},
 		{name: "tombstones are pushed down", levels: Levels{0: {tombs}, 6: {fake(2, 5, 20, size, table.Properties{Entries: 10})}}, action: Rewrite, files: []uint64{9, 2}, level: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := Pick(&c.levels, now, Config{Base: 1 << 20, Settle: c.settle, Scanned: c.scanned})
+			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid})
 			if plan == nil {
 				if c.files != nil {
 					t.Fatal("no plan")
@@ -204,7 +211,7 @@ func TestPickingSettles(t *testing.T) {
 		if last := s.levels.bytes(bottom); float64(above) > settleShare*float64(last) {
 			t.Errorf("settled with %d bytes above the %d of the last level", above, last)
 		}
-		if n := len(s.levels[0]); n >= level0Trigger {
+		if n := len(s.levels[0]); n >= level0Settled {
 			t.Errorf("settled with %d tables in level 0", n)
 		}
 		s.now = 5000

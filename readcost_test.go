@@ -9,7 +9,7 @@ import (
 )
 
 // Scans that find keys in several places bring them into one, but not before they have paid for it.
-func TestScansCompact(t *testing.T) {
+func TestReadsCompact(t *testing.T) {
 	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize = 32 << 10
 	db := openTest(t, o)
@@ -28,7 +28,7 @@ func TestScansCompact(t *testing.T) {
 	pays := func(sources int, cost int64) {
 		t.Helper()
 		for n := 0; ; n++ {
-			if paid := int64(n*sources) * seekBytes; db.scansHavePaid() {
+			if paid := int64(n*sources) * scanBytes; db.readsHavePaid() {
 				if paid < cost {
 					t.Errorf("%d scans of %d sources have paid %d bytes", n, sources, cost)
 				}
@@ -46,30 +46,49 @@ func TestScansCompact(t *testing.T) {
 
 	put(0, 1)
 	scan(nil)
-	if n := db.scanSources.Load(); n != 0 {
-		t.Errorf("a small memtable cost a scan %d sources", n)
+	if n := db.reads.paid.Load(); n != 0 {
+		t.Errorf("a small memtable cost a scan %d bytes", n)
 	}
-	for from := range 3 {
+	for from := range usualTables - 1 {
 		put(from, 100)
 		must(t, db.Flush())
 	}
-	scan(&IterOptions{Start: []byte("l")})
-	if n := db.scanSources.Load(); n != 0 {
-		t.Errorf("a scan of nothing cost %d sources", n)
+	lookups := func(key string) (paid int64) {
+		t.Helper()
+		for range 200 * lookupSample { // one in all: none of them pays with a chance of 2^-290
+			_, err := db.Get([]byte(key))
+			must(t, err)
+		}
+		return db.reads.paid.Swap(0)
 	}
-	pays(3, cost())
-	if n := db.scanSources.Load(); n != 0 {
-		t.Errorf("%d sources are left", n)
+	if n := lookups("key0000"); n != 0 {
+		t.Errorf("look-ups with the usual tables cost %d bytes", n)
+	}
+	put(50, 100)
+	must(t, db.Flush())
+	if n := lookups("key0099"); n != 0 {
+		t.Errorf("look-ups in the newest table cost %d bytes", n)
+	}
+	if n := lookups("key0000"); n == 0 {
+		t.Error("look-ups in the oldest table cost nothing")
+	}
+	scan(&IterOptions{Start: []byte("l")})
+	if n := db.reads.paid.Load(); n != 0 {
+		t.Errorf("a scan of nothing cost %d bytes", n)
+	}
+	pays(usualTables, cost())
+	if n := db.reads.paid.Load(); n != 0 {
+		t.Errorf("%d bytes are left", n)
 	}
 
 	put(50, 90)
 	all := cost() + db.view.Load().mem.Size()
-	for range all / seekBytes / 4 { // tables and memtable
+	for range all / scanBytes / (usualTables + 1) { // tables and memtable
 		scan(&IterOptions{Limit: 1})
 	}
-	pays(4, all%(4*seekBytes))
-	if n := len(db.view.Load().frozen); n != 1 || level0() != 3 {
-		t.Fatalf("%d frozen memtables, %d tables: want 1 and 3", n, level0())
+	pays(usualTables+1, all%((usualTables+1)*scanBytes))
+	if n := len(db.view.Load().frozen); n != 1 || level0() != usualTables {
+		t.Fatalf("%d frozen memtables, %d tables: want 1 and %d", n, level0(), usualTables)
 	}
 	must(t, db.flushFrozen())
 	must(t, db.compactPicked())
