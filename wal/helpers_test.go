@@ -50,7 +50,7 @@ func slowZeros(t *testing.T, mem *vfs.Mem) (l *Log, goOn func()) {
 	reached, gate := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpWrite && op.Len == len(zeros) {
+		if op.Kind == vfs.OpWrite && op.Len == largeZeros {
 			once.Do(func() {
 				close(reached)
 				<-gate

@@ -217,7 +217,7 @@ func (l *Log) zeroActive() {
 	}
 	x := &extension{done: make(chan struct{})}
 	s.zeroing = x
-	ahead := segment{file: s.file, zeroed: s.zeroed}
+	ahead := segment{file: s.file, zeroed: s.zeroed, zeroSize: s.zeroSize}
 	from, full := s.flushing, s.off&^(pageSize-1)
 	s.flushing = full
 	l.mu.Unlock()

@@ -129,8 +129,8 @@ func openRaw(b *testing.B) *rawGroup {
 	}
 	b.Cleanup(func() { f.Close() })
 	g := &rawGroup{file: f}
-	for off := int64(0); off < rawSize; off += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:], off); err != nil {
+	for off := int64(0); off < rawSize; off += smallZeros {
+		if _, err := f.WriteAt(zeros[:smallZeros], off); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -426,7 +426,7 @@ func (l *Log) resume(scan *segmentScan) error {
 	}
 	s := &segment{
 		header: scan.head, name: scan.name, file: f, off: scan.offset(), zeroed: scan.offset(), records: scan.records,
-		ops: scan.ops, crc: scan.crc, marked: scan.synced, sealed: scan.sealed, closed: scan.closed,
+		ops: scan.ops, crc: scan.crc, marked: scan.synced, sealed: scan.sealed, closed: scan.closed, zeroSize: l.opts.zeroSize(),
 	}
 	if err := l.mapActive(s); err != nil {
 		return errors.Join(fmt.Errorf("wal: %w", err), f.Close())

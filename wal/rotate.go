@@ -131,7 +131,7 @@ func (l *Log) begin(f vfs.File, h header) (*segment, error) {
 	if _, err := f.WriteAt(rec, 0); err != nil {
 		return nil, err
 	}
-	s := &segment{header: h, name: segmentName(l.dir, h.segment), file: f, records: 1, crc: chainCRC(0, rec)}
+	s := &segment{header: h, name: segmentName(l.dir, h.segment), file: f, records: 1, crc: chainCRC(0, rec), zeroSize: l.opts.zeroSize()}
 	s.off, s.zeroed, s.marked = int64(len(rec)), int64(len(rec)), uint32(len(rec))
 	if err := l.mapActive(s); err != nil {
 		return nil, err

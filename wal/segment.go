@@ -13,13 +13,27 @@ const (
 	zeroAhead = 512 << 10
 
 	// pageSize is a multiple of the unit in which systems write files back.
-	pageSize = 64 << 10
+	pageSize = largeZeros
 )
 
-// zeros is what one write of zeros writes. The page cache keeps what was written together in one folio, and a mapped write
-// of a few bytes makes all of its folio dirty: measured, an fdatasync then writes 16 KiB here, but 2 MiB where the file had
-// been zeroed in large writes.
-var zeros [16 << 10]byte
+// The page cache keeps what was written together in one folio, and a mapped write of a few bytes makes all of its folio
+// dirty: measured, an fdatasync then writes 16 KiB here, but 2 MiB where the file had been zeroed in large writes. So a log
+// that is synced at every commit is zeroed in small ones. For any other large folios are less work, each being taken from
+// the mapping when it is written back: a load of values of 1000 bytes was 8 % faster.
+const (
+	smallZeros = 16 << 10
+	largeZeros = zeroChunk
+)
+
+var zeros [largeZeros]byte
+
+// zeroSize returns how many zeros to write at a time.
+func (o *Options) zeroSize() int64 {
+	if o.Sync == SyncAlways {
+		return smallZeros
+	}
+	return largeZeros
+}
 
 // segment is one that appends go to, or a sealed one that waits for its successor. Its fields are guarded by Log.mu, but
 // for header, name and file, which do not change.
@@ -33,6 +47,7 @@ type segment struct {
 	flushing int64      // up to here the background goroutine has started what was written on its way to the disk
 	mapped   bool       // writes below zeroed are copies into memory
 	zeroing  *extension // by the background goroutine; nil while there is none
+	zeroSize int64      // bytes of one write of zeros
 	records  uint32     // in the segment
 	ops      uint64     // sequences that they take
 	crc      uint32     // running CRC
@@ -72,7 +87,7 @@ func (s *segment) room(n, limit int64) error {
 // extend writes n bytes of zeros, but none beyond limit.
 func (s *segment) extend(n, limit int64) error {
 	for end := min(s.zeroed+n, limit); s.zeroed < end; {
-		wrote, err := s.file.WriteAt(zeros[:min(int64(len(zeros)), end-s.zeroed)], s.zeroed)
+		wrote, err := s.file.WriteAt(zeros[:min(s.zeroSize, end-s.zeroed)], s.zeroed)
 		s.zeroed += int64(wrote)
 		if err != nil {
 			return err
