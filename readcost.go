@@ -20,8 +20,9 @@ const (
 	usualTables = 4
 	// One look-up pays for lookupSample of them: counting all would cost more than many of them do.
 	lookupSample = 64
-	// A memtable smaller than this part of a full one is left where it is: it would soon be back.
-	worthPart = 8
+	// A memtable smaller than this part of a full one is left where it is: a scan has to ask the next one, too, and saves only
+	// what its entries cost.
+	worthPart = 2
 	// paidEvery is how many bytes are paid between two looks at whether it is enough.
 	paidEvery = 1 << 20
 )
@@ -74,8 +75,10 @@ func (db *DB) readsHavePaid() bool {
 	if memory > 0 {
 		db.commit.Lock()
 		defer db.commit.Unlock()
-		if v.mem == db.commit.mem && len(v.frozen) == 0 {
-			_ = db.freezeLocked() // a failure is the next write's to report
+		if v.mem == db.commit.mem && len(v.frozen) == 0 && db.failure() == nil {
+			if err := db.freezeLocked(); err != nil { // that is the next write's to report
+				db.reads.paid.Store(0)
+			}
 		}
 		return false
 	}

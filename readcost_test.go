@@ -81,7 +81,9 @@ func TestReadsCompact(t *testing.T) {
 		t.Errorf("%d bytes are left", n)
 	}
 
-	put(50, 90)
+	for !db.worthFlushing(db.view.Load().mem) {
+		put(50, 60)
+	}
 	all := cost() + db.view.Load().mem.Size()
 	for range all / scanBytes / (usualTables + 1) { // tables and memtable
 		scan(&IterOptions{Limit: 1})
@@ -102,5 +104,27 @@ func TestReadsCompact(t *testing.T) {
 	}
 	if n != 100 {
 		t.Errorf("%d keys, want 100", n)
+	}
+}
+
+// On a full disk reads do not try for ever.
+func TestReadsOnFullDisk(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem())
+	db := openTest(t, still(fault, newFakeClock(), SyncNever))
+	for !db.worthFlushing(db.view.Load().mem) {
+		must(t, db.Put([]byte("k"), make([]byte, 100)))
+	}
+	fault.SetRoom(0)
+	db.reads.paid.Store(1 << 20)
+	if db.readsHavePaid() || len(db.view.Load().frozen) != 0 {
+		t.Error("the memtable was frozen")
+	}
+	if n := db.reads.paid.Load(); n != 0 {
+		t.Errorf("%d bytes are left, to try again at once", n)
+	}
+	fault.SetRoom(1 << 30)
+	db.reads.paid.Store(1 << 20)
+	if db.readsHavePaid() || len(db.view.Load().frozen) != 1 {
+		t.Error("the memtable was not frozen")
 	}
 }

@@ -195,7 +195,12 @@ func (it *Iterator) forward(key []byte) bool {
 // whole decodes all rows of the block.
 func (it *Iterator) whole() bool {
 	it.rows, it.start, it.end, it.ahead = it.rows[:0], firstRow, firstRow, firstAhead
-	return it.read(func() error { return it.decode(len(it.block)) })
+	return it.read(func() error {
+		if it.end == len(it.block) {
+			return it.t.badRow(it.number)
+		}
+		return it.decode(len(it.block))
+	})
 }
 
 // read runs what reads the block. Where that fails the iterator has ended.
