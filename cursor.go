@@ -71,11 +71,7 @@ func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, ow
 	c.setBounds(o)
 	c.ahead, c.found, c.want, c.first = c.ahead[:0], false, 1, 1
 	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
-	sources := c.sources.overlaid
-	if db.worthFlushing(v.mem) {
-		sources++
-	}
-	v.tables.reads.scan(sources)
+	db.scanned(v, c.sources.overlaid)
 	c.deletes = v.allRangeDeletes()
 }
 

@@ -20,9 +20,9 @@ const (
 	usualTables = 4
 	// One look-up pays for lookupSample of them: counting all would cost more than many of them do.
 	lookupSample = 64
-	// A memtable smaller than this part of a full one is left where it is: a scan has to ask the next one, too, and saves only
-	// what its entries cost.
-	worthPart = 2
+	// A memtable smaller than this part of a full one is left where it is. A scan has to ask the next one, too, and saves only
+	// what the entries cost: so it pays for one by its size, and for a full one as for a table.
+	worthPart = 8
 	// paidEvery is how many bytes are paid between two looks at whether it is enough.
 	paidEvery = 1 << 20
 )
@@ -40,10 +40,14 @@ func (c *readCost) lookup(asked, tables int) {
 	}
 }
 
-// scan counts one that merges that many more sources than it had to.
-func (c *readCost) scan(sources int) {
-	if c != nil && sources > 0 {
-		c.pay(int64(sources) * scanBytes)
+// scanned counts a scan of a view that has to merge that many tables of level 0.
+func (db *DB) scanned(v *view, tables int) {
+	cost := int64(tables) * scanBytes
+	if db.worthFlushing(v.mem) {
+		cost += scanBytes * v.mem.Size() / db.opts.memtableSize
+	}
+	if cost > 0 && v.tables.reads != nil {
+		v.tables.reads.pay(cost)
 	}
 }
 

@@ -84,11 +84,19 @@ func TestReadsCompact(t *testing.T) {
 	for !db.worthFlushing(db.view.Load().mem) {
 		put(50, 60)
 	}
-	all := cost() + db.view.Load().mem.Size()
-	for range all / scanBytes / (usualTables + 1) { // tables and memtable
-		scan(&IterOptions{Limit: 1})
+	before := db.reads.paid.Load()
+	scan(&IterOptions{Limit: 1})
+	if n := db.reads.paid.Load() - before; n <= usualTables*scanBytes || n >= (usualTables+1)*scanBytes {
+		t.Errorf("a scan of %d tables and a part of a memtable has paid %d bytes", usualTables, n)
 	}
-	pays(usualTables+1, all%((usualTables+1)*scanBytes))
+	for all := cost() + db.view.Load().mem.Size(); db.reads.paid.Load() < all; scan(&IterOptions{Limit: 1}) {
+		if db.readsHavePaid() || len(db.view.Load().frozen) > 0 {
+			t.Fatalf("%d bytes of %d are enough", db.reads.paid.Load(), all)
+		}
+	}
+	if db.readsHavePaid() {
+		t.Error("the memtable is to be flushed first")
+	}
 	if n := len(db.view.Load().frozen); n != 1 || level0() != usualTables {
 		t.Fatalf("%d frozen memtables, %d tables: want 1 and %d", n, level0(), usualTables)
 	}
