@@ -175,7 +175,7 @@ func normal(items []Item) []Item {
 func TestRoundTripRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var items []Item
-		h := Header{Since: uint64(rapid.IntRange(1, 1<<40).Draw(t, "since"))}
+		h := Header{Since: rapid.Uint64Range(1, 1<<40).Draw(t, "since")}
 		seq := h.Since
 		for range rapid.IntRange(0, 50).Draw(t, "items") {
 			seq += uint64(rapid.IntRange(1, 1000).Draw(t, "step"))

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func dump(flags *flag.FlagSet) action {
 		defer closeFile()
 		d := dumper{out: s.out, name: args[0], most: shownValue, brief: *brief}
 		if *full || s.out.json {
-			d.most = 1 << 40
+			d.most = math.MaxInt
 		}
 		var derr error
 		if fault := vfs.Guard(func() { derr = d.file(ctx, data) }); fault != nil {
