@@ -136,7 +136,8 @@ func (it *Iterator) Key() []byte { return it.entry.Key }
 // Value returns the value that the iterator stands on, valid until the next move; nil if it walks keys only.
 func (it *Iterator) Value() []byte { return it.entry.Value }
 
-// Err returns what ended the walk early, nil if nothing did.
+// Err returns what ended the walk early, nil if nothing did. Close leaves it as it is; a move after Close is ErrClosed,
+// unless the walk had failed before.
 func (it *Iterator) Err() error { return it.err }
 
 // Close lets go of what the iterator holds. Closing it again does nothing.
@@ -145,14 +146,18 @@ func (it *Iterator) Close() {
 		return
 	}
 	it.c.close()
-	it.c, it.entry, it.err = nil, Entry{}, ErrClosed
+	it.c, it.entry = nil, Entry{}
 }
 
 // move makes one move, to an entry that was read before or is read now.
 func (it *Iterator) move(op move, key []byte) bool {
 	it.entry = Entry{}
 	c := it.c
-	if c == nil || it.err != nil {
+	if it.err != nil {
+		return false
+	}
+	if c == nil {
+		it.err = ErrClosed
 		return false
 	}
 	if c.db.closed.Load() {
