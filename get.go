@@ -23,7 +23,8 @@ func (e Entry) Expires() (time.Time, bool) {
 	return time.UnixMilli(e.Deadline), true
 }
 
-// Get returns a copy of the value of a key, or ErrNotFound.
+// Get returns a copy of the value of a key, or ErrNotFound. The value of a key that is present is never nil: if it is empty
+// it is []byte{}, here and wherever else values are returned.
 func (db *DB) Get(key []byte) ([]byte, error) { return db.AppendGet(nil, key) }
 
 // AppendGet appends the value of a key to dst and returns the extended slice, or dst and ErrNotFound. It allocates nothing
@@ -90,7 +91,15 @@ func (v *view) getLive(dst, key []byte, seq uint64, want part, clock clock, e *k
 	if !found || e.Deadline != 0 && kv.Expired(e.Deadline, clock.Now()) {
 		return dst, ErrNotFound
 	}
-	return out, nil
+	return present(out), nil
+}
+
+// present returns the value of a key that is there: it is never nil, even if it is empty.
+func present(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
 }
 
 // clock is a *ttl.Clock, or the one moment of a snapshot.

@@ -271,7 +271,7 @@ func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 		if w.Kind == kv.Delete {
 			return dst, ErrNotFound
 		}
-		return append(dst, w.Value...), nil
+		return present(append(dst, w.Value...)), nil
 	}
 	ticket := s.db.epoch.enter(uint32(key[len(key)-1]))
 	defer s.db.epoch.exit(ticket)
