@@ -145,3 +145,15 @@ func TestFlags(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// TestExpected counts the turns by hand: two stores do everything, the one that does nothing only the core, once.
+func TestExpected(t *testing.T) {
+	p, err := parse(strings.Fields("-stores ebb,bbolt,none -workloads load,a,ttl -duration 2s -runs 2 -ttlmax 5s -linger 3s"), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = 2 + 2 + 5 + 3 // seconds: a, ttl, the longest life, the linger
+	if turns, least := p.expected(); turns != 2*2*2+1 || least.Seconds() != 2*2*each+1 {
+		t.Errorf("%d turns, %v", turns, least)
+	}
+}

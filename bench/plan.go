@@ -32,6 +32,8 @@ type plan struct {
 // context ends; what there is then is the report.
 func (p *plan) run(ctx context.Context) (*report.Report, error) {
 	r := report.New(strings.Join(append([]string{"go", "run", "."}, p.args...), " "), p.stores)
+	turns, least := p.expected()
+	fmt.Fprintf(p.log, "%d turns of a store, %v and the loads\n", turns, least)
 	for n := range p.runs {
 		for _, g := range p.groups {
 			for i := range p.stores {
@@ -50,6 +52,31 @@ func (p *plan) run(ctx context.Context) (*report.Report, error) {
 		}
 	}
 	return r, nil
+}
+
+// expected returns how many turns there are, and how long they take without loads, opening and closing, which depend on the
+// machine.
+func (p *plan) expected() (turns int, least time.Duration) {
+	for n := range p.runs {
+		for _, g := range p.groups {
+			for _, info := range p.stores {
+				c, ok := p.turn(info, g, n)
+				if !ok {
+					continue
+				}
+				turns++
+				for _, phase := range c.Phases {
+					if c.Ops == 0 && !strings.HasSuffix(phase, "load") {
+						least += c.Duration
+					}
+				}
+				if g.Name == worker.TTLGroup {
+					least += c.TTLMax + c.Linger
+				}
+			}
+		}
+	}
+	return turns, least
 }
 
 // turn returns what a store has to do in a group, if anything.

@@ -33,6 +33,7 @@ type Machine struct {
 type Store struct {
 	Name, Version, Settings, TTL string
 	Idle                         bool // it does nothing: what it measures is the benchmark
+	Baseline                     bool // it is no database: it keeps nothing, or cannot read it
 }
 
 // New returns a report without runs.
@@ -55,7 +56,7 @@ func New(command string, stores []store.Info) *Report {
 		}
 	}
 	for _, s := range stores {
-		r.Stores = append(r.Stores, Store{s.Name, versions[s.Module], s.Settings, s.TTL, s.Idle()})
+		r.Stores = append(r.Stores, Store{s.Name, versions[s.Module], s.Settings, s.TTL, s.Idle(), s.WriteOnly || s.Volatile})
 	}
 	return r
 }

@@ -169,11 +169,8 @@ func TestHTML(t *testing.T) {
 	if err := r.WriteHTML(&b); err != nil {
 		t.Fatal(err)
 	}
-	html := strings.Replace(b.String(), echarts, "", 1)
-	if b.Len() != len(html)+len(echarts) {
-		t.Error("the script of the charts is not in the page as it is")
-	}
-	for _, outside := range []string{"src=", "href=", "http:", "https:", "<script>alert"} {
+	html := b.String()
+	for _, outside := range []string{"src=", "href=", "http:", "https:", "<script"} {
 		if strings.Contains(html, outside) {
 			t.Errorf("there is %s", outside)
 		}
@@ -185,7 +182,7 @@ func TestHTML(t *testing.T) {
 			t.Errorf("%q is not on the page", want)
 		}
 	}
-	if got, want := strings.Count(html, "setOption("), 3+3+2; got != want {
+	if got, want := strings.Count(html, "<svg viewBox="), 3+3+2; got != want {
 		t.Errorf("%d charts, not %d", got, want)
 	}
 }
