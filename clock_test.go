@@ -99,8 +99,8 @@ func TestClockSetBack(t *testing.T) {
 				db := openTest(t, still(mem, clock, SyncAlways))
 				must(t, db.Put([]byte("forever"), []byte("v")))
 				must(t, db.Put([]byte("gone"), []byte("v"), TTL(500*time.Millisecond)))
-				must(t, db.Put([]byte("later"), []byte("v"), TTL(2*time.Second)))
-				clock.add(700 * time.Millisecond)
+				must(t, db.Put([]byte("later"), []byte("v"), TTL(2500*time.Millisecond)))
+				clock.add(1200 * time.Millisecond)
 				content{db}.lacks(t, "gone")
 				disk := l.end(t, db, mem)
 

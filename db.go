@@ -46,6 +46,7 @@ type DB struct {
 	commit   commit
 	tables   tables
 	expiries *expiries // nil unless Options.ExpiryEvents
+	marks    clockMarks
 
 	// pressure is not 0 while writers have to look how far the background is behind: see throttle.
 	pressure atomic.Int32
@@ -62,7 +63,6 @@ type DB struct {
 	compactFailed atomic.Pointer[error]
 	cursors       sync.Pool    // of *cursor, for iterators
 	txns          sync.Pool    // of *txnState
-	clockMark     int64        // guarded by commit; the last that was marked in the log
 	lastFlush     atomic.Int64 // when, Unix ns
 	reads         readCost
 	jumped        time.Duration // by the clock, as the sweeper last saw it
@@ -101,6 +101,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	db.reads.compacts = db.compacts
 	db.stall.init()
+	db.marks = newClockMarks(db)
 	db.startEvents()
 	db.cursors.New, db.txns.New = newCursor, newTxnState
 	if err := db.open(); err != nil {
@@ -111,6 +112,7 @@ func Open(dir string, o *Options) (*DB, error) {
 		db.workers.Go(db.flushLoop)
 		db.workers.Go(db.compactLoop)
 		db.workers.Go(db.sweepLoop)
+		db.workers.Go(db.marks.loop)
 		if db.expiries != nil {
 			db.workers.Go(db.expiries.loop)
 		}

@@ -188,7 +188,7 @@ func (db *DB) flushOnClose() {
 		err = db.flushUntil(context.Background())
 	}
 	db.commit.Lock()
-	db.markClockLocked(db.clock.Now()) // what has expired in this run stays so, whatever the clock says in the next
+	_ = db.marks.markLocked(db.clock.Now()) // what has expired in this run stays so; if it fails the log has told an event
 	db.commit.Unlock()
 	if err != nil {
 		db.backgroundError("flush on close", err, 0)

@@ -152,6 +152,7 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 	}
 	c.recent.cutAll(c.mem) // of what has come no memtable knows
 	c.mem, c.sweeps, c.lastSeq = m, false, seq
+	db.marks.wantLocked()
 	db.show(seq)
 	return m.segment, nil
 }

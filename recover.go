@@ -157,6 +157,7 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 		db.emit(ClockSetBack{By: ahead})
 	}
 	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, &db.reads)})
+	db.marks.wanted = db.view.Load().hasDeadlines()
 	db.updatePressure()
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/ttl"
-	"github.com/ebbdb/ebb/wal"
 )
 
 // The sweeper turns deadlines that have passed into space. It never looks at a key: the histograms of memtables and tables
@@ -16,9 +15,6 @@ const (
 	sweepShare = 0.5
 	// sweepMin is how many expired bytes are worth a flush at all. What stays behind is bounded by it and the log's zeros.
 	sweepMin = 256 << 10
-	// clockEvery is how far time passes between marks of the clock in the log, while anything has a deadline. A clock that
-	// is set back across a crash can bring back what expired in the last so many milliseconds.
-	clockEvery = 1000
 )
 
 // sweepLoop sweeps as often as it pays, until Close.
@@ -46,8 +42,9 @@ func (db *DB) sweepLoop() {
 
 // sweep frees what is worth it and returns when there will be more to do: a time, or 0 if nothing has a deadline.
 func (db *DB) sweep() (next int64) {
-	if db.opts.manual {
-		db.expiries.sweep() // nobody else would; what fails is tried again
+	if db.opts.manual { // nobody else would; what fails is tried again
+		db.expiries.sweep()
+		db.marks.tick()
 	}
 	start, now := time.Now(), db.clock.Now()
 	var e Swept
@@ -66,9 +63,6 @@ func (db *DB) sweep() (next int64) {
 				e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
 			}
 		}
-	}
-	if next != 0 {
-		db.markClock(now)
 	}
 	if jump := db.clock.Jumped(); jump != db.jumped {
 		db.emit(ClockJumped{By: jump - db.jumped})
@@ -104,19 +98,4 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 	}
 	err := db.freezeLocked() // if it fails the next sweep tries again, and the log has told an event
 	return now, err == nil
-}
-
-// markClock notes in the log how far time has come.
-func (db *DB) markClock(now int64) {
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	if !db.closed.Load() && now-db.clockMark >= clockEvery {
-		db.markClockLocked(now)
-	}
-}
-
-func (db *DB) markClockLocked(now int64) {
-	db.clockMark = now
-	mark := [1]wal.Entry{{Kind: wal.KindClock, Time: now}}
-	_, _ = db.log.Write(mark[:]) // the next mark will do, and the log has told an event
 }

@@ -72,8 +72,10 @@ type version struct {
 	levels  compaction.Levels
 	deletes [compaction.NumLevels][]*kv.RangeDeletes // of the tables; nil for a level without any
 	lastSeq uint64                                   // the newest in the tables
-	reads   *readCost
-	refs    atomic.Int64
+	// deadlines tells that something in the tables has one.
+	deadlines bool
+	reads     *readCost
+	refs      atomic.Int64
 }
 
 // newVersion returns a version with one reference.
@@ -81,8 +83,10 @@ func newVersion(levels compaction.Levels, reads *readCost) *version {
 	v := &version{levels: levels, reads: reads}
 	for level, tables := range levels {
 		for i, t := range tables {
-			v.lastSeq = max(v.lastSeq, t.Reader.Properties().MaxSeq)
-			d := kv.NewRangeDeletes(t.Reader.Properties().RangeDeletes)
+			p := t.Reader.Properties()
+			v.lastSeq = max(v.lastSeq, p.MaxSeq)
+			v.deadlines = v.deadlines || p.DeadlineEntries > 0
+			d := kv.NewRangeDeletes(p.RangeDeletes)
 			if d == nil {
 				continue
 			}

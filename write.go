@@ -156,7 +156,10 @@ func (db *DB) writeLocked(e wal.Entry, p *params) error {
 	c := &db.commit
 	c.entries[0] = e
 	var end wal.Position
-	err := db.expiries.beforeLocked(&c.entries[0])
+	err := db.marks.beforeLocked()
+	if err == nil {
+		err = db.expiries.beforeLocked(&c.entries[0])
+	}
 	if err == nil {
 		end, err = db.log.Write(c.entries[:])
 	}
@@ -185,6 +188,7 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 	if !c.sweeps && c.mem.deadlines.Entries() > 0 {
 		c.sweeps = true
 		request(db.sweeps)
+		db.marks.wantLocked()
 	}
 	db.freezeIfFullLocked()
 	db.commit.Unlock()

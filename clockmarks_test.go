@@ -1,0 +1,192 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// clockMarksIn returns the times that are marked in the log of a database that keeps all of it.
+func clockMarksIn(t *testing.T, db *DB) (times []int64) {
+	t.Helper()
+	r, err := db.log.NewReaderAt(1)
+	must(t, err)
+	defer r.Close()
+	var e wal.Entry
+	for {
+		err := r.Next(&e)
+		if err == io.EOF {
+			return times
+		}
+		must(t, err)
+		if e.Kind == wal.KindClock {
+			times = append(times, e.Time)
+		}
+	}
+}
+
+// checkMarks holds that from one time to another no mark is more than a second after the one before.
+func checkMarks(t *testing.T, times []int64, from, to int64) {
+	t.Helper()
+	last, n := from, 0
+	for _, at := range append(times, to) {
+		if at < from || at > to {
+			continue
+		}
+		if at-last > clockEvery {
+			t.Errorf("no mark from %d to %d ms", last-from, at-from)
+		}
+		last = at
+		n++
+	}
+	if most := (to-from)/clockEvery + 2; int64(n) > most {
+		t.Errorf("%d marks in %d ms, want at most %d", n, to-from, most)
+	}
+}
+
+// Who writes makes the marks, whatever becomes of the sweeper, and only while something has a deadline.
+func TestClockMarksByWrites(t *testing.T) {
+	clock := newFakeClock()
+	o := still(vfs.NewMem(), clock, SyncNever)
+	o.RetainLog = 1 << 30
+	db := openTest(t, o)
+	write := func(seconds int, opts ...WriteOption) (from int64) {
+		from = clock.ms()
+		for i := range seconds * 8 {
+			must(t, db.Put(fmt.Appendf(nil, "k%03d", i%100), make([]byte, 50), opts...))
+			clock.add(125 * time.Millisecond)
+		}
+		return from
+	}
+	write(30)
+	db.marks.tick()
+	if times := clockMarksIn(t, db); len(times) != 0 {
+		t.Errorf("without any deadline there are %d marks", len(times))
+	}
+	from := write(30, TTL(time.Hour))
+	checkMarks(t, clockMarksIn(t, db), from, clock.ms())
+	write(30) // overwrites all that have one; flushed tables may still have it
+	must(t, db.Flush())
+	must(t, compactStep.run(db))
+	db.marks.tick()
+	n := len(clockMarksIn(t, db))
+	write(30)
+	if more := len(clockMarksIn(t, db)) - n; more != 0 {
+		t.Errorf("with no deadline left there are %d more marks", more)
+	}
+}
+
+// While nothing is written the marks are made by a timer of their own: no sweeper runs here.
+func TestClockMarksByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+		o.RetainLog, o.Clock = 1<<30, nil
+		db := openTest(t, o)
+		defer db.Close()
+		db.workers.Go(db.marks.loop)
+		now := func() int64 { return time.Now().UnixMilli() }
+		time.Sleep(time.Minute)
+		if times := clockMarksIn(t, db); len(times) != 0 {
+			t.Errorf("without any deadline there are %d marks", len(times))
+		}
+		must(t, db.Put([]byte("k"), nil, TTL(time.Hour)))
+		from := now()
+		time.Sleep(time.Minute + 500*time.Millisecond)
+		checkMarks(t, clockMarksIn(t, db), from, now())
+		must(t, db.Flush())
+		from = now()
+		time.Sleep(time.Minute + 300*time.Millisecond)
+		checkMarks(t, clockMarksIn(t, db), from, now())
+
+		must(t, db.Delete([]byte("k")))
+		must(t, db.Flush())
+		must(t, compactStep.run(db))
+		time.Sleep(2 * time.Second)
+		n := len(clockMarksIn(t, db))
+		time.Sleep(time.Minute)
+		if more := len(clockMarksIn(t, db)) - n; more != 0 {
+			t.Errorf("with no deadline left there are %d more marks", more)
+		}
+	})
+}
+
+// After a crash anywhere, with the clock set back by an hour, nothing is there that had expired a second before the last
+// write that must be there.
+func TestClockSetBackCrashStates(t *testing.T) {
+	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+		mem, clock := vfs.NewMem(), newFakeClock()
+		mem.Record()
+		db, err := Open("db", still(mem, clock, policy))
+		must(t, err)
+		start := clock.ms()
+		type write struct {
+			at    int64
+			acked int // operations when it had returned
+		}
+		var writes []write
+		deadlines := map[string]int64{}
+		for i := range 90 {
+			key := fmt.Sprintf("k%03d", i)
+			deadlines[key] = clock.ms() + 100 + int64(i*37%900)
+			must(t, db.Put([]byte(key), make([]byte, 200), ExpireAt(time.UnixMilli(deadlines[key]))))
+			writes = append(writes, write{clock.ms(), mem.OpCount()})
+			clock.add(170 * time.Millisecond)
+			if i%20 == 19 {
+				must(t, db.Flush())
+				db.workers.Wait()
+			}
+		}
+		crashes := mem.Crashes(*crashSeed, *crashRandom)
+		back := 0
+		for k := 0; k <= crashes.OpCount(); k += 3 {
+			last := start
+			for _, w := range writes {
+				if w.acked <= k {
+					last = w.at
+				}
+			}
+			for state := range crashes.At(k) {
+				if policy != SyncAlways && state.Name != "all" {
+					continue // nobody was promised the last write
+				}
+				n, err := checkExpired(state.FS, newClockAt(start-time.Hour.Milliseconds()), deadlines, last)
+				if err != nil {
+					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
+						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
+				}
+				back = max(back, n)
+			}
+		}
+		must(t, db.Close())
+		t.Logf("policy %d: %d keys at most came back, all of the last second", policy, back)
+	}
+}
+
+// checkExpired opens a database after a crash and holds that what had expired a second before a time is not there. It
+// returns how many keys are there that had expired by then.
+func checkExpired(fs vfs.FS, clock *fakeClock, deadlines map[string]int64, at int64) (back int, err error) {
+	db, err := Open("db", still(fs, clock, SyncNever))
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	for key, deadline := range deadlines {
+		_, err := db.Get([]byte(key))
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return 0, err
+		case deadline <= at-clockEvery:
+			return 0, fmt.Errorf("%s, which had expired %d ms before the last write, is back", key, at-deadline)
+		case deadline <= at:
+			back++
+		}
+	}
+	return back, nil
+}
