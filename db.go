@@ -106,7 +106,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.cursors.New, db.txns.New = newCursor, newTxnState
 	if err := db.open(); err != nil {
 		db.stopWork()
-		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, err), db.release())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
 	}
 	if !opts.manual && !opts.ReadOnly {
 		db.workers.Go(db.flushLoop)

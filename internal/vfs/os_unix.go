@@ -52,10 +52,23 @@ func mmap(f *os.File, n int, write bool) ([]byte, error) {
 		mem, err = unix.Mmap(fd, 0, n, prot, unix.MAP_SHARED)
 		return err
 	})
-	if errors.Is(err, unix.ENODEV) { // the file system cannot map
+	if cannotMap(err) {
 		return nil, ErrNotSupported
 	}
 	return mem, err
+}
+
+// cannotMap reports whether err, of mmap, says that this file cannot be mapped, or not so much of it, or not now: what is
+// wanted can be had by system calls. Which error it is depends on the file system: ENODEV of most that cannot map, EINVAL of
+// 9p, jffs2 and vboxsf for a mapping that is shared and written; and ENOMEM, EAGAIN and EPERM of what the process may have.
+func cannotMap(err error) bool {
+	for _, e := range []error{unix.ENODEV, unix.EINVAL, unix.ENOTSUP, unix.EOPNOTSUPP, unix.ENOSYS, unix.EACCES, unix.EPERM,
+		unix.ENOMEM, unix.EAGAIN, unix.ENFILE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func munmap(mem []byte) error { return unix.Munmap(mem) }

@@ -18,7 +18,8 @@ import (
 //     and lowered before the file shrinks; lengthMu makes each pair of steps one. So a write that finds its end at or below
 //     length touches pages that the file has.
 //   - What slips past that (another process cut the file; Close or Truncate ran during the copy, which is the caller's
-//     mistake) is a fault, and a fault is an error.
+//     mistake; the system finds no block for the page) is a fault, and a fault is the error of a system call, or its own.
+//   - After a fault mapped is cleared while the memory stays. A write that copies beside that is in the page cache all the same.
 type osFile struct {
 	f        *os.File
 	readOnly bool
@@ -55,7 +56,7 @@ func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 	length := f.length.Load()
 	if off >= 0 && off <= min(length, int64(len(m.mem)))-int64(len(p)) {
 		if err := m.write(p, off); err != nil {
-			return 0, &fs.PathError{Op: "write", Path: f.f.Name(), Err: err}
+			return f.faulted(p, off, err)
 		}
 		return len(p), nil
 	}
@@ -82,6 +83,24 @@ func (m *mapping) write(p []byte, off int64) (err error) {
 	}()
 	copy(m.mem[off:], p)
 	return nil
+}
+
+// faulted makes by a system call the write whose copy into the mapping faulted, so that it is the system that says what is
+// wrong: where it is a full disk, as on a file system that wants a new block for a page that is shared with a copy of the
+// file, that is ENOSPC. If nothing is, what is written from now on is not copied either. A file that was cut behind our back
+// stays a fault: a write would hide that bytes are gone.
+func (f *osFile) faulted(p []byte, off int64, fault error) (int, error) {
+	f.lengthMu.Lock()
+	defer f.lengthMu.Unlock()
+	size, err := f.Size()
+	if err == nil && size >= f.length.Load() {
+		n, err := f.f.WriteAt(p, off)
+		if err == nil {
+			f.mapped.Store(nil)
+		}
+		return n, err
+	}
+	return 0, &fs.PathError{Op: "write", Path: f.f.Name(), Err: fault}
 }
 
 func (f *osFile) Size() (int64, error) {
@@ -136,7 +155,10 @@ func (f *osFile) WriteBack(off, n int64) {
 }
 
 func (f *osFile) MapWrites(limit int64) error {
-	if !canMapWrites || limit > math.MaxInt {
+	if limit <= 0 {
+		return &fs.PathError{Op: "mmap", Path: f.f.Name(), Err: fs.ErrInvalid}
+	}
+	if limit > math.MaxInt {
 		return ErrNotSupported
 	}
 	f.lengthMu.Lock()
@@ -144,6 +166,12 @@ func (f *osFile) MapWrites(limit int64) error {
 	size, err := f.Size()
 	if err != nil {
 		return err
+	}
+	if f.readOnly {
+		return &fs.PathError{Op: "mmap", Path: f.f.Name(), Err: fs.ErrPermission}
+	}
+	if !canMapWrites(f.f) {
+		return ErrNotSupported
 	}
 	mem, err := f.addMap(int(limit), true)
 	if err != nil {

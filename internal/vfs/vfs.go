@@ -58,9 +58,9 @@ type File interface {
 	// MapWrites asks that WriteAt below limit be served by copying into a shared mapping of the file, which is how a write
 	// of a hundred bytes costs tens of nanoseconds instead of hundreds and still survives the death of the process. It
 	// returns ErrNotSupported, and changes nothing, where that is not to be had. A mapped write must lie within the file's
-	// length; the rest goes through the ordinary path. A fault in the mapping is returned as an error by WriteAt. Map ranges
-	// that were written before, with zeros, and in small writes: in a hole a full disk is a fault, and the system may write
-	// back as much at once as was written at once.
+	// length; the rest goes through the ordinary path, and so does a write that faults in the mapping, unless the file was cut.
+	// Map ranges that were written before, with zeros, and in small writes: in a hole a full disk is a fault, and the system
+	// may write back as much at once as was written at once.
 	MapWrites(limit int64) error
 	// Map returns the whole content as it is at the call, read-only and valid until Close. It returns ErrNotSupported where
 	// the system has no mappings. Reading a mapping whose medium fails faults: see Guard.
