@@ -129,6 +129,12 @@ type backupRun struct {
 	progress func(Progress)
 }
 
+// scanChunk is how many entries a scan reads, as scanned counts them, before it lets Close and others have their turn.
+const scanChunk = 1024
+
+// scanned says how many entries one counts for: a large value takes as long as many.
+func scanned(e *kv.Entry) int { return 1 + len(e.Value)>>10 }
+
 // flush writes what has been added.
 func (b *backupRun) flush() error {
 	if err := b.ctx.Err(); err != nil {
@@ -147,15 +153,15 @@ func (b *backupRun) report() {
 	}
 }
 
-// entries writes what is live in a view. It reads as much as makes a record under one guard of mapped memory, during which
-// Close waits, and writes it outside.
+// entries writes what is live in a view. It reads scanChunk entries, or as many as make a record, under one guard of mapped
+// memory, during which Close waits, and writes outside.
 func (b *backupRun) entries(v *view, h backup.Header) error {
 	it := v.scan(h.Through)
 	defer it.Close()
 	deletes := v.allRangeDeletes()
 	more, next, after := true, it.First, it.Next // a method value allocates: not once an entry
 	read := func() error {
-		for more && !b.out.Full() {
+		for n := 0; more && n < scanChunk && !b.out.Full(); n += scanned(it.Entry()) {
 			if more = next(); !more {
 				return it.Err()
 			}
@@ -172,14 +178,19 @@ func (b *backupRun) entries(v *view, h backup.Header) error {
 		if err := b.db.whileOpen(read); err != nil {
 			return err
 		}
-		if err := b.flush(); err != nil {
+		if b.out.Full() || !more {
+			if err := b.flush(); err != nil {
+				return err
+			}
+		} else if err := b.ctx.Err(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// whileOpen runs fn, which may read tables. Close waits for it.
+// whileOpen runs fn, which may read tables. Close waits for it, and so does whoever lets go of tables: it reads some of
+// them, never all.
 func (db *DB) whileOpen(fn func() error) (err error) {
 	ticket := db.epoch.enter(0)
 	defer db.epoch.exit(ticket)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/ttl"
 )
 
@@ -16,8 +15,6 @@ const (
 	// expiryChunk is how many expiries are reported by one record of the log: so many look-ups of what has just been looked
 	// up hold the commit lock for a fraction of a millisecond.
 	expiryChunk = 256
-	// scanChunk is how many entries a scan reads before it lets others have their turn.
-	scanChunk = 1024
 	// A scan is made when soon does not reach further than scanAhead ms.
 	scanAhead = 1000
 	// An expiry is reported within expiryPause of its deadline, and what the sweeper needs; at most every expiryRest.
@@ -255,18 +252,16 @@ func (s *expiryScan) read(it kv.Iterator) error {
 	defer it.Close()
 	next := it.First
 	for more := true; more; {
-		err := s.guarded(func() {
-			for n := 0; n < scanChunk && len(s.due)+len(s.later) < expiryChunk; n++ {
+		err := s.x.db.whileOpen(func() error {
+			for n := 0; n < scanChunk && len(s.due)+len(s.later) < expiryChunk; n += scanned(it.Entry()) {
 				if more = next(); !more {
-					return
+					return it.Err()
 				}
 				next = it.Next
 				s.take(it.Entry())
 			}
+			return nil
 		})
-		if err == nil && !more {
-			err = it.Err()
-		}
 		if err == nil {
 			err = s.flush()
 		}
@@ -275,17 +270,6 @@ func (s *expiryScan) read(it kv.Iterator) error {
 		}
 	}
 	return nil
-}
-
-// guarded reads mapped memory, for which Close of the database waits.
-func (s *expiryScan) guarded(read func()) error {
-	db := s.x.db
-	ticket := db.epoch.enter(0)
-	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
-		return ErrClosed
-	}
-	return vfs.Guard(read)
 }
 
 // take notes an entry that expires.

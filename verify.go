@@ -11,7 +11,7 @@ import (
 )
 
 // Verify reads the whole database, its tables and its log, and checks every byte of it. It returns the first damage it
-// finds, an error that matches ErrCorrupt. Reads and writes go on meanwhile.
+// finds, an error that matches ErrCorrupt; a segment of the log that is missing is such. Reads and writes go on meanwhile.
 func (db *DB) Verify(ctx context.Context) error {
 	v, _, err := db.pinView()
 	if err != nil {
@@ -25,53 +25,63 @@ func (db *DB) Verify(ctx context.Context) error {
 			}
 		}
 	}
-	return db.verifyLog(ctx)
-}
-
-// verifyTable verifies one table. Close of the database waits for it.
-func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.work, cancel)()
-	defer cancel()
-	ticket := db.epoch.enter(uint32(t.File))
-	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
-		return ErrClosed
-	}
-	err := t.Reader.Verify(ctx)
-	if db.closed.Load() && errors.Is(err, context.Canceled) {
-		return ErrClosed
-	}
-	return err
-}
-
-// verifyLog reads the log from its beginning to its end.
-func (db *DB) verifyLog(ctx context.Context) error {
 	if db.opts.ReadOnly {
 		return db.verifyLogFiles(ctx)
 	}
-	for {
-		r, err := db.log.NewReader(db.log.First())
-		if err == nil {
-			err = readAll(ctx, r)
-			r.Close()
-		}
-		if !errors.Is(err, wal.ErrDeleted) { // otherwise a flush has deleted what was to be read: begin again
-			return closedLog(err)
-		}
-	}
+	return closedLog(db.verifyLog(ctx))
 }
 
-func readAll(ctx context.Context, r *wal.Reader) error {
+// verifyTable verifies one table, a step at a time: Close of the database and whoever lets go of a view wait for each.
+func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
+	v, more := t.Reader.NewVerifier(), true
+	step := func() (err error) {
+		more, err = v.Step()
+		return err
+	}
+	for more {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := db.whileOpen(step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyLog reads the log from its beginning to where it ends now. What a flush deletes meanwhile is left out.
+func (db *DB) verifyLog(ctx context.Context) error {
+	end := db.log.End()
+	for from := db.log.First(); from.Compare(end) < 0; {
+		r, err := db.log.NewReader(from)
+		if err == nil {
+			err = readTo(ctx, r, end)
+			r.Close()
+		}
+		if !errors.Is(err, wal.ErrDeleted) {
+			return err
+		}
+		first := db.log.First()
+		if first.Compare(from) <= 0 {
+			return fmt.Errorf("verify log: %w", err)
+		}
+		from = first
+	}
+	return nil
+}
+
+// readTo reads up to a position, or as far as there is anything.
+func readTo(ctx context.Context, r *wal.Reader, end wal.Position) error {
 	var e wal.Entry
-	for n := 0; ; n++ {
+	for n := 0; r.Position().Compare(end) < 0; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err := r.Next(&e); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("verify log: %w", err)
 		}
-		if n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
+	return nil
 }

@@ -11,39 +11,72 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
+// verifyStep is about how many bytes one Step of a Verifier checks: a fraction of a millisecond's work.
+const verifyStep = 128 << 10
+
 // Verify reads the whole table and checks all of it: every record and its checksum, whether it was verified before or not;
 // the order of the keys; that each row is found by its hash, and no other slot exists; and that the properties are those
 // of the entries. It returns a *corrupt.Error for the first thing that is wrong, or ctx's error if that ends first.
 func (t *Reader) Verify(ctx context.Context) error {
-	v := verifier{t: t, sum: newSummary(t.base.time)}
-	return t.guard(func() error {
-		for i := range t.index.blocks() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := v.block(i); err != nil {
-				return err
-			}
-		}
-		if err := v.pages(ctx); err != nil {
+	v := t.NewVerifier()
+	for more := true; more; {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return v.sections()
+		var err error
+		if more, err = v.Step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Verifier does the work of Verify in steps, between which the table may be closed: then there is no next one. It is for one
+// goroutine.
+type Verifier struct {
+	t           *Reader
+	block, page int // the next to be checked
+	used        uint64
+	sum         *summary
+	lastKey     []byte
+	scratch     scratch // without a cache: what it holds says nothing of the file
+}
+
+// NewVerifier returns a Verifier that has checked nothing.
+func (t *Reader) NewVerifier() *Verifier { return &Verifier{t: t, sum: newSummary(t.base.time)} }
+
+// Step checks the next 128 KiB of the table, or one record if that is longer, and at the end, at once, what Open reads. It
+// is false after that and after a failure, which is final.
+func (v *Verifier) Step() (more bool, err error) {
+	err = v.t.guard(func() error {
+		for size := int64(0); size < verifyStep; {
+			switch {
+			case v.block < v.t.index.blocks():
+				_, start, _, end := v.t.index.place(v.block)
+				size += end - start
+				if err := v.checkBlock(); err != nil {
+					return err
+				}
+			case v.page < v.t.pageCount:
+				size += pageSize
+				if err := v.checkPage(); err != nil {
+					return err
+				}
+			default:
+				return v.sections()
+			}
+		}
+		more = true
+		return nil
 	})
+	return more && err == nil, err
 }
 
-// verifier checks one table, in one goroutine.
-type verifier struct {
-	t       *Reader
-	sum     *summary
-	lastKey []byte
-	scratch scratch // without a cache: what it holds says nothing of the file
-}
-
-// block checks a block's record and, with the reader of package batch, which shares no code with ours, its rows.
-func (v *verifier) block(i int) error {
+// checkBlock checks the next block's record and, with the reader of package batch, which shares no code with ours, its rows.
+func (v *Verifier) checkBlock() error {
 	const what = "data block"
-	t := v.t
+	t, i := v.t, v.block
+	v.block++
 	_, off, _, end := t.index.place(i)
 	raw, err := t.read(section{off, end - off}, &v.scratch.raw)
 	if err != nil {
@@ -96,7 +129,7 @@ func (t *Reader) placeOf(block, offset int) uint64 {
 }
 
 // entry checks an entry against its neighbours and its slot.
-func (v *verifier) entry(block int, place uint64, e *kv.Entry) error {
+func (v *Verifier) entry(block int, place uint64, e *kv.Entry) error {
 	_, off, _, _ := v.t.index.place(block)
 	if !v.t.index.holds(block, e.Key) || v.sum.Entries > 0 && bytes.Compare(v.lastKey, e.Key) >= 0 {
 		return v.t.corrupt(off, "data block", ErrOrder)
@@ -134,32 +167,27 @@ func hasSlot(slots []byte, start int, want uint64) bool {
 	return false
 }
 
-// pages checks the hash pages themselves and that there are no more slots than entries.
-func (v *verifier) pages(ctx context.Context) error {
+// checkPage checks the next hash page itself, and after the last that there are no more slots than entries.
+func (v *Verifier) checkPage() error {
 	t := v.t
-	var used uint64
-	for i := range t.pageCount {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		slots, err := t.checkPage(i, &v.scratch.page)
-		if err != nil {
-			return err
-		}
-		for ; len(slots) > 0; slots = slots[slotSize:] {
-			if binary.LittleEndian.Uint64(slots) != 0 {
-				used++
-			}
+	slots, err := t.checkPage(v.page, &v.scratch.page)
+	if err != nil {
+		return err
+	}
+	v.page++
+	for ; len(slots) > 0; slots = slots[slotSize:] {
+		if binary.LittleEndian.Uint64(slots) != 0 {
+			v.used++
 		}
 	}
-	if t.pageCount > 0 && used != v.sum.Entries {
+	if v.page == t.pageCount && v.used != v.sum.Entries {
 		return t.corrupt(t.foot.hash.off, "hash pages", errMismatch)
 	}
 	return nil
 }
 
 // sections checks what Open has read, once more as it is in the file, and what it has not.
-func (v *verifier) sections() error {
+func (v *Verifier) sections() error {
 	t := v.t
 	again := &Reader{name: t.name, file: t.file, mem: t.mem, size: t.size}
 	if err := again.readHeader(t.id); err != nil {

@@ -34,7 +34,8 @@ var (
 	ErrChain = errors.New("wal: segment does not continue its predecessor")
 	// ErrVersion says that a newer version of the format wrote the segment. Nothing is wrong with it.
 	ErrVersion = errors.New("wal: newer format version")
-	// ErrDeleted says that a reader's position is no longer in the log.
+	// ErrDeleted says that a reader's position is no longer in the log: DeleteBefore has taken it out. A segment that is
+	// missing for another reason is ErrGap, which is damage.
 	ErrDeleted = errors.New("wal: position no longer in the log")
 	// ErrAhead says that a sequence is beyond the log's end.
 	ErrAhead = errors.New("wal: sequence not reached yet")

@@ -112,7 +112,7 @@ func (r *Reader) openSegment(number uint32, end Position) error {
 	name := segmentName(r.log.dir, number)
 	f, err := r.log.opts.FS.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: segment %d", ErrDeleted, number)
+		return r.log.missing(name, number)
 	}
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
@@ -132,6 +132,14 @@ func (r *Reader) openSegment(number uint32, end Position) error {
 	}
 	r.open = true
 	return nil
+}
+
+// missing says why a segment has no file: the log has deleted it, or somebody else has.
+func (l *Log) missing(name string, number uint32) error {
+	if number < l.First().Segment {
+		return fmt.Errorf("%w: segment %d", ErrDeleted, number)
+	}
+	return corrupt.New(name, 0, "segment", ErrGap)
 }
 
 // extend lets the scan read what has become visible.
