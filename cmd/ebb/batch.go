@@ -21,7 +21,7 @@ var errNoBatch = errors.New("there is no batch: begin one")
 
 func begin(_ context.Context, s *session, _ []string) error {
 	if s.batch != nil {
-		return fmt.Errorf("there is a batch of %d operations already: commit or discard it", s.batch.Len())
+		return fmt.Errorf("there is a batch of %s already: commit or discard it", plural(s.batch.Len(), "operation"))
 	}
 	s.batch = new(ebb.Batch)
 	return nil
@@ -38,7 +38,7 @@ func commit(_ context.Context, s *session, _ []string) error {
 		s.batch = b
 		return err
 	}
-	return s.out.line(fmt.Sprintf("committed %d operations", b.Len()), field{"committed", b.Len()})
+	return s.out.line("committed "+plural(b.Len(), "operation"), field{"committed", b.Len()})
 }
 
 func discard(_ context.Context, s *session, _ []string) error {
@@ -47,5 +47,5 @@ func discard(_ context.Context, s *session, _ []string) error {
 	}
 	n := s.batch.Len()
 	s.batch = nil
-	return s.out.line(fmt.Sprintf("discarded %d operations", n), field{"discarded", n})
+	return s.out.line("discarded "+plural(n, "operation"), field{"discarded", n})
 }

@@ -83,10 +83,23 @@ func find(name string) *command {
 	return nil
 }
 
+// otherNames are what other stores and shells call the commands.
+var otherNames = map[string]string{
+	"set": "put", "setex": "put", "setnx": "put", "add": "put", "exists": "get", "mget": "get", "cat": "get", "decr": "incr",
+	"incrby": "incr", "decrby": "incr", "ls": "keys", "list": "keys", "range": "scan", "rm": "del", "delete": "del", "unlink": "del",
+	"dbsize": "count", "info": "stats", "stat": "stats", "pexpire": "expire", "expireat": "expire", "touch": "expire",
+	"pttl": "ttl", "save": "backup", "bgsave": "backup", "dumpall": "export", "load": "import", "monitor": "watch",
+	"subscribe": "watch", "flushall": "delrange", "flushdb": "delrange", "check": "verify", "fsck": "verify", "multi": "begin",
+	"exec": "commit",
+}
+
 // nearest returns the name that a mistyped one is most likely meant for, and whether there is one: one that begins so, or
 // few letters away from it.
 func nearest(word string, names []string) (string, bool) {
 	word = strings.ToLower(word)
+	if n := otherNames[word]; slices.Contains(names, n) {
+		return n, true
+	}
 	best, distance := "", 1+min(2, len(word)*2/3)
 	for _, n := range names {
 		if len(word) > 1 && strings.HasPrefix(n, word) {
@@ -260,9 +273,10 @@ func (p *parsed) usage(w io.Writer) {
 	default:
 		fmt.Fprintf(w, "usage in a session: %s\n", p.line())
 	}
-	fmt.Fprintf(w, "%s\n", p.summary)
+	fold(w, "", p.summary)
 	if p.about != "" {
-		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(p.about))
+		fmt.Fprintln(w)
+		fold(w, "", p.about)
 	}
 	fmt.Fprint(w, "\nflags:\n")
 	p.flags.SetOutput(w)

@@ -15,7 +15,7 @@ func copyCommands() []command {
 		{"backup", "FILE", "write a snapshot file: all of the database, or what changed", 1, 1, database, backupFile, `
 -since makes an increment: what was written after the sequence that an earlier backup has named, for which nobody else
 may have the database open, and its log must still reach back so far. A full one works beside an owner. FILE gets its name when
-it is whole and durable; - is standard output.`},
+it is whole and durable, and one that is there is replaced only with -f; - is standard output.`},
 		{"restore", "DIR FILE...", "make a database of a full snapshot file and increments in their order", 2, -1, tool,
 			plain(restoreFiles), "DIR must be empty or absent, and is a whole database at the end or not there. - is standard input."},
 		{"checkpoint", "DEST", "make a second database of the same content, by hard links where that works", 1, 1, database | writes,
@@ -29,6 +29,7 @@ it is whole and durable; - is standard output.`},
 func backupFile(flags *flag.FlagSet) action {
 	since := flags.Uint64("since", 0, "only what is newer than this `sequence`; 0 is everything")
 	zstd := flags.Bool("zstd", false, "compress")
+	replace := flags.Bool("f", false, "replace FILE if it is there")
 	return func(ctx context.Context, s *session, args []string) error {
 		s.owning = *since > 0 // an increment is read from the log, which only the owner has
 		db, err := s.open()
@@ -46,14 +47,14 @@ func backupFile(flags *flag.FlagSet) action {
 			info, err = db.Backup(ctx, w, o)
 			return canceled(ctx, err)
 		}
-		if args[0] == "-" {
+		if args[0] == dash {
 			return write(s.out)
 		}
-		if err := writeFileWhole(args[0], write); err != nil {
+		if err := (target{name: args[0], write: write, fresh: !*replace}).put(); err != nil {
 			return err
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("%d entries up to sequence %d, %s; 'backup -since %[2]d' is the next increment", info.Entries,
+		return s.out.line(fmt.Sprintf("%s up to sequence %d, %s; 'backup -since %[2]d' is the next increment", plural(info.Entries, "entry"),
 			info.Through, megabytes(info.Bytes)), field{"entries", info.Entries}, field{"range_deletes", info.RangeDeletes},
 			field{"since", info.Since}, field{"through", info.Through}, field{"file", bytesCount(info.Bytes)})
 	}
@@ -77,7 +78,7 @@ func (s *session) openFiles(ctx context.Context, names []string) (files []io.Rea
 		}
 	}
 	for _, name := range names {
-		if name == "-" && !s.many() {
+		if name == dash && !s.many() {
 			files = append(files, s.input(ctx))
 			continue
 		}
@@ -106,7 +107,7 @@ func restoreFiles(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	bar.Finish()
-	return s.out.line(fmt.Sprintf("restored %d entries of %d files", last.Entries, len(files)), field{"entries", last.Entries},
+	return s.out.line(fmt.Sprintf("restored %s of %s", plural(last.Entries, "entry"), plural(len(files), "file")), field{"entries", last.Entries},
 		field{"files", len(files)})
 }
 
@@ -119,7 +120,7 @@ func checkpoint(ctx context.Context, s *session, args []string) error {
 			return err
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("%d tables, %s, of which %s had to be copied", info.Tables, megabytes(info.Bytes), megabytes(info.Copied)),
+		return s.out.line(fmt.Sprintf("%s, %s, of which %s had to be copied", plural(info.Tables, "table"), megabytes(info.Bytes), megabytes(info.Copied)),
 			field{"tables", info.Tables}, field{"through", info.Through}, field{"size", bytesCount(info.Bytes)}, field{"copied", bytesCount(info.Copied)})
 	})
 }
@@ -138,7 +139,7 @@ func ingest(ctx context.Context, s *session, args []string) error {
 			return err
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("ingested %d entries, all with version %d", info.Entries, info.Version),
+		return s.out.line(fmt.Sprintf("ingested %s, all with version %d", plural(info.Entries, "entry"), info.Version),
 			field{"entries", info.Entries}, field{"version", info.Version}, field{"size", bytesCount(info.Bytes)})
 	})
 }

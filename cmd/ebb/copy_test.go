@@ -38,7 +38,7 @@ func TestBackupRestore(t *testing.T) {
 	if got := runArgs("export", at("repaired")).stdout; got != runArgs("export", at("other")).stdout {
 		t.Errorf("repaired\n%s", got)
 	}
-	runArgs("checkpoint", dir, at("checkpoint")).want(t, exitOK, "tables, ", "")
+	runArgs("checkpoint", dir, at("checkpoint")).want(t, exitOK, "1 table, ", "")
 	if got := runArgs("export", at("checkpoint")).stdout; got != want {
 		t.Errorf("the checkpoint holds\n%swant\n%s", got, want)
 	}
@@ -75,7 +75,7 @@ func TestBackupBesideOwner(t *testing.T) {
 	check(t, b.SetWriter(7, 0))
 	check(t, b.Delete([]byte("nothing")))
 	check(t, db.Apply(&b))
-	runArgs("backup", dir, file).want(t, exitOK, "1 entries", "")
+	runArgs("backup", dir, file).want(t, exitOK, "1 entry", "")
 	dump := runArgs("dump", file)
 	for _, part := range []string{" snapshot header file=", " put seq=1 key=\"a key\" value=v", " writer writer=7 ", " end entries=1 "} {
 		dump.want(t, exitOK, part, "")

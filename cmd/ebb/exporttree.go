@@ -33,14 +33,14 @@ func exportTree(ctx context.Context, s *session, args []string) error {
 				err = writeFile(root, string(e.Key), e.Value)
 			}
 			if err != nil {
-				return fmt.Errorf("stopped after %d files: %w", files, err)
+				return fmt.Errorf("stopped after %s: %w", plural(files, "file"), err)
 			}
 			bar.Add(len(e.Value))
 			files++
 			bytes += int64(len(e.Value))
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("exported %d files, %s", files, megabytes(bytes)), field{"files", files},
+		return s.out.line(fmt.Sprintf("exported %s, %s", plural(files, "file"), megabytes(bytes)), field{"files", files},
 			field{"exported", bytesCount(bytes)})
 	})
 }

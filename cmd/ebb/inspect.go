@@ -130,7 +130,7 @@ func expiring(flags *flag.FlagSet) action {
 		}
 		var within time.Duration
 		if len(args) > 0 {
-			d, err := time.ParseDuration(args[0])
+			d, err := parseDuration(args[0])
 			if err != nil || d <= 0 {
 				return &usageError{fmt.Errorf("%q is no duration such as 90s", args[0]), nil}
 			}

@@ -9,17 +9,20 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ebbdb/ebb"
 )
 
 func portCommands() []command {
 	return []command{
-		{"export", "[FILE]", "write all keys as JSON, one object a line, to FILE or to standard output", 0, 1, database, exportJSON, aboutJSON},
+		{"export", "[FILE]", "write all keys as JSON, one object a line, to FILE or to standard output", 0, 1, database, exportJSON,
+			aboutJSON + aboutDash},
 		{"import", "[FILE]", "put what export has written, from FILE or from standard input", 0, 1, database | writes | creates, plain(importJSON),
-			aboutJSON + "\nA line that is wrong ends the import with its number; the lines before it stay."},
+			aboutJSON + aboutValues + aboutDash},
 	}
 }
 
@@ -27,28 +30,35 @@ const aboutJSON = `
 A line has "key" and "value", or "key64" and "value64" in base64 where they are not UTF-8, and "deadline" in Unix
 milliseconds if there is one. A line with "ttl_ms" and without a deadline expires that long after its import.`
 
+const aboutValues = `
+A "value" that is no string is stored as its JSON text. A line that is wrong ends the import with its number; the lines
+before it stay.`
+
+const aboutDash = `
+FILE may be - for standard input or output.`
+
 // record is a line of an export.
 type record struct {
-	Key      *string  `json:"key,omitempty"`
-	Key64    []byte   `json:"key64,omitempty"`
-	Value    *string  `json:"value,omitempty"`
-	Value64  *[]byte  `json:"value64,omitempty"`
-	Deadline int64    `json:"deadline,omitempty"`
-	TTL      *float64 `json:"ttl_ms,omitempty"`
-	Version  uint64   `json:"version,omitempty"` // written by scan; the import has its own
+	Key      *string         `json:"key,omitempty"`
+	Key64    []byte          `json:"key64,omitempty"`
+	Value    json.RawMessage `json:"value,omitempty"`
+	Value64  *[]byte         `json:"value64,omitempty"`
+	Deadline int64           `json:"deadline,omitempty"`
+	TTL      *float64        `json:"ttl_ms,omitempty"`
+	Version  uint64          `json:"version,omitempty"` // written by scan; the import has its own
 }
 
 // exportJSON writes entries as lines of JSON.
 func exportJSON(flags *flag.FlagSet) action {
 	options := rangeFlags(flags)
 	return func(ctx context.Context, s *session, args []string) error {
-		if len(args) == 0 {
+		if len(args) == 0 || args[0] == dash {
 			return s.exportTo(ctx, s.out, options(nil), false)
 		}
-		return writeFileWhole(args[0], func(w io.Writer) error {
+		return target{name: args[0], write: func(w io.Writer) error {
 			out := newPrinter(w, true)
 			return errors.Join(s.exportTo(ctx, out, options(nil), true), out.Flush())
-		})
+		}}.put()
 	}
 }
 
@@ -69,13 +79,13 @@ func (s *session) exportTo(ctx context.Context, out *printer, o *ebb.IterOptions
 	if err != nil || !tell {
 		return err
 	}
-	return s.out.line(fmt.Sprintf("exported %d keys", n), field{"exported", n})
+	return s.out.line("exported "+plural(n, "key"), field{"exported", n})
 }
 
 // importJSON puts the lines of an export.
 func importJSON(ctx context.Context, s *session, args []string) error {
 	in, total := s.input(ctx), int64(-1)
-	if len(args) > 0 {
+	if len(args) > 0 && args[0] != dash {
 		f, err := os.Open(args[0])
 		if err != nil {
 			return err
@@ -101,9 +111,9 @@ func importJSON(ctx context.Context, s *session, args []string) error {
 		}
 		bar.Finish()
 		if err != nil {
-			return fmt.Errorf("stopped after %d keys: %w", l.written, err)
+			return fmt.Errorf("stopped after %s: %w", plural(l.written, "key"), err)
 		}
-		return s.out.line(fmt.Sprintf("imported %d keys", l.written), field{"imported", l.written})
+		return s.out.line("imported "+plural(l.written, "key"), field{"imported", l.written})
 	})
 }
 
@@ -136,6 +146,9 @@ func (l *loader) lines(ctx context.Context, in *bufio.Reader) error {
 }
 
 func (l *loader) line(line []byte) error {
+	if !utf8.Valid(line) {
+		return errors.New(`it is no UTF-8: bytes that are not go into "key64" and "value64"`)
+	}
 	var r record
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
@@ -145,25 +158,67 @@ func (l *loader) line(line []byte) error {
 	if rest, _ := io.ReadAll(dec.Buffered()); len(bytes.TrimSpace(rest)) > 0 {
 		return errors.New("something follows the object")
 	}
+	if string(r.Value) == "null" {
+		r.Value = nil
+	}
 	if (r.Key == nil) == (r.Key64 == nil) || (r.Value == nil) == (r.Value64 == nil) {
 		return errors.New(`it needs one of "key" and "key64", and one of "value" and "value64"`)
 	}
-	key, value := r.Key64, []byte(nil)
-	if r.Key != nil {
-		key = []byte(*r.Key)
+	key, value, err := r.bytes()
+	if err != nil {
+		return err
 	}
-	if r.Value != nil {
-		value = []byte(*r.Value)
-	} else {
-		value = *r.Value64
+	if bytes.Contains(line, []byte(`\u`)) && replaced(line, key, value) {
+		return errors.New(`it has half a surrogate pair, which is no text: bytes go into "key64" and "value64"`)
 	}
 	switch {
 	case r.Deadline != 0:
 		return l.put(key, value, ebb.ExpireAt(time.UnixMilli(r.Deadline)))
 	case r.TTL != nil:
-		return l.put(key, value, ebb.TTL(time.Duration(*r.TTL*float64(time.Millisecond))))
+		return l.put(key, value, ebb.TTL(milliseconds(*r.TTL)))
 	}
 	return l.put(key, value)
+}
+
+// bytes returns key and value as they are stored.
+func (r *record) bytes() (key, value []byte, err error) {
+	key = r.Key64
+	if r.Key != nil {
+		key = []byte(*r.Key)
+	}
+	switch {
+	case r.Value64 != nil:
+		return key, *r.Value64, nil
+	case r.Value[0] == '"':
+		var s string
+		err = json.Unmarshal(r.Value, &s)
+		return key, []byte(s), err
+	}
+	return key, r.Value, nil
+}
+
+// replaced reports whether the decoder has put a replacement character in place of an escape that is none. A line that
+// spells one out is believed to mean it.
+func replaced(line []byte, texts ...[]byte) bool {
+	const mark = "\uFFFD"
+	for _, t := range texts {
+		if bytes.Contains(t, []byte(mark)) {
+			return !bytes.Contains(line, []byte(mark)) && !bytes.Contains(bytes.ToLower(line), []byte(`\ufffd`))
+		}
+	}
+	return false
+}
+
+// milliseconds returns a duration, the longest or the shortest there is for what is beyond.
+func milliseconds(ms float64) time.Duration {
+	switch ns := ms * float64(time.Millisecond); {
+	case ns >= math.MaxInt64:
+		return math.MaxInt64
+	case ns <= math.MinInt64:
+		return math.MinInt64
+	default:
+		return time.Duration(ns)
+	}
 }
 
 // put adds an entry to the batch, or writes it by itself if it is too large to share one.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
@@ -104,6 +105,20 @@ func marshal(v any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil
+}
+
+// dash is the name of standard input and output.
+const dash = "-"
+
+// plural returns a number with what it counts.
+func plural[N int | int64 | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok && stem[len(stem)-1] != 'e' {
+		noun = stem + "ie" // entries, but keys
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // bytesCount is a size in bytes.

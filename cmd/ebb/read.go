@@ -17,7 +17,8 @@ start <= key < end. Everything is as of the moment the command begins.`
 func readCommands() []command {
 	return []command{
 		{"get", "KEY", "write the value of a key", 1, 1, database | keyArgs, get,
-			"Outside of a session the value is written as it is, with nothing around it; in a session it is quoted."},
+			"Outside of a session the value is written as it is, with nothing around it. In a session it is quoted, and only\n" +
+				"the first part of a long one is shown without -full."},
 		{"scan", "[PREFIX]", "list keys with their values and the time they have left", 0, 1, database | keyArgs, scan(true), aboutRange},
 		{"keys", "[PREFIX]", "list keys", 0, 1, database | keyArgs, scan(false), aboutRange},
 		{"count", "[PREFIX]", "count keys", 0, 1, database | keyArgs, count, aboutRange},
@@ -28,6 +29,7 @@ func readCommands() []command {
 // get writes a value.
 func get(flags *flag.FlagSet) action {
 	long := flags.Bool("l", false, "tell the version and the time left, too")
+	full := flags.Bool("full", false, "in a session, show the value whole, however long")
 	return func(_ context.Context, s *session, args []string) error {
 		return s.read(func(snapshot *ebb.Snapshot) error {
 			e, err := snapshot.GetEntry([]byte(args[0]))
@@ -38,7 +40,10 @@ func get(flags *flag.FlagSet) action {
 				return s.out.line(entryText(e, snapshot, len(e.Value))+fmt.Sprintf("\tversion %d", e.Version), entryFields(e, snapshot)...)
 			}
 			if s.many() {
-				return s.out.line(quote(e.Value))
+				if *full {
+					return s.out.line(quote(e.Value))
+				}
+				return s.out.line(quoteUpTo(e.Value, shownValue))
 			}
 			_, err = s.out.Write(e.Value)
 			return err

@@ -195,6 +195,10 @@ func (s *session) prompt(ctx context.Context) error {
 
 // tell reports the error of a command and goes on.
 func (s *session) tell(err error) {
+	if s.json || s.jsonErrors {
+		s.failJSON("", err)
+		return
+	}
 	fmt.Fprintln(s.stderr, err)
 	var usage *usageError
 	if errors.As(err, &usage) && usage.usage != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,7 +32,7 @@ func no(format string, args ...any) error { return &noError{fmt.Sprintf(format, 
 
 // globals are the flags before a command or a directory.
 type globals struct {
-	json, time, create, readOnly, expiries bool
+	json, time, create, readOnly, expiries, version bool
 }
 
 func (g *globals) flags() *flag.FlagSet {
@@ -42,6 +43,7 @@ func (g *globals) flags() *flag.FlagSet {
 	flags.BoolVar(&g.create, "create", false, "make the database if there is none in DIR")
 	flags.BoolVar(&g.readOnly, "readonly", false, "open DIR to read only, and change nothing of it")
 	flags.BoolVar(&g.expiries, "expiries", false, "have watch report what expires, which costs: see Options.ExpiryEvents")
+	flags.BoolVar(&g.version, "version", false, "say which ebb this is")
 	return flags
 }
 
@@ -60,6 +62,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case g.create && g.readOnly:
 		fmt.Fprintln(stderr, "ebb: -create and -readonly exclude each other")
 		return exitUsage
+	case g.version:
+		return newSession(g, stdin, stdout, stderr).runOnce(ctx, find("version"), nil, afterDir)
 	case flags.NArg() == 0:
 		overview(stderr)
 		return exitUsage
@@ -139,6 +143,7 @@ func (s *session) runParsed(ctx context.Context, p *parsed) error {
 	}
 	defer func(json bool) { s.out.json = json }(s.out.json)
 	s.out.json = s.out.json || p.json
+	s.jsonErrors = p.json
 	s.current = p.command
 	start := time.Now()
 	err := p.do(ctx, s, p.args)
@@ -163,6 +168,10 @@ func (s *session) fail(name string, err error) int {
 	if name != "" {
 		name = " " + name
 	}
+	if s.json || s.jsonErrors {
+		s.failJSON(strings.TrimSpace(name), err)
+		return exitCode(err)
+	}
 	fmt.Fprintf(s.stderr, "ebb%s: %v\n", name, err)
 	var usage *usageError
 	if errors.As(err, &usage) {
@@ -173,6 +182,17 @@ func (s *session) fail(name string, err error) int {
 		}
 	}
 	return exitCode(err)
+}
+
+// failJSON reports an error as an object on a line.
+func (s *session) failJSON(name string, err error) {
+	fields := []field{{"error", err}, {"exit", exitCode(err)}}
+	if name != "" {
+		fields = append(fields, field{"command", name})
+	}
+	if object, err := encodeFields(fields); err == nil {
+		fmt.Fprintf(s.stderr, "%s\n", object)
+	}
 }
 
 func exitCode(err error) int {

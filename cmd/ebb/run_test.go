@@ -172,7 +172,7 @@ func TestDamaged(t *testing.T) {
 	tmp := t.TempDir()
 	dir, src := filepath.Join(tmp, "db"), filepath.Join(tmp, "src")
 	writeTree(t, src, map[string]string{"a": strings.Repeat("much the same ", 1000)})
-	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 files", "")
+	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 file", "")
 	tables, err := filepath.Glob(filepath.Join(dir, "tables", "*"))
 	if err != nil || len(tables) != 1 {
 		t.Fatalf("tables %v, %v", tables, err)
@@ -230,7 +230,7 @@ func TestCanceled(t *testing.T) {
 	tmp := t.TempDir()
 	dir, src := filepath.Join(tmp, "db"), filepath.Join(tmp, "src")
 	writeTree(t, src, map[string]string{"a": "1"})
-	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 files", "")
+	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 file", "")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(errors.New("told to stop"))
 	for _, args := range [][]string{{"import-tree", dir, src}, {"verify-tree", dir, src}, {"scan", dir}, {"verify", dir}} {

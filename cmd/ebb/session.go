@@ -25,6 +25,7 @@ type session struct {
 	interactive bool // a person is typing
 	piped       bool // commands come from a pipe
 	timing      bool
+	jsonErrors  bool // the command was asked for JSON
 	owning      bool // the command needs the database for itself, though it does not write
 	current     *command
 
@@ -141,7 +142,7 @@ func (s *session) close() error {
 	s.using = ""
 	var err error
 	if s.batch != nil && s.batch.Len() > 0 {
-		err = fmt.Errorf("a batch of %d operations was not committed and is discarded", s.batch.Len())
+		err = fmt.Errorf("a batch of %s was not committed and is discarded", plural(s.batch.Len(), "operation"))
 	}
 	s.batch = nil
 	if s.db == nil {

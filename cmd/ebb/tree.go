@@ -39,8 +39,8 @@ func importTree(ctx context.Context, s *session, args []string) error {
 		start := time.Now()
 		bar := s.progress(-1, "importing")
 		defer bar.Finish()
-		im := importer{db: db, src: os.DirFS(src), bar: bar}
-		skipped, err := walkFiles(ctx, im.src, im.add)
+		im := importer{db: db, src: tree(src), bar: bar}
+		skipped, err := im.src.walk(ctx, im.add)
 		if err == nil {
 			err = im.apply()
 		}
@@ -48,11 +48,11 @@ func importTree(ctx context.Context, s *session, args []string) error {
 			err = db.Flush() // tables are synced, which makes up for the batches that were not
 		}
 		if err != nil {
-			return fmt.Errorf("stopped after %d files: %w", im.files, err)
+			return fmt.Errorf("stopped after %s: %w", plural(im.files, "file"), err)
 		}
 		took := time.Since(start)
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("imported %d files, %s in %v (%s/s); skipped %d that are not regular files", im.files,
+		return s.out.line(fmt.Sprintf("imported %s, %s in %v (%s/s); skipped %d that are not regular files", plural(im.files, "file"),
 			megabytes(im.bytes), took.Round(time.Millisecond), megabytes(int64(float64(im.bytes)/took.Seconds())), skipped),
 			field{"files", im.files}, field{"imported", bytesCount(im.bytes)}, field{"took", took}, field{"skipped", skipped})
 	})
@@ -61,7 +61,7 @@ func importTree(ctx context.Context, s *session, args []string) error {
 // importer puts files into a database.
 type importer struct {
 	db      *ebb.DB
-	src     fs.FS
+	src     tree
 	bar     bar
 	batch   ebb.Batch
 	pending int   // bytes of values in batch
@@ -74,7 +74,7 @@ func (im *importer) add(name string, info fs.FileInfo) error {
 	if info.Size() > ebb.MaxValueSize {
 		return fmt.Errorf("%s has %d bytes, and a value can have %d", name, info.Size(), ebb.MaxValueSize)
 	}
-	content, err := fs.ReadFile(im.src, name)
+	content, err := im.src.read(name)
 	if err != nil {
 		return err
 	}
@@ -123,8 +123,8 @@ func verifyTree(ctx context.Context, s *session, args []string) error {
 		start := time.Now()
 		bar := s.progress(-1, "comparing")
 		defer bar.Finish()
-		c := treeCheck{out: s.out, src: os.DirFS(src), bar: bar}
-		skipped, err := walkFiles(ctx, c.src, func(name string, _ fs.FileInfo) error {
+		c := treeCheck{out: s.out, src: tree(src), bar: bar}
+		skipped, err := c.src.walk(ctx, func(name string, _ fs.FileInfo) error {
 			c.names = append(c.names, name)
 			return nil
 		})
@@ -137,8 +137,8 @@ func verifyTree(ctx context.Context, s *session, args []string) error {
 		}
 		bar.Finish()
 		took := time.Since(start)
-		err = s.out.line(fmt.Sprintf("compared %d files, %s in %v: %d same, %d changed, %d missing, %d extra; "+
-			"skipped %d that are not regular files", len(c.names), megabytes(c.bytes), took.Round(time.Millisecond),
+		err = s.out.line(fmt.Sprintf("compared %s, %s in %v: %d same, %d changed, %d missing, %d extra; "+
+			"skipped %d that are not regular files", plural(len(c.names), "file"), megabytes(c.bytes), took.Round(time.Millisecond),
 			c.same, c.changed, c.missing, c.extra, skipped),
 			field{"files", len(c.names)}, field{"compared", bytesCount(c.bytes)}, field{"took", took}, field{"same", c.same},
 			field{"changed", c.changed}, field{"missing", c.missing}, field{"extra", c.extra}, field{"skipped", skipped})
@@ -152,7 +152,7 @@ func verifyTree(ctx context.Context, s *session, args []string) error {
 // treeCheck compares files with keys and counts what it finds.
 type treeCheck struct {
 	out   *printer
-	src   fs.FS
+	src   tree
 	bar   bar
 	names []string // of all files, in order
 
@@ -207,14 +207,14 @@ func (c *treeCheck) compare(ctx context.Context, snapshot *ebb.Snapshot) error {
 func (c *treeCheck) compareFile(key string, value []byte) error {
 	c.bytes += int64(len(value))
 	c.bar.Add(len(value))
-	info, err := fs.Stat(c.src, key)
+	info, err := c.src.stat(key)
 	if err != nil {
 		return err
 	}
 	if info.Size() != int64(len(value)) { // and may be too large to read
 		return c.differs(&c.changed, "changed", key)
 	}
-	content, err := fs.ReadFile(c.src, key)
+	content, err := c.src.read(key)
 	if err != nil {
 		return err
 	}
@@ -231,9 +231,23 @@ func (c *treeCheck) differs(count *int, how, key string) error {
 	return c.out.line(how+" "+quote([]byte(key)), field{"difference", how}, field{"key", []byte(key)})
 }
 
-// walkFiles calls do with every regular file and returns how many others it has skipped. Symbolic links are others.
-func walkFiles(ctx context.Context, src fs.FS, do func(name string, info fs.FileInfo) error) (skipped int, err error) {
-	err = fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
+// tree is a directory. Names in it are slash paths, of whatever bytes the system allows: what is no UTF-8 is a key like any
+// other, for which fs.FS has no name.
+type tree string
+
+func (t tree) path(name string) string { return filepath.Join(string(t), filepath.FromSlash(name)) }
+
+func (t tree) read(name string) ([]byte, error) { return os.ReadFile(t.path(name)) }
+
+func (t tree) stat(name string) (fs.FileInfo, error) { return os.Stat(t.path(name)) }
+
+// walk calls do with every regular file and returns how many others it has skipped. Symbolic links are others.
+func (t tree) walk(ctx context.Context, do func(name string, info fs.FileInfo) error) (skipped int, err error) {
+	root := t.path("") // the link itself would not be walked into
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
+	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -251,7 +265,10 @@ func walkFiles(ctx context.Context, src fs.FS, do func(name string, info fs.File
 		if err != nil {
 			return err
 		}
-		return do(name, info)
+		if name, err = filepath.Rel(root, name); err != nil {
+			return err
+		}
+		return do(filepath.ToSlash(name), info)
 	})
 	return skipped, err
 }

@@ -121,7 +121,7 @@ func TestTreeSkips(t *testing.T) {
 	if err := os.Symlink("file", filepath.Join(src, "link")); err != nil {
 		t.Skip("no symbolic links:", err)
 	}
-	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 files, 0.00 MB in ", "")
+	runArgs("import-tree", dir, src).want(t, exitOK, "imported 1 file, 0.00 MB in ", "")
 	r := runArgs("verify-tree", dir, src)
 	r.want(t, exitOK, "1 same, 0 changed, 0 missing, 0 extra; skipped 1 that are not regular files\n", "")
 

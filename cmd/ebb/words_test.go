@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -113,7 +114,7 @@ func FuzzLine(f *testing.F) {
 }
 
 func TestNearest(t *testing.T) {
-	for word, want := range map[string]string{"gte": "get", "exprie": "expire", "snap": "snapshot", "PUT": "put", "delrnge": "delrange", "qqqqqq": "", "": ""} {
+	for word, want := range map[string]string{"gte": "get", "exprie": "expire", "snap": "snapshot", "PUT": "put", "SET": "put", "ls": "keys", "dbsize": "count", "delrnge": "delrange", "qqqqqq": "", "": ""} {
 		if got, _ := nearest(word, names((*command).inSession)); got != want {
 			t.Errorf("nearest to %q is %q, want %q", word, got, want)
 		}
@@ -128,7 +129,11 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 		seen[c.name] = true
-		runArgs("help", c.name).want(t, exitOK, c.summary, "")
+		r := runArgs("help", c.name)
+		r.want(t, exitOK, "usage", "")
+		if !strings.Contains(strings.Join(strings.Fields(r.stdout), " "), c.summary) {
+			t.Errorf("help %s does not say %s", c.name, c.summary)
+		}
 	}
 }
 

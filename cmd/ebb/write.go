@@ -16,7 +16,8 @@ const (
 	inDatabase = database | writes | keyArgs
 
 	aboutTTL = `
-A duration is a number with a unit, as in 90s, 15m or 1h30m. 0 is no deadline, a negative one deletes the key.`
+A duration is a number with a unit, as in 90s, 15m, 1h30m, 7d or 2w. 0 is no deadline, a negative one deletes the key.
+A time is a date, as in 2006-01-02, or with the time of day, as in "2006-01-02 15:04:05" or 2006-01-02T15:04:05Z.`
 )
 
 func writeCommands() []command {
@@ -26,7 +27,7 @@ func writeCommands() []command {
 		{"del", "KEY...", "delete keys", 1, -1, inDatabase, plain(del), ""},
 		{"delrange", "START END", "delete the keys from START up to but not including END", 2, 2, inDatabase, plain(delRange),
 			"It costs one record, whatever the range holds."},
-		{"expire", "KEY DURATION", "give a key a new deadline", 2, 2, inDatabase, expire, aboutTTL},
+		{"expire", "KEY [DURATION]", "give a key a new deadline: after DURATION, or -at a time", 1, 2, inDatabase, expire, aboutTTL},
 		{"persist", "KEY", "take the deadline of a key away", 1, 1, inDatabase, plain(persist), ""},
 		{"incr", "KEY [DELTA]", "add to a counter, 1 unless told otherwise, and write the sum", 1, 2, inDatabase | creates, incr,
 			"A counter is a decimal number as text; an absent key counts as 0. A deadline is kept."},
@@ -40,8 +41,13 @@ type options []ebb.WriteOption
 // ttl defines -ttl.
 func (o *options) ttl(flags *flag.FlagSet) {
 	flags.Func("ttl", "let the key expire after a `duration` such as 90s or 12h", func(s string) error {
-		d, err := time.ParseDuration(s)
+		d, err := parseDuration(s)
 		*o = append(*o, ebb.TTL(d))
+		return err
+	})
+	flags.Func("at", "let the key expire at a `time` such as 2006-01-02, instead of -ttl", func(s string) error {
+		t, err := parseTime(s)
+		*o = append(*o, ebb.ExpireAt(t))
 		return err
 	})
 }
@@ -141,10 +147,21 @@ func expire(flags *flag.FlagSet) action {
 	opts.on(flags, "xx", "only if the key has a deadline", ebb.IfDeadline)
 	opts.on(flags, "gt", "only if the new deadline is later", ebb.IfLater)
 	opts.on(flags, "lt", "only if the new deadline is earlier", ebb.IfEarlier)
+	var at time.Time
+	flags.Func("at", "the deadline itself, a `time`", func(s string) (err error) { at, err = parseTime(s); return err })
 	return func(_ context.Context, s *session, args []string) error {
-		d, err := time.ParseDuration(args[1])
-		if err != nil {
-			return &usageError{fmt.Errorf("%q is no duration such as 90s", args[1]), nil}
+		if (len(args) == 2) == !at.IsZero() {
+			return &usageError{errors.New("it takes a duration or -at"), nil}
+		}
+		d := time.Until(at)
+		if d == 0 {
+			d = -1 // the time has come; 0 would be no deadline
+		}
+		if len(args) == 2 {
+			var err error
+			if d, err = parseDuration(args[1]); err != nil {
+				return err
+			}
 		}
 		return s.write(func(db *ebb.DB) error { return held(args[0], db.Expire([]byte(args[0]), d, opts...)) })
 	}
