@@ -18,6 +18,13 @@ type history struct {
 	entries []Entry
 	written []int // operations recorded when entry i was with the kernel
 	durable []int // operations recorded when entry i was known to be on the disk
+	anchors []toldAnchor
+}
+
+// toldAnchor is what Log.Anchor returned, and how many operations had been recorded by then.
+type toldAnchor struct {
+	Anchor
+	at int
 }
 
 // at returns how many entries must be there after a crash behind k operations: of the process, and of the power; and how
@@ -68,8 +75,10 @@ func script(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
 		if policy == SyncAlways {
 			durable()
 		}
+		h.anchors = append(h.anchors, toldAnchor{l.Anchor(), mem.OpCount()})
 	}
 	closeLog(t, l)
+	h.anchors = append(h.anchors, toldAnchor{l.Anchor(), mem.OpCount()})
 	durable()
 	return h
 }

@@ -10,12 +10,12 @@ type Rotated struct {
 	Next   uint32 // the one that appends go to now
 }
 
-// TailCut says that Open found a torn tail, put its bytes aside and cut it.
+// TailCut says that Open found a torn tail, put its bytes aside and cut it, or that Replay found one and stopped there.
 type TailCut struct {
 	File       string
 	Offset     int64  // where the log ends now
 	Bytes      int64  // cut, up to the last that was not zero
-	Quarantine string // the file that holds them
+	Quarantine string // the file that holds them; empty where nobody has cut them
 }
 
 // Deleted says that obsolete segments, First up to but not including Before, are gone.

@@ -37,8 +37,9 @@ type Log struct {
 
 	// active is written under both mu and the sync turn, so either is enough to rely on it.
 	active atomic.Pointer[segment]
-	end    atomic.Uint64 // packed Position after the last record; written under mu
-	synced atomic.Uint64 // packed Position that is on the disk; written under the sync turn
+	end    atomic.Uint64          // packed Position after the last record; written under mu
+	synced atomic.Uint64          // packed Position that is on the disk; written under the sync turn
+	anchor atomic.Pointer[Anchor] // see Anchor
 	failed atomic.Pointer[error]
 
 	failureTold atomic.Bool
@@ -249,7 +250,7 @@ func (l *Log) awaitZerosLocked(s *segment) {
 //  1. Sync the data: the close mark may claim that everything before it is on the disk.
 //  2. Append the close mark.
 //  3. Cut the zeros after it.
-//  4. Sync. A crash before this leaves a log that was not closed cleanly, which Open recovers.
+//  4. Sync. A crash before this leaves a log that was not closed cleanly, which Open recovers. After it, Anchor is the end.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.mu.closed {
@@ -265,8 +266,12 @@ func (l *Log) Close() error {
 	l.turn.take(exclusive)
 
 	err := l.Err()
+	end := s.anchor()
 	if err == nil && !s.sealed && !s.closed {
-		err = l.closeActive(s)
+		err = l.closeActive(s, end)
+	}
+	if err == nil {
+		l.anchor.Store(end)
 	}
 	l.turn.release(l.settled)
 	l.tail.wake()
@@ -274,8 +279,9 @@ func (l *Log) Close() error {
 	return errors.Join(err, s.file.Close(), l.lock.Close())
 }
 
-// closeActive takes steps 1 to 4 of Close. Nobody appends any more, and the turn is taken.
-func (l *Log) closeActive(s *segment) error {
+// closeActive takes steps 1 to 4 of Close, and moves end behind the close mark. Nobody appends any more, and the turn is
+// taken.
+func (l *Log) closeActive(s *segment, end *Anchor) error {
 	if err := s.file.SyncData(); err != nil {
 		return l.fail(err)
 	}
@@ -296,6 +302,7 @@ func (l *Log) closeActive(s *segment) error {
 	if err := s.file.Sync(); err != nil {
 		return l.fail(err)
 	}
+	end.Offset, end.CRC = end.Offset+uint32(len(buf)), chainCRC(end.CRC, buf)
 	return nil
 }
 

@@ -1,8 +1,12 @@
 package wal
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -48,6 +52,8 @@ type Options struct {
 	BaseSeq uint64
 	// MinNextSeq is the next sequence that the owner knows the log has reached; a log that ends before it is damaged.
 	MinNextSeq uint64
+	// Anchor is an end that the log once had; a log that does not come by it is damaged. See Log.Anchor.
+	Anchor Anchor
 	// Replay is called by Open with every entry, in order. The entry and its slices are valid during the call only. An
 	// error from it ends Open with that error. Nil: entries are checked and skipped.
 	Replay func(*Entry) error
@@ -62,6 +68,21 @@ type Options struct {
 
 	// inline does the work of the background goroutine in the appending one, so that a test sees one order of operations.
 	inline bool
+}
+
+// checkDir refuses a log whose directory is gone, before one is made.
+func (o *Options) checkDir(dir string) error {
+	if o.Anchor == (Anchor{}) {
+		return nil
+	}
+	_, err := o.FS.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return corrupt.New(segmentName(dir, max(o.FirstSegment, 1)), 0, "segment", ErrGap)
+	}
+	if err != nil {
+		return fmt.Errorf("wal: %w", err)
+	}
+	return nil
 }
 
 // withDefaults returns a copy with every field set.

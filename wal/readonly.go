@@ -18,8 +18,8 @@ type Replayed struct {
 }
 
 // Replay reads the log in a directory and hands its entries to Options.Replay, as Open does and by the same rules, but
-// takes no lock and changes nothing: a torn tail stays, and is where the log ends. Of the options it uses ID, FirstSegment,
-// BaseSeq, MinNextSeq, Replay and FS.
+// takes no lock and changes nothing: a torn tail stays, and is where the log ends; Recovery.Cut tells of it. Of the options
+// it uses ID, FirstSegment, BaseSeq, MinNextSeq, Anchor, Replay and FS.
 //
 // It may run beside an owner, in this process or another. What it then yields is a beginning of what the owner has
 // appended, with at least all that was before the call, whether synced or not; an append that is under way, and may yet
@@ -47,6 +47,9 @@ func Replay(dir string, o *Options) (Replayed, error) {
 		return Replayed{}, err
 	}
 	scan, err := l.replayFiles(live, files)
+	if err == nil {
+		err = l.noteTail(scan)
+	}
 	if err = errors.Join(err, closeAll(files)); err != nil {
 		return Replayed{}, err
 	}
@@ -81,7 +84,7 @@ func closeAll(files []vfs.File) error {
 
 // replayFiles is replay for segments that are open, and stay so.
 func (l *Log) replayFiles(numbers []uint32, files []vfs.File) (*segmentScan, error) {
-	scan := new(segmentScan)
+	scan := &segmentScan{anchor: l.opts.Anchor}
 	for i, number := range numbers { // all headers first, as in replay
 		if err := scan.startFile(files[i], segmentName(l.dir, number), number, headerSize); err != nil {
 			return nil, err

@@ -30,9 +30,13 @@ type Recovery struct {
 // If the log was not closed cleanly, a torn tail, bytes at the very end that are no record and that nothing proves to have
 // been synced, is moved to the quarantine directory and cut. Any other damage is an error that matches ErrCorrupt and
 // names file and offset; then no file has been changed. What no log can tell from a torn tail is damage to the last group
-// that was synced before a crash, if nothing was appended after it.
+// that was synced before a crash, if nothing was appended after it, and, without Options.Anchor, to the end of a log that
+// was closed.
 func Open(dir string, o *Options) (*Log, error) {
 	opts := o.withDefaults()
+	if err := opts.checkDir(dir); err != nil {
+		return nil, err
+	}
 	if err := vfs.MkdirAllSync(opts.FS, dir); err != nil {
 		return nil, fmt.Errorf("wal: %w", err)
 	}
@@ -125,8 +129,9 @@ func (l *Log) list() (live, obsolete []uint32, err error) {
 		}
 		want++
 	}
-	if len(live) == 0 && (len(obsolete) > 0 || l.opts.FirstSegment > 1 || l.opts.MinNextSeq > l.opts.BaseSeq) {
-		return nil, nil, corrupt.New(segmentName(l.dir, max(l.opts.FirstSegment, 1)), 0, "segment", ErrGap)
+	if len(live) == 0 && (len(obsolete) > 0 || l.opts.FirstSegment > 1 || l.opts.MinNextSeq > l.opts.BaseSeq) ||
+		l.opts.Anchor.Segment >= max(want, 1) {
+		return nil, nil, corrupt.New(segmentName(l.dir, max(want, 1)), 0, "segment", ErrGap)
 	}
 	return live, obsolete, nil
 }
@@ -156,7 +161,7 @@ func (l *Log) create() error {
 // replay reads all segments, checks each and the chain between them, and hands the entries on. It returns the scan of the
 // newest, which stands at the end of the log, with its file open.
 func (l *Log) replay(ids []uint32) (*segmentScan, error) {
-	scan := new(segmentScan)
+	scan := &segmentScan{anchor: l.opts.Anchor}
 	for _, number := range ids { // all headers first: what they say is clearer than what follows from it
 		if err := l.openScan(scan, number, headerSize); err != nil {
 			return nil, err
@@ -261,7 +266,7 @@ func (l *Log) checkEnd(s *segmentScan, newest bool, bad *badBytes) error {
 		if !s.sealed {
 			return corrupt.New(s.name, s.offset(), "end of segment", errors.New("not sealed, but a segment follows"))
 		}
-		return nil
+		return l.checkAnchor(s, nil)
 	}
 	if bad != nil {
 		synced, err := s.syncedBeyond()
@@ -271,6 +276,9 @@ func (l *Log) checkEnd(s *segmentScan, newest bool, bad *badBytes) error {
 		if synced {
 			return corrupt.New(s.name, bad.offset, "record", bad.err)
 		}
+	}
+	if err := l.checkAnchor(s, bad); err != nil {
+		return err
 	}
 	if s.nextSeq() < l.opts.MinNextSeq {
 		return corrupt.New(s.name, s.offset(), "end of log",
@@ -291,6 +299,9 @@ func (l *Log) checkEnd(s *segmentScan, newest bool, bad *badBytes) error {
 func (l *Log) repair(s *segmentScan) error {
 	l.recovery.Clean = s.closed && s.offset() == s.limit
 	if l.recovery.Clean {
+		if s.anchoredTo() == s.offset() {
+			return nil // all of it is on the disk, and must not be put at risk
+		}
 		return l.rewriteNewest(s) // the close mark: the sync after it may be what failed
 	}
 	dirty, err := s.dirtyLen()
@@ -339,8 +350,8 @@ func (l *Log) replaceNewest(s *segmentScan) error {
 	return fs.SyncDir(l.dir)
 }
 
-// rewriteNewest stands in for replaceNewest where the disk is full: it writes what follows the last mark again in place,
-// with the bytes that are there, so that only a disk which tears a sector could harm them.
+// rewriteNewest stands in for replaceNewest where the disk is full: it writes what nothing proves to be on the disk again in
+// place, with the bytes that are there, so that only a disk which tears a sector could harm them.
 func (l *Log) rewriteNewest(s *segmentScan) error {
 	f, err := l.opts.FS.OpenWrite(s.name)
 	if err != nil {
@@ -348,7 +359,7 @@ func (l *Log) rewriteNewest(s *segmentScan) error {
 	}
 	err = f.Truncate(s.offset())
 	if err == nil {
-		err = copyRange(f, f, int64(s.synced), s.offset())
+		err = copyRange(f, f, max(int64(s.synced), s.anchoredTo()), s.offset())
 	}
 	if err == nil {
 		err = f.Sync()
@@ -432,6 +443,7 @@ func (l *Log) resume(scan *segmentScan) error {
 		return errors.Join(fmt.Errorf("wal: %w", err), f.Close())
 	}
 	l.active.Store(s)
+	l.anchor.Store(s.anchor())
 	l.end.Store(s.end().pack())
 	l.synced.Store(s.end().pack())
 	return nil

@@ -182,6 +182,7 @@ func (l *Log) sealLocked(s *segment, seal []byte) error {
 func (l *Log) activateLocked(s *segment) {
 	l.mu.segments = append(l.mu.segments, segmentInfo{id: s.segment, baseSeq: s.baseSeq})
 	l.active.Store(s)
+	l.anchor.Store(s.anchor())
 	l.end.Store(s.end().pack())
 	l.synced.Store(s.end().pack())
 }

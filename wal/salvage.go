@@ -27,6 +27,9 @@ func (s *Salvaged) Follows(before *Salvaged) bool {
 	return s.prev == before.end && s.BaseSeq >= before.NextSeq
 }
 
+// Before reports whether what could be read ends before a position: of an Anchor, say, that the log had come to.
+func (s *Salvaged) Before(p Position) bool { return Position{s.Segment, uint32(s.Read)}.Compare(p) < 0 }
+
 // Salvage reads one segment as far as it goes and calls visit with every entry, which is valid during the call only. It
 // changes nothing and needs no lock, so nobody may write to the log meanwhile.
 //

@@ -107,6 +107,9 @@ type segmentScan struct {
 	sealed  bool   // the last record was a seal
 	closed  bool   // the last record was a close mark
 
+	anchor   Anchor // what the owner says of this segment or another
+	anchored bool   // the segment came by it
+
 	value []byte // of the last compressed entry
 }
 
@@ -125,7 +128,7 @@ func (s *segmentScan) startFile(file vfs.File, name string, number uint32, limit
 // start reads the header of the segment with this number, whose file is open, up to limit.
 func (s *segmentScan) start(file vfs.File, name string, number uint32, limit int64) error {
 	buf := s.buf[:0]
-	*s = segmentScan{window: window{file: file, limit: limit, buf: buf}, name: name, value: s.value}
+	*s = segmentScan{window: window{file: file, limit: limit, buf: buf}, name: name, anchor: s.anchor, value: s.value}
 	rec, raw, err := s.record()
 	var bad *badBytes
 	if errors.As(err, &bad) || err == io.EOF {
@@ -186,6 +189,9 @@ func (s *segmentScan) advance(raw []byte) {
 	s.pos += len(raw)
 	s.records++
 	s.crc = chainCRC(s.crc, raw)
+	if s.offset() == int64(s.anchor.Offset) && s.head.segment == s.anchor.Segment {
+		s.anchored = s.crc == s.anchor.CRC
+	}
 }
 
 // chainCRC extends a running CRC by a record.
