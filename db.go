@@ -130,7 +130,9 @@ func Open(dir string, o *Options) (*DB, error) {
 //  2. Stop the background.
 //  3. Flush. If that fails nothing is lost: the log has it.
 //  4. Close the log, which syncs it.
-//  5. Close the tables, when the last read has ended.
+//  5. Store a manifest that says how far the log went, so that the next Open misses what is missing. After a crash before
+//     that, or where it cannot be stored, which Close reports, the older manifest is in force: the database is whole.
+//  6. Close the tables, when the last read has ended.
 func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
@@ -157,7 +159,7 @@ func (db *DB) release() error {
 	defer db.stopEvents()
 	var errs []error
 	if db.log != nil {
-		errs = append(errs, db.log.Close())
+		errs = append(errs, db.closeLog())
 	}
 	db.epoch.wait()
 	db.workers.Wait() // what install has started

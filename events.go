@@ -24,12 +24,15 @@ type Recovered struct {
 }
 
 // TailCut says that Open has found a torn tail, which is what a crash leaves of writes that nobody was promised, has put
-// its bytes aside and cut it.
+// its bytes aside and cut it. A database that is opened read-only leaves it there and ends before it.
+//
+// Damage to what was synced last before a crash can look the same, as nothing was written after it that says so. After a
+// Close it cannot: then it is ErrCorrupt.
 type TailCut struct {
 	File       string // the log segment
 	Offset     int64  // where it ends now
 	Bytes      int64  // cut, up to the last that was not zero
-	Quarantine string // the file that holds them
+	Quarantine string // the file that holds them; empty if the database is read-only
 }
 
 // Flushed says that a memtable has become a table.

@@ -182,7 +182,18 @@ func tornLog(t *testing.T) (killed *vfs.Mem, clock *fakeClock, end wal.Position)
 // What a crash leaves of an unfinished write is told with its size and where it is kept.
 func TestRecoveredEvents(t *testing.T) {
 	killed, clock, end := tornLog(t)
+	recovered := Recovered{Segments: 1, Bytes: int64(end.Offset), Entries: 1, Tables: 1, CutBytes: 9}
+	looks := new(recorder)
+	o := roomy(killed, clock)
+	o.ReadOnly, o.OnEvent = true, looks.onEvent
+	look := openTest(t, o)
+	looks.expect(t, look, TailCut{File: logSegment(end), Offset: int64(end.Offset), Bytes: 9}, recovered)
 	db, r := openRecorded(t, killed, clock)
+	for _, db := range []*DB{db, look} {
+		if n := db.Stats().LogCutBytes; n != 9 {
+			t.Errorf("%d bytes cut", n)
+		}
+	}
 	events := r.take(t, db)
 	if len(events) != 2 {
 		t.Fatalf("%+v", events)
@@ -194,8 +205,8 @@ func TestRecoveredEvents(t *testing.T) {
 	if want := (TailCut{logSegment(end), int64(end.Offset), 9, cut.Quarantine}); cut != want {
 		t.Errorf("%+v, want %+v", cut, want)
 	}
-	if want := (Recovered{Segments: 1, Bytes: int64(end.Offset), Entries: 1, Tables: 1, CutBytes: 9}); events[1] != want {
-		t.Errorf("%+v, want %+v", events[1], want)
+	if events[1] != recovered {
+		t.Errorf("%+v, want %+v", events[1], recovered)
 	}
 }
 

@@ -84,7 +84,9 @@ func TestFullCopyOnWriteDisk(t *testing.T) {
 		if full == 0 {
 			t.Fatalf("policy %d: the disk was never full", policy)
 		}
-		must(t, db.Close())
+		if err := db.Close(); err != nil && !errors.Is(err, ErrNoSpace) { // there may be no room for a manifest
+			t.Errorf("policy %d: close on a full disk: %v", policy, err)
+		}
 		if db, err = Open(filepath.Join(dir, "db"), opts); err == nil {
 			must(t, db.Close())
 		} else if !errors.Is(err, ErrNoSpace) {

@@ -84,6 +84,7 @@ func (d *newDir) finish(state *manifest.State) error {
 	if err := log.Close(); err != nil {
 		return err
 	}
+	state.Log = log.Anchor()
 	return manifest.Store(d.fs, d.dir, state)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"reflect"
+	"time"
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/manifest"
@@ -42,7 +43,16 @@ func (db *DB) openReadOnly() error {
 		return err
 	}
 	db.tables.refs = make(map[*compaction.Table]int)
-	return db.refresh()
+	start := time.Now()
+	if err := db.refresh(); err != nil {
+		return err
+	}
+	found := db.view.Load().log.Recovery
+	if found.Cut != nil {
+		db.logEvent(*found.Cut)
+	}
+	db.recovered(found, len(db.tables.state.Tables), time.Since(start))
+	return nil
 }
 
 // Refresh makes a read-only database show what its directory holds now, all that was written before the call. Reads that

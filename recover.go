@@ -26,7 +26,9 @@ import (
 //  2. Read the manifest. A new database gets its first one here, with its id; a crash before leaves an empty directory.
 //  3. Open the tables that it names. Nothing has been changed so far.
 //  4. Open the log, which repairs a torn tail, and replay it into memtables.
-//  5. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
+//  5. If the manifest is the first, or of an older version, store one that tells of the log. A crash before leaves a log that
+//     may be gone without a trace; nobody has been told of anything in it.
+//  6. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
 func (db *DB) open() error {
 	if db.opts.ReadOnly {
 		return db.openReadOnly()
@@ -56,6 +58,11 @@ func (db *DB) open() error {
 	}
 	if err := db.openLog(state, levels); err != nil {
 		return err
+	}
+	if state.Log == (wal.Anchor{}) {
+		if err := db.anchorLog(); err != nil {
+			return err
+		}
 	}
 	if db.opts.ExpiryEvents {
 		if db.expiries, err = newExpiries(db); err != nil {
@@ -167,6 +174,7 @@ func (db *DB) recovered(r wal.Recovery, tables int, took time.Duration) {
 	e := Recovered{Segments: r.Segments, Bytes: r.Bytes, Entries: r.Entries, Tables: tables, Clean: r.Clean, Duration: took}
 	if r.Cut != nil {
 		e.CutBytes = r.Cut.Bytes
+		db.stats.logCut.Store(e.CutBytes)
 	}
 	db.emit(e)
 }
@@ -181,6 +189,7 @@ func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *
 		FirstSegment: state.FirstSegment,
 		Retain:       db.opts.RetainLog,
 		MinNextSeq:   state.LastSeq + 1,
+		Anchor:       state.Log,
 		Replay:       replay,
 		Now:          db.clock.Now,
 		OnEvent:      db.logEvent,

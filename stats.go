@@ -20,7 +20,7 @@ type counters struct {
 	expired                                atomic.Uint64
 	expiryEvents                           atomic.Int64
 	slowed, slowedFor, stopped, stoppedFor atomic.Int64
-	noSpace, backgroundErrors              atomic.Int64
+	noSpace, backgroundErrors, logCut      atomic.Int64
 }
 
 // LevelStats says what is in one level.
@@ -93,6 +93,7 @@ type Stats struct {
 	SlowedFor        time.Duration // and for how long in all
 	StoppedWrites    int64         // writes that were stopped for it,
 	StoppedFor       time.Duration // and for how long in all
+	LogCutBytes      int64         // of a torn end of the log that Open has found: see TailCut
 	DiskFull         int64         // times that the log had no room
 	BackgroundErrors int64
 	Background       error // why the last flush or compaction failed, if it is still to be tried again
@@ -154,6 +155,7 @@ func (c *counters) stats() Stats {
 		SlowedFor:           time.Duration(c.slowedFor.Load()),
 		StoppedWrites:       c.stopped.Load(),
 		StoppedFor:          time.Duration(c.stoppedFor.Load()),
+		LogCutBytes:         c.logCut.Load(),
 		DiskFull:            c.noSpace.Load(),
 		BackgroundErrors:    c.backgroundErrors.Load(),
 	}

@@ -66,6 +66,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	state := t.state
 	change(&state, &levels)
 	state.Clock = db.clock.Now()
+	state.Log = db.log.Anchor()
 	state.Tables = manifestTables(&levels)
 	if err := manifest.Store(db.fs, db.dir, &state); err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {

@@ -27,6 +27,8 @@ func Describe(r *wal.Record) (wal.Description, error) {
 			slog.String("database", fmt.Sprintf("%x", s.Database)), slog.Uint64("next_file", s.NextFile),
 			slog.Uint64("first_segment", uint64(s.FirstSegment)), slog.Uint64("last_seq", s.LastSeq),
 			slog.Time("clock", time.UnixMilli(s.Clock)), slog.Time("created", time.UnixMilli(s.Created)),
+			slog.Uint64("log_segment", uint64(s.Log.Segment)), slog.Uint64("log_offset", uint64(s.Log.Offset)),
+			slog.String("log_crc", fmt.Sprintf("%08x", s.Log.CRC)),
 		}}, nil
 	case typeTable:
 		d.state.NextFile = 1<<64 - 1

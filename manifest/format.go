@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/ebbdb/ebb/wal"
 )
@@ -13,7 +14,8 @@ import (
 // little-endian.
 //
 //	1 header  0 type  1 version  2 database id [16]  18 next file u64  26 first log segment u32
-//	          30 last sequence that is in tables u64  38 clock i64 (Unix ms)  46 created i64 (Unix ms)          = 54 bytes
+//	          30 last sequence that is in tables u64  38 clock i64 (Unix ms)  46 created i64 (Unix ms)
+//	          54 log's anchor: segment u32  58 offset u32  62 running CRC u32                                   = 66 bytes
 //	2 table   0 type  1 level u8  2 file u64  10 file size u64  18 entries u64                                  = 26 bytes
 //	4 writer  0 type  1 writer id i64  9 batch sequence i32  13 version u64  21 used i64 (Unix ms)              = 29 bytes
 //	3 end     0 type  1 number of tables u32  5 running CRC u32                                                 =  9 bytes
@@ -22,15 +24,20 @@ import (
 // tables, by ascending id. The running CRC is CRC32C over
 // the stored CRCs of the records before the end, so that a record that is missing, doubled or of another manifest is
 // noticed. Nothing follows the end.
+//
+// The anchor (see wal.Anchor) is a place that the log had reached, on the disk, before the manifest was written: what is
+// before it is there, or damaged. Segment 0 is none, which only the first manifest of a new database has, before its log is
+// there. Version 1 has no anchor, and a header of 54 bytes; it is read, and the next Open replaces it.
 const (
 	typeHeader = 1
 	typeTable  = 2
 	typeEnd    = 3
 	typeWriter = 4
 
-	formatVersion = 1
+	formatVersion = 2
 
-	headerSize = 54
+	headerSize = 66
+	anchorSize = 12 // of the header, at its end
 	tableSize  = 26
 	writerSize = 29
 	endSize    = 9
@@ -56,6 +63,9 @@ func (s *State) encode() []byte {
 	le.PutUint64(h[30:], s.LastSeq)
 	le.PutUint64(h[38:], uint64(s.Clock))
 	le.PutUint64(h[46:], uint64(s.Created))
+	le.PutUint32(h[54:], s.Log.Segment)
+	le.PutUint32(h[58:], s.Log.Offset)
+	le.PutUint32(h[62:], s.Log.CRC)
 	e.record(h)
 
 	for _, t := range s.Tables {
@@ -163,6 +173,9 @@ func (d *decoder) header(v []byte) error {
 	if v[1] > formatVersion {
 		return fmt.Errorf("%w: %d, this is %d", ErrVersion, v[1], formatVersion)
 	}
+	if v[1] == 1 {
+		v = append(slices.Clone(v), make([]byte, anchorSize)...)
+	}
 	if len(v) != headerSize {
 		return errMalformed
 	}
@@ -175,6 +188,7 @@ func (d *decoder) header(v []byte) error {
 		Clock:        int64(le.Uint64(v[38:])),
 		Created:      int64(le.Uint64(v[46:])),
 	}
+	d.state.Log = wal.Anchor{Position: wal.Position{Segment: le.Uint32(v[54:]), Offset: le.Uint32(v[58:])}, CRC: le.Uint32(v[62:])}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
 )
 
 // Names of the files in the database's directory.
@@ -30,14 +31,15 @@ var ErrUncertain = errors.New("manifest: unknown whether it was replaced")
 
 // State is what a manifest says.
 type State struct {
-	Database     [16]byte // which every file of the database carries
-	NextFile     uint64   // every table has a number below it; numbers are not used again
-	FirstSegment uint32   // of the log; those before it are obsolete
-	LastSeq      uint64   // every operation up to it is in the tables
-	Clock        int64    // how far the database's clock had come, Unix ms
-	Created      int64    // Unix ms
-	Tables       []Table  // level by level, in the order of each
-	Writers      []Writer // by ascending id
+	Database     [16]byte   // which every file of the database carries
+	NextFile     uint64     // every table has a number below it; numbers are not used again
+	FirstSegment uint32     // of the log; those before it are obsolete
+	LastSeq      uint64     // every operation up to it is in the tables
+	Clock        int64      // how far the database's clock had come, Unix ms
+	Created      int64      // Unix ms
+	Log          wal.Anchor // which the log has reached, on the disk; none in a new database, whose log is not there yet
+	Tables       []Table    // level by level, in the order of each
+	Writers      []Writer   // by ascending id
 }
 
 // Writer is the last batch of an idempotent writer among those in the tables.

@@ -14,23 +14,48 @@ import (
 
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
 )
 
 func sample() *State {
 	return &State{
 		Database: [16]byte{1, 2, 3}, NextFile: 9, FirstSegment: 4, LastSeq: 1000, Clock: 1_700_000_000_000, Created: 5,
+		Log:    wal.Anchor{Position: wal.Position{Segment: 5, Offset: 99}, CRC: 0x01020304},
 		Tables: []Table{{0, 8, 4096, 10}, {0, 7, 1 << 40, 20}, {6, 3, 123, 30}},
 	}
 }
 
 func TestGolden(t *testing.T) {
-	const want = "0036000101" + "01020300000000000000000000000000" + "0900000000000000" + "04000000" + "e803000000000000" +
-		"0068e5cf8b010000" + "0500000000000000" + "ea7eb3ee" + // the header
-		"000900" + "0300000000" + "b8102650" + "7f31e6a4" // the end
-	got := hex.EncodeToString((&State{Database: [16]byte{1, 2, 3}, NextFile: 9, FirstSegment: 4, LastSeq: 1000,
-		Clock: 1_700_000_000_000, Created: 5}).encode())
-	if got != want {
+	const want = "0042000102" + "01020300000000000000000000000000" + "0900000000000000" + "04000000" + "e803000000000000" +
+		"0068e5cf8b010000" + "0500000000000000" + "05000000" + "63000000" + "04030201" + "b4d0eac7" + // the header
+		"000900" + "0300000000" + "2bf20db5" + "e2aad09f" // the end
+	s := sample()
+	s.Tables = nil
+	if got := hex.EncodeToString(s.encode()); got != want {
 		t.Errorf("encoded as\n%s, want\n%s", got, want)
+	}
+}
+
+// Version 1 has no anchor of the log. It loads, and is stored as what is current.
+func TestVersion1(t *testing.T) {
+	data, err := hex.DecodeString("0036000101" + "01020300000000000000000000000000" + "0900000000000000" + "04000000" +
+		"e803000000000000" + "0068e5cf8b010000" + "0500000000000000" + "ea7eb3ee" + // the header
+		"000900" + "0300000000" + "b8102650" + "7f31e6a4") // the end
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sample()
+	want.Tables, want.Log = nil, wal.Anchor{}
+	if got, err := load(t, data); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("loaded %+v, %v, want %+v", got, err, want)
+	}
+	data[4] = formatVersion // with a checksum that is wrong, and one that is right
+	if _, err := load(t, data); !errors.Is(err, corrupt.ErrCorrupt) {
+		t.Error(err)
+	}
+	var d decoder
+	if err := d.header(append([]byte{typeHeader, formatVersion}, make([]byte, headerSize-anchorSize-2)...)); err == nil {
+		t.Error("a header of the current version without an anchor is taken")
 	}
 }
 
@@ -40,6 +65,8 @@ func TestRoundTrip(t *testing.T) {
 			NextFile: rapid.Uint64Range(1, 1<<60).Draw(t, "next"), FirstSegment: rapid.Uint32().Draw(t, "segment"),
 			LastSeq: rapid.Uint64().Draw(t, "seq"), Clock: rapid.Int64().Draw(t, "clock"), Created: rapid.Int64().Draw(t, "created"),
 		}
+		s.Log = wal.Anchor{CRC: rapid.Uint32().Draw(t, "crc"),
+			Position: wal.Position{Segment: rapid.Uint32().Draw(t, "log segment"), Offset: rapid.Uint32().Draw(t, "log offset")}}
 		copy(s.Database[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 		for range rapid.IntRange(0, 20).Draw(t, "tables") {
 			s.Tables = append(s.Tables, Table{rapid.IntRange(0, NumLevels-1).Draw(t, "level"),

@@ -121,6 +121,8 @@ var metrics = []metric{
 		func(s *ebb.Stats) float64 { return float64(s.StoppedWrites) }},
 	{"stopped_seconds_total", "Time for which writes were stopped.", counter,
 		func(s *ebb.Stats) float64 { return seconds(s.StoppedFor) }},
+	{"log_cut_bytes", "Bytes of a torn end of the log that the last open has found.", gauge,
+		func(s *ebb.Stats) float64 { return float64(s.LogCutBytes) }},
 	{"disk_full_total", "Times that the log had no room.", counter,
 		func(s *ebb.Stats) float64 { return float64(s.DiskFull) }},
 	{"background_errors_total", "Failures of the background.", counter,

@@ -157,6 +157,10 @@ func TestRepair(t *testing.T) {
 		}, exitFailed, "another database", 700, 700, 700},
 		{"a damaged segment header", func(t *testing.T, dir string) { change(t, one(t, dir+"/wal/*.wal"), flip(20)) },
 			exitFailed, "segment header", 1, 1, 1},
+		{"a log that ends early", func(t *testing.T, dir string) {
+			change(t, one(t, dir+"/wal/*.wal"), func(b []byte) []byte { return b[:57] }) // behind its header
+			runArgs("verify", dir).want(t, exitFailed, "", "end of log")
+		}, exitFailed, "the log ends in segment", 1, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, want := damagedDB(t)

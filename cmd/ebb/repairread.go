@@ -23,11 +23,11 @@ import (
 // read opens the tables and reads the log.
 func (r *salvage) read(ctx context.Context) error {
 	var live map[string]bool // nil: all
-	first := uint32(0)
+	first, end := uint32(0), wal.Position{}
 	state, err := manifest.Load(vfs.OS, r.src)
 	switch {
 	case err == nil:
-		live, first = make(map[string]bool), state.FirstSegment
+		live, first, end = make(map[string]bool), state.FirstSegment, state.Log.Position
 		for _, t := range state.Tables {
 			live[fmt.Sprintf("%06d.tbl", t.File)] = true
 		}
@@ -42,7 +42,7 @@ func (r *salvage) read(ctx context.Context) error {
 	if err := r.readTables(live); err != nil {
 		return err
 	}
-	if err := r.readLog(ctx, first); err != nil {
+	if err := r.readLog(ctx, first, end); err != nil {
 		return err
 	}
 	slices.SortStableFunc(r.log, newerFirst)
@@ -114,8 +114,8 @@ func filesIn(dir, suffix string) ([]string, error) {
 	return names, err
 }
 
-// readLog reads the segments from the first that is live.
-func (r *salvage) readLog(ctx context.Context, first uint32) error {
+// readLog reads the segments from the first that is live. The log has come to end at least.
+func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) error {
 	dir := filepath.Join(r.src, "wal")
 	names, err := filesIn(dir, ".wal")
 	if err != nil {
@@ -128,6 +128,7 @@ func (r *salvage) readLog(ctx context.Context, first uint32) error {
 		}
 	}
 	var last *wal.Salvaged
+	var lastErr error
 	for _, name := range names {
 		name = filepath.Join(dir, name)
 		s, err := r.readSegment(ctx, name)
@@ -144,10 +145,13 @@ func (r *salvage) readLog(ctx context.Context, first uint32) error {
 				return err
 			}
 		}
-		last = &s
+		last, lastErr = &s, err
 		r.segments++
 	}
-	return nil
+	if last == nil || lastErr != nil || !last.Before(end) {
+		return nil // or it is told already
+	}
+	return r.lose(dir, fmt.Errorf("the log ends in segment %d at %d: it had come to %d, %d", last.Segment, last.Read, end.Segment, end.Offset))
 }
 
 // readSegment reads one segment, and takes nothing of one that belongs to another database.
