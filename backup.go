@@ -3,7 +3,6 @@ package ebb
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -233,7 +233,7 @@ func (b *backupRun) changes(h backup.Header) error {
 		} else if err == io.EOF || e.Seq > next { // what is missing was no operation of the log
 			return fmt.Errorf("%w: sequence %d came with an Ingest", ErrLogTrimmed, next)
 		}
-		if last := lastSeq(&e); last >= next {
+		if last := op.LastSeq(&e); last >= next {
 			if err := b.change(&e, next, h.Clock); err != nil {
 				return err
 			}
@@ -251,17 +251,6 @@ func (b *backupRun) changes(h backup.Header) error {
 	return nil
 }
 
-// lastSeq returns the last of the sequences that an entry of the log takes; that before its own if it takes none.
-func lastSeq(e *wal.Entry) uint64 {
-	switch e.Kind {
-	case wal.KindBatch:
-		return e.Seq + uint64(e.Ops) - 1
-	case wal.KindClock:
-		return e.Seq - 1
-	}
-	return e.Seq
-}
-
 // logTrimmed makes the error of a log that no longer has what was asked for the database's.
 func (db *DB) logTrimmed(err error) error {
 	if db.closed.Load() {
@@ -275,56 +264,41 @@ func (db *DB) logTrimmed(err error) error {
 
 // change adds the operations of an entry of the log, from a sequence on. What has expired is a delete.
 func (b *backupRun) change(e *wal.Entry, from uint64, now int64) error {
-	switch e.Kind {
-	case wal.KindRangeDelete:
-		return b.out.AddRangeDelete(kv.RangeDelete{Start: e.Key, End: e.Value, Seq: e.Seq})
-	case wal.KindBatch:
-		return eachOfBatch(e, func(op *kv.Entry) error {
-			if op.Seq < from {
-				return nil
-			}
-			return b.addChange(op, now)
-		})
+	var ops op.Ops
+	if err := ops.Decode(e); err != nil {
+		return err
 	}
-	op := kv.Entry{Key: e.Key, Value: e.Value, Seq: e.Seq, Deadline: e.Deadline}
-	if e.Kind == wal.KindDelete {
-		op.Kind = kv.Delete
+	for ops.Next() {
+		o := &ops.Op
+		if o.Seq < from {
+			continue
+		}
+		var err error
+		switch o.Kind {
+		case op.Put:
+			err = b.addChange(&kv.Entry{Key: o.Key, Value: o.Value, Seq: o.Seq, Deadline: o.Deadline}, now)
+		case op.Delete, op.Expired:
+			err = b.addChange(&kv.Entry{Key: o.Key, Seq: o.Seq, Kind: kv.Delete}, now)
+		case op.DeleteRange:
+			err = b.out.AddRangeDelete(kv.RangeDelete{Start: o.Key, End: o.End, Seq: o.Seq})
+		default:
+			err = op.Unknown(o.Kind)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return b.addChange(&op, now)
+	return nil
 }
 
-func (b *backupRun) addChange(op *kv.Entry, now int64) error {
+func (b *backupRun) addChange(e *kv.Entry, now int64) error {
 	if b.out.Full() {
 		if err := b.flush(); err != nil {
 			return err
 		}
 	}
-	if !op.Live(now) {
-		op = &kv.Entry{Key: op.Key, Seq: op.Seq, Kind: kv.Delete}
+	if !e.Live(now) {
+		e = &kv.Entry{Key: e.Key, Seq: e.Seq, Kind: kv.Delete}
 	}
-	return b.out.Add(op)
-}
-
-// eachOfBatch hands on the operations of a batch in the log, which take consecutive sequences.
-func eachOfBatch(e *wal.Entry, do func(*kv.Entry) error) error {
-	b, err := decodeBatch(e)
-	if err != nil {
-		return err
-	}
-	op := kv.Entry{Seq: e.Seq}
-	for it := b.Records(); it.Next(); op.Seq++ {
-		r := &it.Record
-		op.Key, op.Value, op.Deadline, op.Kind = r.Key, nil, 0, kv.Delete
-		if !r.Delete && b.SchemaID != expirySchema {
-			deadline, n := binary.Uvarint(r.Value)
-			if n <= 0 {
-				return errBatchCount
-			}
-			op.Value, op.Deadline, op.Kind = r.Value[n:], int64(deadline), kv.Put
-		}
-		if err := do(&op); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.out.Add(e)
 }

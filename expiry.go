@@ -3,22 +3,16 @@ package ebb
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/google/btree"
 
-	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
 )
-
-// expirySchema is the schema id of batches in the log that report expiries: the value of each key is the sequence and the
-// deadline, both as uvarints, of the version that has expired. To the memtable they are tombstones. (2 are the rows of
-// tables.)
-const expirySchema = 3
 
 // expiries reports in the log every version that expires: see Options.ExpiryEvents. Without it there is none, and nothing
 // of this costs anything.
@@ -47,7 +41,7 @@ type expiries struct {
 	bytes   int64 // that soon takes, about
 	to      int64 // soon is complete up to but not including this deadline
 	filling int64 // what expires before it goes into soon: to, or more while a scan makes soon complete up to there
-	builder *batch.Builder
+	encoder op.Encoder
 	entries [1]wal.Entry // scratch
 	unshown bool         // reports were written that nobody has waited for
 
@@ -65,14 +59,10 @@ type expiry struct {
 // expirySize is about what an expiry takes beside its key.
 const expirySize = 64
 
-func newExpiries(db *DB) (*expiries, error) {
-	builder, err := batch.NewBuilder(nil, expirySchema, batch.MaxSize)
-	if err != nil {
-		return nil, err
-	}
-	return &expiries{db: db, limit: db.opts.expiryMemory, builder: builder, soon: btree.NewG(32, func(a, b expiry) bool {
+func newExpiries(db *DB) *expiries {
+	return &expiries{db: db, limit: db.opts.expiryMemory, soon: btree.NewG(32, func(a, b expiry) bool {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.seq, b.seq), bytes.Compare(a.key, b.key)) < 0
-	})}, nil
+	})}
 }
 
 // dropNow returns the time by which entries have expired for good: nobody asks for them any more. That is now, or if
@@ -103,14 +93,13 @@ func (x *expiries) noteLocked(e *wal.Entry) {
 	if x == nil {
 		return
 	}
-	switch e.Kind {
-	case wal.KindPut:
-		x.addLocked(e.Key, e.Seq, e.Deadline)
-	case wal.KindBatch:
-		for c, err := range batchChanges(e) {
-			if err == nil && c.Kind == ChangePut {
-				x.addLocked(c.Key, c.Seq, c.Deadline)
-			}
+	var ops op.Ops
+	if err := ops.Decode(e); err != nil {
+		return // the memtable has taken it
+	}
+	for ops.Next() {
+		if o := &ops.Op; o.Kind == op.Put {
+			x.addLocked(o.Key, o.Seq, o.Deadline)
 		}
 	}
 }
@@ -182,40 +171,7 @@ func (x *expiries) beforeLocked(e *wal.Entry) error {
 	if now < x.next.Load() {
 		return nil
 	}
-	var due []expiry
-	var err error
-	check := func(key []byte) {
-		v, ok, cerr := x.expired(key, now)
-		if err = cmp.Or(err, cerr); ok {
-			due = append(due, v)
-		}
-	}
-	switch e.Kind {
-	case wal.KindPut, wal.KindDelete:
-		check(e.Key)
-	case wal.KindBatch:
-		seen := make(map[string]bool, e.Ops)
-		for c, derr := range batchChanges(e) {
-			if err = cmp.Or(err, derr); err != nil {
-				break
-			}
-			if !seen[string(c.Key)] {
-				seen[string(c.Key)] = true
-				check(c.Key)
-			}
-		}
-	case wal.KindRangeDelete: // what is beyond x.to has expired since the write began: see DB.beginDeleteRange
-		x.soon.Ascend(func(v expiry) bool {
-			if kv.Expired(v.deadline, now) && kv.Compare(e.Key, v.key) <= 0 && kv.Compare(v.key, e.Value) < 0 {
-				if now, ok, cerr := x.expired(v.key, now); cerr != nil {
-					err = cmp.Or(err, cerr)
-				} else if ok && now.seq == v.seq {
-					due = append(due, v)
-				}
-			}
-			return kv.Expired(v.deadline, now)
-		})
-	}
+	due, err := x.overwrittenBy(e, now)
 	if err != nil {
 		return err
 	}
@@ -223,48 +179,89 @@ func (x *expiries) beforeLocked(e *wal.Entry) error {
 	return err
 }
 
+// overwrittenBy returns what has expired of the versions that a write would overwrite or delete.
+func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []expiry, err error) {
+	var ops op.Ops
+	if err := ops.Decode(e); err != nil {
+		return nil, err
+	}
+	var seen map[string]bool
+	if ops.Len() > 1 {
+		seen = make(map[string]bool, ops.Len())
+	}
+	for ops.Next() {
+		o := &ops.Op
+		switch o.Kind {
+		case op.Put, op.Delete:
+			if seen[string(o.Key)] {
+				continue
+			}
+			if seen != nil {
+				seen[string(o.Key)] = true
+			}
+			v, ok, err := x.expired(o.Key, now)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				due = append(due, v)
+			}
+		case op.DeleteRange:
+			if due, err = x.expiredIn(due, o.Key, o.End, now); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, op.Unknown(o.Kind)
+		}
+	}
+	return due, nil
+}
+
+// expiredIn appends what in soon has expired of a range. What is beyond x.to has expired since the write began: see
+// DB.beginDeleteRange.
+func (x *expiries) expiredIn(due []expiry, start, end []byte, now int64) (_ []expiry, err error) {
+	x.soon.Ascend(func(v expiry) bool {
+		if !kv.Expired(v.deadline, now) || err != nil {
+			return false
+		}
+		if kv.Compare(start, v.key) <= 0 && kv.Compare(v.key, end) < 0 {
+			var found expiry
+			var ok bool
+			if found, ok, err = x.expired(v.key, now); ok && found.seq == v.seq {
+				due = append(due, v)
+			}
+		}
+		return true
+	})
+	return due, err
+}
+
 // logLocked writes the reports of versions that have expired, and applies them.
 func (x *expiries) logLocked(due []expiry) (end wal.Position, err error) {
 	if len(due) == 0 {
 		return x.db.log.End(), nil
 	}
-	if err := x.builder.Reset(expirySchema); err != nil {
+	if err := x.encoder.BeginExpiries(); err != nil {
 		return end, err
 	}
-	var value [2 * binary.MaxVarintLen64]byte
 	for _, v := range due {
-		b := binary.AppendUvarint(value[:0], v.seq)
-		if err := x.builder.Put(v.key, binary.AppendUvarint(b, uint64(v.deadline))); err != nil {
+		if err := x.encoder.Expired(v.key, v.seq, v.deadline); err != nil {
 			return end, err
 		}
 	}
 	db, e := x.db, &x.entries[0]
-	*e = wal.Entry{Kind: wal.KindBatch, Value: x.builder.Build(), Ops: len(due)}
+	*e = x.encoder.Entry()
 	if end, err = db.log.Write(x.entries[:]); err != nil {
 		return end, err
 	}
 	if err := db.applyLocked(e); err != nil {
 		return end, err
 	}
-	db.commit.lastSeq = e.Seq + uint64(len(due)) - 1
+	db.commit.lastSeq = op.LastSeq(e)
 	if db.opts.Sync != SyncAlways {
 		db.show(db.commit.lastSeq)
 	}
 	x.unshown = true
 	db.stats.expiryEvents.Add(int64(len(due)))
 	return end, nil
-}
-
-// setExpiry makes c the expiry that a batch's value says.
-func (c *Change) setExpiry(value []byte) error {
-	seq, n := binary.Uvarint(value)
-	if n <= 0 {
-		return errBatchCount
-	}
-	deadline, k := binary.Uvarint(value[n:])
-	if k <= 0 || n+k != len(value) {
-		return errBatchCount
-	}
-	c.Kind, c.Version, c.Deadline = ChangeExpire, seq, int64(deadline)
-	return nil
 }

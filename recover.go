@@ -65,9 +65,7 @@ func (db *DB) open() error {
 		}
 	}
 	if db.opts.ExpiryEvents {
-		if db.expiries, err = newExpiries(db); err != nil {
-			return err
-		}
+		db.expiries = newExpiries(db)
 	}
 	return db.removeOrphans()
 }

@@ -207,8 +207,7 @@ func (s *txnState) encode(clock clock) (wal.Entry, error) {
 	if err != nil {
 		return wal.Entry{}, err
 	}
-	encoded, err := s.batch.encode(clock.Now())
-	return wal.Entry{Kind: wal.KindBatch, Value: encoded, Ops: s.batch.Len()}, err
+	return s.batch.encode(clock.Now())
 }
 
 // Get returns a copy of the value of a key, or ErrNotFound.

@@ -3,7 +3,6 @@ package ebb
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -103,6 +103,7 @@ type watcher struct {
 	next   uint64 // the sequence of the first change that was not reported
 	reader *wal.Reader
 	entry  wal.Entry
+	ops    op.Ops
 	woken  time.Time // when it last waited to no end
 }
 
@@ -191,34 +192,25 @@ func (w *watcher) report() error {
 	if err := w.reportGap(e.Seq); err != nil {
 		return err
 	}
-	last := e.Seq
-	if e.Kind == wal.KindBatch {
-		last += uint64(e.Ops) - 1
-	}
+	last := op.LastSeq(e)
 	if err := w.await(last); err != nil {
 		return err
 	}
-	var err error
-	switch e.Kind {
-	case wal.KindPut:
-		err = w.send(&Change{Kind: ChangePut, Key: e.Key, Value: e.Value, Seq: e.Seq, Deadline: e.Deadline})
-	case wal.KindDelete:
-		err = w.send(&Change{Kind: ChangeDelete, Key: e.Key, Seq: e.Seq})
-	case wal.KindRangeDelete:
-		err = w.send(&Change{Kind: ChangeDeleteRange, Key: e.Key, End: e.Value, Seq: e.Seq})
-	case wal.KindBatch:
-		err = w.reportBatch()
-	}
+	err := w.reportOps()
 	w.next = last + 1
 	return err
 }
 
-// reportBatch reports the changes of a batch, from w.next on.
-func (w *watcher) reportBatch() error {
+// reportOps reports the operations of the entry, from w.next on.
+func (w *watcher) reportOps() error {
+	if err := w.ops.Decode(&w.entry); err != nil {
+		return w.damaged(err)
+	}
 	var held Change // the one before, until it is known whether there are more
-	for c, err := range batchChanges(&w.entry) {
+	for w.ops.Next() {
+		c, err := changeOf(&w.ops.Op)
 		if err != nil {
-			return corrupt.New(fmt.Sprintf("log position %v", w.entry.Pos), int64(w.entry.Pos.Offset), "log entry", err)
+			return w.damaged(err)
 		}
 		if c.Seq < w.next || !w.wants(&c) {
 			continue
@@ -235,6 +227,11 @@ func (w *watcher) reportBatch() error {
 		return nil
 	}
 	return w.send(&held)
+}
+
+// damaged says of an entry of the log that it cannot be read.
+func (w *watcher) damaged(err error) error {
+	return corrupt.New(fmt.Sprintf("log position %v", w.entry.Pos), int64(w.entry.Pos.Offset), "log entry", err)
 }
 
 // reportGap reports that sequences before seq are not in the log, if there are some that were not reported.
@@ -292,36 +289,17 @@ func (w *watcher) await(seq uint64) error {
 	return nil
 }
 
-// batchChanges yields the changes that a batch in the log makes, with their sequences.
-func batchChanges(e *wal.Entry) iter.Seq2[Change, error] {
-	return func(yield func(Change, error) bool) {
-		b, err := decodeBatch(e)
-		if err != nil {
-			yield(Change{}, err)
-			return
-		}
-		seq := e.Seq
-		for it := b.Records(); it.Next(); seq++ {
-			c := Change{Kind: ChangeDelete, Key: it.Record.Key, Seq: seq}
-			switch {
-			case b.SchemaID == expirySchema:
-				err = c.setExpiry(it.Record.Value)
-			case !it.Record.Delete:
-				err = c.setValue(it.Record.Value)
-			}
-			if !yield(c, err) || err != nil {
-				return
-			}
-		}
+// changeOf returns an operation of the log as a change.
+func changeOf(o *op.Op) (Change, error) {
+	switch o.Kind {
+	case op.Put:
+		return Change{Kind: ChangePut, Key: o.Key, Value: o.Value, Seq: o.Seq, Deadline: o.Deadline}, nil
+	case op.Delete:
+		return Change{Kind: ChangeDelete, Key: o.Key, Seq: o.Seq}, nil
+	case op.DeleteRange:
+		return Change{Kind: ChangeDeleteRange, Key: o.Key, End: o.End, Seq: o.Seq}, nil
+	case op.Expired:
+		return Change{Kind: ChangeExpire, Key: o.Key, Seq: o.Seq, Version: o.Version, Deadline: o.Deadline}, nil
 	}
-}
-
-// setValue makes c the put that a batch's value says.
-func (c *Change) setValue(value []byte) error {
-	deadline, n := binary.Uvarint(value)
-	if n <= 0 {
-		return errBatchCount
-	}
-	c.Kind, c.Value, c.Deadline = ChangePut, value[n:], int64(deadline)
-	return nil
+	return Change{}, op.Unknown(o.Kind)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -163,10 +164,7 @@ func (db *DB) writeLocked(e wal.Entry, p *params) error {
 	if err == nil {
 		end, err = db.log.Write(c.entries[:])
 	}
-	lastSeq := c.entries[0].Seq
-	if e.Kind == wal.KindBatch {
-		lastSeq += uint64(e.Ops) - 1
-	}
+	lastSeq := op.LastSeq(&c.entries[0])
 	if err == nil {
 		err = db.applyLocked(&c.entries[0])
 	}
@@ -245,21 +243,32 @@ func (db *DB) applyLocked(e *wal.Entry) error {
 
 // apply takes an entry of the log into the memtable, and what c keeps of the newest.
 func (m *mem) apply(e *wal.Entry, c *commit, clock clock) error {
-	if e.Kind == wal.KindBatch {
-		return m.applyBatch(e, c, clock)
+	var ops op.Ops
+	if err := ops.Decode(e); err != nil {
+		return err
 	}
-	var end []byte
-	if e.Kind == wal.KindRangeDelete {
-		end = e.Value
+	for ops.Next() {
+		o := &ops.Op
+		c.note(o.Seq, o.Key, o.End)
+		var err error
+		switch o.Kind {
+		case op.Put:
+			err = m.put(o.Key, o.Value, o.Seq, o.Deadline)
+		case op.Delete, op.Expired:
+			err = m.Set(o.Key, nil, o.Seq, 0, kv.Delete)
+		case op.DeleteRange:
+			m.DeleteRange(o.Key, o.End, o.Seq)
+		default:
+			err = op.Unknown(o.Kind)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	c.note(e.Seq, e.Key, end)
-	switch e.Kind {
-	case wal.KindPut:
-		return m.put(e.Key, e.Value, e.Seq, e.Deadline)
-	case wal.KindDelete:
-		return m.Set(e.Key, nil, e.Seq, 0, kv.Delete)
-	case wal.KindRangeDelete:
-		m.DeleteRange(e.Key, e.Value, e.Seq)
+	if w, ok := ops.Writer(); ok {
+		s := writerState{w.Sequence, op.LastSeq(e), clock.Now()}
+		m.setWriter(w.ID, s)
+		c.writers.set(w.ID, s)
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ type Describer struct {
 	ops  uint64
 }
 
-// Describe describes a record, whose value is not compressed. Of a batch the field "batch" is the whole KV batch. The
-// error says why the record is none that a segment can have.
+// Describe describes a record, whose value is not compressed. Of a batch the field "batch" is the *Entry.
+// The error says why the record is none that a segment can have.
 func (d *Describer) Describe(r *Record) (Description, error) {
 	if len(r.Key) > 0 {
 		return d.plain(r), nil
@@ -69,7 +69,9 @@ func (d *Describer) control(value []byte) (Description, error) {
 		}}, nil
 	case controlBatch:
 		if ops, b, ok := decodeBatch(value); ok {
-			return Description{What: "batch", Fields: []slog.Attr{d.seq(ops), slog.Uint64("operations", ops), slog.Any("batch", b)}}, nil
+			seq := d.seq(ops)
+			e := &Entry{Kind: KindBatch, Value: b, Ops: int(ops), Seq: seq.Value.Uint64()}
+			return Description{What: "batch", Fields: []slog.Attr{seq, slog.Uint64("operations", ops), slog.Any("batch", e)}}, nil
 		}
 	case controlRangeDelete:
 		var start, end []byte

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/backup"
-	"github.com/ebbdb/ebb/batch"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/manifest"
 	"github.com/ebbdb/ebb/table"
@@ -158,10 +157,12 @@ func (d *dumper) record(off, size int, c wal.Compression, what wal.Description, 
 	rows = append(rows, what.Rows...)
 	for _, a := range what.Fields {
 		if a.Key == "batch" {
-			kv, ops, err := batchRows(a.Value.Any().([]byte))
-			rows, bad = append(rows, ops...), errors.Join(bad, err)
-			if kv.WriterID != batch.NoWriterID {
-				fields = append(fields, field{"writer", kv.WriterID}, field{"writer_batch", kv.BatchSequence})
+			var ops op.Ops
+			bad = errors.Join(bad, ops.Decode(a.Value.Any().(*wal.Entry)))
+			list, err := opRows(&ops)
+			rows, bad = append(rows, list...), errors.Join(bad, err)
+			if w, ok := ops.Writer(); ok {
+				fields = append(fields, field{"writer", w.ID}, field{"writer_batch", w.Sequence})
 			}
 			continue
 		}
@@ -240,39 +241,34 @@ func (d *dumper) text(line string, fields []field) error {
 	return err
 }
 
-// batchRows lists the operations of a batch in the log, whose values begin with a deadline.
-func batchRows(b []byte) (kv batch.Batch, rows []wal.Description, err error) {
-	kv, n, err := batch.Decode(b)
-	if err != nil {
-		return kv, nil, err
-	}
-	if n != len(b) {
-		return kv, nil, errors.New("bytes after the batch")
-	}
-	for it := kv.Records(); it.Next(); {
-		fields := []slog.Attr{slog.Any("key", it.Record.Key)}
-		if it.Record.Delete {
-			rows = append(rows, wal.Description{What: "delete", Fields: fields})
-			continue
-		}
-		deadline, value, err := batchValue(it.Record.Value)
+// opRows describes operations.
+func opRows(ops *op.Ops) (rows []wal.Description, err error) {
+	for ops.Next() {
+		row, err := describeOp(&ops.Op)
 		if err != nil {
-			return kv, rows, err
+			return rows, err
 		}
-		fields = append(fields, slog.Any("value", value))
-		if deadline != 0 {
-			fields = append(fields, slog.Time("deadline", time.UnixMilli(deadline)))
-		}
-		rows = append(rows, wal.Description{What: "put", Fields: fields})
+		rows = append(rows, row)
 	}
-	return kv, rows, nil
+	return rows, nil
 }
 
-// batchValue splits a value of a batch in the log into deadline and value.
-func batchValue(b []byte) (deadline int64, value []byte, err error) {
-	d, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, nil, errors.New("a value of the batch has no deadline field")
+func describeOp(o *op.Op) (wal.Description, error) {
+	key := slog.Any("key", o.Key)
+	switch o.Kind {
+	case op.Put:
+		fields := []slog.Attr{key, slog.Any("value", o.Value)}
+		if o.Deadline != 0 {
+			fields = append(fields, slog.Time("deadline", time.UnixMilli(o.Deadline)))
+		}
+		return wal.Description{What: "put", Fields: fields}, nil
+	case op.Delete:
+		return wal.Description{What: "delete", Fields: []slog.Attr{key}}, nil
+	case op.DeleteRange:
+		return wal.Description{What: "range delete", Fields: []slog.Attr{slog.Any("start", o.Key), slog.Any("end", o.End)}}, nil
+	case op.Expired:
+		return wal.Description{What: "expiry", Fields: []slog.Attr{key, slog.Uint64("version", o.Version),
+			slog.Time("deadline", time.UnixMilli(o.Deadline))}}, nil
 	}
-	return int64(d), b[n:], nil
+	return wal.Description{}, op.Unknown(o.Kind)
 }

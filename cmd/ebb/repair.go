@@ -12,6 +12,7 @@ import (
 
 	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/table"
 )
 
@@ -90,6 +91,7 @@ type salvage struct {
 	tables   []*table.Salvage
 	segments int
 	log      []kv.Entry       // in the order of the log, then sorted
+	ops      op.Ops           // scratch
 	deletes  []kv.RangeDelete // of tables and log
 	ranges   *kv.RangeDeletes
 	database *[16]byte // the one whose files count; nil until the first is known

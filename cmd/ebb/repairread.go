@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/manifest"
 	"github.com/ebbdb/ebb/table"
@@ -161,7 +161,10 @@ func (r *salvage) readSegment(ctx context.Context, name string) (wal.Salvaged, e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return r.entry(e)
+		if err := r.entry(e); err != nil { // its sequences are known, so what follows can be read
+			return r.lose(fmt.Sprintf("%s, offset %d", name, e.Pos.Offset), err)
+		}
+		return nil
 	})
 	if s.Segment > 0 && !r.belongs(s.ID) {
 		r.log, r.deletes, r.now = r.log[:entries], r.deletes[:deletes], now
@@ -178,21 +181,26 @@ func describeLoss(s *wal.Salvaged, err error) error {
 	return fmt.Errorf("bytes %d to %d, or the end that a crash has torn: %w", s.Read, s.Read+s.Lost, err)
 }
 
-// entry takes an entry of the log.
+// entry takes the operations of an entry of the log: all, or none if one cannot be read.
 func (r *salvage) entry(e *wal.Entry) error {
-	switch e.Kind {
-	case wal.KindClock:
+	if e.Kind == wal.KindClock {
 		r.now = max(r.now, e.Time)
-	case wal.KindPut, wal.KindDelete:
-		kind := kv.Put
-		if e.Kind == wal.KindDelete {
-			kind = kv.Delete
+		return nil
+	}
+	if err := r.ops.Decode(e); err != nil {
+		return err
+	}
+	for r.ops.Next() {
+		switch o := &r.ops.Op; o.Kind {
+		case op.Put:
+			r.keep(kv.Entry{Key: o.Key, Value: o.Value, Seq: o.Seq, Deadline: o.Deadline})
+		case op.Delete, op.Expired:
+			r.keep(kv.Entry{Key: o.Key, Seq: o.Seq, Kind: kv.Delete})
+		case op.DeleteRange:
+			r.deletes = append(r.deletes, kv.RangeDelete{Start: bytes.Clone(o.Key), End: bytes.Clone(o.End), Seq: o.Seq})
+		default:
+			return op.Unknown(o.Kind)
 		}
-		r.keep(kv.Entry{Key: e.Key, Value: e.Value, Seq: e.Seq, Deadline: e.Deadline, Kind: kind})
-	case wal.KindRangeDelete:
-		r.deletes = append(r.deletes, kv.RangeDelete{Start: bytes.Clone(e.Key), End: bytes.Clone(e.Value), Seq: e.Seq})
-	case wal.KindBatch:
-		return r.batch(e)
 	}
 	return nil
 }
@@ -201,25 +209,4 @@ func (r *salvage) entry(e *wal.Entry) error {
 func (r *salvage) keep(e kv.Entry) {
 	e.Key, e.Value = bytes.Clone(e.Key), bytes.Clone(e.Value)
 	r.log = append(r.log, e)
-}
-
-// batch takes the operations of a batch, which have consecutive sequences.
-func (r *salvage) batch(e *wal.Entry) error {
-	b, _, err := batch.Decode(e.Value)
-	if err != nil {
-		return err
-	}
-	seq := e.Seq
-	for it := b.Records(); it.Next(); seq++ {
-		if it.Record.Delete {
-			r.keep(kv.Entry{Key: it.Record.Key, Seq: seq, Kind: kv.Delete})
-			continue
-		}
-		deadline, value, err := batchValue(it.Record.Value)
-		if err != nil {
-			return err
-		}
-		r.keep(kv.Entry{Key: it.Record.Key, Value: value, Seq: seq, Deadline: deadline})
-	}
-	return nil
 }

@@ -1,0 +1,93 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/ebbdb/ebb/backup"
+	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/internal/op/optest"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Whatever reads the log knows every kind of entry and of operation that is in it, and refuses one that it does not know: the
+// memtable, watchers, increments of a backup, the reporting of expiries.
+func TestEveryOperation(t *testing.T) {
+	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o.ExpiryEvents = true
+	db := openTest(t, o)
+	db.expiries.filling = math.MaxInt64 // as during a scan
+	m := db.newMem(db.commit.mem.Hint(), 1)
+	b := newBackupRun(t)
+	var watched []string
+	for _, e := range optest.Entries() {
+		must(t, m.apply(e, &db.commit, db.clock))
+		if e.Kind == wal.KindClock {
+			continue // its readers look at the kind first
+		}
+		must(t, b.change(e, 0, 0))
+		db.expiries.noteLocked(e)
+		var ops op.Ops
+		must(t, ops.Decode(e))
+		for ops.Next() {
+			c, err := changeOf(&ops.Op)
+			must(t, err)
+			watched = append(watched, fmt.Sprintf("%v@%d %s-%s=%s until %d of %d", c.Kind, c.Seq, c.Key, c.End, c.Value, c.Deadline,
+				c.Version))
+		}
+	}
+	compare(t, "watched", watched, "put@1 put-=value until 0 of 0", "put@2 ttl-=brief until 1125899906842624 of 0",
+		"delete@3 deleted-= until 0 of 0", "delete range@4 m-n= until 0 of 0", "put@5 batch-put-=v until 0 of 0",
+		"put@6 batch-ttl-= until 1125899906842624 of 0", "delete@7 batch-deleted-= until 0 of 0",
+		"expire@8 expired-1-= until 1099511627777 of 2199023255557", "expire@9 expired-2-= until 1 of 1")
+	compare(t, "in the memtable", memEntries(m), "1@7 batch-deleted= until 0", "0@5 batch-put=v until 0",
+		"0@6 batch-ttl= until 1125899906842624", "1@3 deleted= until 0", "1@8 expired-1= until 0", "1@9 expired-2= until 0",
+		"0@1 put=value until 0", "0@2 ttl=brief until 1125899906842624")
+	if s, ok := m.writers[7]; !ok || s.sequence != 3 || s.version != 7 {
+		t.Errorf("writer 7: %+v, %v", s, ok)
+	}
+	if n := b.out.Totals(); n.Entries != 8 || n.RangeDeletes != 1 {
+		t.Errorf("in the increment: %+v", n)
+	}
+	if n := db.expiries.soon.Len(); n != 2 {
+		t.Errorf("%d expiries to come", n)
+	}
+
+	unknown := &wal.Entry{Kind: 99, Key: []byte("k")}
+	_, change := changeOf(&op.Op{Kind: op.Kinds})
+	_, overwritten := db.expiries.overwrittenBy(unknown, math.MaxInt64)
+	for i, err := range []error{m.apply(unknown, &db.commit, db.clock), b.change(unknown, 0, 0), change, overwritten} {
+		if !errors.Is(err, op.ErrUnknown) {
+			t.Errorf("consumer %d of an unknown kind: %v", i, err)
+		}
+	}
+}
+
+func newBackupRun(t *testing.T) *backupRun {
+	out, err := backup.NewWriter(io.Discard, backup.Header{Since: 1, Through: 100}, CompressionNone)
+	must(t, err)
+	return &backupRun{ctx: context.Background(), out: out}
+}
+
+func memEntries(m *mem) (list []string) {
+	it := m.NewIterator(math.MaxUint64)
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		e := it.Entry()
+		list = append(list, fmt.Sprintf("%d@%d %s=%s until %d", e.Kind, e.Seq, e.Key, e.Value, e.Deadline))
+	}
+	return list
+}
+
+func compare(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+		t.Errorf("%s:\n%s\nwant\n%s", what, g, w)
+	}
+}
