@@ -158,7 +158,8 @@ func (b *backupRun) report() {
 func (b *backupRun) entries(v *view, h backup.Header) error {
 	it := v.scan(h.Through)
 	defer it.Close()
-	deletes := v.allRangeDeletes()
+	var covering deletes
+	covering.open(v, h.Through, nil, nil)
 	more, next, after := true, it.First, it.Next // a method value allocates: not once an entry
 	read := func() error {
 		for n := 0; more && n < scanChunk && !b.out.Full(); n += scanned(it.Entry()) {
@@ -166,7 +167,7 @@ func (b *backupRun) entries(v *view, h backup.Header) error {
 				return it.Err()
 			}
 			next = after
-			if e := it.Entry(); e.Live(h.Clock) && deletes.Seq(e.Key, h.Through) < e.Seq {
+			if e := it.Entry(); e.Live(h.Clock) && covering.cover(e) == nil {
 				if err := b.out.Add(e); err != nil {
 					return err
 				}

@@ -70,7 +70,7 @@ func (v *view) latest(key []byte, want part, cur *latest) error {
 	if cur.tables == v.tables {
 		return nil
 	}
-	value, found, err := v.tables.get(nil, key, math.MaxUint64, want, &e)
+	value, found, err := v.tables.get(nil, key, want, &e)
 	e.Value = value
 	cur.Entry, cur.found, cur.tables = e, found, v.tables
 	return err

@@ -1,6 +1,9 @@
 package ebb
 
 import (
+	"math"
+	"slices"
+
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
@@ -19,9 +22,10 @@ type cursor struct {
 	empty    bool   // the bounds leave nothing
 	keysOnly bool
 
-	sources sources
-	merged  merge.Iterator
-	deletes *kv.RangeDeletes // of all sources; nil if there are none
+	sources  sources
+	merged   merge.Iterator
+	deletes  deletes
+	covering *deleteSource // what covers the entry that merged stands on; nil if nothing does
 
 	op    move   // what step does,
 	key   []byte // and to which key
@@ -72,14 +76,15 @@ func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, ow
 	c.ahead, c.found, c.want, c.first = c.ahead[:0], false, 1, 1
 	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
 	db.scanned(v, c.sources.overlaid)
-	c.deletes = v.allRangeDeletes()
+	c.deletes.open(v, seq, c.lower, c.upper)
 }
 
 // close gives the view back, and c to the next iterator.
 func (c *cursor) close() {
 	c.merged.Close()
 	db, v := c.db, c.view
-	c.db, c.view, c.deletes, c.key, c.found = nil, nil, nil, nil, false
+	c.db, c.view, c.key, c.found = nil, nil, nil, false
+	c.deletes.close()
 	clear(c.ahead[:cap(c.ahead)])
 	c.sources.release()
 	const keep = 1 << 20 // a rare huge value should not pin its size for good
@@ -149,11 +154,7 @@ func (c *cursor) run() {
 		if c.take(c.merged.Entry()) && (len(c.ahead) >= c.want || len(c.buf) >= aheadBytes) {
 			break
 		}
-		if forward {
-			ok = c.merged.Next()
-		} else {
-			ok = c.merged.Prev()
-		}
+		ok = c.advance(forward)
 	}
 	c.ended = !ok || c.beyond(c.merged.Entry().Key, forward)
 	c.want = min(4*c.want, maxAhead)
@@ -207,9 +208,28 @@ func (c *cursor) beyond(key []byte, forward bool) bool {
 	return len(c.lower) > 0 && kv.Compare(key, c.lower) < 0
 }
 
+// advance moves on from an entry. In a long stretch that a range delete covers, the sources in which all is older than the
+// delete move to its end.
+func (c *cursor) advance(forward bool) bool {
+	if d := c.covering; d != nil && d.skips() {
+		if older := c.sources.older(d.seq, d.start, d.end); older != nil {
+			to := d.start
+			if forward {
+				to = d.end
+			}
+			return c.merged.Skip(to, older)
+		}
+	}
+	if forward {
+		return c.merged.Next()
+	}
+	return c.merged.Prev()
+}
+
 // take copies an entry behind those ahead, if it is present.
 func (c *cursor) take(e *kv.Entry) bool {
-	if !e.Live(c.now) || c.deletes != nil && c.deletes.Seq(e.Key, c.seq) > e.Seq {
+	c.covering = c.deletes.cover(e)
+	if c.covering != nil || !e.Live(c.now) {
 		return false
 	}
 	c.ahead = append(c.ahead, Entry{})
@@ -244,7 +264,10 @@ type sources struct {
 	level0 []*table.Iterator
 	levels [compaction.NumLevels]levelIterator
 
-	overlaid int // how many of level0 are in list
+	overlaid int      // how many of level0 are in list
+	newest   []uint64 // of each of list but the levels, which come last, the newest sequence in it
+	tables   *version
+	isOlder  []bool // scratch
 }
 
 // levelIterator walks the tables of one level, which do not overlap.
@@ -264,12 +287,12 @@ func (s *sources) init() {
 	}
 }
 
-// open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds are left out; of the
-// other levels only what is walked is opened.
+// open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds
+// are left out; of the other levels only what is walked is opened.
 func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
-	s.list = s.list[:0]
+	s.list, s.newest = s.list[:0], s.newest[:0]
 	if own != nil {
-		s.list = append(s.list, own)
+		s.add(own, math.MaxUint64)
 	}
 	for i := range 1 + len(v.frozen) {
 		if i == len(s.mems) {
@@ -280,22 +303,21 @@ func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator
 			m = v.frozen[i-1]
 		}
 		s.mems[i].Reset(m.Memtable, seq)
-		s.list = append(s.list, s.mems[i])
+		s.add(s.mems[i], m.Stats().MaxSeq)
 	}
 	n := 0
 	for _, t := range v.tables.levels[0] {
-		start, end := t.Bounds()
-		if len(upper) > 0 && kv.Compare(start, upper) >= 0 || kv.Compare(end, lower) <= 0 {
+		if !t.Within(lower, upper) {
 			continue
 		}
 		if n == len(s.level0) {
 			s.level0 = append(s.level0, new(table.Iterator))
 		}
 		s.level0[n].Reset(t.Reader)
-		s.list = append(s.list, s.level0[n])
+		s.add(s.level0[n], t.Reader.Properties().MaxSeq)
 		n++
 	}
-	s.overlaid = n
+	s.overlaid, s.tables = n, v.tables
 	for level := 1; level < compaction.NumLevels; level++ {
 		if tables := v.tables.levels[level]; len(tables) > 0 {
 			s.levels[level].Reset(tables, s.levels[level].open)
@@ -305,31 +327,31 @@ func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator
 	return s.list
 }
 
-// release forgets the view.
-func (s *sources) release() { clear(s.list) }
+// add adds an iterator in which no entry is newer than a sequence.
+func (s *sources) add(it kv.Iterator, newest uint64) {
+	s.list, s.newest = append(s.list, it), append(s.newest, newest)
+}
 
-// allRangeDeletes returns the range deletes of all sources, nil if there are none.
-func (v *view) allRangeDeletes() *kv.RangeDeletes {
-	var only *kv.RangeDeletes
-	var all []kv.RangeDelete
-	add := func(d *kv.RangeDeletes) {
-		if d == nil {
-			return
-		}
-		only = d
-		all = append(all, d.All()...)
+// older tells of each iterator of list whether all that it has of start <= key < end is older than a sequence. It returns
+// nil if that is so of none.
+func (s *sources) older(seq uint64, start, end []byte) []bool {
+	s.isOlder = s.isOlder[:0]
+	for _, newest := range s.newest {
+		s.isOlder = append(s.isOlder, newest < seq)
 	}
-	add(v.mem.RangeDeletes())
-	for _, m := range v.frozen {
-		add(m.RangeDeletes())
-	}
-	for level := range v.tables.deletes {
-		for _, d := range v.tables.deletes[level] {
-			add(d)
+	for _, tables := range s.tables.levels[1:] {
+		if len(tables) > 0 {
+			s.isOlder = append(s.isOlder, compaction.NewestIn(tables, start, end) < seq)
 		}
 	}
-	if only == nil || len(only.All()) == len(all) {
-		return only
+	if !slices.Contains(s.isOlder, true) {
+		return nil
 	}
-	return kv.NewRangeDeletes(all)
+	return s.isOlder
+}
+
+// release forgets the view.
+func (s *sources) release() {
+	clear(s.list)
+	s.tables = nil
 }

@@ -159,7 +159,7 @@ func (r *readSet) changedKey(m *mem, since uint64) bool {
 	for _, n := range r.lengths {
 		key := rest[:n]
 		rest = rest[n:]
-		if e, ok := m.Get(key, math.MaxUint64); ok && e.Seq > since || deletes.Seq(key, math.MaxUint64) > since {
+		if e, ok := m.Get(key, math.MaxUint64); ok && e.Seq > since || deletes.Newest() > since && deletes.Seq(key, math.MaxUint64) > since {
 			return true
 		}
 	}
@@ -177,7 +177,7 @@ func (r *readSet) changedScan(m *mem, since, upTo uint64, last *lastWrites) bool
 	var it memtable.Iterator
 	it.Reset(m.Memtable, upTo) // while others write, the iterator is whole up to here only
 	defer it.Close()
-	deletes := m.RangeDeletes().All()
+	deletes := m.RangeDeletes()
 	return r.anyStretch(func(t *stretch) bool { return t.changed(&it, since) || t.deleted(deletes, since) })
 }
 
@@ -212,12 +212,10 @@ func (t *stretch) changed(it *memtable.Iterator, since uint64) bool {
 	return false
 }
 
-// deleted reports whether a range delete, of a list by ascending sequence, reaches into the stretch.
-func (t *stretch) deleted(deletes []kv.RangeDelete, since uint64) bool {
-	for i := len(deletes) - 1; i >= 0 && deletes[i].Seq > since; i-- {
-		if t.overlaps(deletes[i].Start, deletes[i].End) {
-			return true
-		}
+// deleted reports whether a range delete after a sequence reaches into the stretch.
+func (t *stretch) deleted(deletes *kv.RangeDeletes, since uint64) bool {
+	if t.endless {
+		return deletes.Touched(t.start, nil, since)
 	}
-	return false
+	return len(t.end) > 0 && deletes.Touched(t.start, t.end, since)
 }

@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 	"weak"
@@ -70,30 +71,32 @@ func (r *recent) cutAll(old *mem) {
 // version is a set of tables. As long as somebody holds a reference, its tables stay open.
 type version struct {
 	levels  compaction.Levels
-	deletes [compaction.NumLevels][]*kv.RangeDeletes // of the tables; nil for a level without any
-	lastSeq uint64                                   // the newest in the tables
+	deletes [compaction.NumLevels]tableDeletes
+	lastSeq uint64 // the newest in the tables
 	// deadlines tells that something in the tables has one.
 	deadlines bool
 	reads     *readCost
 	refs      atomic.Int64
 }
 
+// tableDeletes are the tables of a level that have range deletes.
+type tableDeletes struct {
+	tables []*compaction.Table
+	newest uint64 // sequence of the newest of the deletes
+}
+
 // newVersion returns a version with one reference.
 func newVersion(levels compaction.Levels, reads *readCost) *version {
 	v := &version{levels: levels, reads: reads}
 	for level, tables := range levels {
-		for i, t := range tables {
+		for _, t := range tables {
 			p := t.Reader.Properties()
 			v.lastSeq = max(v.lastSeq, p.MaxSeq)
 			v.deadlines = v.deadlines || p.DeadlineEntries > 0
-			d := kv.NewRangeDeletes(p.RangeDeletes)
-			if d == nil {
-				continue
+			if t.Deletes != nil {
+				d := &v.deletes[level]
+				d.tables, d.newest = append(d.tables, t), max(d.newest, t.Deletes.Newest())
 			}
-			if v.deletes[level] == nil {
-				v.deletes[level] = make([]*kv.RangeDeletes, len(tables))
-			}
-			v.deletes[level][i] = d
 		}
 	}
 	v.refs.Store(1)
@@ -129,14 +132,6 @@ func (v *version) without(o *version) []*compaction.Table {
 	return list
 }
 
-// rangeDeletes returns those of the i-th table of a level, nil if it has none.
-func (v *version) rangeDeletes(level, i int) *kv.RangeDeletes {
-	if v.deletes[level] == nil {
-		return nil
-	}
-	return v.deletes[level][i]
-}
-
 // part says how much of an entry a look-up is to find.
 type part uint8
 
@@ -150,7 +145,7 @@ const (
 func (v *view) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte, bool, error) {
 	known, found := v.getMem(key, seq, e)
 	if !known {
-		return v.tables.get(dst, key, seq, want, e)
+		return v.tables.get(dst, key, want, e)
 	}
 	if found && want == withValue {
 		dst = append(dst, e.Value...)
@@ -177,9 +172,9 @@ func (m *mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 }
 
 // get is view.get for the tables, newest first.
-func (v *version) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]byte, bool, error) {
-	for i := range v.levels[0] {
-		if out, known, found, err := v.ask(0, i, dst, key, seq, want, e); known || err != nil {
+func (v *version) get(dst, key []byte, want part, e *kv.Entry) ([]byte, bool, error) {
+	for i, t := range v.levels[0] {
+		if out, known, found, err := ask(t, dst, key, want, e); known || err != nil {
 			v.reads.lookup(i, len(v.levels[0]))
 			return out, found, err
 		}
@@ -190,7 +185,7 @@ func (v *version) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]by
 		if i == len(v.levels[level]) {
 			continue
 		}
-		if out, known, found, err := v.ask(level, i, dst, key, seq, want, e); known || err != nil {
+		if out, known, found, err := ask(v.levels[level][i], dst, key, want, e); known || err != nil {
 			return out, found, err
 		}
 	}
@@ -198,12 +193,11 @@ func (v *version) get(dst, key []byte, seq uint64, want part, e *kv.Entry) ([]by
 }
 
 // ask is get for one table. known says that no older one is to be asked.
-func (v *version) ask(level, i int, dst, key []byte, seq uint64, want part, e *kv.Entry) (out []byte, known, found bool, err error) {
-	t := v.levels[level][i]
+func ask(t *compaction.Table, dst, key []byte, want part, e *kv.Entry) (out []byte, known, found bool, err error) {
 	if !t.Covers(key) {
 		return dst, false, false, nil
 	}
-	deleted := v.rangeDeletes(level, i).Seq(key, seq)
+	deleted := t.Deletes.Seq(key, math.MaxUint64)
 	if want == withValue {
 		dst, known, err = t.Reader.AppendGet(dst, key, e)
 	} else {

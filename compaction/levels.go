@@ -22,6 +22,8 @@ type Table struct {
 	File   uint64
 	Size   int64 // of the file, in bytes
 	Reader *table.Reader
+	// Deletes are the table's range deletes; nil if it has none. Ask as of the end of time: tables hold the newest only.
+	Deletes *kv.RangeDeletes
 
 	props      *table.Properties
 	start, end []byte // all keys, and all that range deletes cover, are in [start, end)
@@ -30,7 +32,7 @@ type Table struct {
 // NewTable returns the Table of an open reader.
 func NewTable(r *table.Reader) *Table {
 	p := r.Properties()
-	t := &Table{File: r.ID().File, Size: p.FileSize, Reader: r, props: p}
+	t := &Table{File: r.ID().File, Size: p.FileSize, Reader: r, Deletes: kv.NewRangeDeletes(p.RangeDeletes), props: p}
 	if p.Entries > 0 {
 		t.start, t.end = p.Smallest, append(slices.Clone(p.Largest), 0)
 	}
@@ -55,6 +57,11 @@ func (t *Table) extend(start, end []byte) {
 
 // Bounds returns the stretch of keys, start <= key < end, about which the table says anything.
 func (t *Table) Bounds() (start, end []byte) { return t.start, t.end }
+
+// Within reports whether the table may say anything about keys from lower up to upper; an empty one is no bound.
+func (t *Table) Within(lower, upper []byte) bool {
+	return (len(upper) == 0 || kv.Compare(t.start, upper) < 0) && kv.Compare(t.end, lower) > 0
+}
 
 // Covers reports whether the table may say anything about a key.
 func (t *Table) Covers(key []byte) bool {
@@ -103,6 +110,15 @@ func (l *Levels) Overlap(start, end []byte) bool {
 		}
 	}
 	return false
+}
+
+// NewestIn returns the highest sequence in the tables, of a level other than 0, that may say something about start <= key <
+// end, 0 if there are none.
+func NewestIn(tables []*Table, start, end []byte) (seq uint64) {
+	for i := Find(tables, start); i < len(tables) && kv.Compare(tables[i].start, end) < 0; i++ {
+		seq = max(seq, tables[i].props.MaxSeq)
+	}
+	return seq
 }
 
 // bytes returns the size of a level.

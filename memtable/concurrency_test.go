@@ -156,7 +156,7 @@ func TestConcurrency(t *testing.T) {
 					e, ok := m.Get(h.keys[k], uint64(asOf))
 					h.checkEntry(t, "Get", &e, ok, k, asOf)
 				}
-				if got, least := len(m.RangeDeletes().All()), seq/1100; got < least {
+				if got, least := m.RangeDeletes().Len(), seq/1100; got < least {
 					t.Errorf("at %d: %d range deletes, want %d or more", seq, got, least)
 				}
 				if s := m.Stats(); s.MaxSeq < uint64(seq) || m.Size() < int64(seq) {

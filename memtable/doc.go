@@ -21,7 +21,6 @@
 //	arena.go, format.go   memory without pointers; a key is a node in it, with a chain of versions, newest first
 //	index.go              finds a key's node by hash: for Get, and for Set to find out whether there is one
 //	tree.go, head.go      keeps the nodes in order (google/btree), for iterators
-//	ranges.go             the range deletes
 //
 // Overwriting a key adds a version to its node and touches neither index nor tree.
 //

@@ -13,7 +13,7 @@ type Memtable struct {
 	arena  arena
 	index  index
 	tree   tree
-	ranges ranges
+	ranges kv.RangeDeletes
 	stats  stats
 }
 
@@ -82,19 +82,24 @@ func (m *Memtable) Get(key []byte, seq uint64) (e kv.Entry, ok bool) {
 // DeleteRange records that every entry with start <= key < end and a sequence below seq is gone. It removes nothing:
 // readers ask RangeDeletes. The bounds are copied. Only the writer may call it.
 func (m *Memtable) DeleteRange(start, end []byte, seq uint64) {
-	m.ranges.add(start, end, seq)
+	m.ranges.Add(start, end, seq)
 	m.stats.add(seq, 0)
 }
 
-// RangeDeletes returns the range deletes recorded so far; nil if there are none.
-func (m *Memtable) RangeDeletes() *kv.RangeDeletes { return m.ranges.get() }
+// RangeDeletes returns the range deletes, those included that are recorded later; nil if there are none yet.
+func (m *Memtable) RangeDeletes() *kv.RangeDeletes {
+	if m.ranges.Newest() == 0 {
+		return nil
+	}
+	return &m.ranges
+}
 
 // Len returns the number of keys.
 func (m *Memtable) Len() int { return int(m.tree.tail.Load()) }
 
 // Size returns the bytes of memory in use, to within a few percent.
 func (m *Memtable) Size() int64 {
-	return m.arena.used.Load()*memories + m.index.size.Load() + m.ranges.size.Load() + int64(m.Len())*treeBytes
+	return m.arena.used.Load()*memories + m.index.size.Load() + m.ranges.Size() + int64(m.Len())*treeBytes
 }
 
 // Stats describes what a memtable has been given, overwritten versions included.
@@ -107,7 +112,7 @@ type Stats struct {
 
 // Stats returns the current figures, each right by itself: while the writer works, one may be ahead of another.
 func (m *Memtable) Stats() Stats {
-	s := Stats{MaxSeq: m.stats.maxSeq.Load(), Deadlines: m.stats.deadlines.Load(), RangeDeletes: m.ranges.len()}
+	s := Stats{MaxSeq: m.stats.maxSeq.Load(), Deadlines: m.stats.deadlines.Load(), RangeDeletes: m.ranges.Len()}
 	if v := m.stats.minSeq.Load(); v != math.MaxUint64 {
 		s.MinSeq = v
 	}

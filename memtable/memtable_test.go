@@ -171,20 +171,48 @@ func TestDeleteRange(t *testing.T) {
 	if m.RangeDeletes() != nil {
 		t.Errorf("range deletes in an empty memtable")
 	}
-	var before *kv.RangeDeletes
 	for i := range uint64(100) {
 		m.DeleteRange(fmt.Appendf(nil, "%02d", i), []byte("a"), i+1)
-		now := m.RangeDeletes()
-		if len(now.All()) != int(i+1) || now != m.RangeDeletes() {
-			t.Fatalf("after %d: %d, built again: %t", i+1, len(now.All()), now != m.RangeDeletes())
+		if d := m.RangeDeletes(); d.Len() != int(i+1) || len(d.All()) != int(i+1) {
+			t.Fatalf("after %d: %d, of which %d are to be seen", i+1, d.Len(), len(d.All()))
 		}
-		if i > 0 && len(before.All()) != int(i) {
-			t.Fatalf("an earlier answer has changed to %d deletes, want %d", len(before.All()), i)
-		}
-		before = now
 	}
-	if got := before.Seq([]byte("50"), math.MaxUint64); got != 51 {
-		t.Errorf("Seq = %d, want 51", got)
+	for i, want := range []uint64{0, 1, 2, 50, 51, 51} {
+		asOf := []uint64{0, 1, 2, 50, 51, math.MaxUint64}[i]
+		if got := m.RangeDeletes().Seq([]byte("50"), asOf); got != want {
+			t.Errorf("Seq as of %d = %d, want %d", asOf, got, want)
+		}
+	}
+}
+
+// Range deletes count in Size as what they are, so that Options.Memory bounds them.
+func TestRangeDeletesSize(t *testing.T) {
+	const n = 20_000
+	for _, c := range []struct {
+		name       string
+		start, end func(i int) int
+		most       int64 // bytes each
+	}{
+		{"apart", func(i int) int { return i * 7919 % n * 10 }, func(i int) int { return i*7919%n*10 + 5 }, 800},
+		{"overlapping", func(i int) int { return i * 7919 % n * 10 }, func(i int) int { return i*7919%n*10 + 500 }, 800},
+		{"a log that is cut off", func(i int) int { return 0 }, func(i int) int { return i + 1 }, 250},
+	} {
+		var before, after runtime.MemStats
+		m := New(Hint{})
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range n {
+			m.DeleteRange(fmt.Appendf(nil, "key%09d", c.start(i)), fmt.Appendf(nil, "key%09d", c.end(i)), uint64(i+1))
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		used, size := int64(after.HeapAlloc-before.HeapAlloc), m.Size()
+		if size < used*9/10 || size > used*12/10 || size > c.most*n {
+			t.Errorf("%s: Size is %d, the heap has grown by %d, %d a delete", c.name, size, used, used/n)
+		}
+		if m.RangeDeletes().Len() != n {
+			t.Errorf("%s: %d deletes", c.name, m.RangeDeletes().Len())
+		}
 	}
 }
 

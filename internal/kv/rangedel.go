@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"sync/atomic"
 )
 
 // RangeDelete says that every entry with Start <= key < End and a sequence below Seq is gone.
@@ -12,83 +13,211 @@ type RangeDelete struct {
 	Seq        uint64
 }
 
-// RangeDeletes answers which range delete covers a key. It is immutable: any goroutine may ask.
+// RangeDeletes answers which range delete covers a key, as of any sequence. One goroutine adds, any number ask meanwhile,
+// without a lock, as of a sequence that was added completely. The zero RangeDeletes, and nil, cover nothing.
 //
-// The deletes' bounds cut the keys into stretches, over which there is a segment tree: each node of it stands for some
-// neighbouring stretches, and a delete is entered in the O(log n) nodes that make up its range. Deletes that overlap (a
-// log whose beginning is cut off again and again) then take O(n log n) memory; a list a stretch would take O(n^2).
+// The keys are cut into leaves, each with the few deletes that reach into it, in a tree: see rangeNode. A delete is added to
+// the leaves at its two ends, and those between go: all that they say is older. So what an add costs does not depend on how
+// many there were, other than by the depth of the tree, and a log whose beginning is cut off again and again stays one leaf.
+//
+// Nothing is changed that somebody may read as it was: a leaf only ever gets more deletes, newer ones, and where the tree
+// changes there is a new root, which shares with the old one what is alike. Who asks as of a sequence begins at the root of
+// that time.
 type RangeDeletes struct {
-	all    []RangeDelete // as given, by ascending sequence
-	bounds [][]byte      // ascending; stretch i is bounds[i] <= key < bounds[i+1]
-	seqs   [][]uint64    // of the deletes in each node, ascending; stretch i is node stretches+i, the parent of i is i/2
+	roots   atomic.Pointer[[]rangeRoot] // the oldest first; append-only: a longer one may share the array of a shorter one
+	newest  atomic.Uint64               // sequence of the newest delete
+	added   atomic.Int64
+	size    atomic.Int64 // bytes
+	nodes   uint32       // ever made
+	edition uint32       // of the tree that is being made
 }
 
-// NewRangeDeletes builds the answer for a set of deletes. It keeps the slices' memory; those with an empty range are
-// dropped. A nil result is valid and covers nothing.
+// rangeRoot is the tree from a sequence on.
+type rangeRoot struct {
+	seq  uint64
+	tree *rangeNode
+}
+
+// NewRangeDeletes returns the answer for a set of deletes. It keeps the slices' memory; those with an empty range are
+// dropped. It is nil if none is left.
 func NewRangeDeletes(deletes []RangeDelete) *RangeDeletes {
-	all := make([]RangeDelete, 0, len(deletes))
-	bounds := make([][]byte, 0, 2*len(deletes))
-	for _, d := range deletes {
-		if Compare(d.Start, d.End) < 0 {
-			all = append(all, d)
-			bounds = append(bounds, d.Start, d.End)
-		}
-	}
-	if len(all) == 0 {
+	if len(deletes) == 0 {
 		return nil
 	}
-	slices.SortFunc(bounds, Compare)
-	bounds = slices.CompactFunc(bounds, func(a, b []byte) bool { return Compare(a, b) == 0 })
-	slices.SortStableFunc(all, func(a, b RangeDelete) int { return cmp.Compare(a.Seq, b.Seq) })
-	r := &RangeDeletes{all: all, bounds: bounds, seqs: make([][]uint64, 2*(len(bounds)-1))}
-	for _, d := range all {
-		r.enter(d)
+	r := new(RangeDeletes)
+	if apart(deletes) {
+		r.begin(deletes)
+		return r
+	}
+	deletes = slices.Clone(deletes)
+	slices.SortStableFunc(deletes, func(a, b RangeDelete) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, d := range deletes {
+		r.add(d)
+	}
+	if r.newestTree() == nil {
+		return nil
 	}
 	return r
 }
 
-// enter adds a delete to the nodes that make up its range.
-func (r *RangeDeletes) enter(d RangeDelete) {
-	stretches := len(r.seqs) / 2
-	from, _ := slices.BinarySearchFunc(r.bounds, d.Start, Compare)
-	to, _ := slices.BinarySearchFunc(r.bounds, d.End, Compare)
-	for from, to = from+stretches, to+stretches; from < to; from, to = from/2, to/2 {
-		if from%2 == 1 {
-			r.seqs[from] = append(r.seqs[from], d.Seq)
-			from++
-		}
-		if to%2 == 1 {
-			to--
-			r.seqs[to] = append(r.seqs[to], d.Seq)
+// apart reports whether deletes are in the order of their keys and none overlaps another.
+func apart(deletes []RangeDelete) bool {
+	for i, d := range deletes {
+		if Compare(d.Start, d.End) >= 0 || i > 0 && Compare(deletes[i-1].End, d.Start) > 0 {
+			return false
 		}
 	}
+	return true
+}
+
+// begin makes it the answer for deletes that are apart.
+func (r *RangeDeletes) begin(deletes []RangeDelete) {
+	for _, d := range deletes {
+		r.newest.Store(max(r.newest.Load(), d.Seq))
+	}
+	r.added.Store(int64(len(deletes)))
+	r.publish(0, r.plant(nil, nil, deletes, leafSize))
+}
+
+// Add adds a delete, whose bounds it copies. seq must not be below that of an earlier one; among equals the later wins.
+func (r *RangeDeletes) Add(start, end []byte, seq uint64) {
+	bounds := make([]byte, len(start)+len(end))
+	n := copy(bounds, start)
+	copy(bounds[n:], end)
+	r.size.Add(int64(len(bounds)))
+	r.add(RangeDelete{Start: bounds[:n:n], End: bounds[n:], Seq: seq})
+}
+
+func (r *RangeDeletes) add(d RangeDelete) {
+	if Compare(d.Start, d.End) >= 0 {
+		return
+	}
+	defer func() {
+		r.newest.Store(d.Seq)
+		r.added.Add(1)
+	}()
+	tree := r.newestTree()
+	if tree == nil {
+		r.publish(d.Seq, r.plant(nil, nil, []RangeDelete{d}, leafSize))
+		return
+	}
+	first, firstEnd := tree.find(d.Start)
+	last, lastEnd := tree.findBefore(d.End)
+	switch {
+	case first == last && first.leaf.room():
+		tree.raise(first.start, d.Seq)
+		first.leaf.add(d)
+	case first != last && Compare(firstEnd, last.start) == 0 && first.leaf.room() && last.leaf.room():
+		tree.raise(first.start, d.Seq)
+		tree.raise(last.start, d.Seq)
+		first.leaf.add(RangeDelete{Start: d.Start, End: firstEnd, Seq: d.Seq})
+		last.leaf.add(RangeDelete{Start: firstEnd, End: d.End, Seq: d.Seq})
+	default:
+		deletes := first.leaf.newest(nil)
+		deletes = append(clip(deletes, nil, d.Start), d)
+		deletes = append(deletes, clip(last.leaf.newest(nil), d.End, nil)...)
+		next := r.plant(r.before(tree, first.start), first.start, deletes, leafSize/2)
+		if lastEnd != nil {
+			next = r.join(next, r.from(tree, lastEnd))
+		}
+		r.publish(d.Seq, next)
+	}
+}
+
+// publish makes a tree what holds from a sequence on.
+func (r *RangeDeletes) publish(seq uint64, tree *rangeNode) {
+	var roots []rangeRoot
+	if p := r.roots.Load(); p != nil {
+		roots = *p
+	}
+	roots = append(roots, rangeRoot{seq, tree})
+	r.size.Add(rootSize)
+	r.edition++
+	r.roots.Store(&roots)
+}
+
+// newestTree returns the tree of now, nil if there is none.
+func (r *RangeDeletes) newestTree() *rangeNode {
+	if r == nil {
+		return nil
+	}
+	p := r.roots.Load()
+	if p == nil {
+		return nil
+	}
+	return (*p)[len(*p)-1].tree
+}
+
+// treeAsOf returns the tree as of a sequence, nil if there was none.
+func (r *RangeDeletes) treeAsOf(seq uint64) *rangeNode {
+	if r == nil {
+		return nil
+	}
+	p := r.roots.Load()
+	if p == nil {
+		return nil
+	}
+	roots := *p
+	if last := &roots[len(roots)-1]; last.seq <= seq {
+		return last.tree
+	}
+	n := sort.Search(len(roots), func(i int) bool { return roots[i].seq > seq })
+	if n == 0 {
+		return nil
+	}
+	return roots[n-1].tree
 }
 
 // Seq returns the highest sequence <= asOf of the deletes that cover key, 0 if none does.
 func (r *RangeDeletes) Seq(key []byte, asOf uint64) uint64 {
-	if r == nil {
+	tree := r.treeAsOf(asOf)
+	if tree == nil {
 		return 0
 	}
-	stretches := len(r.seqs) / 2
-	above := sort.Search(len(r.bounds), func(i int) bool { return Compare(r.bounds[i], key) > 0 })
-	if above == 0 || above > stretches {
-		return 0
-	}
-	var newest uint64
-	for node := above - 1 + stretches; node > 0; node /= 2 {
-		seqs := r.seqs[node]
-		n := sort.Search(len(seqs), func(i int) bool { return seqs[i] > asOf })
-		if n > 0 {
-			newest = max(newest, seqs[n-1])
-		}
-	}
-	return newest
+	n, _ := tree.find(key)
+	return n.leaf.seq(key, asOf)
 }
 
-// All returns the deletes by ascending sequence. The slice is not the caller's to change.
-func (r *RangeDeletes) All() []RangeDelete {
-	if r == nil {
-		return nil
+// Stretch returns Seq and a stretch of keys around key, start <= k < end, in which it is the same. A nil end is none. The
+// slices are not the caller's to change.
+func (r *RangeDeletes) Stretch(key []byte, asOf uint64) (start, end []byte, seq uint64) {
+	tree := r.treeAsOf(asOf)
+	if tree == nil {
+		return nil, nil, 0
 	}
-	return r.all
+	n, end := tree.find(key)
+	return n.leaf.stretch(key, asOf, n.start, end)
 }
+
+// Touched reports whether a delete after a sequence reaches into start <= key < end. A nil end is none.
+func (r *RangeDeletes) Touched(start, end []byte, since uint64) bool {
+	tree := r.newestTree()
+	if tree == nil || r.newest.Load() <= since {
+		return false
+	}
+	n, _ := tree.find(start)
+	return n.leaf.touched(start, end, since) || tree.touched(start, end, since)
+}
+
+// Newest returns the sequence of the newest delete, 0 if there is none.
+func (r *RangeDeletes) Newest() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.newest.Load()
+}
+
+// Len returns the number of deletes that were added.
+func (r *RangeDeletes) Len() int {
+	if r == nil {
+		return 0
+	}
+	return int(r.added.Load())
+}
+
+// Size returns the bytes of memory in use.
+func (r *RangeDeletes) Size() int64 { return r.size.Load() }
+
+// All returns what all deletes together cover: as many as it takes that none overlaps another, in the order of their keys,
+// each with the sequence of the newest.
+func (r *RangeDeletes) All() []RangeDelete { return r.newestTree().all(nil) }

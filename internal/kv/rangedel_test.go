@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -59,19 +61,87 @@ func TestRangeDeletes(t *testing.T) {
 
 func TestRangeDeletesAll(t *testing.T) {
 	var none *RangeDeletes
-	if got := none.All(); got != nil {
-		t.Errorf("All of none = %v", got)
+	if none.All() != nil || none.Len() != 0 || none.Newest() != 0 || NewRangeDeletes(nil) != nil {
+		t.Errorf("nil covers something: %v", none.All())
 	}
 	given := []RangeDelete{
 		{Start: []byte("b"), End: []byte("c"), Seq: 7},
 		{Start: []byte("x"), End: []byte("a"), Seq: 8},
 		{Start: []byte("a"), End: []byte("z"), Seq: 3},
 	}
-	if got := fmt.Sprint(NewRangeDeletes(given).All()); got != fmt.Sprint([]RangeDelete{given[2], given[0]}) {
+	if got := fmt.Sprint(NewRangeDeletes(given).All()); got != "[{[97] [98] 3} {[98] [99] 7} {[99] [122] 3}]" {
 		t.Errorf("All = %s", got)
 	}
 	if given[0].Seq != 7 || given[2].Seq != 3 {
 		t.Errorf("the argument was reordered: %v", given)
+	}
+	if NewRangeDeletes(given[1:2]) != nil {
+		t.Errorf("an empty range covers something")
+	}
+}
+
+// rangeKeys are some keys, ascending.
+func rangeKeys() (keys [][]byte) {
+	for _, a := range []string{"", "\x00", "a", "b", "\xff"} {
+		for _, b := range []string{"", "\x00", "a", "b", "\xff"} {
+			keys = append(keys, []byte(a+b))
+		}
+	}
+	slices.SortFunc(keys, Compare)
+	return slices.CompactFunc(keys, func(a, b []byte) bool { return Compare(a, b) == 0 })
+}
+
+// checkRangeDeletes compares a set with the definition, for some keys and sequences.
+func checkRangeDeletes(t *testing.T, set *RangeDeletes, deletes []RangeDelete, keys [][]byte, asOfs ...uint64) {
+	t.Helper()
+	for _, key := range keys {
+		for _, asOf := range asOfs {
+			want := covering(deletes, key, asOf)
+			if got := set.Seq(key, asOf); got != want {
+				t.Fatalf("Seq(%q, %d) = %d, want %d of %v", key, asOf, got, want, deletes)
+			}
+			start, end, seq := set.Stretch(key, asOf)
+			if seq != want || Compare(key, start) < 0 || end != nil && Compare(key, end) >= 0 {
+				t.Fatalf("Stretch(%q, %d) = %q to %q, %d, want %d of %v", key, asOf, start, end, seq, want, deletes)
+			}
+			for _, other := range keys {
+				if inside := Compare(start, other) <= 0 && (end == nil || Compare(other, end) < 0); inside {
+					if got := covering(deletes, other, asOf); got != want {
+						t.Fatalf("Stretch(%q, %d) = %q to %q, %d; %q has %d of %v", key, asOf, start, end, seq, other, got, deletes)
+					}
+				}
+			}
+		}
+	}
+}
+
+// checkNewest compares what a set says of now with the definition.
+func checkNewest(t *testing.T, set *RangeDeletes, deletes []RangeDelete, keys [][]byte, since ...uint64) {
+	t.Helper()
+	all := set.All()
+	for i, d := range all {
+		if Compare(d.Start, d.End) >= 0 || i > 0 && (Compare(all[i-1].End, d.Start) > 0 ||
+			all[i-1].Seq == d.Seq && Compare(all[i-1].End, d.Start) == 0) {
+			t.Fatalf("All is not apart: %v", all)
+		}
+	}
+	for _, key := range keys {
+		if got, want := covering(all, key, math.MaxUint64), covering(deletes, key, math.MaxUint64); got != want {
+			t.Fatalf("All covers %q as of %d, want %d: %v of %v", key, got, want, all, deletes)
+		}
+		for _, end := range append(keys, nil) {
+			for _, seq := range since {
+				want := slices.ContainsFunc(deletes, func(d RangeDelete) bool {
+					return d.Seq > seq && Compare(d.Start, d.End) < 0 && Compare(key, d.End) < 0 && (end == nil || Compare(d.Start, end) < 0)
+				})
+				if end != nil && Compare(key, end) >= 0 {
+					continue
+				}
+				if got := set.Touched(key, end, seq); got != want {
+					t.Fatalf("Touched(%q, %q, %d) = %t, want %t of %v", key, end, seq, got, want, deletes)
+				}
+			}
+		}
 	}
 }
 
@@ -79,30 +149,130 @@ func TestRangeDeletesAll(t *testing.T) {
 func TestRangeDeletesModel(t *testing.T) {
 	const seed = 20
 	r := rand.New(rand.NewPCG(seed, 0))
-	var keys [][]byte
-	for _, a := range []string{"", "\x00", "a", "b", "\xff"} {
-		for _, b := range []string{"", "\x00", "a", "b", "\xff"} {
-			keys = append(keys, []byte(a+b))
-		}
+	keys := rangeKeys()
+	var asOfs []uint64
+	for asOf := range uint64(27) {
+		asOfs = append(asOfs, asOf)
 	}
-	for round := range 2000 {
+	for round := range 500 {
 		deletes := make([]RangeDelete, r.IntN(20))
 		for i := range deletes {
 			start, end := keys[r.IntN(len(keys))], keys[r.IntN(len(keys))]
 			deletes[i] = RangeDelete{Start: start, End: end, Seq: 1 + r.Uint64N(25)}
 		}
+		t.Logf("seed %d round %d", seed, round)
 		set := NewRangeDeletes(deletes)
-		for _, key := range keys {
-			for asOf := range uint64(27) {
-				if got, want := set.Seq(key, asOf), covering(deletes, key, asOf); got != want {
-					t.Fatalf("seed %d round %d: Seq(%q, %d) = %d, want %d of %v", seed, round, key, asOf, got, want, deletes)
+		checkRangeDeletes(t, set, deletes, keys, asOfs...)
+		checkNewest(t, set, deletes, keys, asOfs...)
+		again := set.All()
+		checkNewest(t, NewRangeDeletes(again), deletes, keys, asOfs[:1]...)
+	}
+}
+
+// TestRangeDeletesAdded adds many deletes, long and short ones, and asks as of every sequence there was on the way.
+func TestRangeDeletesAdded(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			var keys [][]byte
+			for i := range 120 {
+				keys = append(keys, fmt.Appendf(nil, "key%03d", i))
+			}
+			set := new(RangeDeletes)
+			var deletes []RangeDelete
+			for seq := uint64(1); seq <= 300; seq += 1 + r.Uint64N(3) {
+				d := randomRange(r, keys, seq)
+				set.Add(d.Start, d.End, seq)
+				deletes = append(deletes, d)
+				if r.IntN(10) == 0 {
+					probe := keys[r.IntN(len(keys)):][:1]
+					checkRangeDeletes(t, set, deletes, probe, seq, r.Uint64N(seq+1), r.Uint64N(seq+1))
 				}
 			}
-		}
-		if !slices.IsSortedFunc(set.All(), func(a, b RangeDelete) int { return int(a.Seq) - int(b.Seq) }) {
-			t.Fatalf("seed %d round %d: All is not sorted: %v", seed, round, set.All())
-		}
+			checkRangeDeletes(t, set, deletes, keys[:40], 1, 20, r.Uint64N(300), r.Uint64N(300), 299, math.MaxUint64)
+			checkNewest(t, set, deletes, append([][]byte{nil}, keys[50:70]...), 0, 150, 290, 299)
+		})
 	}
+}
+
+// randomRange returns a delete of a few keys, or now and then of many or of none.
+func randomRange(r *rand.Rand, keys [][]byte, seq uint64) RangeDelete {
+	from, n := r.IntN(len(keys)), r.IntN(4)
+	switch r.IntN(20) {
+	case 0:
+		n = r.IntN(len(keys))
+	case 1:
+		from, n = 0, r.IntN(len(keys))
+	}
+	return RangeDelete{Start: keys[from], End: keys[min(from+n, len(keys)-1)], Seq: seq}
+}
+
+// FuzzRangeDeletes takes three bytes for a delete: where it begins, how long it is, and how much newer than the one before.
+func FuzzRangeDeletes(f *testing.F) {
+	f.Add([]byte("\x00\x10\x01\x05\x02\x01\x00\xff\x01"), []byte("\x08"), uint64(2))
+	f.Fuzz(func(t *testing.T, program, key []byte, asOf uint64) {
+		set, seq := new(RangeDeletes), uint64(0)
+		var deletes []RangeDelete
+		keys := [][]byte{nil, key}
+		for ; len(program) >= 3 && len(deletes) < 100; program = program[3:] {
+			seq += uint64(program[2] % 3)
+			d := RangeDelete{Start: []byte{program[0]}, End: []byte{program[0] + program[1]}, Seq: seq}
+			if program[2] > 200 {
+				d.Start, d.End = nil, key
+			}
+			deletes = append(deletes, d)
+			set.Add(d.Start, d.End, d.Seq)
+			keys = append(keys, d.Start, d.End)
+		}
+		keys = keys[max(0, len(keys)-20):]
+		checkRangeDeletes(t, set, deletes, keys, asOf, seq/2, math.MaxUint64)
+		checkNewest(t, set, deletes, keys[:min(len(keys), 6)], 0, seq/2, seq)
+	})
+}
+
+// TestRangeDeletesRace asks while deletes are added: nothing as of an older sequence changes.
+func TestRangeDeletesRace(t *testing.T) {
+	const n = 3000
+	keys := rangeKeys()
+	r := rand.New(rand.NewPCG(5, 5))
+	deletes := make([]RangeDelete, n)
+	for i := range deletes {
+		deletes[i] = randomRange(r, keys, uint64(i+1))
+	}
+	set := new(RangeDeletes)
+	var shown atomic.Uint64
+	var readers sync.WaitGroup
+	for g := range uint64(3) {
+		readers.Go(func() {
+			r := rand.New(rand.NewPCG(g, 6))
+			for {
+				seq := shown.Load()
+				asOf := r.Uint64N(seq + 1)
+				key := keys[r.IntN(len(keys))]
+				want := covering(deletes[:asOf], key, asOf)
+				if got := set.Seq(key, asOf); got != want {
+					t.Errorf("Seq(%q, %d) = %d at %d, want %d", key, asOf, got, seq, want)
+					return
+				}
+				if _, _, got := set.Stretch(key, asOf); got != want {
+					t.Errorf("Stretch(%q, %d) has %d at %d, want %d", key, asOf, got, seq, want)
+					return
+				}
+				if want > 0 && !set.Touched(key, nil, want-1) {
+					t.Errorf("%d does not touch what is from %q on", want, key)
+					return
+				}
+				if seq == n {
+					return
+				}
+			}
+		})
+	}
+	for _, d := range deletes {
+		set.Add(d.Start, d.End, d.Seq)
+		shown.Store(d.Seq)
+	}
+	readers.Wait()
 }
 
 // TestRangeDeletesOverlapping cuts off the beginning of a log again and again: every delete overlaps every other.

@@ -108,6 +108,35 @@ func (it *Iterator) Prev() bool {
 	return it.step()
 }
 
+// Skip moves on in the direction of travel, and some of the sources, those at the true places of the slice given to Reset,
+// go on to their first key that is not before to: in reverse, that is before it. The caller does not want what they have up
+// to there. Where Next or Prev turns round after that, it may come upon it nevertheless.
+func (it *Iterator) Skip(to []byte, which []bool) bool {
+	at := 1 // the sources before it stand on the current key
+	for at < len(it.order) && it.order[0].same(it.order[at]) {
+		at++
+	}
+	for i, s := range it.order {
+		c := kv.Compare(s.entry.Key, to)
+		switch {
+		case which[s.age] && it.reverse && c >= 0:
+			s.on = s.it.SeekLT(to)
+		case which[s.age] && !it.reverse && c < 0:
+			s.on = s.it.SeekGE(to)
+		case i >= at:
+			continue
+		case it.reverse:
+			s.on = s.it.Prev()
+		default:
+			s.on = s.it.Next()
+		}
+		if !s.on && !it.end(s) {
+			return false
+		}
+	}
+	return it.arrange()
+}
+
 // alone ends a step of the only source in the order, which needs no head: until all are positioned anew, there is no other.
 // One source is common, and this takes half the time of step.
 func (it *Iterator) alone(s *source, on bool) bool {
