@@ -115,6 +115,8 @@ func TestConflicts(t *testing.T) {
 		{"scan a prefix", scan(IterOptions{Prefix: []byte("g")}), "g"},
 		{"scan the first two", scan(IterOptions{Start: []byte("e"), Limit: 2}), "efg"},
 		{"scan the last two", scan(IterOptions{End: []byte("n"), Limit: 2, Reverse: true}), "klm"},
+		{"scan back to the bound", scan(IterOptions{Start: []byte("d"), End: []byte("j"), Reverse: true}), "defghi"},
+		{"scan back to nothing", scan(IterOptions{Start: []byte("h"), End: []byte("j"), Reverse: true}), "hi"},
 		{"scan a gap", scan(IterOptions{Start: []byte("h"), End: []byte("j")}), "hi"},
 		{"seek", iterate(func(it *Iterator) { it.Seek([]byte("h")) }), "hijk"},
 		{"seek and next", iterate(func(it *Iterator) { it.Seek([]byte("h")); it.Next() }), "hijklm"},
@@ -143,6 +145,14 @@ func TestConflicts(t *testing.T) {
 			it.Next()
 			it.SeekBefore(it.Key())
 		}), "ghijklm"},
+		{"back to the bound", func(t *testing.T, tx *Txn) {
+			it, err := tx.NewIterator(&IterOptions{Start: []byte("f")})
+			must(t, err)
+			defer it.Close()
+			for ok := it.SeekBefore([]byte("l")); ok; ok = it.Prev() {
+			}
+			must(t, it.Err())
+		}, "fghijk"},
 		{"seek twice", iterate(func(it *Iterator) { it.Seek([]byte("n")); it.Seek([]byte("d")) }), "deno"},
 		{"first", iterate(func(it *Iterator) { it.First() }), "c"},
 		{"last", iterate(func(it *Iterator) { it.Last() }), "o"},
