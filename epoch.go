@@ -33,16 +33,22 @@ const epochShards = 16
 
 // enter begins a use and returns what exit needs. The shard only spreads the load.
 func (e *epoch) enter(shard uint32) (ticket uint32) {
-	shard %= epochShards
 	for {
-		number := e.number.Load()
-		users := &e.users[number%2][shard].n
-		users.Add(1)
-		if e.number.Load() == number {
-			return number%2*epochShards + shard
+		if ticket, ok := e.enterIn(e.number.Load(), shard%epochShards); ok {
+			return ticket
 		}
-		users.Add(-1)
 	}
+}
+
+// enterIn is enter while the number is still the one that the caller has read. Otherwise it has entered nothing.
+func (e *epoch) enterIn(number, shard uint32) (ticket uint32, ok bool) {
+	users := &e.users[number%2][shard].n
+	users.Add(1)
+	if e.number.Load() != number {
+		users.Add(-1)
+		return 0, false
+	}
+	return number%2*epochShards + shard, true
 }
 
 // exit ends a use.

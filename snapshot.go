@@ -42,12 +42,21 @@ func (db *DB) pinView() (*view, uint64, error) {
 			return nil, 0, ErrClosed
 		}
 		v := db.view.Load()
-		seq := db.seqIn(v)
-		if db.view.Load() == v { // otherwise seq may count what only a newer memtable has
+		if seq, ok := db.wholeAt(v); ok {
 			v.tables.pin()
-			return v, max(seq, v.tables.lastSeq), nil // of an Ingest the tables are in the view first
+			return v, seq, nil
 		}
 	}
+}
+
+// wholeAt returns a sequence as of which a view is whole. It is false if the view has been replaced since the caller has
+// loaded it: then the sequence may count what only a newer memtable has.
+func (db *DB) wholeAt(v *view) (seq uint64, ok bool) {
+	seq = db.seqIn(v)
+	if db.view.Load() != v {
+		return 0, false
+	}
+	return max(seq, v.tables.lastSeq), true // of an Ingest the tables are in the view first
 }
 
 // Close lets go of what the snapshot holds. A second Close does nothing.
