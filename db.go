@@ -188,6 +188,9 @@ func (db *DB) setView(change func(*view)) {
 	defer db.viewMu.Unlock()
 	v := *db.view.Load()
 	change(&v)
+	if invariants {
+		v.check()
+	}
 	db.view.Store(&v)
 }
 

@@ -140,6 +140,9 @@ func (x *expiries) publishLocked() {
 	if next != old {
 		x.next.Store(next)
 	}
+	if invariants {
+		x.checkLocked()
+	}
 }
 
 // expired tells whether the newest version of a key has expired, and which that is.

@@ -89,6 +89,9 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 		also(view)
 		db.replaced.add(old, dropped)
 	})
+	if invariants {
+		db.checkTables()
+	}
 	db.unlink(dropped)
 	db.workers.Go(func() {
 		db.epoch.wait() // nobody reads from old any more who has not pinned it
@@ -140,12 +143,20 @@ func (r *replaced) add(old *version, dropped []*compaction.Table) {
 
 // pin keeps the tables of a version open. The caller is inside the epoch in which it has loaded the version, or holds a
 // reference.
-func (v *version) pin() { v.refs.Add(1) }
+func (v *version) pin() {
+	if n := v.refs.Add(1); invariants {
+		invariant(n > 1, "tables that nobody holds are pinned")
+	}
+}
 
 // unref gives a reference to a version up. With the last one, its tables lose one each, and those that nobody refers to
 // any more are closed.
 func (db *DB) unref(v *version) {
-	if v.refs.Add(-1) > 0 {
+	n := v.refs.Add(-1)
+	if invariants {
+		invariant(n >= 0, "tables have lost a reference too many")
+	}
+	if n > 0 {
 		return
 	}
 	var closed []*compaction.Table

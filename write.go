@@ -189,6 +189,9 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 		db.marks.wantLocked()
 	}
 	db.freezeIfFullLocked()
+	if invariants {
+		db.checkLocked()
+	}
 	db.commit.Unlock()
 	if p.sync {
 		if err := db.log.SyncTo(end); err != nil {
