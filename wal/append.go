@@ -35,7 +35,8 @@ func (t *stage) add(start int, ops uint64) {
 	t.crc = chainCRC(t.crc, t.buf[start:])
 }
 
-// Append appends one entry, makes it durable as the policy says, and sets its Seq and Pos. It keeps nothing of e.
+// Append appends one entry, makes it durable as the policy says, and sets its Seq, its Pos and, to what the log holds, its
+// Deadline. It keeps nothing of e.
 //
 // On ErrNoSpace the entry is not in the log. On any other failure of the disk it may or may not be.
 func (l *Log) Append(e *Entry) error {
@@ -161,6 +162,7 @@ func (l *Log) stageLocked(e *Entry) error {
 	case KindPut:
 		if e.Deadline != 0 {
 			r.HasTTL, r.TTL = true, ttl(e.Deadline, s.baseTime)
+			e.Deadline = deadline(r.TTL, s.baseTime) // of what follows, none is to differ from what a replay finds
 		}
 	case KindDelete:
 		r.Value = nil

@@ -34,8 +34,8 @@ import (
 // next of the segment before or, after SkipTo, a later one. That no record is missing between the two is for the length and
 // the running CRC in the header to say.
 //
-// A put's ttl_ms is its deadline minus the segment's base time: a duration, as the record format has it, that does not
-// start again at replay.
+// A put's ttl_ms is its deadline minus the segment's base time, 0 for a deadline before that: a duration, as the record
+// format has it, that does not start again at replay.
 //
 // The running CRC is CRC32C over the stored CRCs of the records, in order: it notices a record that is missing, doubled
 // or moved, at four bytes a record. It covers the header and every control record.

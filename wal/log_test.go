@@ -246,8 +246,12 @@ func TestDeadlines(t *testing.T) {
 			o := testOptions(vfs.NewMem(), SyncAlways)
 			o.Now = func() int64 { return c.base }
 			l, _ := open(t, o)
-			if err := l.Append(&Entry{Key: []byte("k"), Deadline: c.deadline}); err != nil {
+			e := Entry{Key: []byte("k"), Deadline: c.deadline}
+			if err := l.Append(&e); err != nil {
 				t.Fatal(err)
+			}
+			if e.Deadline != c.want {
+				t.Errorf("appended with deadline %d, want %d", e.Deadline, c.want)
 			}
 			closeLog(t, l)
 			o.Now = func() int64 { return c.base + 1_000_000 } // a deadline must not slide
