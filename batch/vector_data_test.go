@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -133,9 +134,13 @@ func unhex(t testing.TB, s string) []byte {
 
 // recordsRule describes the records of a batch as functions of their index i:
 //
-//	key:   ascii 'FORMAT' % i
-//	value: [delete if EXPR, else] affine mul=EXPR add=EXPR len=EXPR
-//	value: [delete if EXPR, else] ascii 'FORMAT' % i
+//	key:   TEXT
+//	value: delete
+//	       TEXT
+//	       affine mul=EXPR add=EXPR len=EXPR
+//	       delete if EXPR, else VALUE
+//
+// where TEXT is ascii 'FORMAT' % EXPR, and the value of the last is again any of the four.
 type recordsRule struct {
 	Count int    `json:"count"`
 	Key   string `json:"key"`
@@ -143,52 +148,96 @@ type recordsRule struct {
 }
 
 var (
-	asciiRule  = regexp.MustCompile(`^ascii '([^']*)' % i$`)
-	deleteRule = regexp.MustCompile(`^delete if (.+), else (.+)$`)
-	affineRule = regexp.MustCompile(`^affine mul=(\S+) add=(\S+) len=(\S+)$`)
+	asciiRule  = regexp.MustCompile(`^ascii '([^']*)' % (.+)$`)
+	deleteRule = regexp.MustCompile(`^delete if (.+?), else (.+)$`)
+	affineRule = regexp.MustCompile(`^affine mul=(.+) add=(.+) len=(.+)$`)
 )
+
+// errRule is what a rule is that is none of the above.
+var errRule = errors.New("unknown rule for records")
 
 func (r recordsRule) records(t testing.TB) []Record {
 	t.Helper()
 	records := make([]Record, r.Count)
 	for i := range records {
-		records[i].Key = applyRule(t, r.Key, i)
-		rule := r.Value
-		if m := deleteRule.FindStringSubmatch(rule); m != nil {
-			records[i].Delete = evaluate(t, m[1], i) != 0
-			rule = m[2]
+		var err error
+		if records[i].Key, err = textOf(r.Key, i); err != nil {
+			t.Fatalf("key %d: %v", i, err)
 		}
-		if !records[i].Delete {
-			records[i].Value = applyRule(t, rule, i)
+		if records[i].Value, records[i].Delete, err = valueOf(r.Value, i); err != nil {
+			t.Fatalf("value %d: %v", i, err)
 		}
 	}
 	return records
 }
 
-func applyRule(t testing.TB, rule string, i int) []byte {
-	t.Helper()
-	if m := asciiRule.FindStringSubmatch(rule); m != nil {
-		return fmt.Appendf(nil, m[1], i)
+func textOf(rule string, i int) ([]byte, error) {
+	m := asciiRule.FindStringSubmatch(rule)
+	if m == nil {
+		return nil, fmt.Errorf("%w: %q", errRule, rule)
 	}
-	if m := affineRule.FindStringSubmatch(rule); m != nil {
-		return affine(evaluate(t, m[1], i), evaluate(t, m[2], i), evaluate(t, m[3], i))
+	n, err := evaluate(m[2], i)
+	if err != nil {
+		return nil, err
 	}
-	t.Fatalf("unknown rule for records: %q", rule)
-	return nil
+	text := fmt.Appendf(nil, m[1], n)
+	if bytes.Contains(text, []byte("%!")) {
+		return nil, fmt.Errorf("%w: %q makes %q", errRule, rule, text)
+	}
+	return text, nil
 }
 
-// evaluate computes an integer expression in i. The operators the rules use bind alike in Go and where they come from.
-func evaluate(t testing.TB, text string, i int) int {
-	t.Helper()
-	expr, err := parser.ParseExpr(strings.TrimSpace(text))
-	if err != nil {
-		t.Fatalf("expression %q: %v", text, err)
+func valueOf(rule string, i int) (value []byte, deletes bool, err error) {
+	if rule == "delete" {
+		return nil, true, nil
 	}
-	v, err := evaluateNode(expr, i)
-	if err != nil {
-		t.Fatalf("expression %q: %v", text, err)
+	if m := deleteRule.FindStringSubmatch(rule); m != nil {
+		if n, err := evaluate(m[1], i); n != 0 || err != nil {
+			return nil, true, err
+		}
+		return valueOf(m[2], i)
 	}
-	return v
+	m := affineRule.FindStringSubmatch(rule)
+	if m == nil {
+		value, err = textOf(rule, i)
+		return value, false, err
+	}
+	var n [3]int
+	for j := range n {
+		if n[j], err = evaluate(m[1+j], i); err != nil {
+			return nil, false, err
+		}
+	}
+	if n[2] < 0 {
+		return nil, false, fmt.Errorf("%w: %q makes %d bytes", errRule, rule, n[2])
+	}
+	return affine(n[0], n[1], n[2]), false, nil
+}
+
+// evaluate computes an integer expression in i. It refuses those whose operators bind otherwise in Go than where they come from.
+func evaluate(text string, i int) (int, error) {
+	expr, err := parser.ParseExpr(strings.ReplaceAll(strings.TrimSpace(text), "//", "/")) // of Python; no number here is negative
+	if err == nil {
+		var v int
+		if v, err = evaluateNode(expr, i); err == nil {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("expression %q: %w", text, err)
+}
+
+// sameBinding reports whether x, if it is an operation without parentheses, is an operand of op in Python too: there & binds
+// weaker than all arithmetic, and comparisons form chains.
+func sameBinding(op token.Token, x ast.Expr) bool {
+	compares := func(op token.Token) bool { return op.Precedence() == token.EQL.Precedence() }
+	b, ok := x.(*ast.BinaryExpr)
+	switch {
+	case !ok:
+		return true
+	case b.Op == token.AND:
+		return op == token.AND || compares(op)
+	}
+	return !compares(b.Op)
 }
 
 func evaluateNode(node ast.Expr, i int) (int, error) {
@@ -202,6 +251,9 @@ func evaluateNode(node ast.Expr, i int) (int, error) {
 			return i, nil
 		}
 	case *ast.BinaryExpr:
+		if !sameBinding(e.Op, e.X) || !sameBinding(e.Op, e.Y) {
+			return 0, fmt.Errorf("%s beside another operator needs parentheses", e.Op)
+		}
 		x, err := evaluateNode(e.X, i)
 		if err != nil {
 			return 0, err
@@ -242,6 +294,10 @@ func evaluateBinary(op token.Token, x, y int) (int, error) {
 		return truth[x < y], nil
 	case token.GTR:
 		return truth[x > y], nil
+	case token.LEQ:
+		return truth[x <= y], nil
+	case token.GEQ:
+		return truth[x >= y], nil
 	}
 	return 0, fmt.Errorf("unknown operator %s", op)
 }

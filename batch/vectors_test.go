@@ -286,3 +286,40 @@ func runBuilderError(t *testing.T, v *vector) {
 		t.Errorf("NewBuilder(%d, %d): error %v, want ErrSchemaRange", schemaID, limit, err)
 	}
 }
+
+// Every form of a rule for generated records, and what is none.
+func TestRecordsRule(t *testing.T) {
+	for _, c := range []struct{ rule, want string }{
+		{"delete", "[- - - -]"},
+		{"delete if i%2==1, else delete", "[- - - -]"},
+		{"delete if i%2==1, else affine mul=1 add=i len=2", `["\x00\x01" - "\x02\x03" -]`},
+		{"delete if i==0, else delete if i==1, else ascii 'v%02d' % i", `[- - "v02" "v03"]`},
+		{"affine mul=0 add=97+i%2 len=i//2", `["" "" "a" "b"]`},
+		{"affine mul=0 add=(i+65)&255 len=1", `["A" "B" "C" "D"]`},
+		{"ascii '%d' % (3-i)", `["3" "2" "1" "0"]`},
+		{"delete if i<=1, else affine mul=1 add=0 len=i-1", `[- - "\x00" "\x00\x01"]`},
+		{"delete if i>=j, else delete", "error"},
+		{"affine mul=0 add=i+65&255 len=1", "error"}, // (i+65)&255 in Python
+		{"affine mul=0 add=i&3*2 len=1", "error"},
+		{"affine mul=0 add=0 len=0-1", "error"},
+		{"affine mul=1 add=0", "error"},
+		{"ascii '%d %d' % i", "error"},
+		{"put", "error"},
+		{"", "error"},
+	} {
+		var got []string
+		var failed error
+		for i := range 4 {
+			value, deletes, err := valueOf(c.rule, i)
+			failed = errors.Join(failed, err)
+			if deletes {
+				got = append(got, "-")
+			} else {
+				got = append(got, fmt.Sprintf("%q", value))
+			}
+		}
+		if text := fmt.Sprint(got); failed == nil && text != c.want || (failed != nil) != (c.want == "error") {
+			t.Errorf("rule %q: %s, error %v, want %s", c.rule, text, failed, c.want)
+		}
+	}
+}
