@@ -45,6 +45,7 @@ type DB struct {
 
 	commit   commit
 	tables   tables
+	trim     logTrim
 	expiries *expiries // nil unless Options.ExpiryEvents
 	marks    clockMarks
 

@@ -10,6 +10,7 @@ import (
 	"path"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -299,6 +300,48 @@ func TestBackgroundErrorEvent(t *testing.T) {
 		}
 		if s := db.Stats(); s.Background != nil {
 			t.Errorf("still failing: %v", s.Background)
+		}
+		must(t, db.Close())
+	})
+}
+
+// A flush whose log segments cannot be deleted has happened all the same. That they were not is told of, and tried again.
+func TestLogTrimIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fault := vfs.NewFault(vfs.NewMem())
+		r := new(recorder)
+		o := tiny(fault, newFakeClock())
+		o.OnEvent = r.onEvent
+		db := openTest(t, o)
+		synctest.Wait()
+		r.take(t, db)
+		fault.Inject(vfs.FailFrom(vfs.OpRemove, ".wal", 1, syscall.EIO))
+		must(t, db.Put([]byte("k"), nil))
+		must(t, db.Flush())
+		time.Sleep(retryFirst + 1) // of the bubble
+		var retries []time.Duration
+		flushes := 0
+		for _, e := range r.take(t, db) {
+			switch e := e.(type) {
+			case BackgroundError:
+				if e.Task != "delete log segments" || !errors.Is(e.Err, syscall.EIO) {
+					t.Errorf("%+v", e)
+				}
+				retries = append(retries, e.Retry)
+			case Flushed:
+				flushes++
+			}
+		}
+		if !slices.Equal(retries, []time.Duration{retryFirst, 2 * retryFirst}) || flushes != 1 {
+			t.Errorf("retries %v, %d flushes", retries, flushes)
+		}
+		if s := db.Stats(); s.Background != nil || s.Failure != nil || s.LogObsoleteBytes == 0 {
+			t.Errorf("%+v", s)
+		}
+		fault.Inject(nil)
+		time.Sleep(2 * retryFirst)
+		if s := db.Stats(); s.LogObsoleteBytes != 0 {
+			t.Errorf("%d bytes of obsolete segments are left", s.LogObsoleteBytes)
 		}
 		must(t, db.Close())
 	})

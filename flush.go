@@ -89,6 +89,7 @@ func (db *DB) flushUntil(ctx context.Context) error {
 		}
 		v := db.view.Load()
 		if len(v.frozen) == 0 {
+			db.trim.again(db)
 			return nil
 		}
 		if err := db.flush(v.frozen[len(v.frozen)-1]); err != nil {
@@ -105,7 +106,7 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //  2. Commit the manifest with the table, and with the log's first segment moved past the memtable. A crash leaves the old
 //     manifest or the new one; with the new one the segments before are obsolete, and Open removes them.
 //  3. Swap the view: the table takes the memtable's place.
-//  4. Delete the obsolete segments.
+//  4. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
 func (db *DB) flush(m *mem) error {
 	start := time.Now()
 	built, err := db.buildFlush(m, db.dropNow())
@@ -127,7 +128,8 @@ func (db *DB) flush(m *mem) error {
 	db.flushed(built, time.Since(start))
 	db.lastFlush.Store(time.Now().UnixNano())
 	time.AfterFunc(settleAfter+settleAfter/10, func() { request(db.compacts) })
-	return db.log.DeleteBefore(next)
+	db.trim.before(db, next)
+	return nil
 }
 
 // flushed counts a flush and tells of it.

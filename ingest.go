@@ -95,9 +95,7 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 		return IngestInfo{}, err
 	}
 	request(db.compacts)
-	if err := db.log.DeleteBefore(next); err != nil { // it has happened all the same; the next flush deletes them
-		db.backgroundError("delete log segments", err, 0)
-	}
+	db.trim.before(db, next)
 	return IngestInfo{Version: seq, Entries: built.Entries, Bytes: built.Bytes}, nil
 }
 

@@ -44,6 +44,8 @@ type Log struct {
 
 	failureTold atomic.Bool
 
+	deleting sync.Mutex // held by who deletes segments, before mu
+
 	turn turn
 	tail tail
 
@@ -263,6 +265,8 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	close(l.stop)
 	l.background.Wait()
+	l.deleting.Lock() // until the directory is somebody else's
+	defer l.deleting.Unlock()
 	l.turn.take(exclusive)
 
 	err := l.Err()

@@ -10,37 +10,61 @@ import (
 
 // DeleteBefore makes the segments before the given one obsolete, whose entries the owner no longer needs, and deletes what
 // exceeds Options.Retain of all that are. The segment that appends go to stays in any case. Readers inside a deleted
-// segment finish it and then get ErrDeleted.
+// segment finish it and then get ErrDeleted. If it fails, a later call goes on where it ended.
 //
-// Segments go oldest first, each durably before the next, so that no crash leaves a gap.
+// Segments go oldest first, each durably before the next, so that no crash leaves a gap. No append waits for that.
 func (l *Log) DeleteBefore(segment uint32) error {
+	l.deleting.Lock()
+	defer l.deleting.Unlock()
 	l.mu.Lock()
-	defer l.unlock()
 	if l.mu.closed {
+		l.mu.Unlock()
 		return ErrClosed
 	}
 	l.mu.needed = max(l.mu.needed, min(segment, l.active.Load().segment))
 	first := l.mu.segments[0].id
+	l.mu.Unlock()
+
 	var err error
-	for kept := l.retainedLocked(); err == nil && l.mu.segments[0].id < l.mu.needed && kept > l.opts.Retain; {
-		kept -= l.mu.segments[0].bytes
-		err = l.deleteOldestLocked()
+	next := first
+	for err == nil {
+		s, old := l.takeOldest()
+		if !old {
+			break
+		}
+		if err = remove(l.opts.FS, segmentName(l.dir, s.id)); err != nil {
+			l.putBack(s)
+			break
+		}
+		next++
+		if err = l.opts.FS.SyncDir(l.dir); err != nil {
+			err = l.fail(err)
+		}
 	}
-	if now := l.mu.segments[0].id; now != first {
-		l.mu.events = append(l.mu.events, Deleted{first, now})
+	if next != first {
+		l.opts.OnEvent(Deleted{first, next})
 	}
+	l.tellFailure()
 	return err
 }
 
-func (l *Log) deleteOldestLocked() error {
-	if err := remove(l.opts.FS, segmentName(l.dir, l.mu.segments[0].id)); err != nil {
-		return err
+// takeOldest takes the oldest segment out of the log if it is to be deleted. Its file goes afterwards: a segment that First
+// names is there.
+func (l *Log) takeOldest() (s segmentInfo, old bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s = l.mu.segments[0]; s.id >= l.mu.needed || l.retainedLocked() <= l.opts.Retain {
+		return s, false
 	}
 	l.mu.segments = slices.Delete(l.mu.segments, 0, 1)
-	if err := l.opts.FS.SyncDir(l.dir); err != nil {
-		return l.fail(err)
-	}
-	return nil
+	return s, true
+}
+
+// putBack takes back what takeOldest did.
+func (l *Log) putBack(s segmentInfo) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.segments = slices.Insert(l.mu.segments, 0, s)
 }
 
 // retainedLocked returns how many bytes the obsolete segments have.

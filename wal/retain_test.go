@@ -241,3 +241,27 @@ func TestDamagedRetained(t *testing.T) {
 	}
 	closeLog(t, l)
 }
+
+// Nobody who appends waits for the file system to delete a segment.
+func TestDeleteBeforeHoldsNoLock(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem())
+	l, _ := filledLog(t, testOptions(fault, SyncAlways))
+	defer closeLog(t, l)
+	defer fault.Inject(nil)
+	needed, operations := l.End().Segment, 0
+	fault.Inject(func(op vfs.Op) error {
+		operations++
+		if !l.mu.TryLock() {
+			t.Errorf("%v %s under the lock that appends take", op.Kind, op.Name)
+			return nil
+		}
+		l.mu.Unlock()
+		return nil
+	})
+	if err := l.DeleteBefore(needed); err != nil {
+		t.Fatal(err)
+	}
+	if want := 2 * int(needed-1); operations != want {
+		t.Errorf("%d operations, want %d", operations, want)
+	}
+}
