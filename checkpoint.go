@@ -81,7 +81,7 @@ func (db *DB) pinTables() (pinnedTables, error) {
 
 func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State, report func(Progress)) (info CheckpointInfo,
 	err error) {
-	d, err := makeDir(db.fs, dir, "checkpoint")
+	d, err := makeDir(db.opts.fs, dir, "checkpoint")
 	if err != nil {
 		return info, err
 	}
@@ -109,7 +109,7 @@ func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State,
 			report(Progress{uint64(info.Tables), info.Bytes})
 		}
 	}
-	if err := db.fs.SyncDir(d.tablesDir()); err != nil {
+	if err := db.fs.SyncDir(d.tablesDir()); err != nil { // which it does only if all of them were this database's
 		return info, err
 	}
 	state.Clock = db.clock.Now()

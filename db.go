@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,10 +25,10 @@ import (
 // segment is a rotation, for which writes have to wait in any case) and over the end of an Ingest, and tables.mu over the
 // manifest, which nobody else waits for.
 type DB struct {
-	dir   string
+	dir   string // absolute
 	opts  Options
-	fs    vfs.FS
-	lock  io.Closer
+	fs    vfs.FS // opts.fs, or that as the owner of the lock sees it
+	lock  vfs.Lock
 	log   *wal.Log
 	clock *ttl.Clock
 	cache *table.Cache
@@ -97,7 +96,7 @@ type commit struct {
 // things is ErrNotDatabase.
 func Open(dir string, o *Options) (*DB, error) {
 	opts := o.withDefaults()
-	db := &DB{dir: dir, opts: opts, fs: opts.fs}
+	db := &DB{opts: opts, fs: opts.fs}
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	db.reads.compacts = db.compacts
@@ -105,7 +104,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.marks = newClockMarks(db)
 	db.startEvents()
 	db.cursors.New, db.txns.New = newCursor, newTxnState
-	if err := db.open(); err != nil {
+	if err := db.open(dir); err != nil {
 		db.stopWork()
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
 	}

@@ -49,8 +49,9 @@ var (
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrReadOnly refuses writes to a database that was opened with Options.ReadOnly, and in a transaction of View.
 	ErrReadOnly = errors.New("ebb: read-only")
-	// ErrFailed matches the error of every write after a write or an fsync of the log has failed; the first failure is in
-	// its chain. Reads go on. Open the database again to find out what the disk still holds.
+	// ErrFailed matches the error of every write after a write or an fsync of the log has failed, or the directory was moved
+	// or replaced; the first failure is in its chain. Reads go on. Open the database again to find out what the disk still
+	// holds.
 	ErrFailed = wal.ErrFailed
 	// ErrSequenceAhead says that the database has not come to a sequence yet: it is another database's, or this one has lost
 	// writes that nobody had synced.

@@ -14,6 +14,9 @@ func (db *DB) closeLog() error {
 	if err := db.log.Close(); err != nil {
 		return err
 	}
+	if err := db.lock.Check(); err != nil {
+		return db.fail(err)
+	}
 	if db.failure() != nil {
 		return nil // a manifest that replaces one in doubt may not be durable
 	}

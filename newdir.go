@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"path/filepath"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/manifest"
@@ -30,7 +29,11 @@ type newDir struct {
 
 // makeDir takes step 1.
 func makeDir(fsys vfs.FS, target, purpose string) (*newDir, error) {
-	d := &newDir{fs: fsys, target: path.Clean(filepath.ToSlash(target))}
+	abs, err := fsys.Abs(target)
+	if err != nil {
+		return nil, err
+	}
+	d := &newDir{fs: fsys, target: path.Clean(abs)}
 	switch path.Base(d.target) {
 	case ".", "..", "/":
 		return nil, fmt.Errorf("%w: %q is no name for a new directory", ErrTargetExists, target)

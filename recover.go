@@ -22,14 +22,17 @@ import (
 
 // open brings the database to the state in which reads and writes can begin.
 //
-//  1. Lock the directory.
+//  1. Lock the directory. From here on nothing is done by a name that does not lead there any more.
 //  2. Read the manifest. A new database gets its first one here, with its id; a crash before leaves an empty directory.
 //  3. Open the tables that it names. Nothing has been changed so far.
 //  4. Open the log, which repairs a torn tail, and replay it into memtables.
 //  5. If the manifest is the first, or of an older version, store one that tells of the log. A crash before leaves a log that
 //     may be gone without a trace; nobody has been told of anything in it.
 //  6. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
-func (db *DB) open() error {
+func (db *DB) open(dir string) (err error) {
+	if db.dir, err = db.fs.Abs(dir); err != nil {
+		return err
+	}
 	if db.opts.ReadOnly {
 		return db.openReadOnly()
 	}
@@ -43,7 +46,7 @@ func (db *DB) open() error {
 	if err != nil {
 		return err
 	}
-	db.lock = lock
+	db.lock, db.fs = lock, vfs.Owned(db.fs, lock, db.fail)
 	state, err := db.loadState()
 	if err != nil {
 		return err
@@ -191,7 +194,7 @@ func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *
 		Replay:       replay,
 		Now:          db.clock.Now,
 		OnEvent:      db.logEvent,
-		FS:           db.fs,
+		FS:           db.opts.fs, // of which the log is an owner itself
 	}
 }
 

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"bytes"
-	"io"
 	"runtime"
 	"sync"
 	"testing"
@@ -69,7 +68,13 @@ func slowZeros(t *testing.T, mem *vfs.Mem) (l *Log, goOn func()) {
 // unlocked is a file system whose locks the dead do not keep.
 type unlocked struct{ *vfs.Mem }
 
-func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+func (unlocked) Lock(string) (vfs.Lock, error) { return noLock{}, nil }
+
+// noLock is a lock that locks nothing.
+type noLock struct{}
+
+func (noLock) Check() error { return nil }
+func (noLock) Close() error { return nil }
 
 // liveUntil opens the log, appends and closes, but dies before its n-th file operation. It returns what it replayed and
 // what it had acknowledged.

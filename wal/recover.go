@@ -34,6 +34,10 @@ type Recovery struct {
 // was closed.
 func Open(dir string, o *Options) (*Log, error) {
 	opts := o.withDefaults()
+	dir, err := opts.FS.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("wal: %w", err)
+	}
 	if err := opts.checkDir(dir); err != nil {
 		return nil, err
 	}
@@ -45,6 +49,7 @@ func Open(dir string, o *Options) (*Log, error) {
 		return nil, fmt.Errorf("wal: %w", err)
 	}
 	l := &Log{dir: dir, opts: opts, lock: lock, zeroWanted: make(chan struct{}, 1), stop: make(chan struct{})}
+	l.opts.FS = vfs.Owned(opts.FS, lock, l.fail)
 	if err := l.recover(); err != nil {
 		if s := l.active.Load(); s != nil {
 			err = errors.Join(err, s.file.Close())

@@ -126,6 +126,7 @@ func TestConformance(t *testing.T) {
 		{"map", conformMap},
 		{"mapped writes", conformMapWrites},
 		{"lock", conformLock},
+		{"lock in a directory that moves", conformMoved},
 	} {
 		t.Run(tc.name, func(t *testing.T) { systems(t, tc.test) })
 	}

@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,7 +60,7 @@ func (e *shortWrite) Unwrap() error { return e.err }
 
 // Fault is a file system on another that counts operations and makes some of them fail. A sync that it fails on a Mem is
 // recorded as such, after which no sync makes durable what that one should have. WriteBack is passed on and not counted,
-// closing a lock likewise. Methods may be called from any goroutine.
+// closing a lock and Abs likewise. Methods may be called from any goroutine.
 type Fault struct {
 	fs     FS
 	inject atomic.Pointer[Injector]
@@ -193,9 +192,29 @@ func (f *Fault) SyncDir(name string) error {
 	return f.fs.SyncDir(name)
 }
 
-func (f *Fault) Lock(name string) (io.Closer, error) {
+func (f *Fault) Abs(name string) (string, error) { return f.fs.Abs(name) }
+
+func (f *Fault) Lock(name string) (Lock, error) {
 	if err := f.check(Op{Kind: OpLock, Name: name}); err != nil {
 		return nil, err
 	}
-	return f.fs.Lock(name)
+	l, err := f.fs.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultLock{l, f, name}, nil
+}
+
+// faultLock is a lock of a Fault.
+type faultLock struct {
+	Lock
+	f    *Fault
+	name string
+}
+
+func (l *faultLock) Check() error {
+	if err := l.f.check(Op{Kind: OpCheck, Name: l.name}); err != nil {
+		return err
+	}
+	return l.Lock.Check()
 }

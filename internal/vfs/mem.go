@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -289,8 +288,11 @@ func (m *Mem) syncDir(kind OpKind, name string) error {
 	return nil
 }
 
+// Abs returns the name: the root that it is relative to does not move.
+func (m *Mem) Abs(name string) (string, error) { return name, nil }
+
 // Lock takes a lock that is known to this Mem alone: a state that a crash left, and a clone, are not locked.
-func (m *Mem) Lock(name string) (io.Closer, error) {
+func (m *Mem) Lock(name string) (Lock, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.lookupLocked(name)
@@ -307,12 +309,22 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 		return nil, &LockedError{Name: name, PID: os.Getpid()}
 	}
 	m.locked[n] = true
-	return &memLock{m: m, n: n}, nil
+	return &memLock{m: m, name: name, n: n}, nil
 }
 
 type memLock struct {
-	m *Mem
-	n *inode // nil once closed; guarded by m.mu
+	m    *Mem
+	name string
+	n    *inode // nil once closed; guarded by m.mu
+}
+
+func (l *memLock) Check() error {
+	l.m.mu.RLock()
+	defer l.m.mu.RUnlock()
+	if n, err := l.m.lookupLocked(l.name); err == nil && n == l.n {
+		return nil
+	}
+	return moved(l.name)
 }
 
 func (l *memLock) Close() error {

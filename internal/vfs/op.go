@@ -23,13 +23,14 @@ const (
 	OpMap
 	OpMapWrites
 	OpLock
+	OpCheck
 	opSyncFailed // in a recording: a sync that returned an error
 	opKinds      // how many there are
 )
 
 var opNames = [opKinds]string{
 	"any", "create", "open", "close", "read", "write", "truncate", "sync", "syncdir", "rename", "link", "remove", "mkdir",
-	"readdir", "size", "map", "mapwrites", "lock", "failed sync",
+	"readdir", "size", "map", "mapwrites", "lock", "check", "failed sync",
 }
 
 func (k OpKind) String() string { return opNames[k] }

@@ -1,8 +1,9 @@
 package vfs
 
 import (
-	"io"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // OS is the file system of the operating system.
@@ -33,7 +34,16 @@ func (osFS) Rename(oldname, newname string) error { return rename(oldname, newna
 func (osFS) Link(oldname, newname string) error   { return os.Link(oldname, newname) }
 func (osFS) MkdirAll(name string) error           { return os.MkdirAll(name, dirMode) }
 func (osFS) SyncDir(name string) error            { return syncDir(name) }
-func (osFS) Lock(name string) (io.Closer, error)  { return lockOS(name) }
+func (osFS) Lock(name string) (Lock, error)       { return lockOS(name) }
+
+// Abs returns a rooted name with slashes. A Windows share keeps its backslashes, of which package path would drop one.
+func (osFS) Abs(name string) (string, error) {
+	abs, err := filepath.Abs(name)
+	if err == nil && !strings.HasPrefix(abs, `\\`) {
+		abs = filepath.ToSlash(abs)
+	}
+	return abs, err
+}
 
 func (osFS) ReadDir(name string) ([]string, error) {
 	entries, err := os.ReadDir(name)

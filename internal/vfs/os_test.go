@@ -102,10 +102,9 @@ func TestLockSpellings(t *testing.T) {
 	if err := os.Symlink(dir+"/db", dir+"/alias"); err != nil {
 		t.Skipf("no symbolic links: %v", err)
 	}
-	must(t, os.Symlink(dir+"/db/LOCK", dir+"/direct"))
 	l, err := OS.Lock(dir + "/db/LOCK")
 	must(t, err)
-	for _, name := range []string{"/db/LOCK", "/alias/LOCK", "/db/../alias/./LOCK", "/direct"} {
+	for _, name := range []string{"/db/LOCK", "/alias/LOCK", "/db/../alias/./LOCK"} {
 		_, err := OS.Lock(dir + name)
 		wantErr(t, name, err, ErrLocked)
 	}

@@ -33,6 +33,9 @@ func syncDir(name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// noFollow makes an open fail on a symbolic link.
+const noFollow = unix.O_NOFOLLOW
+
 // tryLock takes the exclusive lock on an open file and reports whether somebody else has it.
 func tryLock(f *os.File) (busy bool, err error) {
 	err = ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })

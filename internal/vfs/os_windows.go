@@ -66,6 +66,9 @@ func rename(oldname, newname string) error {
 // syncDir does nothing: Windows cannot flush a directory, NTFS journals its entries.
 func syncDir(string) error { return nil }
 
+// noFollow is nothing here: there is no such flag, and links are rare.
+const noFollow = 0
+
 // lockOffset is where the locked byte is. Windows refuses to read what another process has locked, so it is far behind
 // the process id, which the loser wants to read.
 const lockOffset = 1 << 30

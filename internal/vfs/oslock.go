@@ -1,7 +1,8 @@
 package vfs
 
 import (
-	"io"
+	"errors"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -22,18 +23,23 @@ type osLock struct {
 	info os.FileInfo
 }
 
-func lockOS(name string) (io.Closer, error) {
+var errNotRegular = errors.New("not a regular file")
+
+func lockOS(name string) (Lock, error) {
 	heldLocks.mu.Lock()
 	defer heldLocks.mu.Unlock()
 	// Before opening: where the lock belongs to the process, closing a second descriptor of the file would release it.
-	if info, err := os.Stat(name); err == nil {
+	if info, err := os.Lstat(name); err == nil {
+		if !info.Mode().IsRegular() { // its target would be cut, or opening it wait for ever
+			return nil, &os.PathError{Op: "lock", Path: name, Err: errNotRegular}
+		}
 		for l := range heldLocks.held {
 			if os.SameFile(l.info, info) {
 				return nil, &LockedError{Name: name, PID: os.Getpid()}
 			}
 		}
 	}
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|noFollow, fileMode)
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +47,9 @@ func lockOS(name string) (io.Closer, error) {
 	if err != nil {
 		f.Close()
 		return nil, err
+	}
+	if err := l.Check(); err != nil { // replaced before the lock was ours
+		return nil, errors.Join(err, f.Close())
 	}
 	if heldLocks.held == nil {
 		heldLocks.held = make(map[*osLock]struct{})
@@ -79,6 +88,21 @@ func readPID(f *os.File) int {
 	}
 	return pid
 }
+
+// Check compares the locked file with the one that has its name.
+func (l *osLock) Check() error {
+	info, err := os.Stat(l.f.Name())
+	if err == nil && os.SameFile(info, l.info) {
+		return nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return moved(l.f.Name())
+	}
+	return err
+}
+
+// moved is the error of a lock whose name leads elsewhere.
+func moved(name string) error { return &fs.PathError{Op: "check", Path: name, Err: ErrMoved} }
 
 // Close releases the lock; a second Close does nothing.
 func (l *osLock) Close() error {

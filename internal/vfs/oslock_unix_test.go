@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -25,4 +26,33 @@ func TestLockRegistryAlone(t *testing.T) {
 	l, err = OS.Lock(name)
 	must(t, err)
 	must(t, l.Close())
+}
+
+// What is no file of its own is not locked, and its target neither cut nor made: a lock file holds what Lock has written.
+func TestLockOfALink(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "target")
+	must(t, os.WriteFile(target, []byte("of somebody else"), 0o600))
+	for _, c := range []struct {
+		name string
+		make func(name string) error
+	}{
+		{"link", func(name string) error { return os.Symlink(target, name) }},
+		{"dangling", func(name string) error { return os.Symlink(filepath.Join(dir, "none"), name) }},
+		{"directory", func(name string) error { return os.Mkdir(name, 0o700) }},
+		{"pipe", func(name string) error { return unix.Mkfifo(name, 0o600) }},
+	} {
+		name := filepath.Join(dir, c.name)
+		must(t, c.make(name))
+		if l, err := OS.Lock(name); err == nil {
+			t.Errorf("%s: locked", c.name)
+			must(t, l.Close())
+		}
+	}
+	if b, err := os.ReadFile(target); err != nil || string(b) != "of somebody else" {
+		t.Errorf("the target is %q, %v", b, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "none")); err == nil {
+		t.Error("the target of a dangling link was made")
+	}
 }

@@ -33,7 +33,19 @@ type FS interface {
 	SyncDir(name string) error
 	// Lock takes the exclusive lock on the named file, which it creates if it must and never unlinks. While it is held, by
 	// this process or any other and by whatever spelling of the path, Lock fails at once with a *LockedError.
-	Lock(name string) (io.Closer, error)
+	//
+	// It does not follow a symbolic link: what a link leads to is nobody's lock file.
+	Lock(name string) (Lock, error)
+	// Abs returns another name for the same file, which means the same whatever becomes of the process's directory.
+	Abs(name string) (string, error)
+}
+
+// Lock is a lock that is held, until Close. A second Close does nothing.
+type Lock interface {
+	io.Closer
+	// Check returns nil while the name leads to the file that is locked. Otherwise its error matches ErrMoved: the
+	// directory was renamed, removed or replaced, and whatever has its name now is somebody else's.
+	Check() error
 }
 
 // File is an open file. WriteAt, Truncate and the sync methods fail on a file opened for reading. ReadAt may be called
@@ -69,6 +81,9 @@ type File interface {
 
 // ErrNotSupported is returned by the mapping methods where the file system cannot map.
 var ErrNotSupported = errors.New("vfs: not supported")
+
+// ErrMoved says that a directory is not any more where it was when it was locked.
+var ErrMoved = errors.New("vfs: the directory was moved or replaced while it was in use")
 
 // ErrLocked is what every *LockedError matches with errors.Is.
 var ErrLocked = errors.New("vfs: locked")
