@@ -3,6 +3,7 @@ package ebb
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -214,6 +215,73 @@ func (m *rangeModel) check(db interface {
 		got, err := db.Get([]byte(k))
 		if want, present := live[k]; present != (err == nil) || string(got) != want {
 			t.Fatalf("Get(%q) = %q, %v, want %q, %t", k, got, err, want, present)
+		}
+	}
+}
+
+// What reads, scans and writes allocate does not depend on how many range deletes there are, in memory and in tables.
+func TestRangeDeletesCost(t *testing.T) {
+	measure := func(n int, flushed bool) map[string]uint64 {
+		db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+		for i := range n {
+			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), []byte("v")))
+		}
+		must(t, db.Flush())
+		for i := range n {
+			k := i * 7919 % n
+			must(t, db.DeleteRange(fmt.Appendf(nil, "key%06d5", k), fmt.Appendf(nil, "key%06d8", k)))
+		}
+		if flushed {
+			must(t, db.Flush())
+		}
+		got := make(map[string]uint64)
+		for _, c := range []struct {
+			name string
+			do   func(i int)
+		}{
+			{"Get", func(i int) {
+				_, err := db.Get(fmt.Appendf(nil, "key%06d", i))
+				must(t, err)
+			}},
+			{"scan", func(i int) {
+				for _, err := range db.Range(&IterOptions{Start: fmt.Appendf(nil, "key%06d", i), Limit: 10}) {
+					must(t, err)
+				}
+			}},
+			{"DeleteRange and Get", func(i int) {
+				must(t, db.DeleteRange(fmt.Appendf(nil, "key%06d5", i), fmt.Appendf(nil, "key%06d7", i)))
+				_, err := db.Get(fmt.Appendf(nil, "key%06d", i))
+				must(t, err)
+			}},
+			{"transaction", func(i int) {
+				must(t, db.Update(func(txn *Txn) error {
+					for _, err := range txn.Range(&IterOptions{Start: fmt.Appendf(nil, "key%06d", i), Limit: 10}) {
+						must(t, err)
+					}
+					return txn.Put([]byte("other"), nil)
+				}))
+			}},
+		} {
+			const runs = 200
+			c.do(0)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for i := range runs {
+				c.do(i * 7)
+			}
+			runtime.ReadMemStats(&after)
+			got[c.name] = (after.TotalAlloc - before.TotalAlloc) / runs
+		}
+		must(t, db.Close())
+		return got
+	}
+	for _, flushed := range []bool{false, true} {
+		few, many := measure(2000, flushed), measure(8000, flushed)
+		t.Logf("flushed %t: bytes %v and %v", flushed, few, many)
+		for name, bytes := range many {
+			if bytes > few[name]*2+500 {
+				t.Errorf("flushed %t: %s allocates %d bytes beside 2,000 range deletes, %d beside 8,000", flushed, name, few[name], bytes)
+			}
 		}
 	}
 }

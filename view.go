@@ -164,11 +164,11 @@ func (v *view) getMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 
 // get finds what a memtable knows of a key. known says that no older source is to be asked.
 func (m *mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
-	deleted := m.RangeDeletes().Seq(key, seq)
+	deletes := m.RangeDeletes()
 	if *e, known = m.Get(key, seq); known {
-		return true, e.Kind == kv.Put && e.Seq > deleted
+		return true, e.Kind == kv.Put && (deletes.Newest() <= e.Seq || deletes.Seq(key, seq) < e.Seq)
 	}
-	return deleted > 0, false
+	return deletes.Seq(key, seq) > 0, false
 }
 
 // get is view.get for the tables, newest first.

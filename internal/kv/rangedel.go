@@ -16,7 +16,7 @@ type RangeDelete struct {
 // RangeDeletes answers which range delete covers a key, as of any sequence. One goroutine adds, any number ask meanwhile,
 // without a lock, as of a sequence that was added completely. The zero RangeDeletes, and nil, cover nothing.
 //
-// The keys are cut into leaves, each with the few deletes that reach into it, in a tree: see rangeNode. A delete is added to
+// The keys are cut into leaves, each with the few deletes that reach into it, in a B-tree: see rangeNode. A delete is added to
 // the leaves at its two ends, and those between go: all that they say is older. So what an add costs does not depend on how
 // many there were, other than by the depth of the tree, and a log whose beginning is cut off again and again stays one leaf.
 //
@@ -24,12 +24,10 @@ type RangeDelete struct {
 // changes there is a new root, which shares with the old one what is alike. Who asks as of a sequence begins at the root of
 // that time.
 type RangeDeletes struct {
-	roots   atomic.Pointer[[]rangeRoot] // the oldest first; append-only: a longer one may share the array of a shorter one
-	newest  atomic.Uint64               // sequence of the newest delete
-	added   atomic.Int64
-	size    atomic.Int64 // bytes
-	nodes   uint32       // ever made
-	edition uint32       // of the tree that is being made
+	roots  atomic.Pointer[[]rangeRoot] // the oldest first; append-only: a longer one may share the array of a shorter one
+	newest atomic.Uint64               // sequence of the newest delete
+	added  atomic.Int64
+	size   atomic.Int64 // bytes
 }
 
 // rangeRoot is the tree from a sequence on.
@@ -76,7 +74,7 @@ func (r *RangeDeletes) begin(deletes []RangeDelete) {
 		r.newest.Store(max(r.newest.Load(), d.Seq))
 	}
 	r.added.Store(int64(len(deletes)))
-	r.publish(0, r.plant(nil, nil, deletes, leafSize))
+	r.publish(0, r.tree(r.leaves(nil, nil, deletes, leafSize)))
 }
 
 // Add adds a delete, whose bounds it copies. seq must not be below that of an earlier one; among equals the later wins.
@@ -98,29 +96,24 @@ func (r *RangeDeletes) add(d RangeDelete) {
 	}()
 	tree := r.newestTree()
 	if tree == nil {
-		r.publish(d.Seq, r.plant(nil, nil, []RangeDelete{d}, leafSize))
+		r.publish(d.Seq, r.tree(r.leaves(nil, nil, []RangeDelete{d}, leafSize)))
 		return
 	}
-	first, firstEnd := tree.find(d.Start)
-	last, lastEnd := tree.findBefore(d.End)
+	first, last := tree.find(d.Start), tree.findBefore(d.End)
 	switch {
 	case first == last && first.leaf.room():
-		tree.raise(first.start, d.Seq)
-		first.leaf.add(d)
-	case first != last && Compare(firstEnd, last.start) == 0 && first.leaf.room() && last.leaf.room():
-		tree.raise(first.start, d.Seq)
+		tree.raise(d.Start, d.Seq)
+		first.add(d)
+	case first != last && Compare(first.end, last.start) == 0 && first.leaf.room() && last.leaf.room():
+		tree.raise(d.Start, d.Seq)
 		tree.raise(last.start, d.Seq)
-		first.leaf.add(RangeDelete{Start: d.Start, End: firstEnd, Seq: d.Seq})
-		last.leaf.add(RangeDelete{Start: firstEnd, End: d.End, Seq: d.Seq})
+		first.add(RangeDelete{Start: d.Start, End: first.end, Seq: d.Seq})
+		last.add(RangeDelete{Start: last.start, End: d.End, Seq: d.Seq})
 	default:
-		deletes := first.leaf.newest(nil)
-		deletes = append(clip(deletes, nil, d.Start), d)
-		deletes = append(deletes, clip(last.leaf.newest(nil), d.End, nil)...)
-		next := r.plant(r.before(tree, first.start), first.start, deletes, leafSize/2)
-		if lastEnd != nil {
-			next = r.join(next, r.from(tree, lastEnd))
-		}
-		r.publish(d.Seq, next)
+		deletes := append(clip(first.leaf.apart(), nil, d.Start), d)
+		deletes = append(deletes, clip(last.leaf.apart(), d.End, nil)...)
+		leaves := r.leaves(first.start, last.end, deletes, leafSize/2)
+		r.publish(d.Seq, r.tree(r.replace(tree, first.start, last.end, leaves)))
 	}
 }
 
@@ -131,8 +124,7 @@ func (r *RangeDeletes) publish(seq uint64, tree *rangeNode) {
 		roots = *p
 	}
 	roots = append(roots, rangeRoot{seq, tree})
-	r.size.Add(rootSize)
-	r.edition++
+	r.size.Add(rootBytes)
 	r.roots.Store(&roots)
 }
 
@@ -174,8 +166,7 @@ func (r *RangeDeletes) Seq(key []byte, asOf uint64) uint64 {
 	if tree == nil {
 		return 0
 	}
-	n, _ := tree.find(key)
-	return n.leaf.seq(key, asOf)
+	return tree.find(key).seq(key, asOf)
 }
 
 // Stretch returns Seq and a stretch of keys around key, start <= k < end, in which it is the same. A nil end is none. The
@@ -185,8 +176,7 @@ func (r *RangeDeletes) Stretch(key []byte, asOf uint64) (start, end []byte, seq 
 	if tree == nil {
 		return nil, nil, 0
 	}
-	n, end := tree.find(key)
-	return n.leaf.stretch(key, asOf, n.start, end)
+	return tree.find(key).stretch(key, asOf)
 }
 
 // Touched reports whether a delete after a sequence reaches into start <= key < end. A nil end is none.
@@ -195,8 +185,7 @@ func (r *RangeDeletes) Touched(start, end []byte, since uint64) bool {
 	if tree == nil || r.newest.Load() <= since {
 		return false
 	}
-	n, _ := tree.find(start)
-	return n.leaf.touched(start, end, since) || tree.touched(start, end, since)
+	return tree.touched(start, end, since)
 }
 
 // Newest returns the sequence of the newest delete, 0 if there is none.
@@ -220,4 +209,10 @@ func (r *RangeDeletes) Size() int64 { return r.size.Load() }
 
 // All returns what all deletes together cover: as many as it takes that none overlaps another, in the order of their keys,
 // each with the sequence of the newest.
-func (r *RangeDeletes) All() []RangeDelete { return r.newestTree().all(nil) }
+func (r *RangeDeletes) All() []RangeDelete {
+	tree := r.newestTree()
+	if tree == nil {
+		return nil
+	}
+	return tree.all(nil)
+}

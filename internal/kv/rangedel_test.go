@@ -3,6 +3,7 @@ package kv
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -304,5 +305,48 @@ func TestRangeDeletesSeqAllocs(t *testing.T) {
 	key := []byte("d")
 	if n := testing.AllocsPerRun(100, func() { set.Seq(key, math.MaxUint64) }); n != 0 {
 		t.Errorf("Seq allocates %v times", n)
+	}
+}
+
+// TestRangeDeletesCost adds n deletes and four times as many. What the last of them take, and what a search goes through, is
+// the same but for the depth of the tree.
+func TestRangeDeletesCost(t *testing.T) {
+	type cost struct{ bytes, looks, depth int }
+	measure := func(n int) (c cost) {
+		key := func(i int) []byte { return fmt.Appendf(nil, "key%08d", i*7919%n*10) }
+		keys := make([][2][]byte, n)
+		for i := range keys {
+			keys[i] = [2][]byte{key(i), append(key(i), '5')}
+		}
+		set := new(RangeDeletes)
+		var before, after runtime.MemStats
+		for i, k := range keys {
+			if i == n-1000 {
+				runtime.ReadMemStats(&before)
+			}
+			set.Add(k[0], k[1], uint64(i+1))
+		}
+		runtime.ReadMemStats(&after)
+		c.bytes = int(after.TotalAlloc-before.TotalAlloc) / 1000
+		for _, k := range keys {
+			depth := 0
+			node := set.newestTree()
+			for ; node.leaf == nil; depth++ {
+				if len(node.kids) > fanout {
+					t.Fatalf("%d nodes below one", len(node.kids))
+				}
+				c.looks += bits.Len(uint(len(node.kids)))
+				node = node.kids[node.kid(k[0])]
+			}
+			c.looks += int(node.leaf.n.Load())
+			c.depth = max(c.depth, depth)
+		}
+		c.looks /= n
+		return c
+	}
+	few, many := measure(5000), measure(20_000)
+	t.Logf("%+v and %+v", few, many)
+	if many.bytes > few.bytes*2 || many.looks > few.looks+8 || many.depth > few.depth+1 {
+		t.Errorf("one of 5,000 takes %+v, one of 20,000 %+v", few, many)
 	}
 }

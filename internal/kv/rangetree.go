@@ -1,245 +1,295 @@
 package kv
 
 import (
+	"encoding/binary"
 	"slices"
 	"sort"
 	"sync/atomic"
 	"unsafe"
 )
 
-// leafSize is how many deletes a leaf can hold. A search compares with half of them, and every leafSize/2 adds to a leaf it
-// is split, which makes some 40 nodes of 64 bytes. 80,000 deletes that do not overlap take 390 bytes each.
-const leafSize = 16
-
 const (
-	nodeSize = int64(unsafe.Sizeof(rangeNode{}))
-	fullLeaf = int64(unsafe.Sizeof(rangeLeaf{}))
-	rootSize = int64(unsafe.Sizeof(rangeRoot{})) + 32 // what is unused at the end of the list, and what points to it
+	// leafSize is how many deletes a leaf can hold. A search looks at half of them, and every leafSize/2 adds to a leaf it is
+	// split.
+	leafSize = 16
+	// fanout is how many nodes there can be below one.
+	fanout = 32
 )
 
-// rangeNode is a node of a treap (Seidel and Aragon, Randomized Search Trees, 1996): ordered by start, and no node has a
-// higher priority than the one above it. It stands for the keys from start up to the start of the next node, about which its
-// leaf tells. The first node starts at the empty key. A node is never changed but for newest.
+const (
+	nodeBytes = int64(unsafe.Sizeof(rangeNode{}))
+	leafBytes = int64(unsafe.Sizeof(rangeLeaf{}))
+	kidBytes  = 16                                     // its pointer and its head
+	rootBytes = int64(unsafe.Sizeof(rangeRoot{})) + 32 // what is unused at the end of the list, and what points to it
+)
+
+// rangeNode is a node of a B-tree: it stands for the keys from start up to end, which the nodes below it divide, or about
+// which its leaf tells. The root stands for all. A node is never changed but for newest.
+//
+// All keys of a node begin with the same prefix. The eight bytes after it, as a number, tell most of them apart, so that a
+// search seldom has to look at a key.
 type rangeNode struct {
-	start       []byte
-	leaf        *rangeLeaf
-	left, right *rangeNode
-	newest      atomic.Uint64 // no delete in the leaves below is newer; in an old tree this may be more than it need be
-	priority    uint32
-	edition     uint32 // of the tree for which it was made
+	start, end []byte        // a nil end is none
+	prefix     int           // bytes
+	newest     atomic.Uint64 // no delete below is newer; in an old tree this may be more than it need be
+	kids       []*rangeNode
+	heads      []uint64   // of the starts of kids
+	leaf       *rangeLeaf // if there are no kids
 }
 
 // rangeLeaf holds deletes that lie within the keys of its node: at first some that do not overlap, then newer ones as they
 // come.
 type rangeLeaf struct {
 	n       atomic.Int32
+	heads   [leafSize]rangeHeads
 	deletes [leafSize]RangeDelete
 }
 
-// plant adds nodes from start on behind a tree, with leaves for deletes that are apart.
-func (r *RangeDeletes) plant(before *rangeNode, start []byte, deletes []RangeDelete, perLeaf int) *rangeNode {
-	for len(deletes) > 0 {
-		n := &rangeNode{start: start, leaf: new(rangeLeaf), priority: r.nextPriority(), edition: r.edition}
-		for _, d := range deletes[:min(perLeaf, len(deletes))] {
-			n.leaf.add(d)
-		}
-		n.newest.Store(n.leaf.highest())
-		r.size.Add(nodeSize + fullLeaf)
-		before = r.join(before, n)
-		if deletes = deletes[min(perLeaf, len(deletes)):]; len(deletes) > 0 {
-			start = deletes[0].Start
-		}
+// rangeHeads are the heads of a delete's bounds.
+type rangeHeads struct{ start, end uint64 }
+
+// head returns the eight bytes of a key that follow a prefix, as a number: a smaller one means a smaller key.
+func head(key []byte, prefix int) uint64 {
+	rest := key[prefix:]
+	if len(rest) >= 8 {
+		return binary.BigEndian.Uint64(rest)
 	}
-	return before
+	var b [8]byte
+	copy(b[:], rest)
+	return binary.BigEndian.Uint64(b[:])
 }
 
-// nextPriority returns a number that looks like chance and is the same in every run: a counter, mixed as in MurmurHash3. No
-// key has an influence on it, so that nobody can make the tree a list.
-func (r *RangeDeletes) nextPriority() uint32 {
-	r.nodes++
-	h := r.nodes
-	h = (h ^ h>>16) * 0x85ebca6b
-	h = (h ^ h>>13) * 0xc2b2ae35
-	return h ^ h>>16
-}
-
-// before returns the nodes that start before a key.
-func (r *RangeDeletes) before(n *rangeNode, key []byte) *rangeNode {
-	switch {
-	case n == nil:
-		return nil
-	case Compare(n.start, key) < 0:
-		return r.with(n, n.left, r.before(n.right, key))
+// sharedPrefix returns how many bytes all keys from start to end have in common at the front.
+func sharedPrefix(start, end []byte) int {
+	n := 0
+	for n < min(len(start), len(end)) && start[n] == end[n] {
+		n++
 	}
-	return r.before(n.left, key)
-}
-
-// from returns the nodes that start at a key or behind.
-func (r *RangeDeletes) from(n *rangeNode, key []byte) *rangeNode {
-	switch {
-	case n == nil:
-		return nil
-	case Compare(n.start, key) >= 0:
-		return r.with(n, r.from(n.left, key), n.right)
-	}
-	return r.from(n.right, key)
-}
-
-// join returns one tree of two, all of the first of which start before all of the second.
-func (r *RangeDeletes) join(a, b *rangeNode) *rangeNode {
-	switch {
-	case a == nil:
-		return b
-	case b == nil:
-		return a
-	case a.priority > b.priority:
-		return r.with(a, a.left, r.join(a.right, b))
-	}
-	return r.with(b, r.join(a, b.left), b.right)
-}
-
-// with returns a node with what is to be below it: a copy, unless it is new and nobody has seen it.
-func (r *RangeDeletes) with(n, left, right *rangeNode) *rangeNode {
-	if n.edition != r.edition {
-		r.size.Add(nodeSize)
-		n = &rangeNode{start: n.start, leaf: n.leaf, priority: n.priority, edition: r.edition}
-	}
-	n.left, n.right = left, right
-	newest := n.leaf.highest()
-	if left != nil {
-		newest = max(newest, left.newest.Load())
-	}
-	if right != nil {
-		newest = max(newest, right.newest.Load())
-	}
-	n.newest.Store(newest)
 	return n
 }
 
-// find returns the node whose keys a key is among, and where they end; nil: nowhere.
-func (n *rangeNode) find(key []byte) (at *rangeNode, end []byte) {
-	for n != nil {
-		if Compare(key, n.start) < 0 {
-			n, end = n.left, n.start
-		} else {
-			at, n = n, n.right
+// leaves returns nodes for the keys from start up to end, with deletes that are apart in their leaves.
+func (r *RangeDeletes) leaves(start, end []byte, deletes []RangeDelete, perLeaf int) []*rangeNode {
+	var list []*rangeNode
+	for len(deletes) > 0 {
+		part := deletes[:min(perLeaf, len(deletes))]
+		deletes = deletes[len(part):]
+		n := &rangeNode{start: start, end: end, leaf: new(rangeLeaf)}
+		if len(deletes) > 0 {
+			start = deletes[0].Start
+			n.end = start
 		}
+		n.prefix = sharedPrefix(n.start, n.end)
+		for _, d := range part {
+			n.add(d)
+			n.newest.Store(max(n.newest.Load(), d.Seq))
+		}
+		r.size.Add(nodeBytes + leafBytes)
+		list = append(list, n)
 	}
-	return at, end
+	return list
 }
 
-// findBefore returns the node that the keys right before a key are among, and where its keys end; nil: nowhere.
-func (n *rangeNode) findBefore(key []byte) (at *rangeNode, end []byte) {
-	for n != nil {
-		if Compare(key, n.start) <= 0 {
-			n, end = n.left, n.start
-		} else {
-			at, n = n, n.right
+// above returns nodes, as many as it takes, that have the given ones below them.
+func (r *RangeDeletes) above(kids []*rangeNode) []*rangeNode {
+	var list []*rangeNode
+	for nodes := (len(kids) + fanout - 1) / fanout; nodes > 0; nodes-- {
+		n := &rangeNode{kids: slices.Clone(kids[:len(kids)/nodes])}
+		kids = kids[len(n.kids):]
+		n.start, n.end = n.kids[0].start, n.kids[len(n.kids)-1].end
+		n.prefix = sharedPrefix(n.start, n.end)
+		n.heads = make([]uint64, len(n.kids))
+		for i, kid := range n.kids {
+			n.heads[i] = head(kid.start, n.prefix)
+			n.newest.Store(max(n.newest.Load(), kid.newest.Load()))
 		}
+		r.size.Add(nodeBytes + kidBytes*int64(len(n.kids)))
+		list = append(list, n)
 	}
-	return at, end
+	return list
 }
 
-// raise notes the sequence of a delete that is added to the leaf of the node that starts at a key.
-func (n *rangeNode) raise(start []byte, seq uint64) {
-	for n != nil {
-		n.newest.Store(seq)
-		switch c := Compare(start, n.start); {
-		case c < 0:
-			n = n.left
-		case c > 0:
-			n = n.right
+// tree returns the tree of nodes of one height.
+func (r *RangeDeletes) tree(nodes []*rangeNode) *rangeNode {
+	for len(nodes) > 1 {
+		nodes = r.above(nodes)
+	}
+	n := nodes[0]
+	for len(n.kids) == 1 {
+		n = n.kids[0]
+	}
+	return n
+}
+
+// replace returns what comes in the place of a node, nodes of the same height, when leaves take the place of those for the
+// keys from start up to end. There may be none if leaves has none.
+func (r *RangeDeletes) replace(n *rangeNode, start, end []byte, leaves []*rangeNode) []*rangeNode {
+	if n.leaf != nil {
+		return leaves
+	}
+	kids := make([]*rangeNode, 0, len(n.kids)+len(leaves))
+	for _, kid := range n.kids {
+		switch {
+		case kid.end != nil && Compare(kid.end, start) <= 0 || end != nil && Compare(kid.start, end) >= 0:
+			kids = append(kids, kid)
+		case leaves == nil && (end == nil || kid.end != nil && Compare(kid.end, end) <= 0): // it goes as a whole
 		default:
-			return
+			kids = append(kids, r.replace(kid, start, end, leaves)...)
+			leaves = nil
 		}
+	}
+	return r.above(kids)
+}
+
+// kid returns the place of the last of the nodes below that starts at or before a key.
+func (n *rangeNode) kid(key []byte) int {
+	h := head(key, n.prefix)
+	from, to := 1, len(n.kids)
+	for from < to {
+		i := int(uint(from+to) / 2)
+		if n.heads[i] < h || n.heads[i] == h && Compare(n.kids[i].start, key) <= 0 {
+			from = i + 1
+		} else {
+			to = i
+		}
+	}
+	return from - 1
+}
+
+// find returns the node with the leaf that tells about a key.
+func (n *rangeNode) find(key []byte) *rangeNode {
+	for n.leaf == nil {
+		n = n.kids[n.kid(key)]
+	}
+	return n
+}
+
+// findBefore returns the node with the leaf that tells about the keys right before one that is not the first.
+func (n *rangeNode) findBefore(key []byte) *rangeNode {
+	for n.leaf == nil {
+		i := n.kid(key)
+		if i > 0 && Compare(n.kids[i].start, key) == 0 {
+			i--
+		}
+		n = n.kids[i]
+	}
+	return n
+}
+
+// raise notes the sequence of a delete that is added to the leaf that tells about a key.
+func (n *rangeNode) raise(key []byte, seq uint64) {
+	for n.newest.Store(seq); n.leaf == nil; n.newest.Store(seq) {
+		n = n.kids[n.kid(key)]
 	}
 }
 
-// touched reports whether a delete after a sequence reaches from a node that starts behind start into start <= key < end.
+// touched reports whether a delete after a sequence reaches into start <= key < end.
 func (n *rangeNode) touched(start, end []byte, since uint64) bool {
-	if n == nil || n.newest.Load() <= since {
+	if n.newest.Load() <= since || n.end != nil && Compare(n.end, start) <= 0 || end != nil && Compare(n.start, end) >= 0 {
 		return false
 	}
-	if Compare(n.start, start) <= 0 {
-		return n.right.touched(start, end, since)
+	if n.leaf != nil {
+		return n.leaf.touched(start, end, since)
 	}
-	if n.left.touched(start, end, since) {
-		return true
+	for _, kid := range n.kids {
+		if kid.touched(start, end, since) {
+			return true
+		}
 	}
-	return (end == nil || Compare(n.start, end) < 0) &&
-		(n.leaf.touched(start, end, since) || n.right.touched(start, end, since))
+	return false
 }
 
 // all appends the deletes of a tree as RangeDeletes.All returns them.
 func (n *rangeNode) all(list []RangeDelete) []RangeDelete {
-	if n == nil {
+	for _, kid := range n.kids {
+		list = kid.all(list)
+	}
+	if n.leaf == nil {
 		return list
 	}
-	list = n.left.all(list)
-	for _, d := range n.leaf.newest(nil) {
+	for _, d := range n.leaf.apart() {
 		if last := len(list) - 1; last >= 0 && list[last].Seq == d.Seq && Compare(list[last].End, d.Start) == 0 {
 			list[last].End = d.End // it was cut where a leaf ends
 		} else {
 			list = append(list, d)
 		}
 	}
-	return n.right.all(list)
+	return list
 }
 
-func (l *rangeLeaf) room() bool { return l.n.Load() < leafSize }
-
-// add adds a delete that is newer than the others, or apart from them.
-func (l *rangeLeaf) add(d RangeDelete) {
-	n := l.n.Load()
-	l.deletes[n] = d
-	l.n.Store(n + 1)
+// add adds a delete to the leaf, which has room. It is newer than the others, or apart from them.
+func (n *rangeNode) add(d RangeDelete) {
+	l := n.leaf
+	i := l.n.Load()
+	l.heads[i] = rangeHeads{head(d.Start, n.prefix), head(d.End, n.prefix)}
+	l.deletes[i] = d
+	l.n.Store(i + 1)
 }
 
-// highest returns the highest sequence.
-func (l *rangeLeaf) highest() (seq uint64) {
-	for i := range l.n.Load() {
-		seq = max(seq, l.deletes[i].Seq)
-	}
-	return seq
-}
-
-// seq is RangeDeletes.Seq for a key of the leaf.
-func (l *rangeLeaf) seq(key []byte, asOf uint64) uint64 {
+// seq is RangeDeletes.Seq for a key that the leaf tells about.
+func (n *rangeNode) seq(key []byte, asOf uint64) uint64 {
+	l, h := n.leaf, head(key, n.prefix)
 	for i := l.n.Load() - 1; i >= 0; i-- { // the newest that covers it is the answer
-		d := &l.deletes[i]
-		if d.Seq <= asOf && Compare(d.Start, key) <= 0 && Compare(key, d.End) < 0 {
+		if heads := &l.heads[i]; h < heads.start || h > heads.end {
+			continue
+		}
+		if d := &l.deletes[i]; d.Seq <= asOf && l.compare(int(i), key, h) == 0 {
 			return d.Seq
 		}
 	}
 	return 0
 }
 
-// stretch is RangeDeletes.Stretch for a key of the leaf, which begins at start and ends at end.
-func (l *rangeLeaf) stretch(key []byte, asOf uint64, start, end []byte) (from, to []byte, seq uint64) {
+// compare returns -1 if a key, with its head, is before the i-th delete, 0 if that covers it, and 1 if it is behind.
+func (l *rangeLeaf) compare(i int, key []byte, head uint64) int {
+	heads, d := &l.heads[i], &l.deletes[i]
+	switch {
+	case head < heads.start || head == heads.start && Compare(key, d.Start) < 0:
+		return -1
+	case head > heads.end || head == heads.end && Compare(key, d.End) >= 0:
+		return 1
+	}
+	return 0
+}
+
+// stretch is RangeDeletes.Stretch for a key that the leaf tells about.
+func (n *rangeNode) stretch(key []byte, asOf uint64) (start, end []byte, seq uint64) {
+	l, h := n.leaf, head(key, n.prefix)
+	start, end = n.start, n.end
 	for i := l.n.Load() - 1; i >= 0; i-- {
 		d := &l.deletes[i]
-		switch {
-		case d.Seq > asOf:
-		case Compare(key, d.Start) < 0:
-			if end == nil || Compare(d.Start, end) < 0 {
-				end = d.Start
-			}
-		case Compare(key, d.End) >= 0:
-			if Compare(d.End, start) > 0 {
-				start = d.End
-			}
-		default:
-			if Compare(d.Start, start) > 0 {
-				start = d.Start
-			}
-			if end == nil || Compare(d.End, end) < 0 {
-				end = d.End
-			}
-			return start, end, d.Seq
+		if d.Seq > asOf {
+			continue
+		}
+		switch l.compare(int(i), key, h) {
+		case -1:
+			end = earlier(end, d.Start)
+		case 1:
+			start = later(start, d.End)
+		case 0:
+			return later(start, d.Start), earlier(end, d.End), d.Seq
 		}
 	}
 	return start, end, 0
 }
+
+// earlier returns the earlier of two ends; the first may be none.
+func earlier(a, b []byte) []byte {
+	if a == nil || Compare(b, a) < 0 {
+		return b
+	}
+	return a
+}
+
+// later returns the later of two starts.
+func later(a, b []byte) []byte {
+	if Compare(b, a) > 0 {
+		return b
+	}
+	return a
+}
+
+func (l *rangeLeaf) room() bool { return l.n.Load() < leafSize }
 
 // touched is RangeDeletes.Touched for the deletes of the leaf.
 func (l *rangeLeaf) touched(start, end []byte, since uint64) bool {
@@ -252,8 +302,8 @@ func (l *rangeLeaf) touched(start, end []byte, since uint64) bool {
 	return false
 }
 
-// newest appends what the deletes together cover, apart and in the order of their keys.
-func (l *rangeLeaf) newest(list []RangeDelete) []RangeDelete {
+// apart returns what the deletes together cover, in the order of their keys.
+func (l *rangeLeaf) apart() (list []RangeDelete) {
 	for i := range l.n.Load() {
 		list = over(list, l.deletes[i])
 	}
