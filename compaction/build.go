@@ -61,6 +61,12 @@ const (
 	guardedBytes = 1 << 20
 )
 
+const (
+	// maxDeleteBytes is how much of range deletes comes into one table: whoever opens it reads them all into memory.
+	maxDeleteBytes = 64 << 20
+	deleteFrame    = 8 // bytes of a range delete in a table, beside its bounds
+)
+
 // Build writes the tables of an input: none, if nothing of it is needed.
 //
 //  1. Each table is written and synced. A crash leaves files that no manifest names; whoever opens the database removes
@@ -68,7 +74,7 @@ const (
 //  2. The directory is synced: the names last. What the owner commits now is there.
 func Build(ctx context.Context, in Input, out Output) (Result, error) {
 	b := builder{in: in, out: out, deletes: kv.NewRangeDeletes(in.Deletes), entries: true}
-	for _, d := range in.Deletes {
+	for _, d := range b.deletes.All() {
 		if in.Older(d.Start, d.End) {
 			b.kept = append(b.kept, d)
 		}
@@ -97,7 +103,11 @@ type builder struct {
 	in      Input
 	out     Output
 	deletes *kv.RangeDeletes // of the input, to drop what they cover
-	kept    []kv.RangeDelete // of these, the ones that the output needs
+	covered covered          // what they say about the entry that is added
+
+	kept      []kv.RangeDelete // what of deletes the output needs and no finished table has, in the order of keys
+	taken     int              // how many of these belong, as far as they reach, to the table that is written
+	keptBytes int64            // of these
 
 	writer  *table.Writer // nil between tables
 	file    uint64
@@ -135,10 +145,8 @@ func (b *builder) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.writer == nil && len(b.clipped(b.lower, nil)) > 0 {
-		if err := b.begin(); err != nil {
-			return err
-		}
+	if err := b.takeDeletes(nil); err != nil {
+		return err
 	}
 	return b.finish(nil)
 }
@@ -156,7 +164,10 @@ func (b *builder) add(e *kv.Entry) error {
 	if b.unneeded(&out) {
 		return nil
 	}
-	if b.writer != nil && b.writer.EstimatedSize() >= b.target() {
+	if err := b.takeDeletes(out.Key); err != nil {
+		return err
+	}
+	if b.full() {
 		if err := b.finish(out.Key); err != nil {
 			return err
 		}
@@ -178,6 +189,33 @@ func (b *builder) add(e *kv.Entry) error {
 	return err
 }
 
+// full reports whether the table that is written, if one is, is to be finished.
+func (b *builder) full() bool {
+	return b.writer != nil && (b.writer.EstimatedSize()+b.keptBytes >= b.target() || b.keptBytes >= maxDeleteBytes)
+}
+
+// takeDeletes takes the range deletes that begin at a key or before, nil for all that are left, into the table that is
+// written, and into more where it is full.
+func (b *builder) takeDeletes(key []byte) error {
+	for b.taken < len(b.kept) && (key == nil || kv.Compare(b.kept[b.taken].Start, key) <= 0) {
+		d := &b.kept[b.taken]
+		if b.full() && kv.Compare(d.Start, b.lower) > 0 {
+			if err := b.finish(d.Start); err != nil {
+				return err
+			}
+			continue // what reaches into the next table comes again
+		}
+		if b.writer == nil && (key == nil || kv.Compare(d.Start, key) < 0 && kv.Compare(b.lower, key) < 0) {
+			if err := b.begin(); err != nil { // there is something to be said before the key
+				return err
+			}
+		}
+		b.taken++
+		b.keptBytes += int64(len(d.Start)+len(d.End)) + deleteFrame
+	}
+	return nil
+}
+
 // target returns the size at which the next table is begun.
 func (b *builder) target() int64 {
 	if b.out.Growing {
@@ -189,7 +227,7 @@ func (b *builder) target() int64 {
 // unneeded reports whether leaving an entry out changes nothing. A range delete that covers a tombstone does its work, as
 // what the tombstone hides is older than both; if that range delete is not kept, nothing older is there to hide.
 func (b *builder) unneeded(e *kv.Entry) bool {
-	covered := b.deletes.Seq(e.Key, math.MaxUint64)
+	covered := b.covered.seq(b.deletes, e.Key)
 	if e.Kind == kv.Put {
 		return covered > e.Seq
 	}
@@ -218,10 +256,8 @@ func (b *builder) finish(upper []byte) error {
 	if b.writer == nil {
 		return nil
 	}
-	for _, d := range b.clipped(b.lower, upper) {
-		if err := b.writer.AddRangeDelete(d); err != nil {
-			return err
-		}
+	if err := b.addDeletes(upper); err != nil {
+		return err
 	}
 	p, err := b.writer.Finish()
 	if err != nil {
@@ -239,21 +275,42 @@ func (b *builder) finish(upper []byte) error {
 	return nil
 }
 
-// clipped returns the range deletes that the output needs, as far as they lie in [lower, upper).
-func (b *builder) clipped(lower, upper []byte) []kv.RangeDelete {
-	var in []kv.RangeDelete
-	for _, d := range b.kept {
-		if kv.Compare(d.Start, lower) < 0 {
-			d.Start = lower
+// addDeletes adds the range deletes to the table that is written, as far as they lie within it, and keeps what is behind.
+func (b *builder) addDeletes(upper []byte) error {
+	whole := 0
+	for _, d := range b.kept[:b.taken] {
+		if kv.Compare(d.Start, b.lower) < 0 {
+			d.Start = b.lower
 		}
 		if upper != nil && kv.Compare(d.End, upper) > 0 {
 			d.End = upper
+		} else {
+			whole++ // the others before it are, too
 		}
 		if kv.Compare(d.Start, d.End) < 0 {
-			in = append(in, d)
+			if err := b.writer.AddRangeDelete(d); err != nil {
+				return err
+			}
 		}
 	}
-	return in
+	b.kept, b.taken, b.keptBytes = b.kept[whole:], 0, 0
+	return nil
+}
+
+// covered is the stretch of keys in which the last answer of range deletes holds.
+type covered struct {
+	known      bool
+	start, end []byte // a nil end is none
+	newest     uint64
+}
+
+// seq returns the sequence of the newest delete that covers a key, 0 if none does.
+func (c *covered) seq(deletes *kv.RangeDeletes, key []byte) uint64 {
+	if !c.known || kv.Compare(key, c.start) < 0 || c.end != nil && kv.Compare(key, c.end) >= 0 {
+		c.known = true
+		c.start, c.end, c.newest = deletes.Stretch(key, math.MaxUint64)
+	}
+	return c.newest
 }
 
 // abort removes what has been written.
