@@ -37,6 +37,7 @@ type arena struct {
 	free   []byte       // the rest of the shared chunk
 	offset uint32       // of free
 	grow   int          // length of the next shared chunk
+	chance uint32       // decides which versions get links
 	_      apart
 }
 

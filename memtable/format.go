@@ -20,9 +20,9 @@ const (
 //	node                            version
 //	 0 latest  u32, atomic           0 older  u32
 //	 4 size    u32                   4 size   u32
-//	 8 seq     u64                   8 seq    u64
-//	16 keyLen  u16: length - 1      16 deadline, value as in the node
-//	18 key
+//	 8 seq     u64                   8 seq    u64; its top bit says that there are links
+//	16 keyLen  u16: length - 1      16 links [16], if seq says so: see links.go
+//	18 key                           . deadline, value as in the node
 //	 . deadline i64, if size says so
 //	 . value
 //
@@ -88,13 +88,22 @@ func (a *arena) addNode(key []byte, c *content) (uint32, error) {
 
 // addVersion writes a newer version of a node's key and publishes it.
 func (a *arena) addVersion(node uint32, c *content) error {
-	offset, b, err := a.alloc(headerSize + c.len())
+	latest := a.latest(node)
+	older := latest.Load()
+	links, linked := a.nextLinks(older)
+	header := headerSize
+	if linked {
+		header += linksSize
+	}
+	offset, b, err := a.alloc(header + c.len())
 	if err != nil {
 		return err
 	}
-	latest := a.latest(node)
-	binary.LittleEndian.PutUint32(b[olderAt:], latest.Load())
-	c.put(b, b[headerSize:])
+	binary.LittleEndian.PutUint32(b[olderAt:], older)
+	c.put(b, b[header:])
+	if linked {
+		links.put(b)
+	}
 	latest.Store(offset)
 	return nil
 }
@@ -116,10 +125,10 @@ func (a *arena) visible(node uint32, seq uint64) (version uint32, ok bool) {
 	}
 	for version = a.latest(node).Load(); version != 0; {
 		b := a.bytes(version)
-		if binary.LittleEndian.Uint64(b[seqAt:]) <= seq {
+		if binary.LittleEndian.Uint64(b[seqAt:])&^hasLinks <= seq {
 			break
 		}
-		version = binary.LittleEndian.Uint32(b[olderAt:])
+		version = a.older(b, seq)
 	}
 	return version, true
 }
@@ -133,8 +142,11 @@ func (a *arena) entry(e *kv.Entry, node, version uint32) {
 	if version != 0 {
 		b = a.bytes(version)
 		tail = b[headerSize:]
+		if binary.LittleEndian.Uint64(b[seqAt:])&hasLinks != 0 {
+			tail = b[headerSize+linksSize:]
+		}
 	}
-	e.Seq = binary.LittleEndian.Uint64(b[seqAt:])
+	e.Seq = binary.LittleEndian.Uint64(b[seqAt:]) &^ hasLinks
 	size := binary.LittleEndian.Uint32(b[sizeAt:])
 	e.Deadline = 0
 	if size&hasDeadline != 0 {
