@@ -20,12 +20,14 @@ func repairCommand() command {
 	return command{"repair", "DIR NEWDIR", "save what can be read of a damaged database into a new one", 2, 2, tool, plain(repair), `
 DIR is only read, and nobody may write to it meanwhile. NEWDIR must be empty or absent. Every file, and every stretch of
 one, that could not be read is listed; then the exit code is 1. What was lost with them may have been newer values or
-deletes, so that older values can be back. If the manifest is not whole, tables that were obsolete count as well. Versions start anew, and writers of idempotent batches are forgotten.`}
+deletes, so that older values can be back. What the manifest says is obsolete is not read. If the manifest is not whole,
+every table and log segment counts; that is told, and the exit code is 1 even if all of them can be read. Versions start
+anew, and writers of idempotent batches are forgotten.`}
 }
 
 // repair saves what can be read.
 //
-//  1. The manifest tells which tables and segments are live. Without it all of them are.
+//  1. The manifest tells which tables and segments are live: only they are data. Without it all of them count, which is told.
 //  2. The log is read into memory: segment after segment, each as far as it goes.
 //  3. Tables and log are merged by key. Of each key the newest sequence wins, unless a range delete is newer.
 //  4. What is a value and has not expired is put into the new database, which is synced by its flush.
@@ -116,6 +118,11 @@ func (r *salvage) lose(name string, err error) error {
 		fields = append(fields, field{"from", lost.From}, field{"to", lost.To})
 	}
 	return r.out.line(text, fields...)
+}
+
+// assume tells what repair goes by where it cannot know.
+func (r *salvage) assume(text string) error {
+	return r.out.line("assumed: "+text, field{"assumed", text})
 }
 
 // save merges everything and puts what lives into the new database.

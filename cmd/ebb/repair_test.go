@@ -185,6 +185,103 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// retainedDB makes a database of one key whose log is kept from the beginning: also the deletes of 18 keys that tables no longer
+// know, as they were compacted away. It returns the obsolete segments.
+func retainedDB(t *testing.T) (dir string, obsolete []string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "db")
+	db, err := ebb.Open(dir, &ebb.Options{RetainLog: 1 << 30})
+	check(t, err)
+	for _, write := range []func(key []byte) error{
+		func(key []byte) error { return db.Put(key, []byte("old"), ebb.NoSync) },
+		func(key []byte) error { return db.Put(key, []byte("newer"), ebb.NoSync) },
+		func(key []byte) error { return db.Delete(key, ebb.NoSync) },
+	} {
+		for i := range 18 {
+			check(t, write(fmt.Appendf(nil, "key%02d", i)))
+		}
+		check(t, db.Flush())
+	}
+	check(t, db.Compact(t.Context()))
+	check(t, db.Put([]byte("live"), []byte("1")))
+	check(t, db.Close())
+	segments, err := filepath.Glob(filepath.Join(dir, "wal", "*.wal"))
+	check(t, err)
+	if len(segments) < 4 {
+		t.Fatalf("segments %q", segments)
+	}
+	return dir, segments[:len(segments)-1]
+}
+
+// What is obsolete is no data, whether it is whole or not, as long as the manifest says what is.
+func TestRepairObsoleteSegments(t *testing.T) {
+	live := map[string]string{"live": "1"}
+	repaired := func(t *testing.T, dir string, code int, stdout string) (got map[string]string, output string) {
+		t.Helper()
+		dest := filepath.Join(t.TempDir(), "new")
+		r := runArgs("repair", dir, dest)
+		if r.code != code || !strings.Contains(r.stdout, stdout) {
+			t.Errorf("exit code %d, %s%s, want %d and %q", r.code, r.stdout, r.stderr, code, stdout)
+		}
+		return contents(t, dest), r.stdout
+	}
+	same := func(t *testing.T, got map[string]string) {
+		t.Helper()
+		if missing, wrong, extra := diff(got, live); missing+wrong+extra > 0 {
+			t.Errorf("%d missing, %d wrong, %d extra", missing, wrong, extra)
+		}
+	}
+	_, obsolete := retainedDB(t)
+	for i := range obsolete {
+		for what, damage := range map[string]func(t *testing.T, name string){
+			"missing": func(t *testing.T, name string) { check(t, os.Remove(name)) },
+			"damaged": func(t *testing.T, name string) { change(t, name, flip(80)) },
+			"header":  func(t *testing.T, name string) { change(t, name, flip(20)) },
+		} {
+			t.Run(fmt.Sprintf("%d %s", i+1, what), func(t *testing.T) {
+				dir, obsolete := retainedDB(t)
+				damage(t, obsolete[i])
+				got, output := repaired(t, dir, exitOK, "saved 1 keys")
+				same(t, got)
+				if strings.Contains(output, "lost") || strings.Contains(output, "assumed") {
+					t.Error(output)
+				}
+			})
+		}
+	}
+	t.Run("under a live name", func(t *testing.T) {
+		dir, obsolete := retainedDB(t)
+		b, err := os.ReadFile(obsolete[0])
+		check(t, err)
+		check(t, os.WriteFile(filepath.Join(dir, "wal", "000099.wal"), b, 0o600))
+		got, _ := repaired(t, dir, exitFailed, "it is segment 1, which is obsolete")
+		same(t, got)
+	})
+	t.Run("the live one missing", func(t *testing.T) {
+		dir, obsolete := retainedDB(t)
+		check(t, os.Remove(filepath.Join(dir, "wal", fmt.Sprintf("%06d.wal", len(obsolete)+1))))
+		got, _ := repaired(t, dir, exitFailed, "lost: ")
+		if len(got) > 0 {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("no manifest", func(t *testing.T) {
+		dir, _ := retainedDB(t)
+		check(t, os.Remove(filepath.Join(dir, "MANIFEST")))
+		got, _ := repaired(t, dir, exitFailed, "assumed: every table and every log segment counts")
+		same(t, got)
+	})
+	t.Run("no manifest and a segment missing", func(t *testing.T) {
+		dir, obsolete := retainedDB(t)
+		check(t, os.Remove(filepath.Join(dir, "MANIFEST")))
+		check(t, os.Remove(obsolete[2]))
+		_, output := repaired(t, dir, exitFailed, "what it continues is not what is left of the segment before")
+		if !strings.Contains(output, "may be back") {
+			t.Error(output)
+		}
+	})
+}
+
 // Whatever byte is damaged, repair ends, tells, and makes a whole database.
 func TestRepairAnyByte(t *testing.T) {
 	dir, want := damagedDB(t)

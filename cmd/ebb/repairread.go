@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ebbdb/ebb/internal/kv"
@@ -35,7 +36,7 @@ func (r *salvage) read(ctx context.Context) error {
 	case errors.Is(err, manifest.ErrVersion):
 		return err
 	default:
-		if err := r.lose(filepath.Join(r.src, manifest.Name), err); err != nil {
+		if err := errors.Join(r.lose(filepath.Join(r.src, manifest.Name), err), r.assume(withoutManifest)); err != nil {
 			return err
 		}
 	}
@@ -49,6 +50,10 @@ func (r *salvage) read(ctx context.Context) error {
 	r.ranges = kv.NewRangeDeletes(r.deletes)
 	return nil
 }
+
+// withoutManifest is what repair goes by if there is no manifest.
+const withoutManifest = "every table and every log segment counts, as nothing tells which of them are obsolete: what was " +
+	"deleted, overwritten or has expired may be back if a newer file is missing"
 
 // readTables opens the live tables.
 func (r *salvage) readTables(live map[string]bool) error {
@@ -122,8 +127,9 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 		return r.lose(dir, err)
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
-	if first > 0 && (len(names) == 0 || names[0] > fmt.Sprintf("%06d.wal", first)) {
-		if err := r.lose(filepath.Join(dir, fmt.Sprintf("%06d.wal", first)), fs.ErrNotExist); err != nil {
+	names = slices.DeleteFunc(names, func(name string) bool { return isObsolete(name, first) })
+	if firstName := fmt.Sprintf("%06d.wal", first); first > 0 && !slices.Contains(names, firstName) {
+		if err := r.lose(filepath.Join(dir, firstName), fs.ErrNotExist); err != nil {
 			return err
 		}
 	}
@@ -131,7 +137,7 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 	var lastErr error
 	for _, name := range names {
 		name = filepath.Join(dir, name)
-		s, err := r.readSegment(ctx, name)
+		s, err := r.readSegment(ctx, name, first)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -154,8 +160,16 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 	return r.lose(dir, fmt.Errorf("the log ends in segment %d at %d: it had come to %d, %d", last.Segment, last.Read, end.Segment, end.Offset))
 }
 
-// readSegment reads one segment, and takes nothing of one that belongs to another database.
-func (r *salvage) readSegment(ctx context.Context, name string) (wal.Salvaged, error) {
+// isObsolete reports whether a file is named as a segment before the first that is live. Such a segment is kept for watchers
+// and increments only: all of it is in tables, and what has been compacted away there it would bring back.
+func isObsolete(name string, first uint32) bool {
+	number, err := strconv.ParseUint(strings.TrimSuffix(name, ".wal"), 10, 32)
+	return err == nil && uint32(number) < first
+}
+
+// readSegment reads one segment, and takes nothing of one that belongs to another database, or that is obsolete, whatever it
+// is named.
+func (r *salvage) readSegment(ctx context.Context, name string, first uint32) (wal.Salvaged, error) {
 	entries, deletes, now := len(r.log), len(r.deletes), r.now
 	s, err := wal.Salvage(vfs.OS, name, func(e *wal.Entry) error {
 		if ctx.Err() != nil {
@@ -166,9 +180,15 @@ func (r *salvage) readSegment(ctx context.Context, name string) (wal.Salvaged, e
 		}
 		return nil
 	})
-	if s.Segment > 0 && !r.belongs(s.ID) {
+	if s.Segment == 0 {
+		return s, err
+	}
+	if foreign := !r.belongs(s.ID); foreign || s.Segment < first {
 		r.log, r.deletes, r.now = r.log[:entries], r.deletes[:deletes], now
 		err = wal.ErrForeign
+		if !foreign {
+			err = fmt.Errorf("it is segment %d, which is obsolete", s.Segment)
+		}
 	}
 	return s, err
 }
