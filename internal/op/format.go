@@ -33,7 +33,7 @@ const (
 	schemaExpiries   = 3
 )
 
-// What is wrong with a batch whose bytes are as they were written.
+// What is wrong with an entry whose bytes are as they were written.
 var (
 	errBytesAfter = errors.New("bytes after the batch")
 	errSchema     = errors.New("no schema of a batch in the log")
@@ -42,6 +42,7 @@ var (
 	errKey        = errors.New("the key is empty")
 	errDeadline   = errors.New("the value has no deadline before it")
 	errExpiry     = errors.New("the value is no version and deadline")
+	errRange      = errors.New("the range of keys ends before it begins")
 )
 
 // ErrUnknown is what a consumer reports of an operation whose kind it does not know.

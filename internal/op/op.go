@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/ebbdb/ebb/batch"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -65,7 +66,9 @@ func (o *Ops) Decode(e *wal.Entry) error {
 	case wal.KindDelete:
 		p.Kind = Delete
 	case wal.KindRangeDelete:
-		p.Kind, p.End = DeleteRange, e.Value
+		if p.Kind, p.End = DeleteRange, e.Value; kv.Compare(e.Key, e.Value) >= 0 {
+			return errRange
+		}
 	case wal.KindClock:
 		return nil
 	case wal.KindBatch:

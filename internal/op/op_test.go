@@ -152,6 +152,11 @@ func TestInvalid(t *testing.T) {
 		return b.Build()
 	}
 	const none, noSequence = batch.NoWriterID, batch.NoBatchSequence
+	for _, end := range []string{"", "l", "m"} {
+		if list, err := all(t, &wal.Entry{Kind: wal.KindRangeDelete, Key: []byte("m"), Value: []byte(end)}); err == nil {
+			t.Errorf("a range from m to %q is read as\n%s", end, text(list))
+		}
+	}
 	tooLong := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01} // beyond an int64
 	for name, e := range map[string]wal.Entry{
 		"put without deadline":          {Value: build(1, none, noSequence, "k", []byte{})},
