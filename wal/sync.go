@@ -72,6 +72,8 @@ type turn struct {
 	taken   bool
 	waiting []*waiter // in order of arrival
 	spare   []*waiter // the other of two buffers
+
+	waiters sync.Pool // of *waiter
 }
 
 // waiter is a goroutine in the queue.
@@ -83,8 +85,6 @@ type waiter struct {
 // exclusive is the target of those who want the turn for itself.
 const exclusive = math.MaxUint64
 
-var waiters = sync.Pool{New: func() any { return &waiter{wake: make(chan bool, 1)} }}
-
 // take waits until the turn is the caller's, and returns true, or until target is settled, and returns false.
 func (t *turn) take(target uint64) bool {
 	t.mu.Lock()
@@ -93,12 +93,15 @@ func (t *turn) take(target uint64) bool {
 		t.mu.Unlock()
 		return true
 	}
-	w := waiters.Get().(*waiter)
+	w, _ := t.waiters.Get().(*waiter)
+	if w == nil {
+		w = &waiter{wake: make(chan bool, 1)}
+	}
 	w.target = target
 	t.waiting = append(t.waiting, w)
 	t.mu.Unlock()
 	mine := <-w.wake
-	waiters.Put(w)
+	t.waiters.Put(w)
 	return mine
 }
 
