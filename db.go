@@ -61,9 +61,10 @@ type DB struct {
 
 	flushFailed   atomic.Pointer[error] // why the last flush failed; nil after one that did not
 	compactFailed atomic.Pointer[error]
-	cursors       sync.Pool    // of *cursor, for iterators
-	txns          sync.Pool    // of *txnState
-	lastFlush     atomic.Int64 // when, Unix ns
+	cursors       sync.Pool     // of *cursor, for iterators
+	txns          sync.Pool     // of *txnState
+	turns         chan struct{} // holds who has a turn, or is about to
+	lastFlush     atomic.Int64  // when, Unix ns
 	reads         readCost
 	jumped        time.Duration // by the clock, as the sweeper last saw it
 
@@ -78,6 +79,7 @@ type commit struct {
 	lastSeq uint64
 	recent  recent
 	writers writers
+	turn    *turn // of a transaction that others wait for; nil: nobody has one
 	now     int64 // by which the write under way tells what has expired, once it has had to: Unix ms
 	last    lastWrites
 	scans   atomic.Int32     // transactions that need last
@@ -99,6 +101,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db := &DB{opts: opts, fs: opts.fs}
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	db.turns = make(chan struct{}, 1)
 	db.reads.compacts = db.compacts
 	db.stall.init()
 	db.marks = newClockMarks(db)

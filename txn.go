@@ -1,11 +1,9 @@
 package ebb
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"math"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/btree"
@@ -60,70 +58,20 @@ func (db *DB) View(fn func(*Txn) error) error {
 	return fn(&tx)
 }
 
-const (
-	// maxAttempts of an Update; with the pauses between, they take a quarter of a second.
-	maxAttempts = 32
-	firstPause  = 20 * time.Microsecond // on average, and twice as long each time,
-	lastPause   = 10 * time.Millisecond // up to this
-)
-
-// Update calls fn with a transaction and commits what it has written, all at once, if fn returns nil. Otherwise nothing is
-// written and it returns the error of fn. Of the options it takes VersionTo, Sync and NoSync.
-//
-// Transactions are serializable: those that commit have the effect of having run one after another, and alone. No lock is
-// held while fn runs. Instead, what it has read is checked when it commits: the keys that it got, those that were absent
-// among them, and the ranges that it scanned. If another write has changed any of that, or anything of it has expired in
-// the meantime, then nothing is written and fn is called again with a new transaction, so it should do nothing else that
-// must not be done twice. After 32 attempts Update gives up with ErrConflict. So it does with a transaction that lasts
-// while others fill four memtables.
-//
-// A transaction that writes nothing cannot conflict. Its size is limited as that of a batch is, to MaxBatchSize; it is held
-// in memory.
-func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
-	p, err := db.params(opts, 0)
-	if err != nil {
-		return err
-	}
-	if db.opts.ReadOnly && !db.closed.Load() {
-		return ErrReadOnly
-	}
-	pause := firstPause
-	for range maxAttempts {
-		err := db.attempt(fn, &p)
-		if err != errConflict {
-			return err
-		}
-		time.Sleep(rand.N(2 * pause))
-		pause = min(2*pause, lastPause)
-	}
-	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)
-}
-
-// errConflict is that of one attempt. It is not the caller's, whose fn may well return an ErrConflict of another database.
-var errConflict = errors.New("ebb: conflict")
-
-func (db *DB) attempt(fn func(*Txn) error, p *params) error {
-	s, err := db.begin(false)
-	if err != nil {
-		return err
-	}
-	tx := Txn{s}
-	defer tx.end()
-	if err := fn(&tx); err != nil {
-		return err
-	}
-	return s.commit(p)
-}
-
 // begin returns the state of a new transaction.
 func (db *DB) begin(readOnly bool) (*txnState, error) {
 	v, seq, err := db.pinView()
 	if err != nil {
 		return nil, err
 	}
+	return db.newTxn(v, seq, readOnly), nil
+}
+
+// newTxn returns the state of a transaction as of a sequence. It takes over the caller's reference to the view's tables.
+func (db *DB) newTxn(v *view, seq uint64, readOnly bool) *txnState {
 	s := db.txns.Get().(*txnState)
 	s.db, s.view, s.seq, s.now, s.readOnly = db, v, seq, moment(db.clock.Now()), readOnly
-	return s, nil
+	return s
 }
 
 // end lets go of what the transaction holds. Whoever still has it gets ErrTxnDone.
@@ -152,10 +100,9 @@ func (tx *Txn) end() {
 //  1. If ranges were scanned, look for conflicts without the lock, so that little is left to look at with it.
 //  2. Encode the writes.
 //  3. Take the commit lock, look for conflicts with what was written since 1, and write as any batch is written.
-func (s *txnState) commit(p *params) error {
-	if s.writes.Len() == 0 {
-		return nil
-	}
+//
+// In a turn, t, nobody is kept waiting for the disk, whichever way it goes.
+func (s *txnState) commit(p *params, t *turn, inTurn bool) error {
 	checked, ok := s.seq, true
 	if len(s.reads.scans) > 0 {
 		if checked, ok = s.reads.check(s.view.mem, s.seq, nil); !ok {
@@ -167,7 +114,7 @@ func (s *txnState) commit(p *params) error {
 	if err != nil {
 		return err
 	}
-	if err := db.beginWrite(); err != nil {
+	if err := db.beginWriteIn(t); err != nil {
 		return err
 	}
 	_, ok = s.reads.check(s.view.mem, checked, &db.commit.last)
@@ -175,9 +122,14 @@ func (s *txnState) commit(p *params) error {
 		db.commit.now = db.clock.Now()
 		ok = !kv.Expired(deadline, db.commit.now)
 	}
+	if !ok && inTurn {
+		db.commit.Unlock() // it tries again at once
+		return errConflict
+	}
 	if !ok {
 		return db.refuseLocked(errConflict, p)
 	}
+	t.endLocked()
 	return db.writeLocked(e, p)
 }
 

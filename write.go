@@ -114,14 +114,18 @@ func checkEntry(key, value []byte) error {
 	return checkKey(key)
 }
 
-// beginWrite takes the commit lock. It first lets the background catch up where that is behind.
-func (db *DB) beginWrite() error {
+// beginWrite takes the commit lock. It first lets the background catch up where that is behind, and who has a turn commit.
+func (db *DB) beginWrite() error { return db.beginWriteIn(nil) }
+
+// beginWriteIn is beginWrite for who may have a turn.
+func (db *DB) beginWriteIn(own *turn) error {
 	if db.pressure.Load() != 0 {
 		if err := db.throttle(); err != nil {
 			return err
 		}
 	}
 	db.commit.Lock()
+	db.awaitTurnLocked(own)
 	db.commit.now = 0
 	if db.closed.Load() {
 		db.commit.Unlock()

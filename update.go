@@ -1,0 +1,95 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// maxAttempts of an Update; with the pauses between, they take a quarter of a second.
+	maxAttempts = 32
+	firstPause  = 20 * time.Microsecond // on average, and twice as long each time,
+	lastPause   = 10 * time.Millisecond // up to this
+)
+
+// Update calls fn with a transaction and commits what it has written, all at once, if fn returns nil. Otherwise nothing is
+// written and it returns the error of fn. Of the options it takes VersionTo, Sync and NoSync.
+//
+// Transactions are serializable: those that commit have the effect of having run one after another, and alone. No lock is
+// held while fn runs. Instead, what it has read is checked when it commits: the keys that it got, those that were absent
+// among them, and the ranges that it scanned. If another write has changed any of that, or anything of it has expired in
+// the meantime, then nothing is written and fn is called again with a new transaction, so it should do nothing else that
+// must not be done twice.
+//
+// An Update that has lost several times makes other writes wait while it tries once more, so that it wins; but for no longer
+// than 10 ms. So a short transaction is not starved, however many write what it reads. A longer one may lose again, and
+// after 32 attempts, or some more, Update gives up with ErrConflict. So it does with a transaction that lasts while others
+// fill four memtables.
+//
+// A transaction that writes nothing cannot conflict. Its size is limited as that of a batch is, to MaxBatchSize; it is held
+// in memory.
+func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
+	p, err := db.params(opts, 0)
+	if err != nil {
+		return err
+	}
+	if db.opts.ReadOnly && !db.closed.Load() {
+		return ErrReadOnly
+	}
+	pause := firstPause
+	for n := 1; n <= maxAttempts; n++ {
+		if n%turnEvery == 0 {
+			err = db.attemptInTurn(fn, &p)
+		} else {
+			_, err = db.attempt(fn, &p, nil)
+		}
+		if err != errConflict {
+			return err
+		}
+		time.Sleep(rand.N(2 * pause))
+		pause = min(2*pause, lastPause)
+	}
+	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)
+}
+
+// attemptInTurn attempts as long as a turn lasts: writes that had waited for the one before may still come between.
+func (db *DB) attemptInTurn(fn func(*Txn) error, p *params) error {
+	t := db.takeTurn()
+	if t != nil {
+		defer t.end()
+	}
+	for {
+		inTurn, err := db.attempt(fn, p, t)
+		if err != errConflict || !inTurn {
+			return err
+		}
+	}
+}
+
+// errConflict is that of one attempt. It is not the caller's, whose fn may well return an ErrConflict of another database.
+var errConflict = errors.New("ebb: conflict")
+
+// attempt is one attempt, in a turn if t is not nil and not over when it begins.
+func (db *DB) attempt(fn func(*Txn) error, p *params, t *turn) (inTurn bool, err error) {
+	s, inTurn, err := t.begin()
+	if !inTurn {
+		s, err = db.begin(false)
+	}
+	if err != nil {
+		return inTurn, err
+	}
+	tx := Txn{s}
+	defer tx.end()
+	err = fn(&tx)
+	switch {
+	case err == nil && s.writes.Len() > 0:
+		err = s.commit(p, t, inTurn)
+	case inTurn: // what it has read may be on no disk yet
+		db.commit.Lock()
+		t.endLocked()
+		err = db.refuseLocked(err, p)
+	}
+	return inTurn, err
+}
