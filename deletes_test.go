@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -263,6 +264,7 @@ func TestRangeDeletesCost(t *testing.T) {
 			}},
 		} {
 			const runs = 200
+			collect := debug.SetGCPercent(-1) // which would empty the pools
 			c.do(0)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -270,6 +272,7 @@ func TestRangeDeletesCost(t *testing.T) {
 				c.do(i * 7)
 			}
 			runtime.ReadMemStats(&after)
+			debug.SetGCPercent(collect)
 			got[c.name] = (after.TotalAlloc - before.TotalAlloc) / runs
 		}
 		must(t, db.Close())
