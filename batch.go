@@ -16,18 +16,10 @@ const batchOverhead = 4 + 2*binary.MaxVarintLen32 + binary.MaxVarintLen64
 // Batch is empty and ready. It is for one goroutine, and copies what it is given. After Apply it may be applied again, or
 // emptied by Reset and used anew, which keeps its memory.
 type Batch struct {
-	ops     []batchOp
-	data    []byte // keys and values, one after the other
-	size    int64  // as MaxBatchSize counts
+	ops     batchOps
+	size    int64 // as MaxBatchSize counts
 	writer  writerBatch
 	encoder op.Encoder
-}
-
-// batchOp is one operation: a key and a value of these lengths in Batch.data.
-type batchOp struct {
-	key, value int
-	kind       kv.Kind
-	ttl        WriteOption // of a put; the zero option if it has no deadline
 }
 
 // Put adds a put. It takes TTL or ExpireAt; a TTL counts from Apply.
@@ -35,14 +27,14 @@ func (b *Batch) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	put := batchOp{len(key), len(value), kv.Put, WriteOption{}}
+	put := batchOp{key: key, value: value, kind: kv.Put}
 	for _, o := range opts {
 		if o.kind != optionTTL && o.kind != optionExpireAt {
 			return fmt.Errorf("%w: in a batch a put takes a deadline only", ErrInvalidOption)
 		}
 		put.ttl = o
 	}
-	return b.add(put, key, value)
+	return b.add(&put)
 }
 
 // Delete adds a delete.
@@ -50,29 +42,29 @@ func (b *Batch) Delete(key []byte) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return b.add(batchOp{key: len(key), kind: kv.Delete}, key, nil)
+	return b.add(&batchOp{key: key, kind: kv.Delete})
 }
 
 // opSize is what an operation counts towards MaxBatchSize.
 func opSize(key, value []byte) int64 { return int64(len(key)) + int64(len(value)) + batchOverhead }
 
-func (b *Batch) add(o batchOp, key, value []byte) error {
-	size := opSize(key, value)
+func (b *Batch) add(o *batchOp) error {
+	size := opSize(o.key, o.value)
 	if b.size+size > MaxBatchSize {
 		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
 	}
 	b.size += size
-	b.ops = append(b.ops, o)
-	b.data = append(append(b.data, key...), value...)
+	b.ops.add(o)
 	return nil
 }
 
 // Len returns the number of operations.
-func (b *Batch) Len() int { return len(b.ops) }
+func (b *Batch) Len() int { return b.ops.count }
 
 // Reset empties the batch, which is then no writer's any more.
 func (b *Batch) Reset() {
-	b.ops, b.data, b.size, b.writer = b.ops[:0], b.data[:0], 0, writerBatch{}
+	b.ops.reset()
+	b.size, b.writer = 0, writerBatch{}
 }
 
 // encode returns the batch as an entry for the log, in b's own memory, with deadlines as of now.
@@ -85,16 +77,14 @@ func (b *Batch) encode(now int64) (wal.Entry, error) {
 			return wal.Entry{}, err
 		}
 	}
-	rest := b.data
-	for _, o := range b.ops {
-		key, value := rest[:o.key], rest[o.key:o.key+o.value]
-		rest = rest[o.key+o.value:]
+	b.encoder.Grow(b.ops.encodedSize())
+	var err error
+	for o := range b.ops.all {
 		deadline, past := o.ttl.deadline(now)
-		var err error
 		if o.kind == kv.Delete || past {
-			err = b.encoder.Delete(key)
+			err = b.encoder.Delete(o.key)
 		} else {
-			err = b.encoder.Put(key, value, deadline)
+			err = b.encoder.Put(o.key, o.value, deadline)
 		}
 		if err != nil {
 			return wal.Entry{}, err
@@ -110,7 +100,7 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
-	if len(b.ops) == 0 {
+	if b.ops.count == 0 {
 		if b.writer.set {
 			return ErrBatchEmpty
 		}

@@ -88,7 +88,7 @@ func (tx *Txn) end() {
 	s.probe = ownWrite{}
 	s.db, s.view, s.size = nil, nil, 0
 	const keep = 1 << 20
-	if cap(s.batch.data) > keep {
+	if s.batch.ops.memory() > keep {
 		s.batch = Batch{}
 	}
 	s.batch.Reset()
@@ -152,7 +152,7 @@ func (s *txnState) encode(clock clock) (wal.Entry, error) {
 		if w.Kind == kv.Delete {
 			err = s.batch.Delete(w.Key)
 		} else {
-			err = s.batch.add(batchOp{len(w.Key), len(w.Value), kv.Put, w.ttl}, w.Key, w.Value)
+			err = s.batch.add(&batchOp{w.Key, w.Value, kv.Put, w.ttl})
 		}
 		return err == nil
 	})

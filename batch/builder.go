@@ -49,6 +49,11 @@ func (b *Builder) Reset(schemaID int) error {
 	return nil
 }
 
+// Grow makes room for records of n bytes in all. Where they are more the buffer grows with them, which copies it.
+func (b *Builder) Grow(n int) {
+	b.buf = slices.Grow(b.buf, max(0, min(n, b.limit-b.Size())))
+}
+
 // SetWriter records who writes the batch and which of that writer's batches it is. The last call before Build counts.
 // After Build it returns ErrSealed.
 func (b *Builder) SetWriter(id int64, sequence int32) error {

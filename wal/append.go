@@ -3,13 +3,17 @@ package wal
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // stage collects encoded records that one write will append. It is guarded by Log.mu.
 type stage struct {
-	buf     []byte
+	buf []byte
+	// A large value is not copied: it stands between buf[:cut] and buf[cut:]. It is the caller's, until the write ends.
+	large   []byte
+	cut     int
 	value   []byte // a control record's value, while it is put together
 	records uint32
 	ops     uint64
@@ -19,6 +23,7 @@ type stage struct {
 // reset empties the stage to follow the end of s.
 func (t *stage) reset(s *segment) {
 	t.buf, t.records, t.ops, t.crc = t.buf[:0], 0, 0, s.crc
+	t.large, t.cut = nil, 0
 	const keep = 1 << 20 // a rare huge record should not pin its size for good
 	if cap(t.buf) > keep {
 		t.buf = nil
@@ -33,6 +38,27 @@ func (t *stage) add(start int, ops uint64) {
 	t.records++
 	t.ops += ops
 	t.crc = chainCRC(t.crc, t.buf[start:])
+}
+
+// size returns how many bytes are staged.
+func (t *stage) size() int64 { return int64(len(t.buf)) + int64(len(t.large)) }
+
+// writeTo writes what is staged to a file. A crash between the pieces leaves a record whose checksum does not match, as
+// one in the middle of a piece does.
+func (t *stage) writeTo(file vfs.File, off int64) error {
+	if t.large == nil {
+		_, err := file.WriteAt(t.buf, off)
+		return err
+	}
+	for _, b := range [][]byte{t.buf[:t.cut], t.large, t.buf[t.cut:]} {
+		if len(b) > 0 {
+			if _, err := file.WriteAt(b, off); err != nil {
+				return err
+			}
+		}
+		off += int64(len(b))
+	}
+	return nil
 }
 
 // Append appends one entry, makes it durable as the policy says, and sets its Seq, its Pos and, to what the log holds, its
@@ -109,7 +135,7 @@ func (l *Log) Write(entries []Entry) (Position, error) {
 func (l *Log) writeLocked(entries []Entry, split bool) (written int, err error) {
 	for i := range entries {
 		e := &entries[i]
-		if split && !l.fitsLocked(int64(len(l.mu.stage.buf))+e.maxSize()) {
+		if split && !l.fitsLocked(l.mu.stage.size()+e.maxSize()) {
 			if err := l.flushLocked(); err != nil {
 				return written, err
 			}
@@ -157,6 +183,10 @@ func (l *Log) beginLocked(size int64) error {
 // stageLocked encodes e behind what is staged.
 func (l *Log) stageLocked(e *Entry) error {
 	t, s := &l.mu.stage, l.active.Load()
+	if e.Kind == KindBatch && len(e.Value) >= l.opts.directFrom && t.large == nil && l.opts.Compression == CompressionNone {
+		l.stageLarge(e)
+		return nil
+	}
 	r := Record{Key: e.Key, Value: e.Value, Tombstone: e.Kind == KindDelete}
 	switch e.Kind {
 	case KindPut:
@@ -185,23 +215,38 @@ func (l *Log) stageLocked(e *Entry) error {
 	if t.buf, err = AppendRecord(t.buf, &r); err != nil {
 		return err
 	}
-	e.Pos = Position{s.segment, uint32(s.off) + uint32(start)}
+	e.Pos = Position{s.segment, uint32(s.off) + uint32(start) + uint32(len(t.large))}
 	e.Seq = s.nextSeq() + t.ops
 	t.add(start, e.sequences())
 	return nil
 }
 
+// stageLarge is stageLocked for a batch that is not copied.
+func (l *Log) stageLarge(e *Entry) {
+	t, s := &l.mu.stage, l.active.Load()
+	t.value = binary.AppendUvarint(append(t.value[:0], controlBatch), uint64(e.Ops))
+	start := len(t.buf)
+	t.buf = append(appendControlHead(t.buf, len(t.value)+len(e.Value)), t.value...)
+	t.cut, t.large = len(t.buf), e.Value
+	t.buf = binary.LittleEndian.AppendUint32(t.buf, crc32.Update(recordCRC(t.buf[start:]), recordCRCTable, e.Value))
+	e.Pos = Position{s.segment, uint32(s.off) + uint32(start)}
+	e.Seq = s.nextSeq() + t.ops
+	t.add(start, e.sequences())
+}
+
 // flushLocked writes what is staged. From here on it is with the kernel: the process may die.
 func (l *Log) flushLocked() error {
 	t, s := &l.mu.stage, l.active.Load()
-	n := int64(len(t.buf))
+	n := t.size()
 	if s.mapped && s.off+n > s.zeroed {
 		l.awaitZerosLocked(s)
 		if err := s.room(n, l.opts.SegmentSize); err != nil {
 			return l.writeFailedLocked(s, err)
 		}
 	}
-	if _, err := s.file.WriteAt(t.buf, s.off); err != nil {
+	err := t.writeTo(s.file, s.off)
+	t.large = nil
+	if err != nil {
 		return l.writeFailedLocked(s, err)
 	}
 	s.off += n

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testOptions are small segments on a file system in memory, with every operation in one order.
 func testOptions(fs vfs.FS, policy SyncPolicy) Options {
-	return Options{FS: fs, Sync: policy, SegmentSize: minSegmentSize, inline: true, ID: ID{1, 2, 3},
+	const directFrom = 8 // of the batches some are copied, some are not
+	return Options{FS: fs, Sync: policy, SegmentSize: minSegmentSize, inline: true, directFrom: directFrom, ID: ID{1, 2, 3},
 		Now: func() int64 { return 1_000_000 }}
 }
 

@@ -68,6 +68,9 @@ type Options struct {
 
 	// inline does the work of the background goroutine in the appending one, so that a test sees one order of operations.
 	inline bool
+
+	// directFrom is the size in bytes from which a batch is written from the caller's memory instead of a copy. Default 64 KiB.
+	directFrom int
 }
 
 // checkDir refuses a log whose directory is gone, before one is made.
@@ -100,6 +103,9 @@ func (o *Options) withDefaults() Options {
 	c.SegmentSize = min(max(c.SegmentSize, minSegmentSize), maxSegmentSize)
 	if c.CompressAbove <= 0 {
 		c.CompressAbove = 512
+	}
+	if c.directFrom <= 0 {
+		c.directFrom = 64 << 10
 	}
 	if c.BaseSeq == 0 {
 		c.BaseSeq = 1

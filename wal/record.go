@@ -139,6 +139,11 @@ func appendStored(dst []byte, r *Record, stored []byte, c Compression) []byte {
 	return binary.LittleEndian.AppendUint32(dst, recordCRC(dst[start:]))
 }
 
+// appendControlHead appends what precedes the value, of a size that is stored as it is, in a record without a key.
+func appendControlHead(dst []byte, value int) []byte {
+	return append(binary.AppendUvarint(append(dst, 0), uint64(value)), 0)
+}
+
 // DecodeRecord decodes the record at the start of src and returns it with its length in src. Key aliases src, and so
 // does Value if the record stores it uncompressed; otherwise Value is freshly allocated. Bytes after the record do not
 // matter.

@@ -34,6 +34,9 @@ func (c *Encoder) begin(schema int) error {
 	return err
 }
 
+// Grow makes room for operations of so many bytes in all, as the batch has them.
+func (c *Encoder) Grow(n int) { c.builder.Grow(n) }
+
 var errWrongSchema = errors.New("an operation of another schema than that of the batch")
 
 // check says whether an operation of a schema with this key can be added.
