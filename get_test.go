@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 	"testing"
+	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -81,4 +82,28 @@ func notNil(t *testing.T, what string, r interface {
 			t.Errorf("%s, way %d: %#v", what, i, value)
 		}
 	}
+}
+
+// A snapshot's and a transaction's reads allocate the value that they return, and nothing else.
+func TestReadsAllocateTheValue(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	key := []byte("key")
+	must(t, db.Put(key, []byte("value"), TTL(time.Hour)))
+	s, err := db.Snapshot()
+	must(t, err)
+	defer s.Close()
+	buf := make([]byte, 0, 100)
+	must(t, db.View(func(tx *Txn) error {
+		for name, r := range map[string]interface {
+			Get([]byte) ([]byte, error)
+			AppendGet(dst, key []byte) ([]byte, error)
+		}{"database": db, "snapshot": s, "transaction": tx} {
+			get := testing.AllocsPerRun(100, func() { r.Get(key) })
+			appendGet := testing.AllocsPerRun(100, func() { r.AppendGet(buf, key) })
+			if get != 1 || appendGet != 0 {
+				t.Errorf("%s: Get allocates %v times, AppendGet %v", name, get, appendGet)
+			}
+		}
+		return nil
+	}))
 }

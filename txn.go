@@ -229,7 +229,7 @@ func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 	if s.db.closed.Load() {
 		return dst, ErrClosed
 	}
-	out, err := s.view.getLive(dst, key, s.seq, want, s.now, e)
+	out, err := s.view.getLive(dst, key, s.seq, want, &s.now, e)
 	if !s.readOnly && (err == nil || err == ErrNotFound) {
 		s.reads.addKey(key)
 		if err == nil {
