@@ -148,17 +148,21 @@ func (db *DB) compacted(p *compaction.Plan, inputs []*compaction.Table, result c
 func (db *DB) installTables(level int, built []*compaction.Table, change func(*manifest.State, *compaction.Levels),
 	also func(*view)) error {
 	err := db.failure()
-	if err == nil {
+	tried := err == nil
+	if tried {
 		if err = db.install(change, also); err == nil {
 			db.updatePressure()
 			return nil
 		}
-		if errors.Is(err, ErrFailed) {
-			return err // the manifest may name them
-		}
 	}
 	v := db.view.Load().tables
 	fresh := slices.DeleteFunc(slices.Clone(built), func(t *compaction.Table) bool { return v.has(t) })
+	if tried && errors.Is(err, ErrFailed) { // the manifest may name them: they are for the next Open
+		for _, t := range fresh {
+			err = errors.Join(err, t.Reader.Close())
+		}
+		return err
+	}
 	return errors.Join(err, compaction.Discard(db.tableOutput(level), fresh))
 }
 

@@ -241,7 +241,8 @@ func TestBackgroundHeals(t *testing.T) {
 func TestUncertainManifest(t *testing.T) {
 	mem, clock := vfs.NewMem(), newFakeClock()
 	fault := vfs.NewFault(mem)
-	db := openTest(t, still(fault, clock, SyncAlways))
+	open := &openCount{FS: fault}
+	db := openTest(t, still(open, clock, SyncAlways))
 	must(t, db.Put([]byte("a"), []byte("1")))
 	uncertain := false
 	fault.Inject(func(op vfs.Op) error {
@@ -260,6 +261,9 @@ func TestUncertainManifest(t *testing.T) {
 	}
 	content{db}.has(t, "a", "1")
 	must(t, db.Close())
+	if n := open.open.Load(); n != 0 {
+		t.Errorf("%d files are left open", n)
+	}
 	db = openTest(t, still(mem, clock, SyncAlways))
 	content{db}.has(t, "a", "1")
 }
