@@ -43,12 +43,18 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 	if err := db.Flush(); err != nil {
 		return CheckpointInfo{}, noSpace(err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(db.work, cancel)()
+	defer cancel()
 	state, err := db.pinTables()
 	if err != nil {
 		return CheckpointInfo{}, err
 	}
 	defer state.unpin()
 	info, err := db.checkpoint(ctx, dir, &state.State, o.Progress)
+	if err != nil && db.closed.Load() {
+		return CheckpointInfo{}, ErrClosed // of which ctx may know, but not say
+	}
 	if err != nil {
 		return CheckpointInfo{}, fmt.Errorf("checkpoint %s: %w", dir, noSpace(err))
 	}
@@ -71,11 +77,13 @@ func (db *DB) pinTables() (pinnedTables, error) {
 	v := db.view.Load().tables
 	v.pin()
 	db.tables.linking++
+	db.workers.Add(1) // for Close to wait for
 	return pinnedTables{db.tables.state, func() {
 		db.tables.mu.Lock()
 		db.tables.linking--
 		db.tables.mu.Unlock()
 		db.unref(v)
+		db.workers.Done()
 	}}, nil
 }
 
@@ -94,9 +102,6 @@ func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State,
 	for _, t := range state.Tables {
 		if err := ctx.Err(); err != nil {
 			return info, err
-		}
-		if db.closed.Load() {
-			return info, ErrClosed
 		}
 		copied, err := linkOrCopy(ctx, db.fs, db.tableName(t.File), d.tableName(t.File))
 		if err != nil {

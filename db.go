@@ -126,7 +126,7 @@ func Open(dir string, o *Options) (*DB, error) {
 }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
-// for what runs; whatever is called later, on the database or on an iterator or a snapshot of it, is ErrClosed. A second
+// for what runs, and ends an Ingest, a Compact or a Checkpoint that does; whatever is called later, on the database or on an iterator or a snapshot of it, is ErrClosed. A second
 // Close does nothing and returns nil.
 //
 //  1. Refuse new operations, and let those that wait for the background go.
@@ -145,7 +145,8 @@ func (db *DB) Close() error {
 	pass(&db.commit.Mutex)      // no write is under way any more,
 	pass(&db.tables.flushing)   // nor a call of Flush
 	pass(&db.tables.compacting) // or Compact,
-	pass(&db.tables.ingesting)  // or Ingest, and later ones find the database closed
+	pass(&db.tables.ingesting)  // or Ingest,
+	pass(&db.tables.mu)         // nor begins a Checkpoint; and later ones find the database closed
 	db.workers.Wait()
 	db.flushOnClose()
 	return db.release()

@@ -38,6 +38,8 @@ const ingestAhead = 1 << 36
 //
 // After ErrFailed it is for the next Open to find out whether it has happened; after any other error it has not.
 //
+// It ends with ctx, and with the database, also while r blocks: then a read of r that is under way is left to end by itself.
+//
 // The entries do not pass through the log. Who reads that, for an increment or to watch, finds their sequence missing there.
 //
 //  1. Verify the file and build its tables, with a sequence that is ahead of all others. A crash leaves tables that no
@@ -64,16 +66,16 @@ func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 }
 
 func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (IngestInfo, error) {
-	file, err := openSnapshot(r, 0)
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(db.work, cancel)()
+	defer cancel()
+	file, err := openSnapshot(newPatientReader(ctx, r), 0)
 	if err != nil {
 		return IngestInfo{}, err
 	}
 	if h := file.Header(); !h.Full() {
 		return IngestInfo{}, fmt.Errorf("%w: an increment since %d, but only a full one can be ingested", ErrSnapshotOrder, h.Since)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.work, cancel)()
-	defer cancel()
 	db.tables.ingesting.Lock()
 	defer db.tables.ingesting.Unlock()
 	if db.closed.Load() {

@@ -1,0 +1,56 @@
+package ebb
+
+import (
+	"context"
+	"io"
+)
+
+// patientReader reads from a reader that may block, until a context is done. The read that is under way then is left to end
+// by itself; it has memory of its own, and what it reads is lost.
+type patientReader struct {
+	ctx  context.Context
+	from io.Reader
+	buf  []byte
+	rest []byte // of buf, which was read and not handed on
+	err  error  // which the last read has ended with
+	done chan read
+}
+
+// read is what one call of Read has returned.
+type read struct {
+	n   int
+	err error
+}
+
+func newPatientReader(ctx context.Context, r io.Reader) *patientReader {
+	return &patientReader{ctx: ctx, from: r, buf: make([]byte, 64<<10), done: make(chan read, 1)}
+}
+
+// Read is that of an io.Reader. After the context's error it may not be called again.
+func (r *patientReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 && r.err == nil {
+		go func() {
+			n, err := r.from.Read(r.buf)
+			r.done <- read{n, err}
+		}()
+		select {
+		case <-r.ctx.Done():
+			r.err = r.ctx.Err()
+		case got := <-r.done:
+			r.rest, r.err = r.buf[:got.n], got.err
+		}
+	}
+	n := copy(p, r.rest)
+	if r.rest = r.rest[n:]; len(r.rest) > 0 {
+		return n, nil
+	}
+	return n, r.err
+}
+
+// Name returns the name of what it reads, if that has one.
+func (r *patientReader) Name() string {
+	if named, ok := r.from.(interface{ Name() string }); ok {
+		return named.Name()
+	}
+	return "file 1"
+}
