@@ -58,6 +58,9 @@ func TestBatchOps(t *testing.T) {
 // A batch takes memory for its operations twice, as they are added and as they are encoded, however many there are: beside
 // what the memtable takes, which Options.Memory bounds.
 func TestLargeBatchMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's slices.Grow allocates twice")
+	}
 	const n, size = 60_000, 16 + 270
 	for _, ttl := range [][]WriteOption{nil, {TTL(time.Hour)}} {
 		o := still(vfs.OS, newFakeClock(), SyncNever)
