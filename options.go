@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -45,10 +46,11 @@ type Options struct {
 	Sync SyncPolicy
 	// SyncEvery is the period of SyncInterval. Default: 100 ms.
 	SyncEvery time.Duration
-	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB. An eighth goes to the
-	// memtable that is written, two more to those that wait to become tables, as much again to the garbage collector, which
-	// lets a heap grow to twice what is in use, and the rest to the block cache and, with ExpiryEvents, to what expires next.
-	// The operating system's page cache, which holds mapped tables, comes on top. Default: 256 MiB.
+	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB, and where addresses have 32
+	// bits at most 1 GiB. An eighth, but no more than 4 GiB, goes to the memtable that is written, two more to those that wait
+	// to become tables, as much again to the garbage collector, which lets a heap grow to twice what is in use, and the rest
+	// to the block cache and, with ExpiryEvents, to what expires next. The operating system's page cache, which holds mapped
+	// tables, comes on top. Default: 256 MiB.
 	Memory int64
 	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
 	// more than a look-up in an uncompressed one, so the default is none.
@@ -101,6 +103,13 @@ type Options struct {
 // defaultMemory is enough for memtables that make tables of 32 MB.
 const defaultMemory = 256 << 20
 
+// maxMemory is more than any machine has, or can give to a process, with room to add and to multiply. maxMemtable leaves
+// an offset in a memtable, of which there are 32 GiB, room for the largest batch, whatever its entries.
+const (
+	maxMemory   = 1 << (30 + strconv.IntSize/64*16)
+	maxMemtable = 4 << 30
+)
+
 // withDefaults returns a copy with every field set.
 func (o *Options) withDefaults() Options {
 	var c Options
@@ -113,7 +122,7 @@ func (o *Options) withDefaults() Options {
 	if c.WriterIdle <= 0 {
 		c.WriterIdle = 24 * time.Hour
 	}
-	c.Memory = max(c.Memory, 8<<20)
+	c.Memory = min(max(c.Memory, 8<<20), maxMemory)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -121,7 +130,7 @@ func (o *Options) withDefaults() Options {
 		c.fs = vfs.OS
 	}
 	if c.memtableSize == 0 {
-		c.memtableSize = c.Memory / 8
+		c.memtableSize = min(c.Memory/8, maxMemtable)
 	}
 	if c.expiryMemory == 0 && c.ExpiryEvents {
 		c.expiryMemory = c.Memory / 8

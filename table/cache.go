@@ -18,10 +18,14 @@ type Cache struct {
 // cachedBlock is what a block is taken to need at least, to know how many there may be.
 const cachedBlock = 4 << 10
 
+// maxCounters bounds what the cache allocates before it holds anything, at 64 MB: it is enough for 6 GiB of blocks, and
+// beyond that it only forgets more of how often blocks were asked for.
+const maxCounters = 1 << 24
+
 // NewCache returns a cache of the given size in bytes, which is above 0. Close frees it and stops its goroutine.
 func NewCache(size int64) (*Cache, error) {
 	blocks, err := ristretto.NewCache(&ristretto.Config[uint64, []byte]{
-		NumCounters: 10 * max(1, size/cachedBlock), // as its documentation advises
+		NumCounters: min(10*max(1, size/cachedBlock), maxCounters), // as its documentation advises
 		MaxCost:     size,
 		BufferItems: 64, // likewise
 		// The cost is bytes; the cache's own overhead would count as much as a small block and lets hardly anything in.
