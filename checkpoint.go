@@ -26,16 +26,16 @@ type CheckpointInfo struct {
 
 // Checkpoint makes a directory that opens as a database of its own: this one as it was at some moment after the call. The
 // tables are hard links, which cost neither time nor space; where that is not to be had, as on another file system, they
-// are copied, and CheckpointInfo.Copied says so. The directory must not exist or be empty. Reads and writes go on
-// meanwhile. o may be nil.
+// are copied, and CheckpointInfo.Copied says so. The directory must not exist or be empty; it may be a mount point, or a
+// symbolic link to one that is. Reads and writes go on meanwhile. o may be nil.
 //
 // The copy is independent: neither database harms the other's files. It has the id of this one, so do not use the increments
 // of the one for the other.
 //
 //  1. Flush: what was written before the call is in tables.
 //  2. Pin the tables and the manifest's state that goes with them.
-//  3. Link the tables into a directory beside the target, and publish that: see newDir. A crash leaves no checkpoint or all
-//     of it.
+//  3. Link the tables into a directory beside the target or in it, and publish that: see newDir. A crash leaves no
+//     checkpoint or all of it.
 func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) (CheckpointInfo, error) {
 	if o == nil {
 		o = &CheckpointOptions{}

@@ -7,65 +7,86 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/manifest"
 	"github.com/ebbdb/ebb/wal"
 )
 
-// newDir is a database that is made beside where it is to be, so that nobody ever sees a part of it there.
+// newDir is a database that is made apart, so that nobody ever sees a part of it where it is to be.
 //
-//  1. Make a directory beside the target, whose name is the target's with a random ending. A crash from here on leaves it;
-//     it is of no use and may be deleted.
+//  1. Make a directory for it, whose name has a random ending: beside the target or, where that is an empty directory, in
+//     it, as it may be a mount point or the end of a symbolic link, which cannot be replaced. A crash from here on leaves
+//     it; it is of no use and may be deleted.
 //  2. The owner puts the tables there, each synced with its name.
 //  3. finish begins the log, synced, and stores the manifest last, synced: now it is a whole database.
-//  4. publish removes the target if that is an empty directory, and renames. A crash leaves no target, or all of it.
-//  5. It syncs the directory that the target is in: the name is there to stay.
+//  4. publish renames it to the target; or, inside, first moves everything but the manifest up, and syncs the target. A
+//     crash leaves no target or all of it; or one without a manifest, which is no database and may be emptied.
+//  5. Inside, the manifest is moved up last.
+//  6. The directory that has the new name is synced: it is there to stay.
 type newDir struct {
 	fs     vfs.FS
 	target string
-	dir    string // where it is until it is published
+	dir    string   // where it is until it is published
+	inside bool     // in the target
+	moved  []string // what is in the target already
 }
 
 // makeDir takes step 1.
 func makeDir(fsys vfs.FS, target, purpose string) (*newDir, error) {
+	if target == "" {
+		return nil, fmt.Errorf("%w: no name for a new directory", ErrTargetExists)
+	}
 	abs, err := fsys.Abs(target)
 	if err != nil {
 		return nil, err
 	}
 	d := &newDir{fs: fsys, target: path.Clean(abs)}
-	switch path.Base(d.target) {
-	case ".", "..", "/":
-		return nil, fmt.Errorf("%w: %q is no name for a new directory", ErrTargetExists, target)
-	}
-	if err := d.checkTarget(); err != nil {
+	if d.inside, err = d.checkTarget(); err != nil {
 		return nil, err
 	}
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	d.dir = d.target + "." + purpose + "-" + hex.EncodeToString(random[:])
+	ending := purpose + "-" + hex.EncodeToString(random[:])
+	d.dir = d.target + "." + ending
+	if d.inside {
+		d.dir = path.Join(d.target, ending)
+	}
 	if err := vfs.MkdirAllSync(fsys, d.tablesDir()); err != nil {
 		return nil, errors.Join(err, d.remove())
 	}
 	return d, nil
 }
 
-// checkTarget refuses a target that is there and no empty directory.
-func (d *newDir) checkTarget() error {
+// checkTarget refuses a target that is there and no empty directory, and reports whether there is one.
+func (d *newDir) checkTarget() (exists bool, err error) {
 	names, err := d.fs.ReadDir(d.target)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, d.checkName()
 	}
 	if err != nil {
 		if _, serr := d.fs.Size(d.target); serr == nil { // a file
 			err = fmt.Errorf("%w: %w", ErrTargetExists, err)
 		}
-		return err
+		return false, err
 	}
-	if len(names) > 0 {
-		return fmt.Errorf("%w: %s holds %q", ErrTargetExists, d.target, names[0])
+	for _, name := range names {
+		if !vfs.SystemFile(name) && path.Join(d.target, name) != d.dir {
+			return true, fmt.Errorf("%w: %s holds %q", ErrTargetExists, d.target, name)
+		}
 	}
-	return nil
+	return true, nil
+}
+
+// checkName refuses a target that leads nowhere and has a name all the same: a symbolic link, onto which no directory can
+// be renamed.
+func (d *newDir) checkName() error {
+	names, err := d.fs.ReadDir(path.Dir(d.target))
+	if err == nil && slices.Contains(names, path.Base(d.target)) {
+		return fmt.Errorf("%w: %s is a link that leads nowhere", ErrTargetExists, d.target)
+	}
+	return nil // whatever is wrong with the parent, making a directory there will tell
 }
 
 func (d *newDir) tablesDir() string { return path.Join(d.dir, tablesName) }
@@ -91,13 +112,13 @@ func (d *newDir) finish(state *manifest.State) error {
 	return manifest.Store(d.fs, d.dir, state)
 }
 
-// publish takes steps 4 and 5. When the last one fails the target is whole, but a power cut may take it.
+// publish takes steps 4 to 6. When the last one fails the target is whole, but a power cut may take it.
 func (d *newDir) publish() error {
-	if err := d.checkTarget(); err != nil {
+	if _, err := d.checkTarget(); err != nil {
 		return err
 	}
-	if err := d.fs.Remove(d.target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if d.inside {
+		return d.moveUp()
 	}
 	if err := d.fs.Rename(d.dir, d.target); err != nil {
 		return err
@@ -106,10 +127,33 @@ func (d *newDir) publish() error {
 	return d.fs.SyncDir(path.Dir(d.target))
 }
 
+// moveUp takes steps 4 to 6 inside the target.
+func (d *newDir) moveUp() error {
+	for _, name := range []string{tablesName, logName} {
+		if err := d.fs.Rename(path.Join(d.dir, name), path.Join(d.target, name)); err != nil {
+			return err
+		}
+		d.moved = append(d.moved, path.Join(d.target, name))
+	}
+	if err := d.fs.SyncDir(d.target); err != nil {
+		return err
+	}
+	if err := d.fs.Rename(path.Join(d.dir, manifest.Name), path.Join(d.target, manifest.Name)); err != nil {
+		return err
+	}
+	d.fs.Remove(d.dir) // empty; if it stays it is in nobody's way
+	d.dir = ""
+	return d.fs.SyncDir(d.target)
+}
+
 // remove removes what was made, unless that is published.
 func (d *newDir) remove() error {
 	if d.dir == "" {
 		return nil
 	}
-	return vfs.RemoveAll(d.fs, d.dir)
+	err := vfs.RemoveAll(d.fs, d.dir)
+	for _, name := range d.moved {
+		err = errors.Join(err, vfs.RemoveAll(d.fs, name))
+	}
+	return err
 }

@@ -101,7 +101,7 @@ func (db *DB) checkForeign() error {
 		return err
 	}
 	for _, name := range names {
-		if name != lockName && !strings.HasPrefix(name, manifest.Name) {
+		if name != lockName && !strings.HasPrefix(name, manifest.Name) && !vfs.SystemFile(name) {
 			return fmt.Errorf("%w: there is no %s, but %q", ErrNotDatabase, manifest.Name, name)
 		}
 	}

@@ -27,9 +27,10 @@ type RestoreOptions struct {
 // increments in their order. o may be nil. The database has the sequences, the deadlines and the states of writers of the
 // one that was backed up, as of the last file, and an id of its own; what has expired is left out.
 //
-// All files are verified to their ends before anything shows in dir; until then the database is built in a directory beside
-// it, which goes if Restore fails. Damaged, truncated or altered files are errors that match ErrCorrupt, whole ones that do
-// not follow one another ErrSnapshotOrder. A crash leaves no database or all of it; see newDir for the steps.
+// All files are verified to their ends before dir is a database; until then it is built in a directory beside dir or, where
+// dir is there, in it, so that it may be a mount point or a symbolic link. That goes if Restore fails; a crash may leave it,
+// but no database or all of it: see newDir for the steps. Damaged, truncated or altered files are errors that match
+// ErrCorrupt, whole ones that do not follow one another ErrSnapshotOrder.
 func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Reader) error {
 	if o == nil {
 		o = &RestoreOptions{}

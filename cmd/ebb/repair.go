@@ -13,6 +13,7 @@ import (
 	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/table"
 )
 
@@ -77,8 +78,10 @@ func checkRepair(src, dest string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if len(names) > 0 {
-		return fmt.Errorf("%s is not empty", dest)
+	for _, name := range names {
+		if !vfs.SystemFile(name.Name()) {
+			return fmt.Errorf("%s is not empty", dest)
+		}
 	}
 	return checkSource(dest, src)
 }
