@@ -1,14 +1,8 @@
 package ebb
 
 import (
-	"math"
-	"slices"
-
-	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
-	"github.com/ebbdb/ebb/memtable"
-	"github.com/ebbdb/ebb/table"
 )
 
 // cursor does an Iterator's work. It is reused, with the memory it has, so that a short scan allocates almost nothing.
@@ -24,6 +18,7 @@ type cursor struct {
 
 	sources  sources
 	merged   merge.Iterator
+	own      kv.Iterator // the one of sources that others do not see; nil if there is none
 	deletes  deletes
 	covering *deleteSource // what covers the entry that merged stands on; nil if nothing does
 
@@ -31,6 +26,12 @@ type cursor struct {
 	key   []byte // and to which key
 	step  func() // run, made once
 	found bool
+	more  bool // the move is not done yet
+	on    bool // merged stands on an entry
+
+	dead  deadRun
+	edge  []byte // where the move began: forward with this key, in reverse before it
+	moves int    // of merged, in all
 
 	// Entries are read some at a time: what it costs to be sure of the tables is paid once for all of them.
 	ahead   []Entry // in the direction of travel; their slices are in buf
@@ -48,6 +49,8 @@ const (
 	// to fill aheadBytes: a short walk should not pay for what it never comes to.
 	maxAhead   = 32
 	aheadBytes = 32 << 10
+	// maxMoves bounds how long a move stays in the epoch, for which Close and whoever frees a table have to wait.
+	maxMoves = 1024
 )
 
 // move is a move of an iterator.
@@ -71,9 +74,9 @@ func newCursor() any {
 
 // open readies c for a view, whose reference it takes over from the caller.
 func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
-	c.db, c.view, c.seq, c.now = db, v, seq, now
+	c.db, c.view, c.seq, c.now, c.own = db, v, seq, now, own
 	c.setBounds(o)
-	c.ahead, c.found, c.want, c.first = c.ahead[:0], false, 1, 1
+	c.ahead, c.found, c.more, c.dead.open, c.want, c.first = c.ahead[:0], false, false, false, 1, 1
 	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
 	db.scanned(v, c.sources.overlaid)
 	c.deletes.open(v, seq, c.lower, c.upper)
@@ -83,7 +86,7 @@ func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, ow
 func (c *cursor) close() {
 	c.merged.Close()
 	db, v := c.db, c.view
-	c.db, c.view, c.key, c.found = nil, nil, nil, false
+	c.db, c.view, c.own, c.key, c.found = nil, nil, nil, nil, false
 	c.deletes.close()
 	clear(c.ahead[:cap(c.ahead)])
 	c.sources.release()
@@ -131,13 +134,21 @@ func (c *cursor) near() bool {
 }
 
 // run makes the move op, which near cannot make, and goes on in its direction to an entry that is present, and some ahead.
+// If there is much on the way that is not, it stops, with more set, and is to be called again.
 func (c *cursor) run() {
+	if c.more || c.begin() {
+		c.fill()
+	}
+}
+
+// begin makes the move op, to whatever is there.
+func (c *cursor) begin() bool {
 	stood := c.found
 	c.found = false
 	switch c.op {
 	case moveNext, movePrev:
 		if !stood || c.ended && (c.op == movePrev) == c.reverse {
-			return // it stands nowhere, or on the last
+			return false // it stands nowhere, or on the last
 		}
 		c.from = append(c.from[:0], c.entry().Key...)
 	default:
@@ -146,59 +157,94 @@ func (c *cursor) run() {
 		c.key = c.from
 	}
 	if c.empty {
-		return
+		return false
 	}
-	ok, forward := c.jump()
+	forward := c.op == moveFirst || c.op == moveSeek || c.op == moveNext
+	step := c.at == len(c.ahead)-1 && c.reverse == !forward // merged stands where the cursor does
 	c.ahead, c.buf, c.at, c.reverse, c.ended = c.ahead[:0], c.buf[:0], 0, !forward, false
-	for ok && !c.beyond(c.merged.Entry().Key, forward) {
-		if c.take(c.merged.Entry()) && (len(c.ahead) >= c.want || len(c.buf) >= aheadBytes) {
-			break
-		}
-		ok = c.advance(forward)
+	c.aim()
+	if step && (c.op == moveNext || c.op == movePrev) {
+		c.advance()
+		return true
 	}
-	c.ended = !ok || c.beyond(c.merged.Entry().Key, forward)
+	c.openRun(nil)
+	if !c.leap() {
+		c.seek(c.edge)
+	}
+	return true
+}
+
+// aim sets the edge that the move begins at, within the bounds: empty for the first key, or in reverse for the last.
+func (c *cursor) aim() {
+	var edge []byte
+	switch c.op {
+	case moveFirst, moveLast:
+	case moveNext:
+		c.from = append(c.from, 0) // the key after
+		edge = c.from
+	default:
+		edge = c.from
+	}
+	if !c.reverse && kv.Compare(edge, c.lower) < 0 {
+		edge = c.lower
+	}
+	if c.reverse && len(c.upper) > 0 && (c.op == moveLast || kv.Compare(edge, c.upper) > 0) {
+		edge = c.upper
+	}
+	c.edge = append(c.edge[:0], edge...)
+}
+
+// seek goes to the first entry from an edge on, in reverse to the last before it.
+func (c *cursor) seek(edge []byte) {
+	m := &c.merged
+	c.moves++
+	switch {
+	case c.reverse && len(edge) == 0 && c.op == moveLast:
+		c.on = m.Last()
+	case c.reverse:
+		c.on = m.SeekLT(edge)
+	case len(edge) == 0:
+		c.on = m.First()
+	default:
+		c.on = m.SeekGE(edge)
+	}
+}
+
+// fill goes on to an entry that is present, and reads as many as are wanted.
+func (c *cursor) fill() {
+	c.more = false
+	for end := c.moves + maxMoves; c.inside(); {
+		switch e := c.merged.Entry(); {
+		case c.take(e):
+			c.endRun()
+			if len(c.ahead) >= c.want || len(c.buf) >= aheadBytes {
+				c.filled(false)
+				return
+			}
+			c.advance()
+		case c.moves >= end:
+			c.more = true
+			return
+		default:
+			c.pass(e)
+		}
+	}
+	c.endRun()
+	c.filled(true)
+}
+
+// filled ends a move.
+func (c *cursor) filled(ended bool) {
+	c.ended = ended
 	c.want = min(4*c.want, maxAhead)
 	c.found = len(c.ahead) > 0
 }
 
+// inside reports whether merged stands on an entry within the bounds.
+func (c *cursor) inside() bool { return c.on && !c.beyond(c.merged.Entry().Key, !c.reverse) }
+
 // entry returns the entry that it stands on.
 func (c *cursor) entry() *Entry { return &c.ahead[c.at] }
-
-// jump makes the move op within the bounds, over whatever is there.
-func (c *cursor) jump() (ok, forward bool) {
-	m := &c.merged
-	switch c.op {
-	case moveNext:
-		if !c.reverse && c.at == len(c.ahead)-1 {
-			return m.Next(), true
-		}
-		c.from = append(c.from, 0) // the key after
-		return m.SeekGE(c.from), true
-	case movePrev:
-		if c.reverse && c.at == len(c.ahead)-1 {
-			return m.Prev(), false
-		}
-		return m.SeekLT(c.from), false
-	case moveSeek:
-		if kv.Compare(c.key, c.lower) > 0 {
-			return m.SeekGE(c.key), true
-		}
-		fallthrough
-	case moveFirst:
-		if len(c.lower) > 0 {
-			return m.SeekGE(c.lower), true
-		}
-		return m.First(), true
-	case moveSeekBefore:
-		if len(c.upper) == 0 || kv.Compare(c.key, c.upper) < 0 {
-			return m.SeekLT(c.key), false
-		}
-	}
-	if len(c.upper) > 0 {
-		return m.SeekLT(c.upper), false
-	}
-	return m.Last(), false
-}
 
 // beyond reports whether a key lies behind the bound that the move goes towards.
 func (c *cursor) beyond(key []byte, forward bool) bool {
@@ -208,22 +254,26 @@ func (c *cursor) beyond(key []byte, forward bool) bool {
 	return len(c.lower) > 0 && kv.Compare(key, c.lower) < 0
 }
 
-// advance moves on from an entry. In a long stretch that a range delete covers, the sources in which all is older than the
-// delete move to its end.
-func (c *cursor) advance(forward bool) bool {
+// advance goes on by one entry. In a long stretch that a range delete covers, the sources in which all is older than the
+// delete go on to its end.
+func (c *cursor) advance() {
+	c.moves++
 	if d := c.covering; d != nil && d.skips() {
 		if older := c.sources.older(d.seq, d.start, d.end); older != nil {
-			to := d.start
-			if forward {
-				to = d.end
+			to := d.end
+			if c.reverse {
+				to = d.start
 			}
-			return c.merged.Skip(to, older)
+			c.on = c.merged.Skip(to, older)
+			c.dead.Dead += rangeDead
+			return
 		}
 	}
-	if forward {
-		return c.merged.Next()
+	if c.reverse {
+		c.on = c.merged.Prev()
+	} else {
+		c.on = c.merged.Next()
 	}
-	return c.merged.Prev()
 }
 
 // take copies an entry behind those ahead, if it is present.
@@ -255,103 +305,4 @@ func appendPrefixEnd(dst, prefix []byte) []byte {
 		}
 	}
 	return dst
-}
-
-// sources are the iterators that a cursor merges.
-type sources struct {
-	list   []kv.Iterator
-	mems   []*memtable.Iterator
-	level0 []*table.Iterator
-	levels [compaction.NumLevels]levelIterator
-
-	overlaid int      // how many of level0 are in list
-	newest   []uint64 // of each of list but the levels, which come last, the newest sequence in it
-	tables   *version
-	isOlder  []bool // scratch
-}
-
-// levelIterator walks the tables of one level, which do not overlap.
-type levelIterator struct {
-	merge.Concat[*compaction.Table]
-	table table.Iterator
-	open  func(*compaction.Table) kv.Iterator // makes table one over the given
-}
-
-func (s *sources) init() {
-	for i := range s.levels {
-		l := &s.levels[i]
-		l.open = func(t *compaction.Table) kv.Iterator {
-			l.table.Reset(t.Reader)
-			return &l.table
-		}
-	}
-}
-
-// open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds
-// are left out; of the other levels only what is walked is opened.
-func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
-	s.list, s.newest = s.list[:0], s.newest[:0]
-	if own != nil {
-		s.add(own, math.MaxUint64)
-	}
-	for i := range 1 + len(v.frozen) {
-		if i == len(s.mems) {
-			s.mems = append(s.mems, new(memtable.Iterator))
-		}
-		m := v.mem
-		if i > 0 {
-			m = v.frozen[i-1]
-		}
-		s.mems[i].Reset(m.Memtable, seq)
-		s.add(s.mems[i], m.Stats().MaxSeq)
-	}
-	n := 0
-	for _, t := range v.tables.levels[0] {
-		if !t.Within(lower, upper) {
-			continue
-		}
-		if n == len(s.level0) {
-			s.level0 = append(s.level0, new(table.Iterator))
-		}
-		s.level0[n].Reset(t.Reader)
-		s.add(s.level0[n], t.Reader.Properties().MaxSeq)
-		n++
-	}
-	s.overlaid, s.tables = n, v.tables
-	for level := 1; level < compaction.NumLevels; level++ {
-		if tables := v.tables.levels[level]; len(tables) > 0 {
-			s.levels[level].Reset(tables, s.levels[level].open)
-			s.list = append(s.list, &s.levels[level])
-		}
-	}
-	return s.list
-}
-
-// add adds an iterator in which no entry is newer than a sequence.
-func (s *sources) add(it kv.Iterator, newest uint64) {
-	s.list, s.newest = append(s.list, it), append(s.newest, newest)
-}
-
-// older tells of each iterator of list whether all that it has of start <= key < end is older than a sequence. It returns
-// nil if that is so of none.
-func (s *sources) older(seq uint64, start, end []byte) []bool {
-	s.isOlder = s.isOlder[:0]
-	for _, newest := range s.newest {
-		s.isOlder = append(s.isOlder, newest < seq)
-	}
-	for _, tables := range s.tables.levels[1:] {
-		if len(tables) > 0 {
-			s.isOlder = append(s.isOlder, compaction.NewestIn(tables, start, end) < seq)
-		}
-	}
-	if !slices.Contains(s.isOlder, true) {
-		return nil
-	}
-	return s.isOlder
-}
-
-// release forgets the view.
-func (s *sources) release() {
-	clear(s.list)
-	s.tables = nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/table"
@@ -82,10 +83,12 @@ type commit struct {
 	turn    *turn // of a transaction that others wait for; nil: nobody has one
 	now     int64 // by which the write under way tells what has expired, once it has had to: Unix ms
 	last    lastWrites
-	scans   atomic.Int32     // transactions that need last
-	sweeps  bool             // the sweeper knows that mem has deadlines
-	entries [1]wal.Entry     // scratch
-	counter [maxCounter]byte // scratch
+	gaps    *gap.Set          // those of the view; nil while the log is replayed
+	scout   memtable.Iterator // of offerRange
+	scans   atomic.Int32      // transactions that need last
+	sweeps  bool              // the sweeper knows that mem has deadlines
+	entries [1]wal.Entry      // scratch
+	counter [maxCounter]byte  // scratch
 
 	userBytes int64 // of the keys and values of puts, since Open
 }

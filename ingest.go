@@ -140,18 +140,19 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))
 	}
+	gaps := db.newGaps() // the tables fill some of the old ones, which those who read the old view may still use
 	err = db.installTables(0, built, func(s *manifest.State, l *compaction.Levels) {
 		s.FirstSegment = m.segment
 		s.LastSeq = seq
 		*l = add(l, built)
 	}, func(v *view) {
-		v.mem = m
+		v.mem, v.gaps = m, gaps
 	})
 	if err != nil {
 		return 0, err
 	}
 	c.recent.cutAll(c.mem) // of what has come no memtable knows
-	c.mem, c.sweeps, c.lastSeq = m, false, seq
+	c.mem, c.sweeps, c.lastSeq, c.gaps = m, false, seq, gaps
 	db.marks.wantLocked()
 	db.show(seq)
 	return m.segment, nil

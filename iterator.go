@@ -176,21 +176,33 @@ func (it *Iterator) move(op move, key []byte) bool {
 	return c.found
 }
 
-// read makes a move that needs the sources. They may be in mapped memory, and Close of the database waits for it.
+// read makes a move that needs the sources. They may be in mapped memory, and Close of the database waits for it: so if it
+// takes long, it lets others have their turn.
 func (it *Iterator) read() error {
 	c := it.c
-	ticket := c.db.epoch.enter(uint32(c.op))
-	defer c.db.epoch.exit(ticket)
-	if c.db.closed.Load() {
-		return ErrClosed
-	}
-	if err := vfs.Guard(c.step); err != nil {
-		c.found = false
-		return err
+	c.more = false
+	for {
+		if err := c.readSome(); err != nil {
+			c.found = false
+			return err
+		}
+		if !c.more {
+			break
+		}
 	}
 	if !c.found {
 		return c.merged.Err()
 	}
 	it.entry = *c.entry()
 	return nil
+}
+
+// readSome makes a move as far as one stay in the epoch lasts.
+func (c *cursor) readSome() error {
+	ticket := c.db.epoch.enter(uint32(c.op))
+	defer c.db.epoch.exit(ticket)
+	if c.db.closed.Load() {
+		return ErrClosed
+	}
+	return vfs.Guard(c.step)
 }

@@ -96,6 +96,7 @@ type Options struct {
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB
+	worthGap     int    // 0: 64; so many dead entries in a row are remembered as a gap
 	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; what expires next takes as much
 	manual       bool   // no background and no block cache, which has one: a test sees one order of operations
 }
@@ -137,6 +138,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.tableSize == 0 {
 		c.tableSize = 64 << 20
+	}
+	if c.worthGap == 0 {
+		c.worthGap = worthGap
 	}
 	if c.segmentSize == 0 {
 		c.segmentSize = 64 << 20

@@ -163,6 +163,7 @@ func (l *loader) load(state *manifest.State) error {
 	}
 	l.state, l.clock = state, max(state.Clock, r.clock)
 	l.view = &view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, nil), log: &log}
+	l.view.gaps = l.db.newGapsAsOf(func() uint64 { return log.NextSeq - 1 })
 	return nil
 }
 

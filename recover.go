@@ -164,7 +164,8 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
 		db.emit(ClockSetBack{By: ahead})
 	}
-	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, &db.reads)})
+	db.commit.gaps = db.newGaps()
+	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, &db.reads), gaps: db.commit.gaps})
 	db.marks.wanted = db.view.Load().hasDeadlines()
 	db.updatePressure()
 	return nil

@@ -7,6 +7,7 @@ import (
 	"weak"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
@@ -22,6 +23,7 @@ type view struct {
 	mem    *mem
 	frozen []*mem // newest first
 	tables *version
+	gaps   *gap.Set
 	log    *wal.Replayed // what the log has had, in a read-only database; nil in any other
 }
 

@@ -261,10 +261,12 @@ func (m *mem) apply(e *wal.Entry, c *commit, clock clock) error {
 		switch o.Kind {
 		case op.Put:
 			err = m.put(o.Key, o.Value, o.Seq, o.Deadline)
+			c.gaps.Cut(o.Key)
 		case op.Delete, op.Expired:
 			err = m.Set(o.Key, nil, o.Seq, 0, kv.Delete)
 		case op.DeleteRange:
 			m.DeleteRange(o.Key, o.End, o.Seq)
+			c.offerRange(m, o)
 		default:
 			err = op.Unknown(o.Kind)
 		}

@@ -1,0 +1,136 @@
+package ebb
+
+import (
+	"github.com/ebbdb/ebb/internal/gap"
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// maxRest is how many entries a walk passes at most before it looks again whether it has come into a gap.
+const maxRest = 64
+
+// deadRun is what a cursor has passed since it came to an entry that is present, or began: keys that have been deleted or
+// have expired, in entries that it has walked over and in gaps that it has jumped over.
+type deadRun struct {
+	gap.Run      // with slices of its own
+	open    bool // otherwise it is empty
+}
+
+// begin makes it the empty run at an edge.
+func (r *deadRun) begin(edge []byte, m gap.Moment) {
+	r.Start, r.End = append(r.Start[:0], edge...), append(r.End[:0], edge...)
+	r.Moment, r.Since, r.Dead, r.Hops, r.open = m, 0, 0, 0, true
+}
+
+// edge is where it goes on: forward behind its end, in reverse before its start.
+func (r *deadRun) edge(reverse bool) []byte {
+	if reverse {
+		return r.Start
+	}
+	return r.End
+}
+
+// step adds an entry that is absent.
+func (r *deadRun) step(e *kv.Entry, reverse bool) {
+	if reverse {
+		if r.Dead == 0 && r.Hops == 0 { // what is pushed behind all that was popped should not fall into the gap
+			r.End = append(append(r.End[:0], e.Key...), 0)
+		}
+		r.Start = append(r.Start[:0], e.Key...)
+	} else {
+		r.End = append(append(r.End[:0], e.Key...), 0)
+	}
+	r.Dead++
+	if e.Kind == kv.Put && kv.Expired(e.Deadline, r.Now) {
+		r.Since = max(r.Since, e.Deadline)
+	}
+}
+
+// jump adds gaps.
+func (r *deadRun) jump(j gap.Jump, to []byte, reverse bool) {
+	if reverse {
+		r.Start = append(r.Start[:0], to...)
+	} else {
+		r.End = append(r.End[:0], to...)
+	}
+	r.Hops += j.Hops
+	r.Since = max(r.Since, j.Since)
+}
+
+// rested reports whether it is time to look for a gap: soon after the run has begun, and then less and less often.
+func (r *deadRun) rested() bool { return r.Dead&(r.Dead-1) == 0 || r.Dead%maxRest == 0 }
+
+// pass goes over an entry that is absent, and over the gap behind it if one is known.
+func (c *cursor) pass(e *kv.Entry) {
+	r := &c.dead
+	if e.Seq == ownSeq { // of what it hides, and of it, others know nothing
+		c.endRun()
+		c.openRun(e.Key)
+		c.advance()
+		return
+	}
+	if !r.open {
+		c.openRun(nil)
+	}
+	r.step(e, c.reverse)
+	if !r.rested() || !c.leap() {
+		c.advance()
+	}
+}
+
+// openRun begins a run behind a key, or if that is nil behind the last entry that is present, or where the move began.
+func (c *cursor) openRun(behind []byte) {
+	edge := c.edge
+	if behind == nil && len(c.ahead) > 0 {
+		behind = c.ahead[len(c.ahead)-1].Key
+	}
+	if behind != nil {
+		edge = append(c.edge[:0], behind...)
+		if !c.reverse {
+			edge = append(edge, 0)
+		}
+		c.edge = edge
+	}
+	c.dead.begin(edge, gap.Moment{Seq: c.seq, Now: c.now})
+}
+
+// endRun ends the run, and offers it to be remembered.
+func (c *cursor) endRun() {
+	if r := &c.dead; r.open {
+		r.open = false
+		c.view.gaps.Offer(&r.Run)
+	}
+}
+
+// leap goes on behind the gap that the run has come to, if it has come to one. A transaction's own writes in it count.
+func (c *cursor) leap() bool {
+	r := &c.dead
+	at := r.edge(c.reverse)
+	if c.reverse {
+		if len(at) == 0 { // from the end
+			return false
+		}
+		j := c.view.gaps.Backward(at, r.Moment)
+		if j.Hops == 0 {
+			return false
+		}
+		to := j.To
+		if c.own != nil && c.own.SeekLT(at) && kv.Compare(c.own.Entry().Key, to) >= 0 {
+			to = append(append([]byte(nil), c.own.Entry().Key...), 0)
+		}
+		r.jump(j, to, true)
+		c.on = kv.Compare(to, c.lower) > 0 && c.merged.SeekLT(r.Start)
+	} else {
+		j := c.view.gaps.Forward(at, r.Moment)
+		if j.Hops == 0 {
+			return false
+		}
+		to := j.To
+		if c.own != nil && c.own.SeekGE(at) && kv.Compare(c.own.Entry().Key, to) < 0 {
+			to = c.own.Entry().Key
+		}
+		r.jump(j, to, false)
+		c.on = (len(c.upper) == 0 || kv.Compare(to, c.upper) < 0) && c.merged.SeekGE(r.End)
+	}
+	c.moves++
+	return true
+}

@@ -1,0 +1,183 @@
+package gap
+
+import (
+	"bytes"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+const (
+	// A gap's sequence is that of its newest part, so that who began to read a moment earlier cannot use it and walks. So
+	// gaps are joined only if they are small together, which bounds that walk, or older than who is likely to read.
+	small     = 1024 // entries
+	youngSeqs = 256
+	youngMs   = 100
+	// manyHops is after how many gaps in a row it is time to join them.
+	manyHops = 16
+	// maxTouched bounds how many gaps an offer deals with.
+	maxTouched = 64
+)
+
+// Run is a stretch of keys in which a reader has found nothing.
+type Run struct {
+	Start, End []byte // Start <= key < End; they are copied
+	Moment            // the reader's
+	Since      int64  // it would have found nothing at any time from this on, at the same sequence
+	Dead       int    // how many entries it has walked over that were none any more
+	Hops       int    // how many gaps it has passed
+}
+
+// Offer remembers what of a long run is not known yet. Where nothing was put since the reader began, readers can use it from now
+// on, and otherwise when another has found nothing there.
+func (s *Set) Offer(r *Run) {
+	if s == nil || !s.worthy(r) || !s.news(r) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	touched, end := s.touchedLocked(r)
+	fresh := s.fillLocked(r, touched, end)
+	if len(fresh) > 0 {
+		s.publishLocked() // before applied is asked: see the package comment
+	}
+	applied := s.applied()
+	for _, g := range fresh {
+		if applied <= r.Seq {
+			g.seq.Store(r.Seq)
+		}
+		g.asOf.Store(applied)
+	}
+	for _, g := range touched {
+		if g.provenBy(r.Seq) {
+			s.proveLocked(g, r)
+		}
+	}
+	s.joinLocked(r, applied)
+	s.evictLocked()
+	s.publishLocked()
+}
+
+// worthy reports whether a run is long enough to be remembered, and its bounds are not too long.
+func (s *Set) worthy(r *Run) bool {
+	if int64(len(r.Start)+len(r.End)) > s.limit/8 || kv.Compare(r.Start, r.End) >= 0 {
+		return false
+	}
+	return r.Dead >= s.worth || r.Hops >= manyHops || r.Dead >= max(s.worth/8, 1) && (r.Hops > 0 || s.adjoins(r))
+}
+
+// adjoins reports whether there is a gap behind a run or before it.
+func (s *Set) adjoins(r *Run) bool {
+	t := s.load()
+	if t == nil {
+		return false
+	}
+	g := before(t, r.Start)
+	return g != nil && bytes.Equal(g.end, r.Start) || find(t, r.End) != nil
+}
+
+// news reports whether a run tells anything that is not known, or has passed so many gaps that they should be joined.
+func (s *Set) news(r *Run) bool {
+	t := s.load()
+	if t == nil || r.Hops >= manyHops {
+		return true
+	}
+	at, n, news := r.Start, 0, false
+	overlapping(t, r.Start, r.End, func(g *gap) bool {
+		n++
+		news = kv.Compare(at, g.start) < 0 || g.provenBy(r.Seq)
+		at = g.end
+		return !news && n < maxTouched
+	})
+	return news || n < maxTouched && kv.Compare(at, r.End) < 0
+}
+
+// touchedLocked returns the gaps that a run has keys in common with, in order, and how far the run is looked at.
+func (s *Set) touchedLocked(r *Run) (touched []*gap, end []byte) {
+	end = r.End
+	overlapping(s.gaps, r.Start, r.End, func(g *gap) bool {
+		if len(touched) == maxTouched {
+			end = g.start
+			return false
+		}
+		touched = append(touched, g)
+		return true
+	})
+	return touched, end
+}
+
+// fillLocked adds candidates where a run, up to end, touches no gap. The touched ones are in order.
+func (s *Set) fillLocked(r *Run, touched []*gap, end []byte) (fresh []*gap) {
+	at := r.Start
+	fill := func(to []byte) {
+		if kv.Compare(at, to) < 0 {
+			fresh = append(fresh, newGap(bytes.Clone(at), bytes.Clone(to), never, never, r.Since, 0))
+		}
+	}
+	for _, g := range touched {
+		fill(g.start)
+		at = g.end
+	}
+	fill(end)
+	for _, g := range fresh {
+		g.dead = max(r.Dead/len(fresh), min(r.Dead, s.worth), 1)
+		s.addLocked(g)
+	}
+	return fresh
+}
+
+// proveLocked makes a gap of what of a candidate is in a run.
+func (s *Set) proveLocked(g *gap, r *Run) {
+	s.removeLocked(g)
+	start, end, parts := g.start, g.end, 1
+	if kv.Compare(start, r.Start) < 0 {
+		start = bytes.Clone(r.Start)
+		parts++
+	}
+	if kv.Compare(r.End, end) < 0 {
+		end = bytes.Clone(r.End)
+		parts++
+	}
+	dead := g.dead / parts
+	if kv.Compare(g.start, start) < 0 {
+		s.addLocked(g.part(g.start, start, dead))
+	}
+	s.addLocked(newGap(start, end, r.Seq, g.asOf.Load(), r.Since, dead))
+	if kv.Compare(end, g.end) < 0 {
+		s.addLocked(g.part(end, g.end, dead))
+	}
+}
+
+// joinLocked joins neighbours in a run and beside it.
+func (s *Set) joinLocked(r *Run, applied uint64) {
+	var list []*gap
+	if g := before(s.gaps, r.Start); g != nil {
+		list = append(list, g)
+	}
+	s.gaps.AscendGreaterOrEqual(item{start: r.Start}, func(i item) bool {
+		list = append(list, i.gap)
+		return kv.Compare(i.start, r.End) < 0 && len(list) < 3*maxTouched
+	})
+	for i := 1; i < len(list); i++ {
+		a, b := list[i-1], list[i]
+		if !joinable(a, b, applied, r.Now) {
+			continue
+		}
+		s.removeLocked(a)
+		s.removeLocked(b)
+		joined := newGap(a.start, b.end, max(a.seq.Load(), b.seq.Load()), never, max(a.now, b.now), a.dead+b.dead)
+		joined.used.Store(a.used.Load() || b.used.Load())
+		s.addLocked(joined)
+		list[i] = joined
+	}
+}
+
+// joinable reports whether two gaps are better one.
+func joinable(a, b *gap, applied uint64, now int64) bool {
+	if a.candidate() || b.candidate() || !bytes.Equal(a.end, b.start) {
+		return false
+	}
+	old := func(g *gap) bool {
+		return g.seq.Load()+youngSeqs <= applied && (g.now == 0 || g.now+youngMs <= now)
+	}
+	return a.dead+b.dead <= small || old(a) && old(b)
+}
