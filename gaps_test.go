@@ -138,6 +138,9 @@ func TestGapsOfLater(t *testing.T) {
 	if len(expired) != len(all)-18 || !inGap(db, "a5") {
 		t.Errorf("%s: a5 is in a gap: %v", expired, inGap(db, "a5"))
 	}
+	if got := keysShown(t, s, nil); got != all {
+		t.Errorf("at the same sequence, but an earlier time, there is %s, want %s", got, all)
+	}
 	for i := range 9 {
 		must(t, db.Delete(fmt.Appendf(nil, "b%d", i)))
 	}
@@ -175,6 +178,22 @@ func TestGapsOfOlder(t *testing.T) {
 	}
 	if !inGap(db, "q03") || !inGap(db, "q07") {
 		t.Error("what an old reader and a new one have found is not known")
+	}
+}
+
+// A gap ends where the next key begins, however near that is.
+func TestGapEnds(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	for _, key := range []string{"q\x00", "q\x01\x00\x00", "q\x01\x01"} {
+		must(t, db.Put([]byte(key), nil))
+	}
+	for _, key := range []string{"p", "p\x00", "q", "q\x00\x00", "q\x01", "q\x01\x00", "q\x01\x02", "r"} {
+		must(t, db.Delete([]byte(key)))
+	}
+	for range 3 {
+		if got := keysShown(t, db, nil); got != "[q\x00q\x01\x00\x00q\x01\x01]" {
+			t.Errorf("%q", got)
+		}
 	}
 }
 
