@@ -28,7 +28,10 @@ func (db *DB) Verify(ctx context.Context) error {
 	if db.opts.ReadOnly {
 		return db.verifyLogFiles(ctx)
 	}
-	return closedLog(db.verifyLog(ctx))
+	if err := db.verifyLog(ctx); err == nil || !db.closed.Load() {
+		return closedLog(err)
+	}
+	return ErrClosed // of which the log has told in its own words
 }
 
 // verifyTable verifies one table, a step at a time: Close of the database and whoever lets go of a view wait for each.
