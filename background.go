@@ -45,12 +45,13 @@ func (db *DB) backgroundLoop(name string, requests chan struct{}, failure *atomi
 	}
 }
 
-// blocked returns why the background makes no progress, or nil if it does.
+// blocked returns why part of the background makes no progress, or nil if all does.
 func (db *DB) blocked() error {
-	for _, p := range []*atomic.Pointer[error]{&db.flushFailed, &db.compactFailed} {
-		if err := p.Load(); err != nil {
-			return *err
-		}
+	if err := db.flushFailed.Load(); err != nil {
+		return *err
+	}
+	if err := db.compactFailed.Load(); err != nil {
+		return *err
 	}
 	return nil
 }

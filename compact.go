@@ -15,7 +15,8 @@ import (
 const settleAfter = time.Second
 
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
-// or has expired takes space. It is never needed: the background keeps space and reads in bounds.
+// or has expired takes space. It is never needed: the background keeps space and reads in bounds. Where tables are damaged it
+// does what can be done around them, and returns an error that matches ErrCorrupt.
 func (db *DB) Compact(ctx context.Context) error {
 	if err := db.expiries.sweep(); err != nil {
 		return err
@@ -45,6 +46,9 @@ func (db *DB) Compact(ctx context.Context) error {
 	if err != nil && db.closed.Load() {
 		return ErrClosed
 	}
+	if err == nil {
+		err = db.leftAsTheyAre()
+	}
 	return err
 }
 
@@ -65,21 +69,29 @@ func (db *DB) compactPicked() error {
 
 // compaction returns how to compact now.
 func (db *DB) compaction() compaction.Config {
+	damaged, _ := db.damage.in(db.view.Load().tables)
 	return compaction.Config{
-		Base:   8 * db.opts.memtableSize,
-		Settle: time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
+		Damaged: damaged,
+		Base:    8 * db.opts.memtableSize,
+		Settle:  time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
 	}
 }
 
-// runPlans picks and runs until there is nothing to do. The caller is the only one that compacts.
+// runPlans picks and runs until there is nothing to do. A table that turns out to be damaged is no failure: it is set apart,
+// and picking goes on without it. The caller is the only one that compacts.
 func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
 		plan := pick(&db.view.Load().tables.levels, db.dropNow(), db.compaction())
 		if plan == nil {
 			return nil
 		}
-		if err := db.runPlan(ctx, plan); err != nil {
+		err := db.runPlan(ctx, plan)
+		if in := (*compaction.InputError)(nil); errors.As(err, &in) {
+			db.setApart(in.Table, in.Err)
+		} else if err != nil {
 			return fmt.Errorf("compact: %w", err)
+		} else {
+			db.compactFailed.Store(nil)
 		}
 	}
 	return ctx.Err()

@@ -49,6 +49,8 @@ type DB struct {
 	expiries *expiries // nil unless Options.ExpiryEvents
 	marks    clockMarks
 
+	damage damagedSet
+
 	// pressure is not 0 while writers have to look how far the background is behind: see throttle.
 	pressure atomic.Int32
 	stall    stall

@@ -65,6 +65,16 @@ type TableExpired struct {
 	Overdue time.Duration // since the last of them expired
 }
 
+// TableDamaged says that a table could not be read whole by a compaction or by Verify. It is set apart: it stays, and is read
+// as far as it can be, which a read of what is damaged tells with ErrCorrupt; all others are compacted around it, and writes
+// go on. It is told once for each Open. Restore a backup, or save what is left with the command's repair.
+type TableDamaged struct {
+	Table uint64 // its number
+	Level int
+	Bytes int64 // of its file
+	Err   error // matches ErrCorrupt, unless the disk did not give what is there: then it is tried again
+}
+
 // Swept says that a sweep has found something that has expired.
 type Swept struct {
 	Frozen       bool          // the memtable had mostly expired, and is now flushed
@@ -119,6 +129,7 @@ func (TailCut) event() (slog.Level, string)      { return slog.LevelWarn, "torn 
 func (Flushed) event() (slog.Level, string)      { return slog.LevelDebug, "flushed" }
 func (Compacted) event() (slog.Level, string)    { return slog.LevelDebug, "compacted" }
 func (TableExpired) event() (slog.Level, string) { return slog.LevelDebug, "table expired" }
+func (TableDamaged) event() (slog.Level, string) { return slog.LevelError, "table damaged" }
 func (Swept) event() (slog.Level, string)        { return slog.LevelDebug, "swept" }
 func (StallBegan) event() (slog.Level, string)   { return slog.LevelInfo, "writers held up" }
 func (StallEnded) event() (slog.Level, string)   { return slog.LevelInfo, "writers go on" }
@@ -161,6 +172,12 @@ func (e Compacted) LogValue() slog.Value {
 func (e TableExpired) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries),
 		slog.Duration("overdue", e.Overdue))
+}
+
+// LogValue returns the fields.
+func (e TableDamaged) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int("in_level", e.Level), slog.Int64("bytes", e.Bytes),
+		slog.Any("err", e.Err))
 }
 
 // LogValue returns the fields.

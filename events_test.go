@@ -430,7 +430,7 @@ func TestStallEvents(t *testing.T) {
 			must(t, db.Put(fmt.Appendf(nil, "key%d", i), nil))
 			must(t, db.Flush())
 		}
-		if p := db.pressure.Load(); p != pressureStop {
+		if p := db.pressure.Load(); p != pressureCompact {
 			t.Errorf("pressure %d", p)
 		}
 		must(t, db.Compact(context.Background()))
@@ -510,6 +510,14 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 		fault.SetRoom(-1)
 		return nil
 	})
+	do((*DB).Flush, func(db *DB) error {
+		for _, tables := range db.view.Load().tables.levels {
+			for _, table := range tables {
+				db.setApart(table, syscall.EIO)
+			}
+		}
+		return nil
+	})
 	leap := now.Load().AddDate(400, 0, 0)
 	set(leap)
 	do(sweep)
@@ -558,7 +566,7 @@ func useDatabase(db *DB, first bool) error {
 // allEvents has one of each kind.
 var allEvents = []Event{
 	Recovered{Segments: 1, Bytes: 2, Entries: 3, Tables: 4, CutBytes: 5, Duration: 6}, TailCut{"f", 1, 2, "q"}, Flushed{1, 2, 3, 4, 5},
-	Compacted{"why", 1, true, 2, 3, 4, 5, 6, 7}, TableExpired{1, 2, 3, 4}, Swept{true, 1, 2, 3}, StallBegan{true, "why"},
+	Compacted{"why", 1, true, 2, 3, 4, 5, 6, 7}, TableExpired{1, 2, 3, 4}, Swept{true, 1, 2, 3}, TableDamaged{1, 2, 3, syscall.EIO}, StallBegan{true, "why"},
 	StallEnded{true, "why", 1}, BackgroundError{"flush", syscall.EIO, 1}, DiskFull{syscall.ENOSPC}, Failed{syscall.EIO},
 	ClockJumped{1}, ClockSetBack{1},
 }

@@ -36,10 +36,14 @@ func (s *stall) wake() {
 
 // Values of DB.pressure.
 const (
-	pressureNone = iota
-	pressureSlow // by the number of tables in level 0
-	pressureStop
+	pressureNone    = iota
+	pressureSlow    // by the number of tables in level 0
+	pressureFlush   // stopped until a memtable is flushed
+	pressureCompact // stopped until level 0 is compacted
 )
+
+// stops reports whether writers are stopped.
+func stops(pressure int32) bool { return pressure >= pressureFlush }
 
 // updatePressure decides how writers are to be treated. It is called whenever the view or the active memtable's fill has
 // changed.
@@ -51,9 +55,9 @@ func (db *DB) updatePressure() {
 	p, reason := int32(pressureNone), ""
 	switch {
 	case len(v.frozen) >= maxFrozen && v.mem.Size() >= db.opts.memtableSize:
-		p, reason = pressureStop, "memtables wait for their flush"
+		p, reason = pressureFlush, "memtables wait for their flush"
 	case level0 >= stopAt:
-		p, reason = pressureStop, "level 0 waits for its compaction"
+		p, reason = pressureCompact, "level 0 waits for its compaction"
 	case level0 >= slowAt:
 		p, reason = pressureSlow, "level 0 waits for its compaction"
 	}
@@ -67,12 +71,24 @@ func (db *DB) updatePressure() {
 func (db *DB) tellStallLocked(was, is int32, reason string) {
 	s, now := &db.stall, time.Now()
 	if was != pressureNone {
-		db.emit(StallEnded{Stopped: was == pressureStop, Reason: s.reason, Duration: now.Sub(s.began)})
+		db.emit(StallEnded{Stopped: stops(was), Reason: s.reason, Duration: now.Sub(s.began)})
 	}
 	if is != pressureNone {
-		db.emit(StallBegan{Stopped: is == pressureStop, Reason: reason})
+		db.emit(StallBegan{Stopped: stops(is), Reason: reason})
 	}
 	s.began, s.reason = now, reason
+}
+
+// awaited returns why what writers wait for makes no progress, or nil if it does. What else fails is not theirs to be told.
+func (db *DB) awaited() error {
+	failure := &db.flushFailed
+	if db.pressure.Load() == pressureCompact {
+		failure = &db.compactFailed
+	}
+	if err := failure.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // throttle holds a writer up as far as the background is behind.
@@ -84,7 +100,7 @@ func (db *DB) throttle() error {
 		db.stats.slowed.Add(1)
 		db.stats.slowedFor.Add(int64(time.Since(start)))
 	}
-	if db.pressure.Load() != pressureStop {
+	if !stops(db.pressure.Load()) {
 		return nil
 	}
 	if db.opts.manual {
@@ -95,14 +111,14 @@ func (db *DB) throttle() error {
 	defer func() { db.stats.stoppedFor.Add(int64(time.Since(start))) }()
 	db.stall.mu.Lock()
 	defer db.stall.mu.Unlock()
-	for db.pressure.Load() == pressureStop {
+	for stops(db.pressure.Load()) {
 		if db.closed.Load() {
 			return ErrClosed
 		}
 		if err := db.failure(); err != nil {
 			return err
 		}
-		if err := db.blocked(); err != nil {
+		if err := db.awaited(); err != nil {
 			return err
 		}
 		db.stall.changed.Wait()

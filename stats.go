@@ -96,6 +96,8 @@ type Stats struct {
 	LogCutBytes      int64         // of a torn end of the log that Open has found: see TailCut
 	DiskFull         int64         // times that the log had no room
 	BackgroundErrors int64
+	DamagedTables    int   // live ones that were found damaged since Open and are compacted around: see TableDamaged
+	DamagedBytes     int64 // of their files
 	Background       error // why the last flush or compaction failed, if it is still to be tried again
 	Failure          error // why no write is taken any more
 }
@@ -131,6 +133,11 @@ func (db *DB) Stats() Stats {
 		db.addLog(&s, v)
 	}
 	s.addTables(v.tables, now)
+	damaged, _ := db.damage.in(v.tables)
+	for t := range damaged {
+		s.DamagedTables++
+		s.DamagedBytes += t.Size
+	}
 	db.addPins(&s)
 	s.DiskBytes = s.TableBytes + s.ReplacedBytes + s.Log.DiskBytes
 	return s

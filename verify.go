@@ -21,6 +21,9 @@ func (db *DB) Verify(ctx context.Context) error {
 	for _, tables := range v.tables.levels {
 		for _, t := range tables {
 			if err := db.verifyTable(ctx, t); err != nil {
+				if errors.Is(err, ErrCorrupt) {
+					db.setApart(t, err)
+				}
 				return err
 			}
 		}

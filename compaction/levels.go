@@ -131,7 +131,7 @@ func (l *Levels) bytes(level int) int64 {
 }
 
 // Replace returns levels without some tables and with others: the result of a plan, in the level it was for. They must not
-// overlap what else is there. For level 0 there is AddNewest.
+// overlap what else is there. In level 0 they take the place of the inputs, which must be neighbours there.
 func (l *Levels) Replace(inputs []*Table, level int, outputs []*Table) Levels {
 	gone := make(map[*Table]bool, len(inputs))
 	for _, t := range inputs {
@@ -142,11 +142,14 @@ func (l *Levels) Replace(inputs []*Table, level int, outputs []*Table) Levels {
 		for _, t := range l[i] {
 			if !gone[t] {
 				next[i] = append(next[i], t)
+			} else if i == level && level == 0 {
+				next[0] = append(next[0], outputs...)
+				outputs = nil
 			}
 		}
 	}
-	next[level] = append(next[level], outputs...)
 	if level > 0 {
+		next[level] = append(next[level], outputs...)
 		slices.SortFunc(next[level], func(a, b *Table) int { return kv.Compare(a.start, b.start) })
 	}
 	return next

@@ -14,6 +14,8 @@ type Config struct {
 	Settle bool
 	// Paid says that reads have paid for a compaction of level 0.
 	Paid bool
+	// Damaged are tables that cannot be read whole. They are not rewritten: see damaged.go.
+	Damaged map[*Table]bool
 }
 
 const (
@@ -34,6 +36,7 @@ const (
 // Pick returns what to do next, or nil if nothing is worth it. In this order:
 //
 //   - tables in which everything has expired are dropped unread, oldest first, so that none is dropped that hides something;
+//   - damaged tables leave level 0;
 //   - level 0 is compacted when it is large against what it overlaps, or has too many tables, a level when it is larger than
 //     its target, whichever is more over;
 //   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go;
@@ -47,15 +50,16 @@ const (
 //
 // Carrying a plan out always brings tables down, or makes them fewer or smaller, so picking comes to an end.
 func Pick(l *Levels, now int64, c Config) *Plan {
-	p := picker{Levels: l, now: now, base: max(c.Base, 1)}
-	p.size()
-	for _, choose := range []func() *Plan{p.drop, p.overfull, p.reclaim} {
+	p := newPicker(l, now, c)
+	for _, choose := range []func() *Plan{p.drop, p.sink, p.overfull, p.reclaim} {
 		if plan := choose(); plan != nil {
 			return plan
 		}
 	}
-	if c.Paid && len(l[0]) > 0 {
-		return p.level0("reads have paid")
+	if c.Paid {
+		if plan := p.level0("reads have paid"); plan != nil {
+			return plan
+		}
 	}
 	if c.Settle {
 		return p.settle()
@@ -65,16 +69,19 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 
 // Level0Cost returns how many bytes a compaction of level 0 would read now.
 func Level0Cost(l *Levels, c Config) int64 {
-	p := picker{Levels: l, base: max(c.Base, 1)}
-	p.size()
+	p := newPicker(l, 0, c)
 	above, below := p.level0Bytes()
 	return above + below
 }
 
-// PickAll is Pick for someone who wants everything in the last level, and nothing in it that is of no use.
+// PickAll is Pick for someone who wants everything in the last level, and nothing in it that is of no use. Where tables are
+// damaged, that cannot be had, and it is Pick with all that saves space.
 func PickAll(l *Levels, now int64, c Config) *Plan {
-	p := picker{Levels: l, now: now, base: max(c.Base, 1)}
-	p.size()
+	if len(c.Damaged) > 0 {
+		c.Settle = true
+		return Pick(l, now, c)
+	}
+	p := newPicker(l, now, c)
 	if plan := p.drop(); plan != nil {
 		return plan
 	}
@@ -96,10 +103,17 @@ func PickAll(l *Levels, now int64, c Config) *Plan {
 // picker looks at the levels at one time.
 type picker struct {
 	*Levels
-	now    int64
-	base   int64
-	first  int              // the level that level 0 is compacted into
-	target [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
+	now     int64
+	base    int64
+	damaged map[*Table]bool
+	first   int              // the level that level 0 is compacted into
+	target  [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
+}
+
+func newPicker(l *Levels, now int64, c Config) *picker {
+	p := &picker{Levels: l, now: now, base: max(c.Base, 1), damaged: c.Damaged}
+	p.size()
+	return p
 }
 
 // size sets the targets.
@@ -161,10 +175,12 @@ func (p *picker) drop() *Plan {
 
 // overfull finds the level that is most over its target.
 func (p *picker) overfull() *Plan {
-	worst, score := -1, 1.0
-	above, below := p.level0Bytes()
-	if s := max(float64(len(p.Levels[0]))/level0Most, float64(above)/float64(p.base+level0Share*below)); s >= score {
-		worst, score = 0, s
+	var worst *Plan
+	score := 1.0
+	if s := p.level0Score(); s >= score {
+		if worst = p.level0("level 0 is full"); worst != nil {
+			score = s
+		}
 	}
 	for level := 1; level < bottom; level++ {
 		if len(p.Levels[level]) == 0 {
@@ -175,23 +191,33 @@ func (p *picker) overfull() *Plan {
 			s = float64(p.bytes(level)) / float64(p.target[level])
 		}
 		if s > score {
-			worst, score = level, s
+			if t := p.cheapest(level); t != nil {
+				worst, score = p.push("level is full", level, t), s
+			}
 		}
 	}
-	switch worst {
-	case -1:
-		return nil
-	case 0:
-		return p.level0("level 0 is full")
+	return worst
+}
+
+// level0Score tells by how much level 0 is over what it may be.
+func (p *picker) level0Score() float64 {
+	count := float64(len(p.Levels[0])) / level0Most
+	if plan := p.level0(""); plan == nil || plan.Level == 0 {
+		return count // it stays in level 0, whatever its size
 	}
-	return p.rewrite("level is full", worst, worst+1, []*Table{p.cheapest(worst)})
+	above, below := p.level0Bytes()
+	return max(count, float64(above)/float64(p.base+level0Share*below))
 }
 
 // cheapest returns the table of a level that moves the most, reclaimable bytes counted double, for what has to be rewritten.
+// It is nil if none can go down.
 func (p *picker) cheapest(level int) *Table {
 	var best *Table
 	var bestScore float64
 	for _, t := range p.Levels[level] {
+		if p.stuck(level, t) {
+			continue
+		}
 		var below int64
 		for _, o := range p.overlapping(level+1, t.start, t.end) {
 			below += o.Size
@@ -206,20 +232,32 @@ func (p *picker) cheapest(level int) *Table {
 
 // reclaim finds a table that is mostly of no use.
 func (p *picker) reclaim() *Plan {
+	free := p.free()
 	for level := range NumLevels {
 		for _, t := range p.Levels[level] {
+			if p.damaged[t] || level == 0 && !slices.Contains(free, t) {
+				continue
+			}
 			expired := t.props.ExpiredBytes(p.now)
-			switch {
+			to := min(level+1, bottom)
+			switch stuck := level > 0 && level < bottom && p.stuck(level, t); {
 			case expired > 0 && 2*expired >= t.props.KeyBytes+t.props.ValueBytes:
+				if stuck {
+					to = level
+				}
+			case stuck:
+				continue
 			case level < bottom && 2*t.props.Tombstones > t.props.Entries && p.frees(level, t):
 			case level < bottom && t.props.Entries == 0: // range deletes alone
 			default:
 				continue
 			}
-			if level == 0 {
-				return p.level0("reclaim")
+			if level > 0 {
+				return p.rewrite("reclaim", level, to, []*Table{t})
 			}
-			return p.rewrite("reclaim", level, min(level+1, bottom), []*Table{t})
+			if plan := p.level0("reclaim"); plan != nil && plan.Level > 0 {
+				return plan
+			}
 		}
 	}
 	return nil
@@ -242,43 +280,54 @@ func (p *picker) frees(level int, t *Table) bool {
 
 // settle pushes what overwrites down if it is much.
 func (p *picker) settle() *Plan {
-	last := p.bytes(bottom)
-	var above int64
-	deepest := -1
-	for level := range bottom {
-		if len(p.Levels[level]) > 0 {
-			above += p.bytes(level)
-			deepest = level
+	if len(p.Levels[0]) >= level0Settled {
+		if plan := p.level0("settle"); plan != nil {
+			return plan
 		}
 	}
-	if len(p.Levels[0]) >= level0Settled {
-		return p.level0("settle")
+	var above int64
+	for level := range bottom {
+		above += p.bytes(level)
 	}
-	if deepest < 0 || float64(above) <= settleShare*float64(last) {
+	if float64(above) <= settleShare*float64(p.bytes(bottom)) {
 		return nil
 	}
-	if deepest == 0 {
-		return p.level0("settle")
+	for level := bottom - 1; level > 0; level-- {
+		if t := p.cheapest(level); t != nil {
+			return p.push("settle", level, t)
+		}
 	}
-	return p.rewrite("settle", deepest, deepest+1, []*Table{p.cheapest(deepest)})
+	return p.level0("settle")
 }
 
 // level0Bytes returns the sizes of level 0 and of what its compaction would rewrite in the first level.
 func (p *picker) level0Bytes() (above, below int64) {
-	if len(p.Levels[0]) == 0 {
-		return 0, 0
-	}
 	plan := p.level0("")
-	for _, t := range plan.Tables() {
-		below += t.Size
+	if plan == nil {
+		return p.bytes(0), 0
 	}
-	above = p.bytes(0)
-	return above, below - above
+	for _, t := range plan.Tables() {
+		if slices.Contains(p.Levels[0], t) {
+			above += t.Size
+		} else {
+			below += t.Size
+		}
+	}
+	return above, below
 }
 
-// level0 compacts all of level 0 into the first level.
+// level0 compacts all of level 0 into the first level, or what of it can go there. It is nil if there is nothing to be done.
 func (p *picker) level0(reason string) *Plan {
-	return p.rewrite(reason, 0, p.first, p.Levels[0])
+	tables := p.free()
+	if to := p.below(tables); to > 0 {
+		return p.rewrite(reason, 0, to, tables)
+	}
+	return p.within0(reason)
+}
+
+// push brings a table one level down.
+func (p *picker) push(reason string, level int, t *Table) *Plan {
+	return p.rewrite(reason, level, level+1, []*Table{t})
 }
 
 // rewrite plans to bring tables of a level to another, together with what they overlap there. Where that is nothing, and
@@ -294,20 +343,12 @@ func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
 	}
 	var overlapped []*Table
 	if from != to {
-		start, end := tables[0].start, tables[0].end
-		for _, t := range tables {
-			if kv.Compare(t.start, start) < 0 {
-				start = t.start
-			}
-			if kv.Compare(t.end, end) > 0 {
-				end = t.end
-			}
-		}
+		start, end := hull(tables)
 		overlapped = p.overlapping(to, start, end)
 	}
 	if len(overlapped) > 0 {
 		plan.Inputs = append(plan.Inputs, slices.Clone(overlapped))
-	} else if from != to && disjoint(tables) && !p.rewarding(tables) {
+	} else if from != to && disjoint(tables) && (!p.rewarding(tables) || p.damaged[tables[0]]) {
 		plan.Action = Move
 	}
 	return plan
@@ -339,6 +380,20 @@ func (p *picker) rewarding(tables []*Table) bool {
 	return slices.ContainsFunc(tables, func(t *Table) bool {
 		return t.props.ExpiredBytes(p.now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0
 	})
+}
+
+// hull returns the least stretch of keys that has all of some tables in it.
+func hull(tables []*Table) (start, end []byte) {
+	start, end = tables[0].start, tables[0].end
+	for _, t := range tables {
+		if kv.Compare(t.start, start) < 0 {
+			start = t.start
+		}
+		if kv.Compare(t.end, end) > 0 {
+			end = t.end
+		}
+	}
+	return start, end
 }
 
 // disjoint reports whether no two tables overlap.

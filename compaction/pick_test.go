@@ -157,7 +157,7 @@ func (s *simulation) carryOut(p *Plan) error {
 		}
 	}
 	var outputs []*Table
-	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(merged)), 10) {
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(merged)), int(min(p.target(10), 1<<20))) {
 		rows := map[int]uint64{}
 		for _, k := range chunk {
 			rows[k] = merged[k]
@@ -244,6 +244,11 @@ func (s *simulation) run(t *rapid.T, pick func(*Levels, int64, Config) *Plan, c 
 		}
 		if steps > 1000 {
 			t.Fatalf("no end: %v %s", plan.Action, plan.Reason)
+		}
+		for _, in := range plan.Tables() {
+			if plan.Action == Rewrite && c.Damaged[in] {
+				t.Fatalf("%s: table %d of the inputs is damaged", plan.Reason, in.File)
+			}
 		}
 		if err := s.carryOut(plan); err != nil {
 			t.Fatal(err)

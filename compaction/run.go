@@ -2,10 +2,13 @@ package compaction
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/table"
 )
 
 // Plan is what is to be done with some tables.
@@ -42,14 +45,53 @@ func (p *Plan) Tables() []*Table {
 	return all
 }
 
+// InputError says which input of a Rewrite could not be read. Err says why, and matches ErrCorrupt if it is damaged.
+type InputError struct {
+	Table *Table
+	Err   error
+}
+
+// Error is that of Err, which names the file.
+func (e *InputError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// input reads an input.
+type input struct {
+	*table.Iterator
+	table *Table
+}
+
+// Err returns an *InputError.
+func (in input) Err() error {
+	if err := in.Iterator.Err(); err != nil {
+		return &InputError{in.table, err}
+	}
+	return nil
+}
+
 // Run carries a Rewrite out and returns the new tables. The owner commits them in the place of the inputs, which must stay
-// open until then, or discards them.
+// open until then, or discards them. It is an *InputError if an input cannot be read.
 func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
+	result, err := run(ctx, p, now, out)
+	if in := (*InputError)(nil); !errors.Is(err, vfs.ErrFault) || errors.As(err, &in) {
+		return result, err
+	}
+	for _, t := range p.Tables() { // one of them it was, outside of its iterator
+		if verr := t.Reader.Verify(ctx); verr != nil && ctx.Err() == nil {
+			return result, &InputError{t, verr}
+		}
+	}
+	return result, err
+}
+
+func run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 	in := Input{Older: p.older.Overlap, Now: now, BaseSeq: math.MaxUint64}
 	var sources []kv.Iterator
 	for _, run := range p.Inputs {
 		source := new(merge.Concat[*Table])
-		source.Reset(run, scan)
+		source.Reset(run, func(t *Table) kv.Iterator { return input{t.Reader.NewScanner(), t} })
 		sources = append(sources, source)
 		for _, t := range run {
 			in.Deletes = append(in.Deletes, t.props.RangeDeletes...)
@@ -60,6 +102,7 @@ func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 	merged.Reset(sources)
 	defer merged.Close()
 	in.Source = merged
+	out.TargetSize = p.target(out.TargetSize)
 	return Build(ctx, in, out)
 }
 

@@ -35,7 +35,7 @@ func newTrial(t *testing.T, s *store) *trial {
 	tr.fault = vfs.NewFault(tr.mem)
 	tr.inject(nil)
 	tr.levels = s.reopen(t, tr.fault)
-	p := picker{Levels: &tr.levels, now: s.now}
+	p := newPicker(&tr.levels, s.now, Config{})
 	tr.plan = p.rewrite("test", 0, 5, tr.levels[0])
 	tr.out = s.out
 	tr.out.FS = tr.fault
@@ -328,7 +328,7 @@ func TestCrashStates(t *testing.T) {
 	mem := s.fs.Clone()
 	mem.Record()
 	levels := s.reopen(t, mem)
-	p := picker{Levels: &levels, now: s.now}
+	p := newPicker(&levels, s.now, Config{})
 	plan := p.rewrite("test", 0, 5, levels[0])
 	out, file := s.out, s.file
 	out.FS, out.NextFile = mem, func() uint64 { file++; return file }

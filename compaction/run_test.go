@@ -249,7 +249,7 @@ func (s *store) plan(t *rapid.T) *Plan {
 		i := rapid.IntRange(0, len(tables)-1).Draw(t, "first")
 		tables = tables[i:rapid.IntRange(i+1, len(tables)).Draw(t, "end")]
 	}
-	p := picker{Levels: &s.levels, now: s.now}
+	p := newPicker(&s.levels, s.now, Config{})
 	to := max(from, 1)
 	for to < bottom && len(s.levels[to]) == 0 || to == from && from < bottom { // no further than the next tables below
 		to++
@@ -333,7 +333,7 @@ func small(t fatal) *store {
 	s := newStore(t, 150)
 	below := func(level int) {
 		s.flush(t)
-		p := picker{Levels: &s.levels, now: s.now}
+		p := newPicker(&s.levels, s.now, Config{})
 		s.commit(t, p.rewrite("set up", 0, level, s.levels[0]))
 	}
 	for i := range 40 {
@@ -361,7 +361,7 @@ func small(t fatal) *store {
 
 // into5 is a plan with inputs in levels 0 and 5 and older tables in level 6.
 func (s *store) into5() *Plan {
-	p := picker{Levels: &s.levels, now: s.now}
+	p := newPicker(&s.levels, s.now, Config{})
 	return p.rewrite("test", 0, 5, s.levels[0])
 }
 

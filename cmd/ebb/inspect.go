@@ -67,6 +67,9 @@ func statFields(st ebb.Stats, done bool) []field {
 	if st.Failure != nil {
 		fields = append(fields, field{"failure", st.Failure})
 	}
+	if st.DamagedTables > 0 {
+		fields = append(fields, field{"damaged_tables", st.DamagedTables}, field{"in_damaged_tables", bytesCount(st.DamagedBytes)})
+	}
 	if st.Background != nil {
 		fields = append(fields, field{"background_failure", st.Background})
 	}

@@ -1,0 +1,82 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ebbdb/ebb/compaction"
+)
+
+// damagedSet is which tables cannot be read whole, as far as a compaction or Verify has come across it. They are set apart: they
+// stay and are read, and others are compacted around them, so that one bad block neither stops compaction nor, with level 0
+// full, all writes.
+//
+// Nothing of it is stored: the next compaction after Open that needs such a table finds out again.
+type damagedSet struct {
+	mu     sync.Mutex
+	tables map[*compaction.Table]damagedTable // guarded by mu
+}
+
+type damagedTable struct {
+	err   error
+	found time.Time
+}
+
+// retryUnread is after how long a table is tried again that the disk did not give, and whose content may yet be right.
+const retryUnread = 10 * time.Minute
+
+// note adds a table that cannot be read and reports whether that is news.
+func (d *damagedSet) note(t *compaction.Table, err error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, known := d.tables[t]; known {
+		return false
+	}
+	if d.tables == nil {
+		d.tables = make(map[*compaction.Table]damagedTable)
+	}
+	d.tables[t] = damagedTable{err, time.Now()}
+	return true
+}
+
+// in returns which tables of a version are damaged, nil if none is, with the error of one. It forgets those that are gone,
+// and those that are to be tried again.
+func (d *damagedSet) in(v *version) (set map[*compaction.Table]bool, one error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t, is := range d.tables {
+		if !v.has(t) || !errors.Is(is.err, ErrCorrupt) && time.Since(is.found) > retryUnread {
+			delete(d.tables, t)
+			continue
+		}
+		if set == nil {
+			set = make(map[*compaction.Table]bool)
+		}
+		set[t], one = true, is.err
+	}
+	return set, one
+}
+
+// setApart sets a table apart that cannot be read, and tells of it.
+func (db *DB) setApart(t *compaction.Table, err error) {
+	if !db.damage.note(t, err) {
+		return
+	}
+	for level, tables := range db.view.Load().tables.levels {
+		for _, o := range tables {
+			if o == t {
+				db.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
+			}
+		}
+	}
+}
+
+// leftAsTheyAre says which tables Compact could not rewrite.
+func (db *DB) leftAsTheyAre() error {
+	if set, one := db.damage.in(db.view.Load().tables); set != nil {
+		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package ebb
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// hurt is a database that goes on with damaged tables, beside a model of it.
+type hurt struct {
+	t      *testing.T
+	rand   *rand.Rand
+	mem    *vfs.Mem
+	o      *Options
+	db     *DB
+	model  *model
+	bad    map[string]bool // keys that may be unreadable: they were in or about a damaged table, and not written since
+	damage int             // tables that were damaged
+	told   recorder
+}
+
+const hurtKeys = 600
+
+func hurtKey(i int) string { return fmt.Sprintf("key%04d", i) }
+
+func newHurt(t *testing.T, seed uint64) *hurt {
+	h := &hurt{t: t, rand: rand.New(rand.NewPCG(seed, 1)), mem: vfs.NewMem(), bad: map[string]bool{}}
+	clock := newFakeClock()
+	h.model = newModel(clock)
+	h.o = still(h.mem, clock, SyncNever)
+	h.o.OnEvent = h.told.onEvent
+	h.open()
+	for i := range hurtKeys {
+		h.put(i)
+	}
+	must(t, h.db.Compact(t.Context()))
+	return h
+}
+
+func (h *hurt) open() {
+	db, err := Open("db", h.o)
+	must(h.t, err)
+	h.db = db
+}
+
+func (h *hurt) put(i int) {
+	s := putStep(hurtKey(i), fmt.Sprint(strings.Repeat("v", 50+h.rand.IntN(100)), h.rand.Int()), 0)
+	if h.rand.IntN(4) == 0 {
+		s = putStep(hurtKey(i), "expires", h.model.clock.ms()+int64(h.rand.IntN(20_000)))
+	}
+	h.do(s, i, i+1)
+}
+
+// do takes a step that writes to the keys from one to another.
+func (h *hurt) do(s step, from, to int) {
+	must(h.t, s.run(h.db))
+	s.apply(h.model)
+	for i := from; i < to; i++ {
+		delete(h.bad, hurtKey(i))
+	}
+}
+
+// strike damages a table of a level, if there is one, while the database is closed.
+func (h *hurt) strike(level int) {
+	tables := h.db.view.Load().tables.levels[level]
+	must(h.t, h.db.Close())
+	if len(tables) > 0 {
+		table := tables[h.rand.IntN(len(tables))]
+		off, bit := table.Size/8+h.rand.Int64N(table.Size/4), byte(1<<h.rand.IntN(8))
+		must(h.t, h.mem.Corrupt(h.db.tableName(table.File), off, bit))
+		if db, err := Open("db", h.o); err != nil { // the index, without which nothing can be read
+			isCorrupt(h.t, "open", err, h.db.tableName(table.File))
+			must(h.t, h.mem.Corrupt(h.db.tableName(table.File), off, bit))
+			h.open()
+			return
+		} else {
+			must(h.t, db.Close())
+		}
+		h.damage++
+		for i := range hurtKeys {
+			if table.Covers([]byte(hurtKey(i))) {
+				h.bad[hurtKey(i)] = true
+			}
+		}
+	}
+	h.open()
+}
+
+// live writes until there have been so many flushes.
+func (h *hurt) live(flushes int) {
+	for range flushes {
+		for range 1 + h.rand.IntN(20) {
+			i := h.rand.IntN(hurtKeys)
+			switch h.rand.IntN(10) {
+			case 0:
+				to := min(hurtKeys, i+h.rand.IntN(20)+1)
+				h.do(deleteRangeStep(hurtKey(i), hurtKey(to)), i, to)
+			case 1, 2:
+				h.do(deleteStep(hurtKey(i)), i, i+1)
+			default:
+				h.put(i)
+			}
+		}
+		h.model.clock.add(time.Duration(h.rand.IntN(500)) * time.Millisecond)
+		must(h.t, h.db.Flush())
+		h.db.sweep()
+		if h.rand.IntN(10) == 0 {
+			settle(h.t, h.db)
+		} else {
+			compact(h.t, h.db)
+		}
+		if n := len(h.db.view.Load().tables.levels[0]); n >= slowAt || h.db.pressure.Load() != pressureNone {
+			h.t.Fatalf("%d tables in level 0, pressure %d", n, h.db.pressure.Load())
+		}
+	}
+}
+
+// check reads every key: what is not damaged is right, what is damaged is told, and nothing else is.
+func (h *hurt) check() {
+	now := h.model.clock.ms()
+	for i := range hurtKeys {
+		key := hurtKey(i)
+		if _, err := h.db.Get([]byte(key)); h.bad[key] && errors.Is(err, ErrCorrupt) {
+			continue
+		}
+		must(h.t, h.model.compareKey(h.db, key, now))
+		if i%20 > 0 {
+			continue
+		}
+		for e, err := range h.db.Range(&IterOptions{Start: []byte(key), Limit: 1}) {
+			if err == nil {
+				err = h.model.same(string(e.Key), e, now)
+			}
+			if err != nil && !errors.Is(err, ErrCorrupt) { // what is damaged is read, whatever hides it
+				h.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// With damaged tables, wherever they are, writes go on, compaction goes on around them, and no read is wrong.
+func TestLifeWithDamagedTables(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			h := newHurt(t, seed)
+			defer func() { h.db.Close() }()
+			for _, level := range []int{6, 0, 5, 6}[:1+seed%4] {
+				h.strike(level)
+				for range 5 {
+					h.live(20)
+					h.check()
+				}
+			}
+			s := h.db.Stats()
+			told := map[uint64]bool{}
+			for _, e := range h.told.take(t, h.db) {
+				switch e := e.(type) {
+				case TableDamaged:
+					if !errors.Is(e.Err, ErrCorrupt) || e.Bytes == 0 {
+						t.Errorf("%+v", e)
+					}
+					told[e.Table] = true
+				case BackgroundError:
+					t.Errorf("%+v", e)
+				}
+			}
+			if s.DamagedTables > h.damage || len(told) < s.DamagedTables || s.DamagedTables > 0 == (s.DamagedBytes == 0) {
+				t.Errorf("%d tables of %d bytes are damaged, %d were told, %d struck", s.DamagedTables, s.DamagedBytes, len(told), h.damage)
+			}
+			err := h.db.Compact(t.Context())
+			if s = h.db.Stats(); errors.Is(err, ErrCorrupt) != (s.DamagedTables > 0) {
+				t.Errorf("compact: %v with %d damaged tables", err, s.DamagedTables)
+			}
+			h.check()
+		})
+	}
+}
+
+// A table that the disk does not give is set apart like one that is damaged, and tried again after a time.
+func TestUnreadTableIsTriedAgain(t *testing.T) {
+	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	must(t, db.Put([]byte("k"), nil))
+	must(t, db.Flush())
+	table := db.view.Load().tables.levels[0][0]
+	for _, c := range []struct {
+		err   error
+		after time.Duration
+		known int
+	}{{syscall.EIO, 0, 1}, {syscall.EIO, 2 * retryUnread, 0}, {fmt.Errorf("block: %w", ErrCorrupt), 2 * retryUnread, 1}} {
+		db.damage = damagedSet{}
+		db.setApart(table, c.err)
+		is := db.damage.tables[table]
+		is.found = is.found.Add(-c.after)
+		db.damage.tables[table] = is
+		if s := db.Stats(); s.DamagedTables != c.known {
+			t.Errorf("%v after %v: %d damaged tables", c.err, c.after, s.DamagedTables)
+		}
+	}
+}
+
+// A writer that waits is told the failure of what it waits for, and of nothing else.
+func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
+	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o.manual = false
+	db := openTest(t, o)
+	failure := fmt.Errorf("that of others")
+	db.tables.compacting.Lock() // so that no success takes the failure back
+	defer db.tables.compacting.Unlock()
+	db.compactFailed.Store(&failure)
+	db.tables.flushing.Lock()
+	full := make([]byte, o.memtableSize)
+	for len(db.view.Load().frozen) < maxFrozen || db.pressure.Load() != pressureFlush {
+		must(t, db.Put([]byte("k"), full))
+	}
+	put := make(chan error)
+	go func() { put <- db.Put([]byte("k"), nil) }()
+	for db.stats.stopped.Load() == 0 {
+		runtime.Gosched()
+	}
+	db.stall.wake()
+	db.tables.flushing.Unlock()
+	must(t, <-put)
+	for pressure, want := range map[int32]error{pressureFlush: nil, pressureCompact: failure} {
+		db.pressure.Store(pressure)
+		if err := db.awaited(); err != want {
+			t.Errorf("pressure %d: %v, want %v", pressure, err, want)
+		}
+	}
+	db.pressure.Store(pressureNone)
+}
