@@ -259,10 +259,10 @@ func (c *cursor) beyond(key []byte, forward bool) bool {
 func (c *cursor) advance() {
 	c.moves++
 	if d := c.covering; d != nil && d.skips() {
-		if older := c.sources.older(d.seq, d.start, d.end); older != nil {
-			to := d.end
+		if older := c.sources.older(d.seq, d.walk.Start, d.walk.End); older != nil {
+			to := d.walk.End
 			if c.reverse {
-				to = d.start
+				to = d.walk.Start
 			}
 			c.on = c.merged.Skip(to, older)
 			c.dead.Dead += rangeDead

@@ -17,14 +17,11 @@ type deletes struct {
 
 // deleteSource is a memtable, a table of level 0 or another level that has range deletes.
 type deleteSource struct {
-	set    *kv.RangeDeletes
-	tables []*compaction.Table // of a level that have some; then set is nil
+	walk   kv.RangeWalk        // of a level: over the table that at is in
+	tables []*compaction.Table // of a level that have some
+	at     *compaction.Table   // nil: none of tables was asked
 	newest uint64              // no delete is newer
-
-	// The answer: seq is the newest delete, 0 if there is none, of the keys from start up to end; a nil end is none.
-	known      bool
-	start, end []byte
-	seq        uint64
+	seq    uint64              // the last answer
 
 	passed  int  // entries of the stretch that were covered
 	skipped bool // the sources were told to pass the rest
@@ -58,7 +55,7 @@ func (d *deletes) open(v *view, asOf uint64, lower, upper []byte) {
 
 func (d *deletes) addSet(set *kv.RangeDeletes) {
 	if set != nil {
-		d.list = append(d.list, deleteSource{set: set, newest: set.Newest()})
+		d.list = append(d.list, deleteSource{walk: set.Walk(d.asOf), newest: set.Newest()})
 	}
 }
 
@@ -75,10 +72,7 @@ func (d *deletes) cover(e *kv.Entry) *deleteSource {
 		if s.newest <= e.Seq {
 			continue
 		}
-		if !s.known || kv.Compare(e.Key, s.start) < 0 || s.end != nil && kv.Compare(e.Key, s.end) >= 0 {
-			s.look(e.Key, d.asOf)
-		}
-		if s.seq > e.Seq {
+		if s.ask(e.Key); s.seq > e.Seq {
 			s.passed++
 			d.passed++
 			return s
@@ -87,32 +81,19 @@ func (d *deletes) cover(e *kv.Entry) *deleteSource {
 	return nil
 }
 
-// look asks for the answer for a key.
-func (s *deleteSource) look(key []byte, asOf uint64) {
-	s.known, s.passed, s.skipped = true, 0, false
-	if s.set != nil {
-		s.start, s.end, s.seq = s.set.Stretch(key, asOf)
-		return
-	}
-	i := compaction.Find(s.tables, key)
-	if i < len(s.tables) && s.tables[i].Covers(key) {
-		t := s.tables[i]
-		s.start, s.end, s.seq = t.Deletes.Stretch(key, math.MaxUint64)
-		start, end := t.Bounds()
-		if kv.Compare(s.start, start) < 0 {
-			s.start = start
+// ask finds the newest delete that covers a key.
+func (s *deleteSource) ask(key []byte) {
+	if s.tables != nil && (s.at == nil || !s.at.Covers(key)) {
+		i := compaction.Find(s.tables, key)
+		if i == len(s.tables) || !s.tables[i].Covers(key) {
+			s.seq = 0
+			return
 		}
-		if s.end == nil || kv.Compare(s.end, end) > 0 {
-			s.end = end
-		}
-		return
+		s.at, s.walk = s.tables[i], s.tables[i].Deletes.Walk(math.MaxUint64)
 	}
-	s.start, s.end, s.seq = nil, nil, 0
-	if i > 0 {
-		_, s.start = s.tables[i-1].Bounds()
-	}
-	if i < len(s.tables) {
-		s.end, _ = s.tables[i].Bounds()
+	var moved bool
+	if s.seq, moved = s.walk.Seq(key); moved {
+		s.passed, s.skipped = 0, false
 	}
 }
 

@@ -73,8 +73,9 @@ const (
 //     them. So it is where Build fails, but for files that cannot be removed.
 //  2. The directory is synced: the names last. What the owner commits now is there.
 func Build(ctx context.Context, in Input, out Output) (Result, error) {
-	b := builder{in: in, out: out, deletes: kv.NewRangeDeletes(in.Deletes), entries: true}
-	for _, d := range b.deletes.All() {
+	deletes := kv.NewRangeDeletes(in.Deletes)
+	b := builder{in: in, out: out, deletes: deletes.Walk(math.MaxUint64), entries: true}
+	for _, d := range deletes.All() {
 		if in.Older(d.Start, d.End) {
 			b.kept = append(b.kept, d)
 		}
@@ -102,8 +103,7 @@ func Discard(out Output, tables []*Table) error {
 type builder struct {
 	in      Input
 	out     Output
-	deletes *kv.RangeDeletes // of the input, to drop what they cover
-	covered covered          // what they say about the entry that is added
+	deletes kv.RangeWalk // those of the input, to drop what they cover
 
 	kept      []kv.RangeDelete // what of deletes the output needs and no finished table has, in the order of keys
 	taken     int              // how many of these belong, as far as they reach, to the table that is written
@@ -227,7 +227,7 @@ func (b *builder) target() int64 {
 // unneeded reports whether leaving an entry out changes nothing. A range delete that covers a tombstone does its work, as
 // what the tombstone hides is older than both; if that range delete is not kept, nothing older is there to hide.
 func (b *builder) unneeded(e *kv.Entry) bool {
-	covered := b.covered.seq(b.deletes, e.Key)
+	covered, _ := b.deletes.Seq(e.Key)
 	if e.Kind == kv.Put {
 		return covered > e.Seq
 	}
@@ -295,22 +295,6 @@ func (b *builder) addDeletes(upper []byte) error {
 	}
 	b.kept, b.taken, b.keptBytes = b.kept[whole:], 0, 0
 	return nil
-}
-
-// covered is the stretch of keys in which the last answer of range deletes holds.
-type covered struct {
-	known      bool
-	start, end []byte // a nil end is none
-	newest     uint64
-}
-
-// seq returns the sequence of the newest delete that covers a key, 0 if none does.
-func (c *covered) seq(deletes *kv.RangeDeletes, key []byte) uint64 {
-	if !c.known || kv.Compare(key, c.start) < 0 || c.end != nil && kv.Compare(key, c.end) >= 0 {
-		c.known = true
-		c.start, c.end, c.newest = deletes.Stretch(key, math.MaxUint64)
-	}
-	return c.newest
 }
 
 // abort removes what has been written.

@@ -14,7 +14,8 @@ func TestBuildCutsByRangeDeletes(t *testing.T) {
 	for _, every := range []int{0, 1, 50} { // an entry behind each so many of them
 		s := newStore(t, 2000)
 		const n = 2000
-		start, end := func(i int) []byte { return fmt.Appendf(nil, "k%05d", i) }, func(i int) []byte { return fmt.Appendf(nil, "k%05d5", i) }
+		start := func(i int) []byte { return fmt.Appendf(nil, "k%05d", i) }
+		end := func(i int) []byte { return fmt.Appendf(nil, "k%05d5", i) }
 		for i := range n {
 			s.seq++
 			s.mem.DeleteRange(start(i), end(i), s.seq)

@@ -169,14 +169,37 @@ func (r *RangeDeletes) Seq(key []byte, asOf uint64) uint64 {
 	return tree.find(key).seq(key, asOf)
 }
 
-// Stretch returns Seq and a stretch of keys around key, start <= k < end, in which it is the same. A nil end is none. The
-// slices are not the caller's to change.
-func (r *RangeDeletes) Stretch(key []byte, asOf uint64) (start, end []byte, seq uint64) {
-	tree := r.treeAsOf(asOf)
-	if tree == nil {
-		return nil, nil, 0
+// Walk returns a walk that asks as of a sequence.
+func (r *RangeDeletes) Walk(asOf uint64) RangeWalk {
+	return RangeWalk{tree: r.treeAsOf(asOf), asOf: asOf}
+}
+
+// RangeWalk asks range deletes about one key after the other. It remembers the stretch of keys in which the last answer
+// holds, and the leaf that it is from, so that a key near the one before costs little. The zero RangeWalk covers nothing. It
+// is for one goroutine.
+type RangeWalk struct {
+	tree *rangeNode // nil: there are no deletes
+	asOf uint64
+	leaf *rangeNode // the last that was asked; nil: none was
+
+	// Start and End bound the keys, Start <= key < End, with the same answer as the last; a nil End is none. They are not to be
+	// changed.
+	Start, End []byte
+	seq        uint64
+}
+
+// Seq is RangeDeletes.Seq as of the walk's sequence. moved tells that the key lies in another stretch than the one before.
+func (w *RangeWalk) Seq(key []byte) (seq uint64, moved bool) {
+	switch {
+	case w.tree == nil:
+		return 0, false
+	case w.leaf != nil && Compare(w.Start, key) <= 0 && (w.End == nil || Compare(key, w.End) < 0):
+		return w.seq, false
+	case w.leaf == nil || !w.leaf.contains(key):
+		w.leaf = w.tree.find(key)
 	}
-	return tree.find(key).stretch(key, asOf)
+	w.Start, w.End, w.seq = w.leaf.stretch(key, w.asOf)
+	return w.seq, true
 }
 
 // Touched reports whether a delete after a sequence reaches into start <= key < end. A nil end is none.

@@ -95,20 +95,22 @@ func rangeKeys() (keys [][]byte) {
 // checkRangeDeletes compares a set with the definition, for some keys and sequences.
 func checkRangeDeletes(t *testing.T, set *RangeDeletes, deletes []RangeDelete, keys [][]byte, asOfs ...uint64) {
 	t.Helper()
-	for _, key := range keys {
-		for _, asOf := range asOfs {
+	for _, asOf := range asOfs {
+		walk := set.Walk(asOf)
+		for _, key := range keys {
 			want := covering(deletes, key, asOf)
 			if got := set.Seq(key, asOf); got != want {
 				t.Fatalf("Seq(%q, %d) = %d, want %d of %v", key, asOf, got, want, deletes)
 			}
-			start, end, seq := set.Stretch(key, asOf)
+			seq, _ := walk.Seq(key)
+			start, end := walk.Start, walk.End
 			if seq != want || Compare(key, start) < 0 || end != nil && Compare(key, end) >= 0 {
-				t.Fatalf("Stretch(%q, %d) = %q to %q, %d, want %d of %v", key, asOf, start, end, seq, want, deletes)
+				t.Fatalf("a walk as of %d has at %q: %q to %q, %d, want %d of %v", asOf, key, start, end, seq, want, deletes)
 			}
 			for _, other := range keys {
 				if inside := Compare(start, other) <= 0 && (end == nil || Compare(other, end) < 0); inside {
 					if got := covering(deletes, other, asOf); got != want {
-						t.Fatalf("Stretch(%q, %d) = %q to %q, %d; %q has %d of %v", key, asOf, start, end, seq, other, got, deletes)
+						t.Fatalf("a walk as of %d has at %q: %q to %q, %d; %q has %d of %v", asOf, key, start, end, seq, other, got, deletes)
 					}
 				}
 			}
@@ -255,8 +257,9 @@ func TestRangeDeletesRace(t *testing.T) {
 					t.Errorf("Seq(%q, %d) = %d at %d, want %d", key, asOf, got, seq, want)
 					return
 				}
-				if _, _, got := set.Stretch(key, asOf); got != want {
-					t.Errorf("Stretch(%q, %d) has %d at %d, want %d", key, asOf, got, seq, want)
+				walk := set.Walk(asOf)
+				if got, _ := walk.Seq(key); got != want {
+					t.Errorf("Walk(%d).Seq(%q) = %d at %d, want %d", asOf, key, got, seq, want)
 					return
 				}
 				if want > 0 && !set.Touched(key, nil, want-1) {
@@ -336,7 +339,7 @@ func TestRangeDeletesCost(t *testing.T) {
 					t.Fatalf("%d nodes below one", len(node.kids))
 				}
 				c.looks += bits.Len(uint(len(node.kids)))
-				node = node.kids[node.kid(k[0])]
+				node = node.kids[node.kid(k[0])].node
 			}
 			c.looks += int(node.leaf.n.Load())
 			c.depth = max(c.depth, depth)

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -19,7 +20,7 @@ const (
 const (
 	nodeBytes = int64(unsafe.Sizeof(rangeNode{}))
 	leafBytes = int64(unsafe.Sizeof(rangeLeaf{}))
-	kidBytes  = 16                                     // its pointer and its head
+	kidBytes  = int64(unsafe.Sizeof(rangeKid{}))
 	rootBytes = int64(unsafe.Sizeof(rangeRoot{})) + 32 // what is unused at the end of the list, and what points to it
 )
 
@@ -29,12 +30,17 @@ const (
 // All keys of a node begin with the same prefix. The eight bytes after it, as a number, tell most of them apart, so that a
 // search seldom has to look at a key.
 type rangeNode struct {
-	start, end []byte        // a nil end is none
-	prefix     int           // bytes
+	prefix     int // bytes
+	kids       []rangeKid
+	leaf       *rangeLeaf    // if there are no kids
 	newest     atomic.Uint64 // no delete below is newer; in an old tree this may be more than it need be
-	kids       []*rangeNode
-	heads      []uint64   // of the starts of kids
-	leaf       *rangeLeaf // if there are no kids
+	start, end []byte        // a nil end is none
+}
+
+// rangeKid is a node below another, with the head of its start.
+type rangeKid struct {
+	head uint64
+	node *rangeNode
 }
 
 // rangeLeaf holds deletes that lie within the keys of its node: at first some that do not overlap, then newer ones as they
@@ -45,8 +51,8 @@ type rangeLeaf struct {
 	deletes [leafSize]RangeDelete
 }
 
-// rangeHeads are the heads of a delete's bounds.
-type rangeHeads struct{ start, end uint64 }
+// rangeHeads are the heads of a delete's bounds, and its sequence: what a search looks at, side by side.
+type rangeHeads struct{ start, end, seq uint64 }
 
 // head returns the eight bytes of a key that follow a prefix, as a number: a smaller one means a smaller key.
 func head(key []byte, prefix int) uint64 {
@@ -94,16 +100,15 @@ func (r *RangeDeletes) leaves(start, end []byte, deletes []RangeDelete, perLeaf 
 func (r *RangeDeletes) above(kids []*rangeNode) []*rangeNode {
 	var list []*rangeNode
 	for nodes := (len(kids) + fanout - 1) / fanout; nodes > 0; nodes-- {
-		n := &rangeNode{kids: slices.Clone(kids[:len(kids)/nodes])}
-		kids = kids[len(n.kids):]
-		n.start, n.end = n.kids[0].start, n.kids[len(n.kids)-1].end
+		part := kids[:len(kids)/nodes]
+		kids = kids[len(part):]
+		n := &rangeNode{kids: make([]rangeKid, len(part)), start: part[0].start, end: part[len(part)-1].end}
 		n.prefix = sharedPrefix(n.start, n.end)
-		n.heads = make([]uint64, len(n.kids))
-		for i, kid := range n.kids {
-			n.heads[i] = head(kid.start, n.prefix)
+		for i, kid := range part {
+			n.kids[i] = rangeKid{head(kid.start, n.prefix), kid}
 			n.newest.Store(max(n.newest.Load(), kid.newest.Load()))
 		}
-		r.size.Add(nodeBytes + kidBytes*int64(len(n.kids)))
+		r.size.Add(nodeBytes + kidBytes*int64(len(part)))
 		list = append(list, n)
 	}
 	return list
@@ -116,7 +121,7 @@ func (r *RangeDeletes) tree(nodes []*rangeNode) *rangeNode {
 	}
 	n := nodes[0]
 	for len(n.kids) == 1 {
-		n = n.kids[0]
+		n = n.kids[0].node
 	}
 	return n
 }
@@ -128,7 +133,8 @@ func (r *RangeDeletes) replace(n *rangeNode, start, end []byte, leaves []*rangeN
 		return leaves
 	}
 	kids := make([]*rangeNode, 0, len(n.kids)+len(leaves))
-	for _, kid := range n.kids {
+	for _, k := range n.kids {
+		kid := k.node
 		switch {
 		case kid.end != nil && Compare(kid.end, start) <= 0 || end != nil && Compare(kid.start, end) >= 0:
 			kids = append(kids, kid)
@@ -141,25 +147,32 @@ func (r *RangeDeletes) replace(n *rangeNode, start, end []byte, leaves []*rangeN
 	return r.above(kids)
 }
 
-// kid returns the place of the last of the nodes below that starts at or before a key.
+// kid returns the place of the last of the nodes below that starts at or before a key. It takes no branch that depends on the
+// key until it knows the place by the heads: a processor would guess wrong every other time.
 func (n *rangeNode) kid(key []byte) int {
-	h := head(key, n.prefix)
-	from, to := 1, len(n.kids)
-	for from < to {
-		i := int(uint(from+to) / 2)
-		if n.heads[i] < h || n.heads[i] == h && Compare(n.kids[i].start, key) <= 0 {
-			from = i + 1
-		} else {
-			to = i
+	h, i := head(key, n.prefix), 0
+	for left := len(n.kids); left > 1; {
+		half := left / 2
+		if n.kids[i+half].head <= h {
+			i += half
 		}
+		left -= half
 	}
-	return from - 1
+	for i > 0 && n.kids[i].head == h && Compare(n.kids[i].node.start, key) > 0 {
+		i--
+	}
+	return i
+}
+
+// contains reports whether a key is one that the node stands for.
+func (n *rangeNode) contains(key []byte) bool {
+	return Compare(n.start, key) <= 0 && (n.end == nil || Compare(key, n.end) < 0)
 }
 
 // find returns the node with the leaf that tells about a key.
 func (n *rangeNode) find(key []byte) *rangeNode {
 	for n.leaf == nil {
-		n = n.kids[n.kid(key)]
+		n = n.kids[n.kid(key)].node
 	}
 	return n
 }
@@ -168,10 +181,10 @@ func (n *rangeNode) find(key []byte) *rangeNode {
 func (n *rangeNode) findBefore(key []byte) *rangeNode {
 	for n.leaf == nil {
 		i := n.kid(key)
-		if i > 0 && Compare(n.kids[i].start, key) == 0 {
+		if i > 0 && Compare(n.kids[i].node.start, key) == 0 {
 			i--
 		}
-		n = n.kids[i]
+		n = n.kids[i].node
 	}
 	return n
 }
@@ -179,7 +192,7 @@ func (n *rangeNode) findBefore(key []byte) *rangeNode {
 // raise notes the sequence of a delete that is added to the leaf that tells about a key.
 func (n *rangeNode) raise(key []byte, seq uint64) {
 	for n.newest.Store(seq); n.leaf == nil; n.newest.Store(seq) {
-		n = n.kids[n.kid(key)]
+		n = n.kids[n.kid(key)].node
 	}
 }
 
@@ -192,7 +205,7 @@ func (n *rangeNode) touched(start, end []byte, since uint64) bool {
 		return n.leaf.touched(start, end, since)
 	}
 	for _, kid := range n.kids {
-		if kid.touched(start, end, since) {
+		if kid.node.touched(start, end, since) {
 			return true
 		}
 	}
@@ -202,7 +215,7 @@ func (n *rangeNode) touched(start, end []byte, since uint64) bool {
 // all appends the deletes of a tree as RangeDeletes.All returns them.
 func (n *rangeNode) all(list []RangeDelete) []RangeDelete {
 	for _, kid := range n.kids {
-		list = kid.all(list)
+		list = kid.node.all(list)
 	}
 	if n.leaf == nil {
 		return list
@@ -221,7 +234,7 @@ func (n *rangeNode) all(list []RangeDelete) []RangeDelete {
 func (n *rangeNode) add(d RangeDelete) {
 	l := n.leaf
 	i := l.n.Load()
-	l.heads[i] = rangeHeads{head(d.Start, n.prefix), head(d.End, n.prefix)}
+	l.heads[i] = rangeHeads{head(d.Start, n.prefix), head(d.End, n.prefix), d.Seq}
 	l.deletes[i] = d
 	l.n.Store(i + 1)
 }
@@ -230,11 +243,12 @@ func (n *rangeNode) add(d RangeDelete) {
 func (n *rangeNode) seq(key []byte, asOf uint64) uint64 {
 	l, h := n.leaf, head(key, n.prefix)
 	for i := l.n.Load() - 1; i >= 0; i-- { // the newest that covers it is the answer
-		if heads := &l.heads[i]; h < heads.start || h > heads.end {
+		heads := &l.heads[i]
+		if h-heads.start > heads.end-heads.start || heads.seq > asOf { // it is before the start or behind the end
 			continue
 		}
-		if d := &l.deletes[i]; d.Seq <= asOf && l.compare(int(i), key, h) == 0 {
-			return d.Seq
+		if l.compare(int(i), key, h) == 0 {
+			return heads.seq
 		}
 	}
 	return 0
@@ -252,41 +266,47 @@ func (l *rangeLeaf) compare(i int, key []byte, head uint64) int {
 	return 0
 }
 
-// stretch is RangeDeletes.Stretch for a key that the leaf tells about.
+// stretch returns the answer for a key that the leaf tells about, and the stretch of keys around it with the same answer.
 func (n *rangeNode) stretch(key []byte, asOf uint64) (start, end []byte, seq uint64) {
 	l, h := n.leaf, head(key, n.prefix)
-	start, end = n.start, n.end
-	for i := l.n.Load() - 1; i >= 0; i-- {
-		d := &l.deletes[i]
-		if d.Seq > asOf {
+	from, to := bound{0, n.start}, bound{math.MaxUint64, n.end} // the heads are no closer than the keys
+	for i := int(l.n.Load()) - 1; i >= 0; i-- {
+		heads, d := &l.heads[i], &l.deletes[i]
+		if heads.seq > asOf {
 			continue
 		}
-		switch l.compare(int(i), key, h) {
+		switch l.compare(i, key, h) {
 		case -1:
-			end = earlier(end, d.Start)
+			to.lower(heads.start, &d.Start)
 		case 1:
-			start = later(start, d.End)
+			from.raise(heads.end, &d.End)
 		case 0:
-			return later(start, d.Start), earlier(end, d.End), d.Seq
+			from.raise(heads.start, &d.Start)
+			to.lower(heads.end, &d.End)
+			return from.key, to.key, heads.seq
 		}
 	}
-	return start, end, 0
+	return from.key, to.key, 0
 }
 
-// earlier returns the earlier of two ends; the first may be none.
-func earlier(a, b []byte) []byte {
-	if a == nil || Compare(b, a) < 0 {
-		return b
-	}
-	return a
+// bound is a key with its head. It looks at other keys only where the heads are the same.
+type bound struct {
+	head uint64
+	key  []byte // nil: the end of all keys
 }
 
-// later returns the later of two starts.
-func later(a, b []byte) []byte {
-	if Compare(b, a) > 0 {
-		return b
+// lower makes it another key if that is lower.
+func (b *bound) lower(head uint64, key *[]byte) {
+	if head < b.head || head == b.head && (b.key == nil || Compare(*key, b.key) < 0) {
+		*b = bound{head, *key}
 	}
-	return a
+}
+
+// raise makes it another key if that is higher.
+func (b *bound) raise(head uint64, key *[]byte) {
+	if head > b.head || head == b.head && Compare(*key, b.key) > 0 {
+		*b = bound{head, *key}
+	}
 }
 
 func (l *rangeLeaf) room() bool { return l.n.Load() < leafSize }
