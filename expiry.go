@@ -1,16 +1,15 @@
 package ebb
 
 import (
-	"bytes"
 	"cmp"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
-	"github.com/google/btree"
-
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -21,8 +20,8 @@ import (
 // lock, and the report is a tombstone: from then on it is not the newest. So it is reported at most once. It is reported
 // at least once, and before anything that follows from its absence, because
 //
-//   - soon holds every version that was not reported and expires before to, or more: writes add theirs, and scan those
-//     that were there before. The sweeper reports what is due;
+//   - soon is complete up to a time: writes add theirs, and scan those that were there before. The sweeper reports what is
+//     due;
 //   - a write that finds a version expired which the sweeper has not come to yet reports it first: see beforeLocked;
 //   - what was not reported is not dropped: flushes and compactions take as expired only what expires before next, of
 //     which nothing is left, and only when the log is on the disk that says so: see DB.dropNow.
@@ -30,39 +29,26 @@ import (
 // A crash loses the reports that were not synced, together with the writes after them; the versions are still there, and
 // are reported after the next Open, where the first scan begins with the oldest.
 type expiries struct {
-	db    *DB
-	limit int64 // of bytes
+	db *DB
 
-	// sweeping is held by who sweeps. It is taken before the commit lock.
+	// Guarded by sweeping, which is held by who sweeps. It is taken before the commit lock.
 	sweeping sync.Mutex
+	rest     scanRest
 
 	// Guarded by the commit lock.
-	soon    *btree.BTreeG[expiry]
-	bytes   int64 // that soon takes, about
-	to      int64 // soon is complete up to but not including this deadline
-	filling int64 // what expires before it goes into soon: to, or more while a scan makes soon complete up to there
+	soon    *ttl.Upcoming
 	encoder op.Encoder
 	entries [1]wal.Entry // scratch
+	key     []byte       // scratch
 	unshown bool         // reports were written that nobody has waited for
 
 	next    atomic.Int64  // nothing expires before it that was not reported; written under the commit lock
 	settled atomic.Uint64 // what next relies on is in the log up to here, see pack; written before next
+	scans   atomic.Int64
 }
-
-// expiry is a version that expires. It may have been overwritten since. What an Ingest brings has one sequence for all.
-type expiry struct {
-	deadline int64
-	seq      uint64
-	key      []byte
-}
-
-// expirySize is about what an expiry takes beside its key.
-const expirySize = 64
 
 func newExpiries(db *DB) *expiries {
-	return &expiries{db: db, limit: db.opts.expiryMemory, soon: btree.NewG(32, func(a, b expiry) bool {
-		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.seq, b.seq), bytes.Compare(a.key, b.key)) < 0
-	})}
+	return &expiries{db: db, soon: ttl.NewUpcoming(db.opts.expiryMemory)}
 }
 
 // dropNow returns the time by which entries have expired for good: nobody asks for them any more. That is now, or if
@@ -88,7 +74,8 @@ func unpackPosition(v uint64) wal.Position {
 	return wal.Position{Segment: uint32(v >> 32), Offset: uint32(v)}
 }
 
-// noteLocked adds what a write that was applied has given a deadline.
+// noteLocked takes note of what a write that was applied has put or deleted. What was deleted by range stays in soon until
+// it is due.
 func (x *expiries) noteLocked(e *wal.Entry) {
 	if x == nil {
 		return
@@ -98,42 +85,19 @@ func (x *expiries) noteLocked(e *wal.Entry) {
 		return // the memtable has taken it
 	}
 	for ops.Next() {
-		if o := &ops.Op; o.Kind == op.Put {
-			x.addLocked(o.Key, o.Seq, o.Deadline)
+		switch o := &ops.Op; o.Kind {
+		case op.Put:
+			x.soon.Set(o.Key, o.Seq, o.Deadline)
+		case op.Delete, op.Expired:
+			x.soon.Set(o.Key, o.Seq, 0)
 		}
-	}
-}
-
-// addLocked adds a version to soon if it expires soon enough. If soon becomes too large, its end goes.
-func (x *expiries) addLocked(key []byte, seq uint64, deadline int64) {
-	if deadline == 0 || deadline >= x.filling {
-		return
-	}
-	e := expiry{deadline, seq, bytes.Clone(key)}
-	if _, again := x.soon.ReplaceOrInsert(e); !again {
-		x.bytes += expirySize + int64(len(key))
-	}
-	for x.bytes > x.limit {
-		last, _ := x.soon.Max()
-		x.removeLocked(last)
-		x.filling, x.to = last.deadline, min(x.to, last.deadline)
 	}
 	x.publishLocked()
 }
 
-func (x *expiries) removeLocked(e expiry) {
-	if _, ok := x.soon.Delete(e); ok {
-		x.bytes -= expirySize + int64(len(e.key))
-	}
-}
-
 // publishLocked brings next up to date.
 func (x *expiries) publishLocked() {
-	next := x.to
-	if first, ok := x.soon.Min(); ok {
-		next = min(next, first.deadline)
-	}
-	old := x.next.Load()
+	next, old := x.soon.Next(), x.next.Load()
 	if next > old {
 		x.settled.Store(packPosition(x.db.log.End()))
 	}
@@ -145,8 +109,8 @@ func (x *expiries) publishLocked() {
 	}
 }
 
-// expired tells whether the newest version of a key has expired, and which that is.
-func (x *expiries) expired(key []byte, now int64) (v expiry, ok bool, err error) {
+// expired tells whether the newest version of a key has expired, and which that is. Its Key is not set.
+func (x *expiries) expired(key []byte, now int64) (v ttl.Version, ok bool, err error) {
 	db := x.db
 	ticket := db.epoch.enter(uint32(key[len(key)-1]))
 	defer db.epoch.exit(ticket)
@@ -158,7 +122,24 @@ func (x *expiries) expired(key []byte, now int64) (v expiry, ok bool, err error)
 	if err != nil || !found || !kv.Expired(e.Deadline, now) {
 		return v, false, err
 	}
-	return expiry{e.Deadline, e.Seq, key}, true, nil
+	return ttl.Version{Deadline: e.Deadline, Seq: e.Seq}, true, nil
+}
+
+// newest returns those of some versions that are the newest of their keys and have expired, in their own memory, and calls
+// unread with the others that cannot be read.
+func (x *expiries) newest(of []ttl.Version, now int64, unread func(i int, err error)) []ttl.Version {
+	var key []byte
+	is := make([]ttl.Version, 0, len(of))
+	for i, v := range of {
+		key = append(key[:0], v.Key...)
+		found, ok, err := x.expired(key, now)
+		if err != nil {
+			unread(i, err)
+		} else if ok && found.Seq == v.Seq {
+			is = append(is, v)
+		}
+	}
+	return is
 }
 
 // beforeLocked reports what a write that is about to be made would overwrite or delete and that has expired. While nothing
@@ -183,7 +164,7 @@ func (x *expiries) beforeLocked(e *wal.Entry) error {
 }
 
 // overwrittenBy returns what has expired of the versions that a write would overwrite or delete.
-func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []expiry, err error) {
+func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, err error) {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
 		return nil, err
@@ -207,12 +188,15 @@ func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []expiry, err err
 				return nil, err
 			}
 			if ok {
+				v.Key = string(o.Key)
 				due = append(due, v)
 			}
 		case op.DeleteRange:
-			if due, err = x.expiredIn(due, o.Key, o.End, now); err != nil {
+			in, err := x.expiredIn(o.Key, o.End, now)
+			if err != nil {
 				return nil, err
 			}
+			due = append(due, in...)
 		default:
 			return nil, op.Unknown(o.Kind)
 		}
@@ -220,27 +204,17 @@ func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []expiry, err err
 	return due, nil
 }
 
-// expiredIn appends what in soon has expired of a range. What is beyond x.to has expired since the write began: see
+// expiredIn returns what in soon has expired of a range. What soon does not have has expired since the write began: see
 // DB.beginDeleteRange.
-func (x *expiries) expiredIn(due []expiry, start, end []byte, now int64) (_ []expiry, err error) {
-	x.soon.Ascend(func(v expiry) bool {
-		if !kv.Expired(v.deadline, now) || err != nil {
-			return false
-		}
-		if kv.Compare(start, v.key) <= 0 && kv.Compare(v.key, end) < 0 {
-			var found expiry
-			var ok bool
-			if found, ok, err = x.expired(v.key, now); ok && found.seq == v.seq {
-				due = append(due, v)
-			}
-		}
-		return true
-	})
+func (x *expiries) expiredIn(start, end []byte, now int64) (due []ttl.Version, err error) {
+	due = x.soon.Due(nil, now, ttl.Version{}, math.MaxInt)
+	due = slices.DeleteFunc(due, func(v ttl.Version) bool { return v.Key < string(start) || v.Key >= string(end) })
+	due = x.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
 	return due, err
 }
 
 // logLocked writes the reports of versions that have expired, and applies them.
-func (x *expiries) logLocked(due []expiry) (end wal.Position, err error) {
+func (x *expiries) logLocked(due []ttl.Version) (end wal.Position, err error) {
 	if len(due) == 0 {
 		return x.db.log.End(), nil
 	}
@@ -248,7 +222,8 @@ func (x *expiries) logLocked(due []expiry) (end wal.Position, err error) {
 		return end, err
 	}
 	for _, v := range due {
-		if err := x.encoder.Expired(v.key, v.seq, v.deadline); err != nil {
+		x.key = append(x.key[:0], v.Key...)
+		if err := x.encoder.Expired(x.key, v.Seq, v.Deadline); err != nil {
 			return end, err
 		}
 	}

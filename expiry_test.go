@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -549,4 +550,91 @@ func TestExpiryUnreadable(t *testing.T) {
 	if s := db.Stats(); s.DeadlineEntries != 2 {
 		t.Errorf("%d entries are left", s.DeadlineEntries)
 	}
+}
+
+// Sessions that are touched take no more room among what expires next than one version each, and tables are not scanned
+// for them again and again: neither where all sessions fit, nor where a part of them does.
+func TestExpiryTouches(t *testing.T) {
+	const sessions, touches = 1000, 100_000
+	for _, c := range []struct {
+		name   string
+		memory int64
+		scans  int64 // at most
+	}{
+		{"room for all", 1 << 20, 1},
+		// 83 minutes of touches, and each scan finds what expires in the next ten or so.
+		{"room for 400", 400 * 160, 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			clock := newFakeClock()
+			o := &Options{fs: vfs.NewMem(), Clock: clock.Now, Sync: SyncNever, manual: true, ExpiryEvents: true, expiryMemory: c.memory}
+			db := openTest(t, o)
+			key := func(i int) []byte { return fmt.Appendf(nil, "session%09d", i) }
+			for i := range sessions {
+				must(t, db.Put(key(i), make([]byte, 100), TTL(30*time.Minute)))
+			}
+			must(t, db.Flush())
+			r := rand.New(rand.NewPCG(1, 1))
+			for i := range touches {
+				clock.add(50 * time.Millisecond)
+				_, err := db.GetTouch(key(r.IntN(sessions)), 30*time.Minute)
+				must(t, err)
+				if i%100 == 0 {
+					must(t, db.expiries.sweep())
+				}
+				if n, b := db.expiries.soon.Len(), db.expiries.soon.Bytes(); n > sessions || b > c.memory {
+					t.Fatalf("after %d touches %d versions of %d sessions are kept, %d bytes", i, n, sessions, b)
+				}
+			}
+			scans := db.expiries.scans.Load()
+			t.Logf("%d scans, %d versions, %d bytes", scans, db.expiries.soon.Len(), db.expiries.soon.Bytes())
+			if scans > c.scans {
+				t.Errorf("%d scans for %d touches, want at most %d", scans, touches, c.scans)
+			}
+			clock.add(time.Hour)
+			must(t, db.expiries.sweep())
+			if n := db.Stats().ExpiryEvents; n != sessions {
+				t.Errorf("%d expiries were reported, want %d", n, sessions)
+			}
+		})
+	}
+}
+
+// A scan that was dear is repeated after a rest of 19 times what it took, unless soon is complete no longer.
+func TestExpiryScansRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := newFakeClock()
+		o := roomy(vfs.NewMem(), clock)
+		o.ExpiryEvents, o.expiryMemory = true, 2000
+		db := openTest(t, o)
+		defer db.Close()
+		for i := range 100 {
+			must(t, db.Put(fmt.Appendf(nil, "key%03d", i), nil, TTL(time.Duration(10+i)*time.Second)))
+		}
+		x := db.expiries
+		due := func(want bool) {
+			t.Helper()
+			got, err := x.scanDue()
+			if must(t, err); got != want {
+				t.Errorf("%d ms are left, and %d versions: scan %v", x.soon.Complete()-clock.ms(), x.soon.Len(), got)
+			}
+		}
+		due(true)
+		must(t, x.sweep())
+		due(false)
+		start := time.Now()
+		x.rest.ended(start.Add(-time.Second), start)
+		clock.add(time.Duration(x.soon.Complete()-clock.ms()-1900) * time.Millisecond)
+		due(false) // it is full
+		must(t, x.reportDue())
+		due(false)
+		time.Sleep(19*time.Second - 1)
+		due(false)
+		time.Sleep(1)
+		due(true)
+		x.rest.ended(start, time.Now())
+		due(false)
+		clock.add(1900 * time.Millisecond)
+		due(true)
+	})
 }

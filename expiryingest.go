@@ -1,10 +1,11 @@
 package ebb
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/ttl"
 )
 
 // beginIngest takes the commit lock for tables that do not pass through the log. What they may overwrite has then been
@@ -30,7 +31,7 @@ func (db *DB) beginIngest(tables []*compaction.Table) (end func(), err error) {
 			return nil, err
 		}
 		now := db.clock.Now()
-		if now >= x.to {
+		if now >= x.soon.Complete() {
 			commit.Unlock() // time has gone on
 			continue
 		}
@@ -38,44 +39,27 @@ func (db *DB) beginIngest(tables []*compaction.Table) (end func(), err error) {
 			end()
 			return nil, err
 		}
-		x.startOverLocked(firstDeadline(tables))
+		x.soon.Forget(firstDeadline(tables))
+		x.publishLocked()
 		return end, nil
 	}
 }
 
 // reportRestLocked reports what has become due since the sweeper has looked.
 func (x *expiries) reportRestLocked(now int64) error {
-	var due, newest []expiry
-	x.soon.Ascend(func(v expiry) bool {
-		if kv.Expired(v.deadline, now) {
-			due = append(due, v)
-			return true
-		}
-		return false
-	})
-	for _, v := range due {
-		found, ok, err := x.expired(v.key, now)
-		if err != nil {
-			return err
-		}
-		if ok && found.seq == v.seq {
-			newest = append(newest, v)
-		}
+	due := x.soon.Due(nil, now, ttl.Version{}, math.MaxInt)
+	var err error
+	newest := x.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
+	if err != nil {
+		return err
 	}
 	if _, err := x.logLocked(newest); err != nil {
 		return err
 	}
 	for _, v := range due {
-		x.removeLocked(v)
+		x.soon.Remove(v)
 	}
 	return nil
-}
-
-// startOverLocked says that soon is complete only up to a deadline. Nobody scans.
-func (x *expiries) startOverLocked(deadline int64) {
-	x.to = min(x.to, deadline)
-	x.filling = x.to
-	x.publishLocked()
 }
 
 // firstDeadline returns the first deadline in some tables, math.MaxInt64 if there is none.

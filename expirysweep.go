@@ -1,7 +1,6 @@
 package ebb
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"math"
@@ -15,7 +14,7 @@ const (
 	// expiryChunk is how many expiries are reported by one record of the log: so many look-ups of what has just been looked
 	// up hold the commit lock for a fraction of a millisecond.
 	expiryChunk = 256
-	// A scan is made when soon does not reach further than scanAhead ms.
+	// A scan is made when soon does not reach further than scanAhead ms, and what the last scan has taken.
 	scanAhead = 1000
 	// An expiry is reported within expiryPause of its deadline, and what the sweeper needs; at most every expiryRest.
 	expiryPause = time.Second
@@ -70,26 +69,43 @@ func (x *expiries) sweepOnce() error {
 	return errors.Join(err, x.show())
 }
 
-// scanDue tells whether soon is to be filled.
+// scanDue tells whether soon is to be filled: where it is no longer complete up to now, or will not be by the time a scan
+// has ended. What scans cost is for the writers' sake: while there is time left, a scan that was dear is not soon repeated.
 func (x *expiries) scanDue() (bool, error) {
 	if err := x.db.beginWrite(); err != nil {
 		return false, err
 	}
 	defer x.db.commit.Unlock()
-	return x.to < math.MaxInt64 && (x.bytes < x.limit/2 || x.to-scanAhead <= x.db.clock.Now()), nil
+	left := x.soon.Complete() - x.db.clock.Now()
+	return left <= 0 || left <= scanAhead+x.rest.cost.Milliseconds() && x.soon.Low() && x.rest.over(time.Now()), nil
 }
+
+// scanRest holds scans apart.
+type scanRest struct {
+	cost  time.Duration // of the last scan
+	until time.Time
+}
+
+// ended notes that a scan has ended, and for how long none is to be made that can wait.
+func (r *scanRest) ended(start, end time.Time) {
+	r.cost = end.Sub(start)
+	wait, _ := ttl.Cadence{}.Wait(1, 1, r.cost)
+	r.until = end.Add(wait)
+}
+
+func (r *scanRest) over(now time.Time) bool { return !now.Before(r.until) }
 
 // reportDue reports what in soon is due. What cannot be read stays there, and its error is returned.
 func (x *expiries) reportDue() error {
 	var failed error
-	after := expiry{deadline: math.MinInt64}
+	var after ttl.Version
 	for {
 		due, err := x.due(after)
 		if len(due) == 0 || err != nil {
 			return errors.Join(failed, err)
 		}
 		after = due[len(due)-1]
-		after.key = append(after.key[:len(after.key):len(after.key)], 0)
+		after.Key += "\x00"
 		unread, err := x.report(due, nil)
 		if err != nil {
 			return errors.Join(failed, err)
@@ -101,20 +117,12 @@ func (x *expiries) reportDue() error {
 }
 
 // due returns what in soon is due, from after on, but no more than a chunk.
-func (x *expiries) due(after expiry) (due []expiry, err error) {
+func (x *expiries) due(after ttl.Version) ([]ttl.Version, error) {
 	if err := x.db.beginWrite(); err != nil {
 		return nil, err
 	}
 	defer x.db.commit.Unlock()
-	now := x.db.clock.Now()
-	x.soon.AscendGreaterOrEqual(after, func(v expiry) bool {
-		if !kv.Expired(v.deadline, now) {
-			return false
-		}
-		due = append(due, v)
-		return len(due) < expiryChunk
-	})
-	return due, nil
+	return x.soon.Due(nil, x.db.clock.Now(), after, expiryChunk), nil
 }
 
 // report reports what of due is the newest version of its key, takes due out of soon, and adds what expires later. What
@@ -122,42 +130,29 @@ func (x *expiries) due(after expiry) (due []expiry, err error) {
 //
 // The keys are looked up twice: once without the commit lock, so that what has to come from the disk does so while others
 // write, and again under it, when it is in memory.
-func (x *expiries) report(due, later []expiry) (unread, err error) {
+func (x *expiries) report(due, later []ttl.Version) (unread, err error) {
 	now := x.db.clock.Now()
 	stays := make([]bool, len(due))
-	var newest []expiry
-	for i, v := range due {
-		found, ok, err := x.expired(v.key, now)
-		if err != nil {
-			unread, stays[i] = err, true
-		} else if ok && found.seq == v.seq {
-			newest = append(newest, v)
-		}
-	}
+	newest := x.newest(due, now, func(i int, err error) { unread, stays[i] = err, true })
 	db := x.db
 	if err := db.beginWrite(); err != nil {
 		return unread, err
 	}
-	still := newest[:0]
-	for _, v := range newest {
-		if found, ok, err := x.expired(v.key, now); err != nil {
-			db.commit.Unlock()
-			return unread, err
-		} else if ok && found.seq == v.seq {
-			still = append(still, v)
-		}
+	newest = x.newest(newest, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
+	if err == nil {
+		_, err = x.logLocked(newest)
 	}
-	if _, err := x.logLocked(still); err != nil {
+	if err != nil {
 		db.commit.Unlock()
 		return unread, err
 	}
 	for i, v := range due {
 		if !stays[i] {
-			x.removeLocked(v)
+			x.soon.Remove(v)
 		}
 	}
 	for _, v := range later {
-		x.addLocked(v.key, v.seq, v.deadline)
+		x.soon.Set([]byte(v.Key), v.Seq, v.Deadline)
 	}
 	x.publishLocked()
 	db.freezeIfFullLocked()
@@ -201,8 +196,13 @@ func (x *expiries) scan() error {
 		return err
 	}
 	defer db.unref(v.tables)
-	s := expiryScan{x: x, from: x.to, shown: time.Now()}
-	x.filling = math.MaxInt64
+	x.scans.Add(1)
+	start := time.Now()
+	if !db.opts.manual {
+		defer func() { x.rest.ended(start, time.Now()) }()
+	}
+	s := expiryScan{x: x, from: x.soon.Complete(), shown: start}
+	x.soon.Fill()
 	var sources []kv.Iterator
 	for _, m := range append([]*mem{v.mem}, v.frozen...) {
 		if m.deadlines.Entries() > 0 && m.deadlines.Max() >= s.from {
@@ -230,20 +230,16 @@ func (x *expiries) scan() error {
 		return errors.Join(err, berr)
 	}
 	defer db.commit.Unlock()
-	if err != nil {
-		x.filling = x.to
-		return err
-	}
-	x.to = x.filling
+	x.soon.Filled(err == nil)
 	x.publishLocked()
-	return nil
+	return err
 }
 
 // expiryScan reads what expires from a deadline on.
 type expiryScan struct {
 	x          *expiries
 	from       int64
-	due, later []expiry
+	due, later []ttl.Version
 	shown      time.Time // when reports were last shown
 }
 
@@ -277,7 +273,7 @@ func (s *expiryScan) take(e *kv.Entry) {
 	if e.Kind != kv.Put || e.Deadline == 0 || e.Deadline < s.from {
 		return
 	}
-	v := expiry{e.Deadline, e.Seq, bytes.Clone(e.Key)}
+	v := ttl.Version{Deadline: e.Deadline, Seq: e.Seq, Key: string(e.Key)}
 	if kv.Expired(e.Deadline, s.x.db.clock.Now()) {
 		s.due = append(s.due, v)
 	} else {
@@ -325,7 +321,7 @@ func (db *DB) beginDeleteRange() error {
 		if err := db.beginWrite(); err != nil {
 			return err
 		}
-		if db.clock.Now() < x.to {
+		if db.clock.Now() < x.soon.Complete() {
 			return nil
 		}
 		db.commit.Unlock()

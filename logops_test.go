@@ -22,7 +22,7 @@ func TestEveryOperation(t *testing.T) {
 	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
 	o.ExpiryEvents = true
 	db := openTest(t, o)
-	db.expiries.filling = math.MaxInt64 // as during a scan
+	db.expiries.soon.Fill() // as during a scan
 	m := db.newMem(db.commit.mem.Hint(), 1)
 	b := newBackupRun(t)
 	var watched []string

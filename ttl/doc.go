@@ -1,5 +1,5 @@
 // Package ttl is what the database knows about time: what time it is, when a key expires, how much of a memtable has
-// expired, and when the sweeper should look again.
+// expired, what expires next, and when the sweeper should look again.
 //
 // Time is Unix milliseconds in an int64 everywhere. A deadline is the first millisecond at which the entry is absent;
 // 0 means that there is none. Arithmetic saturates and never wraps. Whether a deadline has passed is internal/kv's
@@ -12,5 +12,5 @@
 // and the former is the faster one, Now gets ahead by the difference for as long as the process runs; Ahead tells.
 //
 // The package does no I/O, starts no goroutine, sets no timer and deletes nothing: the owner stores the mark and runs
-// the sweeper. A Clock is for all goroutines, a Histogram for one at a time; the rest is pure functions.
+// the sweeper. A Clock is for all goroutines, a Histogram and an Upcoming for one at a time; the rest is pure functions.
 package ttl
