@@ -85,7 +85,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 		err = b.changes(h)
 	}
 	if err == nil {
-		err = b.out.AddWriters(writers.states(h.Clock))
+		err = b.out.AddWriters(writerStates(writers))
 	}
 	if err == nil {
 		err = b.out.Finish()
@@ -100,7 +100,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 }
 
 // pinLatest is pinView as of the newest write, whether reads see it already or not, with the writers as of then.
-func (db *DB) pinLatest() (*view, uint64, writers, error) {
+func (db *DB) pinLatest() (*view, uint64, []knownWriter, error) {
 	if db.opts.ReadOnly { // Refresh replaces one after the other
 		db.tables.flushing.Lock()
 		defer db.tables.flushing.Unlock()
@@ -109,9 +109,9 @@ func (db *DB) pinLatest() (*view, uint64, writers, error) {
 	defer db.commit.Unlock()
 	v, seq, err := db.pinView()
 	if err != nil {
-		return nil, 0, writers{}, err
+		return nil, 0, nil, err
 	}
-	return v, max(seq, db.commit.lastSeq), db.commit.writers.clone(), nil
+	return v, max(seq, db.commit.lastSeq), db.commit.writers.list(db.clock.Now()), nil
 }
 
 // databaseID returns the id that all files of the database carry.

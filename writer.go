@@ -6,9 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
-	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/manifest"
 )
 
@@ -78,61 +76,6 @@ type writerState struct {
 	used     int64  // when it was applied, Unix ms
 }
 
-// writers remembers the writers that are not idle. Those that are go without being looked for: all that were not used for
-// one to two times the idle time are in the older of two maps, which is thrown away. The zero value needs idle set.
-type writers struct {
-	idle       int64 // ms
-	turned     int64 // when young became old, Unix ms
-	young, old map[int64]writerState
-}
-
-// get returns the state of a writer that is not idle.
-func (w *writers) get(id, now int64) (writerState, bool) {
-	s, ok := w.young[id]
-	if !ok {
-		s, ok = w.old[id]
-	}
-	return s, ok && now-s.used <= w.idle
-}
-
-func (w *writers) set(id int64, s writerState) {
-	if w.young == nil || s.used-w.turned > w.idle {
-		w.old, w.young, w.turned = w.young, make(map[int64]writerState), s.used
-	}
-	w.young[id] = s
-	delete(w.old, id)
-}
-
-// clone returns a copy.
-func (w *writers) clone() writers {
-	return writers{w.idle, w.turned, maps.Clone(w.young), maps.Clone(w.old)}
-}
-
-// states returns the writers that are not idle as a snapshot file has them.
-func (w *writers) states(now int64) []backup.WriterState {
-	list := make([]backup.WriterState, 0, len(w.young)+len(w.old))
-	for _, m := range []map[int64]writerState{w.young, w.old} {
-		for id, s := range m {
-			if now, ok := w.get(id, now); ok && now == s { // an older one is out of date
-				list = append(list, backup.WriterState{ID: id, Sequence: s.sequence, Version: s.version, Used: s.used})
-			}
-		}
-	}
-	slices.SortFunc(list, func(a, b backup.WriterState) int { return cmp.Compare(a.ID, b.ID) })
-	return list
-}
-
-// full reports whether there is no room for another writer, after it has forgotten those that are idle.
-func (w *writers) full(now int64) bool {
-	if len(w.young)+len(w.old) < MaxWriters {
-		return false
-	}
-	idle := func(_ int64, s writerState) bool { return now-s.used > w.idle }
-	maps.DeleteFunc(w.young, idle)
-	maps.DeleteFunc(w.old, idle)
-	return len(w.young)+len(w.old) >= MaxWriters
-}
-
 // checkWriterLocked decides whether a batch is the next of its writer. If it is, the commit lock stays with the caller,
 // who is to write it. If it is a repetition, or out of order, the lock is free.
 func (db *DB) checkWriterLocked(b writerBatch, p *params) (repeated bool, err error) {
@@ -166,15 +109,6 @@ func (m *mem) setWriter(id int64, s writerState) {
 		m.writers = make(map[int64]writerState)
 	}
 	m.writers[id] = s
-}
-
-// open remembers the writers of the manifest.
-func (w *writers) open(list []manifest.Writer, idle time.Duration) {
-	w.idle = idle.Milliseconds()
-	list = slices.SortedFunc(slices.Values(list), func(a, b manifest.Writer) int { return cmp.Compare(a.Used, b.Used) })
-	for _, e := range list {
-		w.set(e.ID, writerState{e.Sequence, e.Version, e.Used})
-	}
 }
 
 // writersAfter returns the writers of a manifest with what a memtable adds, without those that are idle.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -95,13 +97,14 @@ func TestIdleWriter(t *testing.T) {
 		must(t, applyAs(db, int64(10+i), 0, "k", "others"))
 		must(t, db.Flush())
 	}
-	if w := &db.commit.writers; len(w.young)+len(w.old) > 2 || len(db.tables.state.Writers) > 1 {
-		t.Errorf("%d and %d writers in memory, %d on disk", len(w.young), len(w.old), len(db.tables.state.Writers))
+	if w := &db.commit.writers; len(w.index) > 2 || len(w.known) > 4 || len(db.tables.state.Writers) > 1 {
+		t.Errorf("%d writers in memory, with room for %d, %d on disk", len(w.index), len(w.known), len(db.tables.state.Writers))
 	}
 }
 
 func TestWriterBadInput(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	clock := newFakeClock()
+	db := openTest(t, still(vfs.NewMem(), clock, SyncNever))
 	var b Batch
 	if b.SetWriter(-1, 0) == nil || b.SetWriter(0, -1) == nil {
 		t.Error("negative ids are taken")
@@ -110,18 +113,58 @@ func TestWriterBadInput(t *testing.T) {
 	if err := db.Apply(&b); !errors.Is(err, ErrBatchEmpty) {
 		t.Errorf("an empty batch: %v", err)
 	}
-	now := db.clock.Now()
+	now, day := db.clock.Now(), 24*time.Hour.Milliseconds()
 	for i := range int64(MaxWriters) {
-		db.commit.writers.set(i, writerState{used: now})
+		db.commit.writers.set(i, writerState{used: now - day*(MaxWriters-i)/MaxWriters})
 	}
-	if err := applyAs(db, MaxWriters, 0, "k", "v"); !errors.Is(err, ErrTooManyWriters) {
-		t.Errorf("a writer too many: %v", err)
+	for range 10_000 { // each looks at one of the others
+		if err := applyAs(db, MaxWriters, 0, "k", "v"); !errors.Is(err, ErrTooManyWriters) {
+			t.Fatalf("a writer too many: %v", err)
+		}
 	}
-	db.commit.writers.young[3] = writerState{used: now - 25*time.Hour.Milliseconds()}
+	clock.add(time.Millisecond)
 	must(t, applyAs(db, MaxWriters, 0, "k", "in the place of an idle one"))
 	must(t, applyAs(db, 5, 1, "k", "known"))
 	b.Reset()
 	must(t, b.Put([]byte("k"), []byte("nobody's")))
 	must(t, db.Apply(&b))
 	content{db}.has(t, "k", "nobody's")
+}
+
+// The list of writers is that of a map and a search through it.
+func TestWritersModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, now := writers{idle: 50}, int64(0)
+		all := map[int64]writerState{}
+		t.Repeat(map[string]func(*rapid.T){
+			"use": func(t *rapid.T) {
+				id := rapid.Int64Range(0, 20).Draw(t, "id")
+				all[id] = writerState{rapid.Int32().Draw(t, "sequence"), uint64(now), now}
+				w.set(id, all[id])
+			},
+			"pass": func(t *rapid.T) { now += rapid.Int64Range(1, 20).Draw(t, "ms") },
+			"": func(t *rapid.T) {
+				known := 0
+				for id := range int64(21) {
+					want, ok := all[id]
+					ok = ok && now-want.used <= w.idle
+					if got, gotOK := w.get(id, now); gotOK != ok || ok && got != want {
+						t.Fatalf("writer %d: %v, %v, want %v, %v", id, got, gotOK, want, ok)
+					}
+					if ok {
+						known++
+					}
+				}
+				list := w.list(now)
+				if len(list) != known || len(w.known) > 22 {
+					t.Fatalf("%d writers of %d are listed, with room for %d", len(list), known, len(w.known))
+				}
+				for i, k := range list {
+					if all[k.id] != k.writerState || i > 0 && k.used > list[i-1].used {
+						t.Fatalf("%v is listed, want %v", k, all[k.id])
+					}
+				}
+			},
+		})
+	})
 }

@@ -1,0 +1,117 @@
+package ebb
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/ebbdb/ebb/backup"
+	"github.com/ebbdb/ebb/manifest"
+)
+
+// writers remembers the writers that are not idle, in the order of their last use. So those that are idle are found without
+// looking at others: each use forgets up to two of them, and a refusal of one too many costs as little. The zero value needs
+// idle set.
+type writers struct {
+	idle  int64 // ms
+	index map[int64]int32
+	known []knownWriter // [0] begins and ends the list, which goes from the longest unused on
+	free  int32         // the first of those in known that are not in use, by next; 0: none
+}
+
+// knownWriter is a writer in the list.
+type knownWriter struct {
+	id int64
+	writerState
+	prev, next int32
+}
+
+// get returns the state of a writer that is not idle.
+func (w *writers) get(id, now int64) (writerState, bool) {
+	i, ok := w.index[id]
+	if !ok {
+		return writerState{}, false
+	}
+	s := w.known[i].writerState
+	return s, now-s.used <= w.idle
+}
+
+// set notes a writer's last batch, none of which is newer.
+func (w *writers) set(id int64, s writerState) {
+	if w.known == nil {
+		w.known, w.index = make([]knownWriter, 1), make(map[int64]int32)
+	}
+	i, ok := w.index[id]
+	switch {
+	case ok:
+		w.unlink(i)
+	case w.free != 0:
+		i, w.free = w.free, w.known[w.free].next
+	default:
+		i, w.known = int32(len(w.known)), append(w.known, knownWriter{})
+	}
+	last := w.known[0].prev
+	w.known[i] = knownWriter{id, s, last, 0}
+	w.known[last].next, w.known[0].prev = i, i
+	w.index[id] = i
+	w.forget(s.used)
+}
+
+// unlink takes a writer out of the list.
+func (w *writers) unlink(i int32) {
+	k := &w.known[i]
+	w.known[k.prev].next, w.known[k.next].prev = k.next, k.prev
+}
+
+// forget forgets up to two writers that are idle.
+func (w *writers) forget(now int64) {
+	for range 2 {
+		i := w.known[0].next
+		if i == 0 || now-w.known[i].used <= w.idle {
+			return
+		}
+		w.unlink(i)
+		delete(w.index, w.known[i].id)
+		w.known[i].next, w.free = w.free, i
+	}
+}
+
+// full reports whether there is no room for another writer.
+func (w *writers) full(now int64) bool {
+	if len(w.index) < MaxWriters {
+		return false
+	}
+	w.forget(now)
+	return len(w.index) >= MaxWriters
+}
+
+// list returns the writers that are not idle, the last used first.
+func (w *writers) list(now int64) []knownWriter {
+	list := make([]knownWriter, 0, len(w.index))
+	if w.known == nil {
+		return list
+	}
+	for i := w.known[0].prev; i != 0 && now-w.known[i].used <= w.idle; i = w.known[i].prev {
+		list = append(list, w.known[i])
+	}
+	return list
+}
+
+// writerStates returns writers as a snapshot file has them, in the order of their ids.
+func writerStates(list []knownWriter) []backup.WriterState {
+	slices.SortFunc(list, func(a, b knownWriter) int { return cmp.Compare(a.id, b.id) })
+	states := make([]backup.WriterState, len(list))
+	for i, k := range list {
+		states[i] = backup.WriterState{ID: k.id, Sequence: k.sequence, Version: k.version, Used: k.used}
+	}
+	return states
+}
+
+// open remembers the writers of the manifest.
+func (w *writers) open(list []manifest.Writer, idle time.Duration) {
+	w.idle = idle.Milliseconds()
+	list = slices.SortedFunc(slices.Values(list), func(a, b manifest.Writer) int { return cmp.Compare(a.Used, b.Used) })
+	for _, e := range list {
+		w.set(e.ID, writerState{e.Sequence, e.Version, e.Used})
+	}
+}
