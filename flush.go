@@ -140,7 +140,7 @@ func (db *DB) flushed(built compaction.Result, took time.Duration) {
 	c.flushedFor.Add(int64(took))
 	c.expired.Add(built.Expired)
 	e := Flushed{Bytes: built.Bytes, Entries: built.Entries, Expired: built.Expired, Duration: took}
-	for _, t := range built.Tables { // at most one
+	for _, t := range built.Tables { // more than one only of a batch that is larger than a memtable
 		e.Table = t.File
 	}
 	db.emit(e)

@@ -48,9 +48,10 @@ type Options struct {
 	SyncEvery time.Duration
 	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB, and where addresses have 32
 	// bits at most 1 GiB. An eighth, but no more than 4 GiB, goes to the memtable that is written, two more to those that wait
-	// to become tables, as much again to the garbage collector, which lets a heap grow to twice what is in use, and the rest
-	// to the block cache and, with ExpiryEvents, to what expires next. The operating system's page cache, which holds mapped
-	// tables, comes on top. Default: 256 MiB.
+	// to become tables, as much again to the garbage collector, which lets a heap grow to twice what is in use, one to the
+	// keys of a table that is built, and the rest to the block cache and, with ExpiryEvents, to what expires next. So tables
+	// of small entries are small where this is. The operating system's page cache, which holds mapped tables, comes on top,
+	// and what large values and batches take while they are written: see README, Limits. Default: 256 MiB.
 	Memory int64
 	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
 	// more than a look-up in an uncompressed one, so the default is none.
@@ -110,6 +111,14 @@ const (
 	maxMemory   = 1 << (30 + strconv.IntSize/64*16)
 	maxMemtable = 4 << 30
 )
+
+// buildMemory is what of Memory goes to the keys of a table that is built.
+func (o *Options) buildMemory() int64 { return o.Memory / 8 }
+
+// cacheMemory is what of Memory is left for the block cache.
+func (o *Options) cacheMemory() int64 {
+	return max(o.Memory-2*(1+maxFrozen)*o.memtableSize-o.buildMemory()-o.expiryMemory, 1<<20)
+}
 
 // withDefaults returns a copy with every field set.
 func (o *Options) withDefaults() Options {

@@ -76,7 +76,7 @@ func (db *DB) open(dir string) (err error) {
 // openCache makes the block cache.
 func (db *DB) openCache() (err error) {
 	if !db.opts.manual {
-		db.cache, err = table.NewCache(max(db.opts.Memory-2*(1+maxFrozen)*db.opts.memtableSize-db.opts.expiryMemory, 1<<20))
+		db.cache, err = table.NewCache(db.opts.cacheMemory())
 	}
 	return err
 }

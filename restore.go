@@ -226,7 +226,8 @@ func (r *restore) finished(f *backup.Reader, writers []manifest.Writer) {
 }
 
 func (r *restore) output(level int, size int64) compaction.Output {
-	o := compaction.Output{FS: r.opts.fs, Name: r.dir.tableName, Database: r.state.Database, TargetSize: size,
+	o := compaction.Output{FS: r.opts.fs, Name: r.dir.tableName, Database: r.state.Database,
+		TargetSize: size, Memory: r.opts.buildMemory(),
 		NextFile: func() uint64 { r.state.NextFile++; return r.state.NextFile - 1 }}
 	if level == compaction.NumLevels-1 {
 		o.Compression = r.opts.Compression

@@ -117,6 +117,7 @@ func TestGrowing(t *testing.T) {
 // numbers is a source of so many entries.
 type numbers struct {
 	left  int
+	bare  bool // without values
 	entry kv.Entry
 }
 
@@ -129,6 +130,43 @@ func (s *numbers) Next() bool {
 		return false
 	}
 	s.left--
-	s.entry = kv.Entry{Key: fmt.Appendf(nil, "%08d", 1<<20-s.left), Value: make([]byte, 100), Seq: 1}
+	s.entry = kv.Entry{Key: fmt.Appendf(nil, "%08d", 1<<20-s.left), Seq: 1}
+	if !s.bare {
+		s.entry.Value = make([]byte, 100)
+	}
 	return true
+}
+
+// Tables are cut by what their keys take while they are built, too, and growing ones as any other.
+func TestBuildMemory(t *testing.T) {
+	for _, growing := range []bool{false, true} {
+		s := newStore(t, 1<<30)
+		out := s.out
+		out.Growing, out.Memory = growing, 256<<10
+		result, err := Build(context.Background(), Input{
+			Source:  &numbers{left: 100_000, bare: true},
+			Deletes: []kv.RangeDelete{{Start: []byte("0"), End: []byte("a"), Seq: 1}},
+			Older:   func(_, _ []byte) bool { return true },
+		}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := uint64(0)
+		for i, table := range result.Tables {
+			p := table.Reader.Properties()
+			n += p.Entries
+			if held := int64(p.Entries) * 22; held > out.Memory*11/10 {
+				t.Errorf("table %d has %d entries: about %d bytes were held, want at most %d", i, p.Entries, held, out.Memory)
+			}
+			if i > 0 && kv.Compare(result.Tables[i-1].end, table.start) > 0 {
+				t.Fatal("tables overlap")
+			}
+		}
+		if count := len(result.Tables); n != 100_000 || count > 12 {
+			t.Errorf("growing %t: %d entries in %d tables", growing, n, count)
+		}
+		if err := Discard(out, result.Tables); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -37,52 +37,63 @@ const (
 	placeOffsetMask = 1<<placeOffsetBits - 1
 )
 
-// hashIndex collects the slots of a table that is being written: 16 bytes an entry, and 10 more while it is laid out.
+// hashIndex collects the keys of a table that is being written, in the order of their places: 12 bytes an entry. While pages
+// are laid out, which is done for a part of them at a time, they take layOutPart more at most, or a quarter.
 type hashIndex struct {
-	chunks [][]hashedSlot // each full but the last: appending to one slice would copy it over and over
+	chunks []hashChunk // each full but the last: appending to one slice would copy it over and over
 	count  int
+	last   uint64 // the place of the last
 }
 
-type hashedSlot struct{ hash, slot uint64 }
+// hashChunk holds entries: their hashes, and the distance of each place from the one before, which is at most a block's size.
+type hashChunk struct {
+	hashes    []uint64
+	distances []uint32
+}
 
-// hashChunk entries are 512 KiB.
-const hashChunk = 32 << 10
+const (
+	hashChunkLen = 32 << 10
+	layOutPart   = 4 << 20 / pagePayload // pages
+)
 
 func (x *hashIndex) add(h, place uint64) {
-	if x.count%hashChunk == 0 {
+	if x.count%hashChunkLen == 0 {
 		// The first chunk grows with its table, which may be tiny.
-		x.chunks = append(x.chunks, make([]hashedSlot, 0, min(hashChunk, x.count+64)))
+		n := min(hashChunkLen, x.count+64)
+		x.chunks = append(x.chunks, hashChunk{make([]uint64, 0, n), make([]uint32, 0, n)})
 	}
-	last := &x.chunks[len(x.chunks)-1]
-	*last = append(*last, hashedSlot{h, makeSlot(h, place)})
+	c := &x.chunks[len(x.chunks)-1]
+	c.hashes, c.distances = append(c.hashes, h), append(c.distances, uint32(place-x.last))
+	x.last = place
 	x.count++
 }
 
-// layOut returns the payloads of the hash pages, one after another, or nil if the keys have to do without.
-func (x *hashIndex) layOut() []byte {
+// memory returns about how many bytes it takes until the last page is laid out.
+func (x *hashIndex) memory() int64 {
+	const perEntry = 12
+	pages := int64(x.count/pageLoad + 1)
+	return int64(x.count)*perEntry + min(pages, max(layOutPart, pages/4))*pagePayload
+}
+
+// pages returns how many pages there are to be, or 0 if the keys have to do without.
+func (x *hashIndex) pages() int {
 	pages := (x.count + pageLoad - 1) / pageLoad
 	for range maxLayouts {
-		payloads := make([]byte, pages*pagePayload)
-		if x.fill(payloads, pages) {
-			for i := range pages {
-				page := payloads[i*pagePayload:]
-				page[0] = typeHashPage
-				binary.LittleEndian.PutUint32(page[pageNumber:], uint32(i))
-			}
-			return payloads
+		if x.fit(pages) {
+			return pages
 		}
 		pages += pages/32 + 1
 	}
-	return nil
+	return 0
 }
 
-// fill puts every slot into its page and reports whether there was room.
-func (x *hashIndex) fill(payloads []byte, pages int) bool {
-	for _, chunk := range x.chunks {
-		for _, s := range chunk {
-			page := slotPage(s.hash, pages) * pagePayload
-			slots := payloads[page+pageSlotsStart : page+pageNumber]
-			if !putSlot(slots, slotStart(s.hash), s.slot) {
+// fit reports whether so many pages have room for every slot.
+func (x *hashIndex) fit(pages int) bool {
+	counts := make([]uint16, pages)
+	for _, c := range x.chunks {
+		for _, h := range c.hashes {
+			n := &counts[slotPage(h, pages)]
+			if *n++; *n > pageSlots {
 				return false
 			}
 		}
@@ -90,16 +101,37 @@ func (x *hashIndex) fill(payloads []byte, pages int) bool {
 	return true
 }
 
-func putSlot(slots []byte, start int, slot uint64) bool {
+// layOut makes payloads those of pages, from first on, of all that there are.
+func (x *hashIndex) layOut(payloads []byte, first, pages int) {
+	clear(payloads)
+	n := len(payloads) / pagePayload
+	for i := range n {
+		page := payloads[i*pagePayload:]
+		page[0] = typeHashPage
+		binary.LittleEndian.PutUint32(page[pageNumber:], uint32(first+i))
+	}
+	place := uint64(0)
+	for _, c := range x.chunks {
+		for i, h := range c.hashes {
+			place += uint64(c.distances[i])
+			if page := slotPage(h, pages) - first; uint(page) < uint(n) {
+				page *= pagePayload
+				putSlot(payloads[page+pageSlotsStart:page+pageNumber], slotStart(h), makeSlot(h, place))
+			}
+		}
+	}
+}
+
+// putSlot puts a slot into its page, where there is room for it.
+func putSlot(slots []byte, start int, slot uint64) {
 	for range pageSlots {
 		at := slots[start*slotSize:]
 		if binary.LittleEndian.Uint64(at) == 0 {
 			binary.LittleEndian.PutUint64(at, slot)
-			return true
+			return
 		}
 		if start++; start == pageSlots {
 			start = 0
 		}
 	}
-	return false
 }

@@ -173,6 +173,14 @@ func (w *Writer) EstimatedSize() int64 {
 		int64(w.sum.Entries)*pageSize/pageLoad
 }
 
+// Memory returns about how many bytes of memory it takes to keep what was added until Finish, which is some 15 to 22 an
+// entry. The block that is being filled and what is about to be written come on top.
+func (w *Writer) Memory() int64 {
+	const perBlock = 24 // a blockSize
+	x := &w.index
+	return w.hash.memory() + int64(cap(x.separators)) + perBlock*int64(cap(x.blocks)) + 8*int64(cap(x.ends))
+}
+
 // finishBlock writes the block that was being filled.
 func (w *Writer) finishBlock() error {
 	before := len(w.buf)
@@ -309,8 +317,15 @@ func (w *Writer) section(payload []byte) section {
 
 func (w *Writer) hashPages() section {
 	s := section{off: w.written + int64(len(w.buf))}
-	for pages := w.hash.layOut(); len(pages) > 0 && w.flush(writeSize) == nil; pages = pages[pagePayload:] {
-		s.size += w.section(pages[:pagePayload]).size
+	pages := w.hash.pages()
+	part := min(pages, max(layOutPart, pages/4+1))
+	payloads := make([]byte, part*pagePayload)
+	for first := 0; first < pages; first += part {
+		payloads = payloads[:min(part, pages-first)*pagePayload]
+		w.hash.layOut(payloads, first, pages)
+		for rest := payloads; len(rest) > 0 && w.flush(writeSize) == nil; rest = rest[pagePayload:] {
+			s.size += w.section(rest[:pagePayload]).size
+		}
 	}
 	return s
 }
