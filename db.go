@@ -22,8 +22,8 @@ import (
 // call, an iterator or a snapshot, it pins.
 //
 // Lock order: tables.ingesting, tables.compacting, commit, tables.flushing, tables.mu, viewMu. The background goroutines
-// take commit only to freeze. No lock is held over I/O, but for commit over the log (an append is a copy into memory; a full
-// segment is a rotation, for which writes have to wait in any case) and over the end of an Ingest, and tables.mu over the
+// take commit only to freeze. No lock is held over I/O, but for commit over the log (an append is a copy into memory, and
+// so is a rotation, unless appends have outrun the disk) and over the end of an Ingest, and tables.mu over the
 // manifest, which nobody else waits for.
 type DB struct {
 	dir   string // absolute

@@ -13,6 +13,9 @@ import (
 
 // Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
 func (db *DB) Flush() error {
+	if v := db.view.Load(); !db.closed.Load() && !db.opts.ReadOnly && !v.mem.empty() {
+		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freezeLocked says so
+	}
 	db.commit.Lock()
 	if db.closed.Load() {
 		db.commit.Unlock()
@@ -22,7 +25,7 @@ func (db *DB) Flush() error {
 		db.commit.Unlock()
 		return ErrReadOnly
 	}
-	if db.commit.mem.Len() > 0 || db.commit.mem.Stats().RangeDeletes > 0 {
+	if !db.commit.mem.empty() {
 		if err := db.freezeLocked(); err != nil {
 			db.commit.Unlock()
 			return err
@@ -47,18 +50,14 @@ func (db *DB) freezeIfFullLocked() {
 	_ = db.freezeLocked()
 }
 
-// freezeLocked begins a new memtable and a new log segment, and hands the old memtable to the flush.
-//
-// The rotation has synced the log up to here, so all of the old memtable may be seen. That must be so before it is out of
-// the active place: a read that finds it frozen, or in a table, which holds the newest version of each key only, must see
-// no less.
+// freezeLocked begins a new memtable and a new log segment, and hands the old memtable to the flush. It waits for no disk:
+// what of the old memtable is not synced yet is not seen yet, and stays so until a write that wants it is, or the flush.
 func (db *DB) freezeLocked() error {
 	if err := db.log.Rotate(); err != nil {
 		return err
 	}
 	old := db.commit.mem
-	old.lastSeq = db.commit.lastSeq
-	db.show(old.lastSeq)
+	old.lastSeq, old.logEnd = db.commit.lastSeq, db.log.End()
 	m := db.newMem(old.Hint(), db.log.End().Segment)
 	db.commit.mem, db.commit.sweeps = m, false
 	db.commit.recent.push(old, m)
@@ -102,13 +101,19 @@ func (db *DB) flushUntil(ctx context.Context) error {
 
 // flush makes a table of the oldest frozen memtable.
 //
-//  1. Build the table and sync it, with its directory. A crash leaves a table that no manifest names; Open removes it.
-//  2. Commit the manifest with the table, and with the log's first segment moved past the memtable. A crash leaves the old
+//  1. Sync the log past the memtable, and let reads see all of it: a table holds the newest version of each key only, so who
+//     reads that must see no less. With that the next segment's header is on the disk, before a manifest counts on it.
+//  2. Build the table and sync it, with its directory. A crash leaves a table that no manifest names; Open removes it.
+//  3. Commit the manifest with the table, and with the log's first segment moved past the memtable. A crash leaves the old
 //     manifest or the new one; with the new one the segments before are obsolete, and Open removes them.
-//  3. Swap the view: the table takes the memtable's place.
-//  4. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
+//  4. Swap the view: the table takes the memtable's place.
+//  5. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
 func (db *DB) flush(m *mem) error {
 	start := time.Now()
+	if err := db.log.SyncTo(m.logEnd); err != nil {
+		return closedLog(err)
+	}
+	db.show(m.lastSeq)
 	built, err := db.buildFlush(m, db.dropNow())
 	if err != nil {
 		return noSpace(err)

@@ -24,10 +24,15 @@ func (db *DB) newGapsAsOf(applied func() uint64) *gap.Set {
 }
 
 // appliedSeq returns the sequence of the newest put that has been applied, or one after it. The memtable tells of a put
-// before it is cut out of the gaps, and all that was in one before is shown before the view has the next: see freezeLocked.
+// before it is cut out of the gaps, a frozen one where it ends, and what was in one before that is shown before it leaves
+// the view: see flush.
 func (db *DB) appliedSeq() uint64 {
-	m := db.view.Load().mem
-	return max(db.visible.Load(), m.Stats().MaxSeq)
+	v := db.view.Load()
+	seq := max(db.visible.Load(), v.mem.Stats().MaxSeq)
+	for _, m := range v.frozen {
+		seq = max(seq, m.lastSeq)
+	}
+	return seq
 }
 
 // offerRange makes a gap of what a range delete covers, which m has taken, if m has many entries there: a scan passes what

@@ -167,7 +167,7 @@ func (db *DB) skipLocked(seq uint64) (*mem, error) {
 	if err := db.failure(); err != nil {
 		return nil, err
 	}
-	if m := db.commit.mem; m.Len() > 0 || m.Stats().RangeDeletes > 0 {
+	if !db.commit.mem.empty() {
 		if err := db.freezeLocked(); err != nil {
 			return nil, err
 		}
@@ -179,6 +179,9 @@ func (db *DB) skipLocked(seq uint64) (*mem, error) {
 		return nil, fmt.Errorf("%d writes since the tables were begun are too many", last-(seq-ingestAhead))
 	}
 	if err := db.log.SkipTo(seq + 1); err != nil {
+		return nil, err
+	}
+	if err := db.log.SyncTo(db.log.End()); err != nil { // the manifest will count on it
 		return nil, err
 	}
 	return db.newMem(db.commit.mem.Hint(), db.log.End().Segment), nil

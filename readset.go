@@ -130,7 +130,7 @@ func (r *readSet) firstDeadline() int64 {
 }
 
 // check reports whether nothing that was read has been written to after a sequence, and up to which sequence that is so.
-// m is the memtable that was active at that sequence; all that has been written since is in it and in those after it,
+// m is the memtable that was active at that sequence, or an older one; all that has been written since is in it and in those after it,
 // deletes among them, which are not all to be found in tables. last, if not nil, may spare it a walk.
 func (r *readSet) check(m *mem, since uint64, last *lastWrites) (checked uint64, ok bool) {
 	checked = since

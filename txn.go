@@ -105,7 +105,7 @@ func (tx *Txn) end() {
 func (s *txnState) commit(p *params, t *turn, inTurn bool) error {
 	checked, ok := s.seq, true
 	if len(s.reads.scans) > 0 {
-		if checked, ok = s.reads.check(s.view.mem, s.seq, nil); !ok {
+		if checked, ok = s.reads.check(s.view.firstAfter(s.seq), s.seq, nil); !ok {
 			return errConflict
 		}
 	}
@@ -117,7 +117,7 @@ func (s *txnState) commit(p *params, t *turn, inTurn bool) error {
 	if err := db.beginWriteIn(t); err != nil {
 		return err
 	}
-	_, ok = s.reads.check(s.view.mem, checked, &db.commit.last)
+	_, ok = s.reads.check(s.view.firstAfter(checked), checked, &db.commit.last)
 	if deadline := s.reads.firstDeadline(); ok && deadline != 0 {
 		db.commit.now = db.clock.Now()
 		ok = !kv.Expired(deadline, db.commit.now)

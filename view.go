@@ -34,6 +34,7 @@ type mem struct {
 	deadlines *ttl.Histogram        // of what was put into it; guarded by DB.commit
 	writers   map[int64]writerState // the last batch of each writer that has one in it; nil: there are none
 	lastSeq   uint64                // of the newest entry; set when it is frozen
+	logEnd    wal.Position          // behind its entries and the header of the segment after them; set when it is frozen
 
 	// For transactions, which have to know what was written since they began: see readSet.check.
 	next atomic.Pointer[mem] // the memtable after it; it is kept only by who keeps this one
@@ -41,6 +42,20 @@ type mem struct {
 
 	_        [64]byte // what follows changes with every put, what is before it is what reads read
 	putBytes int64    // of the keys and values that were put into it; guarded by DB.commit
+}
+
+// empty reports whether nothing was written to m.
+func (m *mem) empty() bool { return m.Len() == 0 && m.Stats().RangeDeletes == 0 }
+
+// firstAfter returns the oldest memtable that may have operations after a sequence: a frozen one, if not all of it was
+// synced, and so seen, when the view was loaded.
+func (v *view) firstAfter(seq uint64) *mem {
+	for i := len(v.frozen) - 1; i >= 0; i-- {
+		if m := v.frozen[i]; m.lastSeq > seq {
+			return m
+		}
+	}
+	return v.mem
 }
 
 // recent are the memtables that are older than the active one, the newest first, without keeping them: those that a

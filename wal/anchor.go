@@ -48,9 +48,28 @@ func (s *segmentScan) anchoredTo() int64 {
 	return int64(s.anchor.Offset)
 }
 
-// noteTail takes note of a torn tail that s stands at and that stays where it is. Beside an owner there may be an append
-// under way, or more that was appended since: bytes that change are none of a crash's.
-func (l *Log) noteTail(s *segmentScan) error {
+// noteTorn takes note of what is torn and stays where it is: behind the end of the log, and in the segments after it.
+func (l *Log) noteTorn(w *walk) error {
+	if !w.scan.sealed {
+		if err := l.noteTail(w, w.scan); err != nil {
+			return err
+		}
+	}
+	for i := w.at + 1; i < len(w.numbers); i++ {
+		s, err := w.raw(i)
+		if err == nil {
+			err = l.noteTail(w, s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteTail takes note of the torn bytes that s stands at. Beside an owner there may be an append under way, or more that was
+// appended since: bytes that change are none of a crash's.
+func (l *Log) noteTail(w *walk, s *segmentScan) error {
 	n, err := s.dirtyLen()
 	if err != nil || n == 0 {
 		return unlessShorter(err)
@@ -63,7 +82,7 @@ func (l *Log) noteTail(s *segmentScan) error {
 		return unlessShorter(err)
 	}
 	if bytes.Equal(before, s.bytes()[:n]) {
-		l.recovery.Cut = &TailCut{File: s.name, Offset: s.offset(), Bytes: int64(n)}
+		l.noteCut(w, n, "")
 	}
 	return nil
 }

@@ -259,6 +259,7 @@ func (l *Log) flushLocked() error {
 	l.mu.bytes += uint64(n)
 	l.end.Store(s.end().pack())
 	l.wantZerosLocked(s)
+	l.wantNextLocked(s)
 	return nil
 }
 
@@ -273,26 +274,32 @@ func (l *Log) writeFailedLocked(s *segment, err error) error {
 	return l.healLocked(s, err)
 }
 
-// healLocked takes back a write that failed for lack of room: its bytes are cut off, durably, so that no later append can
-// be followed by the rest of them, and nothing has happened. Any other failure is final. The turn is taken.
+// healLocked takes back a write that failed for lack of room, or of memory: its bytes are cut off, durably, so that no later
+// append can be followed by the rest of them, and nothing has happened. Any other failure is final. The turn is taken.
 func (l *Log) healLocked(s *segment, err error) error {
-	if !vfs.NoSpace(err) {
+	if !vfs.Exhausted(err) {
 		return l.fail(err)
 	}
 	if terr := s.file.Truncate(s.off); terr != nil {
 		return l.fail(terr)
 	}
+	if serr := l.syncSealed(); serr != nil {
+		return serr
+	}
 	if serr := s.file.Sync(); serr != nil {
 		return l.fail(serr)
 	}
 	s.zeroed = s.off
-	s.marked = headerSize // the watermark that was staged is gone; the next append writes it again
-	l.synced.Store(s.end().pack())
-	return l.noSpaceLocked(err)
+	s.marked = 0 // the watermark that was staged is gone; the next append writes it again
+	l.syncedTo(s, s.end())
+	return l.exhaustedLocked(err)
 }
 
-// noSpaceLocked reports a full disk.
-func (l *Log) noSpaceLocked(err error) error {
+// exhaustedLocked reports what can be tried again: a full disk, most often.
+func (l *Log) exhaustedLocked(err error) error {
+	if !vfs.NoSpace(err) {
+		return fmt.Errorf("wal: %w", err)
+	}
 	err = fmt.Errorf("%w: %w", ErrNoSpace, err)
 	l.mu.events = append(l.mu.events, DiskFull{err})
 	return err

@@ -17,21 +17,27 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Whoever needs the file to itself, or more room than there is, waits for an extension that is under way.
+// Whoever needs the file to itself, or more room than there is, waits for an extension that is under way. A rotation does not:
+// who syncs what it has sealed does.
 func TestExtensionsAreAwaited(t *testing.T) {
 	large := Entry{Key: []byte("large"), Value: bytes.Repeat([]byte{1}, zeroChunk+zeroChunk/2)}
 	for _, c := range []struct {
-		name string
-		do   func(l *Log) error
-		want []Entry
+		name, at string
+		do       func(l *Log) error
+		want     []Entry
 	}{
-		{"append", func(l *Log) error { return l.Append(&large) }, []Entry{put(0), large}},
-		{"rotate", (*Log).Rotate, []Entry{put(0)}},
-		{"close", (*Log).Close, []Entry{put(0)}},
+		{"append", "awaitZerosLocked", func(l *Log) error { return l.Append(&large) }, []Entry{put(0), large}},
+		{"sync of a sealed segment", "syncSealed", (*Log).Sync, []Entry{put(0)}},
+		{"close", "awaitZerosLocked", (*Log).Close, []Entry{put(0)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mem := vfs.NewMem()
 			l, goOn := slowZeros(t, mem)
+			if strings.HasPrefix(c.name, "sync") {
+				if err := l.Rotate(); err != nil {
+					t.Fatal(err)
+				}
+			}
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -39,7 +45,7 @@ func TestExtensionsAreAwaited(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			untilStuck("awaitZerosLocked", done)
+			untilStuck(c.at, done)
 			select {
 			case <-done:
 				t.Error("did not wait")
@@ -88,7 +94,7 @@ func TestOneSyncAtATime(t *testing.T) {
 		do   func(l *Log) error
 		want error
 	}{
-		{"rotate", false, (*Log).Rotate, nil},
+		{"sync behind a rotation", false, func(l *Log) error { return errors.Join(l.Rotate(), l.Sync()) }, nil},
 		{"close", false, (*Log).Close, nil},
 		{"a full disk", true, func(l *Log) error { e := put(1); return l.Append(&e) }, ErrNoSpace},
 	} {
@@ -102,7 +108,7 @@ func TestOneSyncAtATime(t *testing.T) {
 			reached, gate := make(chan struct{}), make(chan struct{})
 			var syncs, syncing atomic.Int32
 			fault.Inject(func(op vfs.Op) error {
-				active := strings.HasSuffix(op.Name, segmentSuffix)
+				active := strings.HasSuffix(op.Name, "000001"+segmentSuffix)
 				switch {
 				case active && op.Kind == vfs.OpSync && syncs.Add(1) == 1:
 					syncing.Store(1)
@@ -318,14 +324,13 @@ func TestWaitingForZerosKeepsTheLogToItself(t *testing.T) {
 	large := Entry{Key: []byte("large"), Value: bytes.Repeat([]byte{1}, zeroChunk+zeroChunk/2)}
 	appendLarge := func(l *Log) error { e := large; return l.Append(&e) }
 	appendSmall := func(l *Log) error { e := put(1); return l.Append(&e) }
-	rotate := func(l *Log) error { return errors.Join(l.Rotate(), appendSmall(l)) }
 	for _, c := range []struct {
 		name          string
 		first, second func(l *Log) error
 		want          []Entry
 	}{
 		{"append, append", appendLarge, appendSmall, []Entry{put(0), large, put(1)}},
-		{"rotate, rotate", rotate, rotate, []Entry{put(0), put(1), put(1)}},
+		{"append, rotate", appendLarge, (*Log).Rotate, []Entry{put(0), large}},
 		{"append, close", appendLarge, (*Log).Close, []Entry{put(0), large}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -378,7 +383,7 @@ func TestFailedSyncIsNotRetriedByWhoWaits(t *testing.T) {
 		full bool
 		do   func(l *Log) error
 	}{
-		{"rotate", false, (*Log).Rotate},
+		{"sync behind a rotation", false, func(l *Log) error { return errors.Join(l.Rotate(), l.Sync()) }},
 		{"a full disk", true, func(l *Log) error { e := put(1); return l.Append(&e) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -396,6 +401,8 @@ func TestFailedSyncIsNotRetriedByWhoWaits(t *testing.T) {
 					close(reached)
 					<-gate
 					return syscall.EIO
+				case op.Kind == vfs.OpSync && strings.HasSuffix(op.Name, "000002"+segmentSuffix): // a new one, of zeros
+					syncs++
 				case op.Kind == vfs.OpWrite && c.full:
 					return syscall.ENOSPC
 				}
@@ -432,7 +439,10 @@ func TestWhateverGrowsTheLogWakesReaders(t *testing.T) {
 		do     func(l *Log) error
 	}{
 		{"write", SyncNever, func(l *Log) error { _, err := l.Write(puts(0, 1)); return err }},
-		{"rotate", SyncAlways, func(l *Log) error { _, err := l.Write(puts(0, 1)); return errors.Join(err, l.Rotate()) }},
+		{"sync behind a rotation", SyncAlways, func(l *Log) error {
+			_, err := l.Write(puts(0, 1))
+			return errors.Join(err, l.Rotate(), l.Sync())
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -55,6 +55,11 @@ func script(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
 		}
 	}
 	for i := range 26 {
+		if i%8 == 3 { // as the background does
+			if err := l.Prepare(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		e := put(i)
 		if err := l.Append(&e); err != nil {
 			t.Fatal(err)
@@ -68,6 +73,11 @@ func script(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
 		}
 		if i == 12 {
 			if err := l.Rotate(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 14 {
+			if err := l.Sync(); err != nil {
 				t.Fatal(err)
 			}
 			durable()
@@ -139,21 +149,24 @@ func TestCrashStates(t *testing.T) {
 
 // The same for crashes of the recovery from a crash, and of the recovery from that.
 func TestCrashStatesOfRecovery(t *testing.T) {
-	mem := vfs.NewMem()
-	mem.Record()
-	h := script(t, mem, SyncAlways)
-	crashes := mem.Crashes(*crashSeed, 1)
-	states, step := 0, 5
-	if testing.Short() {
-		step = 25
-	}
-	for k := 0; k <= crashes.OpCount(); k += step {
-		_, powerCut, most := h.at(k)
-		for state := range crashes.At(k) {
-			states += crashDuringOpen(t, h, state.FS, 2, powerCut, most, fmt.Sprintf("operation %d, %s", k, state.Name))
+	for policy, step := range map[SyncPolicy]int{SyncAlways: 7, SyncNever: 11} {
+		mem := vfs.NewMem()
+		mem.Record()
+		h := script(t, mem, policy)
+		crashes := mem.Crashes(*crashSeed, 1)
+		states := 0
+		if testing.Short() {
+			step = 25
 		}
+		for k := 0; k <= crashes.OpCount(); k += step {
+			_, powerCut, most := h.at(k)
+			for state := range crashes.At(k) {
+				states += crashDuringOpen(t, h, state.FS, 2, powerCut, most,
+					fmt.Sprintf("policy %d, operation %d, %s", policy, k, state.Name))
+			}
+		}
+		t.Logf("policy %d: %d crash states of recovery", policy, states)
 	}
-	t.Logf("%d crash states of recovery", states)
 }
 
 // crashDuringOpen opens the log in fs and checks every state that a crash during that may leave, to a depth.

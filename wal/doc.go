@@ -10,7 +10,7 @@
 //
 // The life of a record: [Log.Append] encodes it under the append lock and copies it into the active segment, usually
 // through a mapping of pages that were zeroed ahead; from then on it survives the death of the process. Who wants it on
-// the disk waits in [Log.SyncTo], where one waiter syncs for all. When a segment is full it is sealed, synced and followed
-// by the next, whose header chains to it. [Open] walks the chain, tells a torn tail from corruption, and cuts the former;
-// [Replay] does the same by looking only, if need be beside the owner.
+// the disk waits in [Log.SyncTo], where one waiter syncs for all. When a segment is full it is sealed and followed by the
+// next, which was made ahead, and whose header chains to it; a sync takes the one before the other. [Open] walks the chain,
+// tells a torn tail from corruption, and cuts the former; [Replay] does the same by looking only, if need be beside the owner.
 package wal

@@ -34,6 +34,8 @@ var (
 	ErrChain = errors.New("wal: segment does not continue its predecessor")
 	// ErrVersion says that a newer version of the format wrote the segment. Nothing is wrong with it.
 	ErrVersion = errors.New("wal: newer format version")
+	// ErrUnused says that a segment was made ahead of its need and not taken into use. Nothing is wrong with it.
+	ErrUnused = errors.New("wal: segment not in use yet")
 	// ErrDeleted says that a reader's position is no longer in the log: DeleteBefore has taken it out. A segment that is
 	// missing for another reason is ErrGap, which is damage.
 	ErrDeleted = errors.New("wal: position no longer in the log")

@@ -21,8 +21,9 @@ func TestFailuresThatAreFinal(t *testing.T) {
 		{"cutting a failed append", vfs.OpTruncate, true, func(l *Log) error { return l.Append(&large) }},
 		{"syncing the cut", vfs.OpSync, true, func(l *Log) error { e := put(0); return l.Append(&e) }},
 		{"an append for another reason", vfs.OpWrite, false, func(l *Log) error { e := put(0); return l.Append(&e) }},
-		{"closing the sealed segment", vfs.OpClose, false, (*Log).Rotate},
-		{"syncing the directory after a rotation", vfs.OpSyncDir, false, (*Log).Rotate},
+		{"closing the sealed segment", vfs.OpClose, false, func(l *Log) error { return errors.Join(l.Rotate(), l.Sync()) }},
+		{"syncing the sealed segment", vfs.OpSync, false, func(l *Log) error { return errors.Join(l.Prepare(), l.Rotate(), l.Sync()) }},
+		{"syncing the directory of the next segment", vfs.OpSyncDir, false, (*Log).Rotate},
 		{"syncing the directory after a removal", vfs.OpSyncDir, false, func(l *Log) error { return l.DeleteBefore(9) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -36,7 +37,7 @@ func TestFailuresThatAreFinal(t *testing.T) {
 			fail := vfs.FailNth(c.kind, "", 1, syscall.EIO)
 			fault.Inject(func(op vfs.Op) error {
 				// The segment's own writes only: a rotation that finds no room for the next one changes nothing.
-				if c.full && op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, segmentSuffix) {
+				if c.full && op.Kind == vfs.OpWrite && op.Off > 0 {
 					return vfs.Short(3, syscall.ENOSPC)
 				}
 				if c.full && op.Kind == c.kind && !strings.HasSuffix(op.Name, segmentSuffix) {

@@ -11,17 +11,19 @@ import (
 // A log is a directory:
 //
 //	LOCK                  held by the owner
-//	000001.wal ...        segments, numbered without a gap
-//	next.tmp              the next segment while it is being prepared; removed by Open
+//	000001.wal ...        segments, numbered without a gap; behind the newest maybe one that holds zeros, or nothing: it was
+//	                      made ahead of its need and is not in use
+//	next.tmp              the first segment, or the copy of one, while it is being made; removed by Open
 //	quarantine/           torn tails that Open has cut, one file each
 //
 // A segment is a sequence of records and nothing else; zeros up to the end of the file are room for more. User records
 // are plain. A put with an empty key, which users may not write, is a control record; the first byte of its value is the
 // type, the rest its payload. Integers are little-endian, offsets count from the start of the segment.
 //
-//	1 header       first record of every segment, synced before the segment has its name
+//	1 header       first record of every segment in use
 //	               0 type  1 version  2 database id [16]  18 segment u32  22 base sequence u64  30 base time i64 (Unix ms)
-//	               38 previous segment u32  42 its length u32  46 its running CRC u32                            = 50 bytes
+//	               38 previous segment u32  42 its length u32  46 its running CRC u32
+//	               50 its synced-through offset u32                                                              = 54 bytes
 //	2 batch        uvarint number of operations, then a KV batch (package batch): one atomic multi-key write
 //	3 watermark, 4 seal, 5 close: a mark
 //	               0 type  1 database id [16]  17 segment u32  21 own offset u32  25 synced-through offset u32
@@ -41,9 +43,13 @@ import (
 // or moved, at four bytes a record. It covers the header and every control record.
 //
 // A mark locates itself: database, segment and own offset must match where it stands, so that a copy of it inside a value
-// proves nothing. It says how many bytes were already synced when it was written. A close mark is written after a sync of
-// everything before it; a seal is followed by a sync and then by the next segment, whose header repeats the length and the
-// running CRC of the whole sealed segment.
+// proves nothing. It says how many bytes were already synced when it was written, and with them all segments before; 0 is none,
+// not even those. A close mark is written after a sync of everything before it. A seal is followed by the next segment, whose
+// header repeats the length and the running CRC of the whole sealed segment, and says how much of that was synced by then.
+// Neither was synced when the next segment was begun; but no sync of that one counts, and no mark in it claims one, before
+// the sealed one is whole on the disk.
+//
+// Version 1 of the header has no synced-through offset: there the whole segment before was.
 const (
 	controlHeader      = 1
 	controlBatch       = 2
@@ -55,9 +61,9 @@ const (
 )
 
 const (
-	formatVersion = 1
+	formatVersion = 2
 
-	headerPayload = 50
+	headerPayload = 54
 	markPayload   = 37
 	// A control record of fewer than 128 bytes has three bytes before its value and four after.
 	controlOverhead = 3 + 4
@@ -82,6 +88,7 @@ type header struct {
 	baseSeq  uint64
 	baseTime int64 // Unix ms
 	prev     link
+	synced   uint32 // bytes of the segment before that were synced, and with them all segments before that; 0: none were
 }
 
 // link is what a header says of the segment before: how it ended. All zero in the first segment.
@@ -102,6 +109,7 @@ func (h *header) append(dst []byte) []byte {
 	le.PutUint32(b[38:], h.prev.segment)
 	le.PutUint32(b[42:], h.prev.length)
 	le.PutUint32(b[46:], h.prev.crc)
+	le.PutUint32(b[50:], h.synced)
 	return appendControl(dst, b[:])
 }
 
@@ -113,16 +121,20 @@ func decodeHeader(b []byte) (header, error) {
 	if b[1] > formatVersion {
 		return header{}, fmt.Errorf("%w: %d, this is %d", ErrVersion, b[1], formatVersion)
 	}
-	if len(b) != headerPayload || b[1] == 0 {
+	le := binary.LittleEndian
+	switch {
+	case b[1] == 1 && len(b) == headerPayload-4:
+		b = append(b[:len(b):len(b)], b[42:46]...) // all of the segment before was synced
+	case len(b) != headerPayload || b[1] == 0:
 		return header{}, errNoHeader
 	}
-	le := binary.LittleEndian
 	return header{
 		id:       ID(b[2:18]),
 		segment:  le.Uint32(b[18:]),
 		baseSeq:  le.Uint64(b[22:]),
 		baseTime: int64(le.Uint64(b[30:])),
 		prev:     link{le.Uint32(b[38:]), le.Uint32(b[42:]), le.Uint32(b[46:])},
+		synced:   le.Uint32(b[50:]),
 	}, nil
 }
 

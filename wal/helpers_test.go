@@ -3,7 +3,7 @@ package wal
 import (
 	"bytes"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -47,13 +47,11 @@ func slowZeros(t *testing.T, mem *vfs.Mem) (l *Log, goOn func()) {
 	o.inline, o.SegmentSize = false, 8<<20
 	l, _ = open(t, o)
 	reached, gate := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	var first atomic.Bool
 	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpWrite && op.Len == largeZeros {
-			once.Do(func() {
-				close(reached)
-				<-gate
-			})
+		if op.Kind == vfs.OpWrite && op.Len == largeZeros && !first.Swap(true) {
+			close(reached)
+			<-gate
 		}
 		return nil
 	})

@@ -15,8 +15,9 @@ import (
 
 // Log is an open write-ahead log. Make one with Open. Its methods may be called from any goroutine.
 //
-// Lock order: the sync turn is taken before mu or without it; Log.rotate, which holds mu first, may wait for the turn
-// because whoever has the turn does not wait for mu.
+// Lock order: deleting, mu, the sync turn, unsynced. Whoever has the turn does not wait for mu, and unsynced is held over no
+// I/O. What waits for the disk under mu does so because there is no other way: a write that failed for lack of room, a
+// rotation whose next segment is not made yet, and one that runs ahead of the disk by maxUnsynced segments.
 type Log struct {
 	dir      string
 	id       ID
@@ -30,16 +31,18 @@ type Log struct {
 		segments []segmentInfo // oldest first, the active one last
 		needed   uint32        // segments before it are obsolete: they are there for readers only
 		stage    stage
-		records  uint64  // appended
-		bytes    uint64  // appended
-		events   []Event // to tell once mu is free
+		next     *preparation // of the segment after the active one; nil if nobody has begun
+		records  uint64       // appended
+		bytes    uint64       // appended
+		events   []Event      // to tell once mu is free
 	}
 
-	// active is written under both mu and the sync turn, so either is enough to rely on it.
-	active atomic.Pointer[segment]
-	end    atomic.Uint64          // packed Position after the last record; written under mu
-	synced atomic.Uint64          // packed Position that is on the disk; written under the sync turn
-	anchor atomic.Pointer[Anchor] // see Anchor
+	unsynced unsynced
+
+	active atomic.Pointer[segment] // written under mu and unsynced
+	end    atomic.Uint64           // packed Position after the last record; written under mu, and for another segment under unsynced
+	synced atomic.Uint64           // packed Position that is on the disk; written under the sync turn
+	anchor atomic.Pointer[Anchor]  // see Anchor
 	failed atomic.Pointer[error]
 
 	failureTold atomic.Bool
@@ -49,7 +52,9 @@ type Log struct {
 	turn turn
 	tail tail
 
-	zeroWanted chan struct{} // holds one request
+	zeroWanted chan struct{} // each holds one request
+	nextWanted chan struct{}
+	syncWanted chan struct{}
 	stop       chan struct{}
 	background sync.WaitGroup
 
@@ -67,7 +72,7 @@ type segmentInfo struct {
 type Stats struct {
 	Segments  int    // on the disk
 	DiskBytes int64  // of their files
-	ZeroBytes int64  // of these, zeros that wait at the end of the active segment
+	ZeroBytes int64  // of these, zeros that wait at the end of the active segment and in the next
 	Retained  int64  // of these, obsolete segments that are kept for readers: see Options.Retain
 	Records   uint64 // appended
 	Bytes     uint64 // appended, with control records
@@ -75,15 +80,15 @@ type Stats struct {
 	Rotations uint64
 }
 
-// Stats returns the log's figures. It reads no file, but waits for a rotation that is under way.
+// Stats returns the log's figures. It reads no file.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.active.Load()
+	a, next := l.active.Load(), l.mu.next.bytes()
 	return Stats{
 		Segments:  len(l.mu.segments),
-		DiskBytes: l.sealedBytesLocked(math.MaxUint32) + a.zeroed,
-		ZeroBytes: a.zeroed - a.off,
+		DiskBytes: l.sealedBytesLocked(math.MaxUint32) + a.zeroed + next,
+		ZeroBytes: a.zeroed - a.off + next,
 		Retained:  l.retainedLocked(),
 		Records:   l.mu.records,
 		Bytes:     l.mu.bytes,
@@ -183,17 +188,40 @@ func (l *Log) unlock() {
 	l.tellFailure()
 }
 
-// run is the background goroutine: it extends the active segment ahead of the appends and syncs every interval.
-func (l *Log) run(tick <-chan time.Time) {
+// runZeros is a background goroutine: it extends the active segment ahead of the appends.
+func (l *Log) runZeros() {
 	for {
 		select {
 		case <-l.zeroWanted:
 			l.zeroActive()
-		case <-tick:
-			l.Sync() // a failure stays in l.failed, where the next append finds it
 		case <-l.stop:
 			return
 		}
+	}
+}
+
+// runSyncs is a background goroutine: it syncs after a rotation and every interval, and makes the next segment ahead. A
+// failure is where the next append finds it.
+func (l *Log) runSyncs(tick <-chan time.Time) {
+	for {
+		select {
+		case <-l.syncWanted:
+			_ = l.Sync()
+		case <-tick:
+			_ = l.Sync()
+		case <-l.nextWanted:
+			_ = l.Prepare()
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+// request asks a background goroutine to do something, without waiting.
+func request(wanted chan struct{}) {
+	select {
+	case wanted <- struct{}{}:
+	default:
 	}
 }
 
@@ -202,10 +230,7 @@ func (l *Log) wantZerosLocked(s *segment) {
 	if !s.mapped || s.zeroing != nil || s.zeroed-s.off > zeroAhead || s.zeroed >= l.opts.SegmentSize || l.opts.inline {
 		return
 	}
-	select {
-	case l.zeroWanted <- struct{}{}:
-	default:
-	}
+	request(l.zeroWanted)
 }
 
 // zeroActive extends the active segment by a chunk, without mu while it writes. Whoever needs the file to itself waits
@@ -249,10 +274,11 @@ func (l *Log) awaitZerosLocked(s *segment) {
 // Close syncs the log, marks it as cleanly closed and lets go of the directory. Appends that have not returned yet may
 // get ErrClosed. A second Close does nothing and returns nil.
 //
-//  1. Sync the data: the close mark may claim that everything before it is on the disk.
+//  1. Sync the data, segment by segment: the close mark may claim that everything before it is on the disk.
 //  2. Append the close mark.
 //  3. Cut the zeros after it.
 //  4. Sync. A crash before this leaves a log that was not closed cleanly, which Open recovers. After it, Anchor is the end.
+//  5. Remove the next segment, if there is one that was not taken. A crash before leaves it for Open to remove.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.mu.closed {
@@ -260,7 +286,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.mu.closed = true
-	s := l.active.Load()
+	s, next := l.active.Load(), l.mu.next
 	l.awaitZerosLocked(s)
 	l.mu.Unlock()
 	close(l.stop)
@@ -270,8 +296,11 @@ func (l *Log) Close() error {
 	l.turn.take(exclusive)
 
 	err := l.Err()
+	if err == nil {
+		err = l.syncSealed()
+	}
 	end := s.anchor()
-	if err == nil && !s.sealed && !s.closed {
+	if err == nil && !s.closed {
 		err = l.closeActive(s, end)
 	}
 	if err == nil {
@@ -280,7 +309,7 @@ func (l *Log) Close() error {
 	l.turn.release(l.settled)
 	l.tail.wake()
 	l.tellFailure()
-	return errors.Join(err, s.file.Close(), l.lock.Close())
+	return errors.Join(err, s.file.Close(), l.unsynced.close(), l.discard(next), l.lock.Close())
 }
 
 // closeActive takes steps 1 to 4 of Close, and moves end behind the close mark. Nobody appends any more, and the turn is
@@ -290,6 +319,9 @@ func (l *Log) closeActive(s *segment, end *Anchor) error {
 		return l.fail(err)
 	}
 	l.synced.Store(s.end().pack())
+	if s.sealed { // by a rotation that did not come to its end: nothing may follow
+		return nil
+	}
 	m := s.mark(controlClose, uint32(s.off))
 	buf := m.append(nil)
 	if _, err := s.file.WriteAt(buf, s.off); vfs.NoSpace(err) {

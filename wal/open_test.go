@@ -75,7 +75,12 @@ func TestCloseBehindASeal(t *testing.T) {
 	if err := l.Append(&want[0]); err != nil {
 		t.Fatal(err)
 	}
-	fault.Inject(vfs.FailNth(vfs.OpRename, "", 1, syscall.ENOSPC))
+	fault.Inject(func(op vfs.Op) error {
+		if op.Kind == vfs.OpWrite && op.Len == headerSize {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
 	if err := l.Rotate(); !errors.Is(err, ErrNoSpace) {
 		t.Fatal(err)
 	}

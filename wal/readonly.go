@@ -3,9 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"math"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -27,12 +25,15 @@ type Replayed struct {
 // ErrGap that will be gone: ask again what the first needed segment is.
 //
 //   - Every segment is opened before one is read. From then on it stays readable, whatever becomes of its name.
-//   - A segment that has a successor was sealed before that had its name. It does not change any more.
-//   - The newest may change while it is read: at its end. A record that is half copied is no record, and there the log
-//     ends, unless a mark behind it says that it is on the disk. Both may be true of a record that was completed between
-//     reading it and reading the mark, so it is read once more. If it is no record even now, it is damaged.
+//   - A segment that is sealed does not change any more, but for the zeros behind the seal, which go.
+//   - The last one that is not may change while it is read: at its end. A record that is half copied is no record, and there
+//     the log ends, unless a mark behind it, or in the next segment, says that it is on the disk. Both may be true of a record
+//     that was completed between reading it and reading the mark, so it is read once more. If it is no record even now, it is
+//     damaged.
 //   - It may become shorter: by zeros that the seal or the close mark leaves over, or by an append that found the disk
 //     full. It ends there. Nothing here reads a mapping, for which that would be a fault.
+//   - The next segment may be taken into use meanwhile. If its header was not there when it was looked at, then neither was
+//     anything else in it.
 func Replay(dir string, o *Options) (Replayed, error) {
 	l := &Log{dir: dir, opts: o.withDefaults()}
 	live, _, err := l.list()
@@ -46,16 +47,24 @@ func Replay(dir string, o *Options) (Replayed, error) {
 	if err != nil {
 		return Replayed{}, err
 	}
-	scan, err := l.replayFiles(live, files)
+	w := l.newWalk(live, func(number uint32) (vfs.File, error) { return keptOpen{files[number-live[0]]}, nil })
+	w.live = true
+	err = w.run()
 	if err == nil {
-		err = l.noteTail(scan)
+		err = l.noteTorn(w)
 	}
 	if err = errors.Join(err, closeAll(files)); err != nil {
 		return Replayed{}, err
 	}
+	scan := w.scan
 	l.recovery.Clean = scan.closed && scan.offset() == scan.limit
 	return Replayed{l.recovery, scan.nextSeq(), Position{scan.head.segment, uint32(scan.offset())}}, nil
 }
+
+// keptOpen is a file that somebody else closes.
+type keptOpen struct{ vfs.File }
+
+func (keptOpen) Close() error { return nil }
 
 // openSegments opens the segments with these numbers.
 func (l *Log) openSegments(numbers []uint32) (files []vfs.File, err error) {
@@ -80,70 +89,4 @@ func closeAll(files []vfs.File) error {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// replayFiles is replay for segments that are open, and stay so.
-func (l *Log) replayFiles(numbers []uint32, files []vfs.File) (*segmentScan, error) {
-	scan := &segmentScan{anchor: l.opts.Anchor}
-	for i, number := range numbers { // all headers first, as in replay
-		if err := scan.startFile(files[i], segmentName(l.dir, number), number, headerSize); err != nil {
-			return nil, err
-		}
-	}
-	for i, number := range numbers {
-		prev, prevSeq := scan.link(), scan.nextSeq()
-		err := scan.startFile(files[i], segmentName(l.dir, number), number, math.MaxInt64)
-		if errors.Is(err, io.ErrUnexpectedEOF) { // it became shorter after its size was read
-			err = scan.startFile(files[i], scan.name, number, math.MaxInt64)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := l.checkChain(scan, i == 0, prev, prevSeq); err != nil {
-			return nil, err
-		}
-		read := l.replayLive
-		if i < len(files)-1 {
-			read = l.replaySealed
-		}
-		if err := read(scan); err != nil {
-			return nil, err
-		}
-		l.recovery.Segments++
-		l.recovery.Bytes += scan.offset()
-	}
-	return scan, nil
-}
-
-// replaySealed is replaySegment for one that has a successor.
-func (l *Log) replaySealed(s *segmentScan) error { return l.replaySegment(s, false) }
-
-// replayLive is replaySegment for the newest, which its owner may be writing: see Replay.
-func (l *Log) replayLive(s *segmentScan) error {
-	var e Entry
-	again := int64(-1) // where a record has been read once more
-	for {
-		err := s.next(&e)
-		if err == nil {
-			if err := l.handOn(&e); err != nil {
-				return err
-			}
-			continue
-		}
-		var bad *badBytes
-		if err == io.EOF || errors.As(err, &bad) {
-			err = l.checkEnd(s, true, bad)
-		}
-		switch {
-		case errors.Is(err, ErrCorrupt) && s.offset() != again:
-			again = s.offset()
-			if err := s.reread(); err != nil {
-				return err
-			}
-		case errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, ErrCorrupt):
-			s.limit = s.base + int64(len(s.buf)) // it became shorter
-		default:
-			return err
-		}
-	}
 }

@@ -127,7 +127,8 @@ func (l *Log) header(number uint32) (header, error) {
 	return scan.head, scan.closeFile()
 }
 
-// checkRetained checks that a segment is one of this log and as long as the next one's header says.
+// checkRetained checks that a segment is one of this log and as long as the next one's header says, or longer by zeros that
+// nobody has cut.
 func (l *Log) checkRetained(number uint32, next header) (header, error) {
 	h, err := l.header(number)
 	if err != nil {
@@ -140,8 +141,8 @@ func (l *Log) checkRetained(number uint32, next header) (header, error) {
 		return header{}, err
 	case h.id != l.id:
 		return header{}, corrupt.New(name, 0, "segment header", ErrForeign)
-	case size != int64(next.prev.length) || h.baseSeq > next.baseSeq:
-		return header{}, corrupt.New(name, size, "segment", errors.New("another length or base than the next one says"))
+	case size < int64(next.prev.length) || h.baseSeq > next.baseSeq:
+		return header{}, corrupt.New(name, size, "segment", errors.New("shorter, or of another base, than the next one says"))
 	}
 	return h, nil
 }

@@ -35,7 +35,8 @@ func (s *Salvaged) Before(p Position) bool { return Position{s.Segment, uint32(s
 //
 // Where the records end before the file does, and not in zeros, the error is a *CorruptError; it may be a torn end that
 // Open would cut as well as damage. What was visited before is right. Records behind that place are given up: a
-// sequence is implied by the records before it. An error of visit ends the reading and is returned as it is.
+// sequence is implied by the records before it. A segment that holds nothing at all is ErrUnused. An error of visit ends
+// the reading and is returned as it is.
 func Salvage(fs vfs.FS, name string, visit func(*Entry) error) (s Salvaged, err error) {
 	file, err := fs.Open(name)
 	if err != nil {
@@ -53,6 +54,11 @@ func Salvage(fs vfs.FS, name string, visit func(*Entry) error) (s Salvaged, err 
 	}
 	head, err := peekHeader(file, name, size)
 	if err != nil {
+		scan.limit = size
+		if n, derr := scan.dirtyLen(); derr == nil && n == 0 {
+			err = fmt.Errorf("%s: %w", name, ErrUnused)
+			size = 0
+		}
 		return Salvaged{Lost: size}, err
 	}
 	if err := scan.start(file, name, head.segment, size); err != nil {
@@ -82,6 +88,11 @@ func (s *segmentScan) salvage(visit func(*Entry) error) error {
 		err := s.next(&e)
 		var bad *badBytes
 		switch {
+		case err == io.EOF && s.sealed:
+			if n, err := s.dirtyLen(); err != nil || n == 0 {
+				return err
+			}
+			return corrupt.New(s.name, s.offset(), "record", errors.New("follows the seal"))
 		case err == io.EOF:
 			return nil
 		case errors.As(err, &bad):

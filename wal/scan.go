@@ -49,8 +49,8 @@ func (w *window) more() error {
 	w.buf = w.buf[:kept+n]
 	got, err := w.file.ReadAt(w.buf[kept:], w.base+int64(kept))
 	w.buf = w.buf[:kept+got]
-	if got == n {
-		return nil
+	if got > 0 && (got == n || err == io.EOF) {
+		return nil // a part, if the file became shorter: that may be all that is wanted of it
 	}
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF // the file became shorter
@@ -103,7 +103,7 @@ type segmentScan struct {
 	records uint32 // seen so far, the header included
 	ops     uint64 // sequences taken so far
 	crc     uint32 // running CRC so far
-	synced  uint32 // bytes that a mark says were synced
+	synced  uint32 // bytes that a mark says were synced, and with them all segments before; 0: no mark says anything
 	sealed  bool   // the last record was a seal
 	closed  bool   // the last record was a close mark
 
@@ -132,7 +132,7 @@ func (s *segmentScan) start(file vfs.File, name string, number uint32, limit int
 	rec, raw, err := s.record()
 	var bad *badBytes
 	if errors.As(err, &bad) || err == io.EOF {
-		return corrupt.New(name, 0, "segment header", err) // it was synced before the file had its name
+		return corrupt.New(name, 0, "segment header", err) // or it was not taken into use: see headless
 	}
 	if err != nil {
 		return err
@@ -150,7 +150,6 @@ func (s *segmentScan) start(file vfs.File, name string, number uint32, limit int
 		return corrupt.New(name, 0, "segment header", fmt.Errorf("%w: this is segment %d", ErrMisplaced, s.head.segment))
 	}
 	s.advance(raw)
-	s.synced = headerSize
 	return nil
 }
 
@@ -199,18 +198,15 @@ func chainCRC(crc uint32, record []byte) uint32 {
 	return crc32.Update(crc, recordCRCTable, record[len(record)-recordCRCSize:])
 }
 
-// next fills e with the next entry. It returns io.EOF at the limit, a *badBytes where there is no record, and a
+// next fills e with the next entry. It returns io.EOF at the limit and behind a seal, a *badBytes where there is no record, and a
 // *corrupt.Error where there is one that cannot be right. e is valid until the call after.
 func (s *segmentScan) next(e *Entry) error {
-	for {
+	for !s.sealed {
 		rec, raw, err := s.record()
 		if err != nil {
 			return err
 		}
 		at := s.offset()
-		if s.sealed {
-			return corrupt.New(s.name, at, "record", errors.New("follows the seal"))
-		}
 		s.closed = false
 		*e = Entry{Seq: s.nextSeq(), Pos: Position{s.head.segment, uint32(at)}}
 		isEntry := true
@@ -228,6 +224,7 @@ func (s *segmentScan) next(e *Entry) error {
 			return nil
 		}
 	}
+	return io.EOF
 }
 
 // plain fills e from a put or a delete.

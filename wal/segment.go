@@ -35,8 +35,8 @@ func (o *Options) zeroSize() int64 {
 	return largeZeros
 }
 
-// segment is one that appends go to, or a sealed one that waits for its successor. Its fields are guarded by Log.mu, but
-// for header, name and file, which do not change.
+// segment is one that appends go to, a sealed one that waits for its successor or for the disk, or the next one, which has no
+// header yet. Its fields are guarded by Log.mu, but for header, name and file, which do not change once there is a header.
 type segment struct {
 	header
 	name string
@@ -51,8 +51,9 @@ type segment struct {
 	records  uint32     // in the segment
 	ops      uint64     // sequences that they take
 	crc      uint32     // running CRC
+	headCRC  uint32     // running CRC behind the header
 	marked   uint32     // synced-through offset of the last mark
-	sealed   bool       // the last record is a seal, and it is on the disk
+	sealed   bool       // the last record is a seal
 	closed   bool       // the last record is a close mark, and it is on the disk
 }
 
@@ -61,6 +62,19 @@ type segment struct {
 type extension struct {
 	done   chan struct{}
 	zeroed int64 // written before done is closed
+}
+
+// begin makes s begin with its header.
+func (s *segment) begin(h header) error {
+	rec := h.append(nil)
+	if _, err := s.file.WriteAt(rec, 0); err != nil {
+		return err
+	}
+	s.header, s.off, s.records = h, int64(len(rec)), 1
+	s.zeroed = max(s.zeroed, s.off)
+	s.headCRC = chainCRC(0, rec)
+	s.crc = s.headCRC
+	return nil
 }
 
 func (s *segment) end() Position { return Position{s.segment, uint32(s.off)} }

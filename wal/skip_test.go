@@ -126,6 +126,9 @@ func TestCrashStatesOfSkip(t *testing.T) {
 	if err := l.SkipTo(500); err != nil {
 		t.Fatal(err)
 	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	skipped := mem.OpCount()
 	e = Entry{Key: []byte("k")}
 	if err := l.Append(&e); err != nil {

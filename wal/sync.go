@@ -1,10 +1,14 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // Sync makes everything that was appended before the call durable.
@@ -36,7 +40,7 @@ func (l *Log) SyncTo(p Position) error {
 		}
 		// The leader before has just woken its followers. Letting them run first gathers what they append next.
 		runtime.Gosched()
-		l.syncActive()
+		l.syncAll()
 		l.turn.release(l.settled)
 		l.tail.wake()
 		l.tellFailure()
@@ -44,11 +48,17 @@ func (l *Log) SyncTo(p Position) error {
 	return nil
 }
 
-// syncActive syncs the active segment. The caller has the turn, so that no two fsyncs of one file run at once: the kernel
+// syncAll syncs everything that was appended before the call, segment by segment: nothing of one counts as synced before
+// those before it are whole on the disk. The caller has the turn, so that no two fsyncs of one file run at once: the kernel
 // reports a failure to one of them only.
-func (l *Log) syncActive() {
-	s, end := l.active.Load(), l.end.Load()
-	if l.synced.Load() >= end || l.Err() != nil {
+func (l *Log) syncAll() {
+	l.unsynced.mu.Lock()
+	s, end := l.active.Load(), l.end.Load() // of one segment
+	l.unsynced.mu.Unlock()
+	if l.synced.Load() >= end || l.syncSealed() != nil {
+		return
+	}
+	if l.synced.Load() >= end { // s was sealed meanwhile
 		return
 	}
 	if err := s.file.SyncData(); err != nil {
@@ -56,7 +66,98 @@ func (l *Log) syncActive() {
 		return
 	}
 	l.syncs.Add(1)
-	l.synced.Store(end)
+	l.syncedTo(s, unpack(end))
+}
+
+// syncSealed syncs the sealed segments. The caller has the turn.
+func (l *Log) syncSealed() error {
+	for l.Err() == nil {
+		s := l.unsynced.first()
+		if s == nil {
+			return nil
+		}
+		if s.extending != nil {
+			<-s.extending.done
+		}
+		if err := s.file.SyncData(); err != nil {
+			return l.fail(err)
+		}
+		l.syncedTo(s.segment, s.end())
+		l.unsynced.removeFirst()
+		// The zeros that are left are room for nothing. They do no harm: where there is none to cut them, they stay.
+		if err := s.file.Truncate(s.off); err != nil && !vfs.Exhausted(err) {
+			return errors.Join(l.fail(err), s.file.Close())
+		}
+		if err := s.file.Close(); err != nil {
+			return l.fail(err)
+		}
+	}
+	return l.Err()
+}
+
+// syncedTo takes note that the log is on the disk up to an end that s had. The caller has the turn.
+func (l *Log) syncedTo(s *segment, end Position) {
+	if a := l.anchor.Load(); a.Segment < s.segment {
+		l.anchor.Store(&Anchor{Position{s.segment, headerSize}, s.headCRC})
+	}
+	l.synced.Store(end.pack())
+}
+
+// unsynced are the sealed segments whose end is not known to be on the disk. Whoever has the turn syncs them, the oldest
+// first, and closes their files.
+type unsynced struct {
+	mu sync.Mutex
+	// Guarded by mu, together with Log.active and the segment of Log.end: a segment is added when another becomes active.
+	list []sealedSegment
+}
+
+// sealedSegment is a segment that does not change any more but for the zeros behind its end.
+type sealedSegment struct {
+	*segment
+	extending *extension // that was under way when it was sealed, or nil
+}
+
+// maxUnsynced is how many sealed segments may be on no disk yet. The next rotation syncs them: appends have outrun the disk.
+const maxUnsynced = 4
+
+// count returns how many there are.
+func (u *unsynced) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.list)
+}
+
+// first returns the oldest, without a segment if there is none.
+func (u *unsynced) first() *sealedSegment {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.list) == 0 {
+		return nil
+	}
+	s := u.list[0]
+	return &s
+}
+
+// removeFirst takes the oldest out.
+func (u *unsynced) removeFirst() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = slices.Delete(u.list, 0, 1)
+}
+
+// close closes the files of those that a failure has left.
+func (u *unsynced) close() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var errs []error
+	for _, s := range u.list {
+		if s.extending != nil {
+			<-s.extending.done
+		}
+		errs = append(errs, s.file.Close())
+	}
+	u.list = nil
+	return errors.Join(errs...)
 }
 
 // settled reports whether waiting for target is over: it is on the disk, or never will be.

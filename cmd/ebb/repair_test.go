@@ -158,7 +158,7 @@ func TestRepair(t *testing.T) {
 		{"a damaged segment header", func(t *testing.T, dir string) { change(t, one(t, dir+"/wal/*.wal"), flip(20)) },
 			exitFailed, "segment header", 1, 1, 1},
 		{"a log that ends early", func(t *testing.T, dir string) {
-			change(t, one(t, dir+"/wal/*.wal"), func(b []byte) []byte { return b[:57] }) // behind its header
+			change(t, one(t, dir+"/wal/*.wal"), func(b []byte) []byte { return b[:61] }) // behind its header
 			runArgs("verify", dir).want(t, exitFailed, "", "end of log")
 		}, exitFailed, "the log ends in segment", 1, 1, 1},
 	} {

@@ -141,6 +141,9 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if errors.Is(err, wal.ErrUnused) && last != nil {
+			continue // what follows it, if anything does, continues nothing
+		}
 		if err != nil {
 			if err := r.lose(name, describeLoss(&s, err)); err != nil {
 				return err

@@ -14,6 +14,17 @@ func NoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+// Exhausted reports whether err says that there is not enough of something now, where there may be again: room, descriptors
+// or memory. Nothing is wrong with the file.
+func Exhausted(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return NoSpace(err)
+}
+
 // CannotLink reports whether err, of Link, says that there is no way to link these two names, so that only a copy will do:
 // they are on different file systems, or on one without hard links, or the file has as many names as it can have.
 func CannotLink(err error) bool {

@@ -15,6 +15,18 @@ func NoSpace(err error) bool {
 		errors.Is(err, syscall.ENOSPC) // never from the system, but from Fault
 }
 
+// Exhausted reports whether err says that there is not enough of something now, where there may be again: room, handles or
+// memory. Nothing is wrong with the file.
+func Exhausted(err error) bool {
+	for _, e := range []error{windows.ERROR_TOO_MANY_OPEN_FILES, windows.ERROR_NOT_ENOUGH_MEMORY, windows.ERROR_OUTOFMEMORY,
+		windows.ERROR_NO_SYSTEM_RESOURCES, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return NoSpace(err)
+}
+
 // CannotLink reports whether err, of Link, says that there is no way to link these two names, so that only a copy will do:
 // they are on different volumes, or on one without hard links, or the file has as many names as it can have.
 func CannotLink(err error) bool {

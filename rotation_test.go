@@ -1,0 +1,54 @@
+package ebb
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Filling memtables, and flushing them by hand, makes no write wait for the disk: who holds the commit lock copies into
+// memory.
+func TestFreezeWaitsForNoDisk(t *testing.T) {
+	var mu sync.Mutex
+	waited, operations := map[vfs.OpKind]int{}, 0
+	fault := vfs.NewFault(vfs.NewMem())
+	fault.Inject(func(op vfs.Op) error {
+		var stack [8 << 10]byte
+		trace := stack[:runtime.Stack(stack[:], false)]
+		underLock := bytes.Contains(trace, []byte("freezeLocked")) || bytes.Contains(trace, []byte("rotateLocked"))
+		mu.Lock()
+		defer mu.Unlock()
+		operations++
+		if underLock {
+			waited[op.Kind]++
+		}
+		return nil
+	})
+	o := tiny(fault, newFakeClock())
+	db := openTest(t, o)
+	rotations := 0
+	for i := range 400 {
+		must(t, db.log.Prepare()) // which the background does soon, but not before a moment that a test can name
+		before := db.log.Stats().Rotations
+		must(t, db.Put(fmt.Appendf(nil, "%06d", i), make([]byte, 500)))
+		if i%100 == 99 {
+			must(t, db.Flush())
+		}
+		rotations += int(db.log.Stats().Rotations - before)
+	}
+	must(t, db.Close())
+	mu.Lock()
+	defer mu.Unlock()
+	for kind, n := range waited {
+		if kind != vfs.OpWrite {
+			t.Errorf("%d x %v under the commit lock, in %d rotations", n, kind, rotations)
+		}
+	}
+	if rotations < 8 || waited[vfs.OpWrite] < 2*rotations || operations < 10*rotations {
+		t.Errorf("%d rotations, %d writes by them, %d operations in all", rotations, waited[vfs.OpWrite], operations)
+	}
+}
