@@ -52,3 +52,51 @@ func TestFreezeWaitsForNoDisk(t *testing.T) {
 		t.Errorf("%d rotations, %d writes by them, %d operations in all", rotations, waited[vfs.OpWrite], operations)
 	}
 }
+
+// A transaction that begins when a frozen memtable holds a write that is on no disk yet, and so not seen, conflicts with it.
+func TestTransactionBesideAnUnsyncedFreeze(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem())
+	o := tiny(fault, newFakeClock())
+	o.Sync, o.manual = SyncAlways, true
+	db := openTest(t, o)
+	key := []byte("k")
+	must(t, db.Put(key, []byte("old")))
+	must(t, db.log.Prepare())
+	reached, gate := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fault.Inject(func(op vfs.Op) error {
+		if op.Kind == vfs.OpSync {
+			once.Do(func() {
+				close(reached)
+				<-gate
+			})
+		}
+		return nil
+	})
+	written := make(chan error)
+	go func() { written <- db.Put(key, []byte("new")) }()
+	<-reached
+	db.commit.Lock()
+	must(t, db.freezeLocked())
+	db.commit.Unlock()
+	tries := 0
+	must(t, db.Update(func(tx *Txn) error {
+		tries++
+		v, err := tx.Get(key)
+		if err != nil {
+			return err
+		}
+		if want := map[bool]string{true: "old", false: "new"}[tries == 1]; string(v) != want {
+			t.Errorf("try %d: %q, want %q", tries, v, want)
+		}
+		if tries == 1 {
+			close(gate)
+			must(t, <-written)
+		}
+		return tx.Put([]byte("seen"), v)
+	}))
+	if v, err := db.Get([]byte("seen")); string(v) != "new" || err != nil || tries != 2 {
+		t.Errorf("%q, %v, after %d tries", v, err, tries)
+	}
+	must(t, db.Close())
+}
