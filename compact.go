@@ -11,9 +11,6 @@ import (
 	"github.com/ebbdb/ebb/manifest"
 )
 
-// settleAfter is how long after the last flush the database counts as idle, and compacts only to save space.
-const settleAfter = time.Second
-
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
 // or has expired takes space. It is never needed: the background keeps space and reads in bounds. Where tables are damaged it
 // does what can be done around them, and returns an error that matches ErrCorrupt.
@@ -73,7 +70,7 @@ func (db *DB) compaction() compaction.Config {
 	return compaction.Config{
 		Damaged: damaged,
 		Base:    8 * db.opts.memtableSize,
-		Settle:  time.Since(time.Unix(0, db.lastFlush.Load())) >= settleAfter,
+		Settle:  db.lastFlush.settled(),
 	}
 }
 
@@ -119,7 +116,7 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 		return err
 	}
 	if p.Action == compaction.Drop {
-		db.dropped(inputs)
+		db.dropped(p, inputs)
 	} else {
 		db.compacted(p, inputs, result, time.Since(start))
 	}
@@ -127,12 +124,16 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 }
 
 // dropped counts tables that were dropped whole and tells of them.
-func (db *DB) dropped(tables []*compaction.Table) {
+func (db *DB) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 	now := db.clock.Now()
 	for _, t := range tables {
 		p := t.Reader.Properties()
 		db.stats.dropped.Add(1)
 		db.stats.droppedBytes.Add(t.Size)
+		if plan.Deleted {
+			db.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
+			continue
+		}
 		db.stats.expired.Add(p.Entries)
 		db.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -61,15 +60,16 @@ type DB struct {
 	flushes  chan struct{} // each holds one request
 	compacts chan struct{}
 	sweeps   chan struct{}
+	settles  chan struct{}
 
 	flushFailed   atomic.Pointer[error] // why the last flush failed; nil after one that did not
 	compactFailed atomic.Pointer[error]
 	cursors       sync.Pool     // of *cursor, for iterators
 	txns          sync.Pool     // of *txnState
 	turns         chan struct{} // holds who has a turn, or is about to
-	lastFlush     atomic.Int64  // when, Unix ns
+	lastFlush     flushTime
 	reads         readCost
-	jumped        time.Duration // by the clock, as the sweeper last saw it
+	swept         sweeper // the sweeper's own
 
 	stats  counters
 	events events
@@ -78,19 +78,20 @@ type DB struct {
 // commit is what one write at a time owns.
 type commit struct {
 	sync.Mutex
-	mem     *mem // the active memtable, also in view
-	lastSeq uint64
-	recent  recent
-	writers writers
-	turn    *turn // of a transaction that others wait for; nil: nobody has one
-	now     int64 // by which the write under way tells what has expired, once it has had to: Unix ms
-	last    lastWrites
-	gaps    *gap.Set          // those of the view; nil while the log is replayed
-	scout   memtable.Iterator // of offerRange
-	scans   atomic.Int32      // transactions that need last
-	sweeps  bool              // the sweeper knows that mem has deadlines
-	entries [1]wal.Entry      // scratch
-	counter [maxCounter]byte  // scratch
+	mem      *mem // the active memtable, also in view
+	lastSeq  uint64
+	recent   recent
+	writers  writers
+	turn     *turn // of a transaction that others wait for; nil: nobody has one
+	now      int64 // by which the write under way tells what has expired, once it has had to: Unix ms
+	last     lastWrites
+	gaps     *gap.Set          // those of the view; nil while the log is replayed
+	scout    memtable.Iterator // of offerRange
+	scans    atomic.Int32      // transactions that need last
+	sweeps   bool              // the sweeper knows that mem has deadlines
+	settling bool              // the settler does not rest
+	entries  [1]wal.Entry      // scratch
+	counter  [maxCounter]byte  // scratch
 
 	userBytes int64 // of the keys and values of puts, since Open
 }
@@ -107,6 +108,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	db.turns = make(chan struct{}, 1)
+	db.settles = make(chan struct{}, 1)
 	db.reads.compacts = db.compacts
 	db.stall.init()
 	db.marks = newClockMarks(db)
@@ -120,6 +122,7 @@ func Open(dir string, o *Options) (*DB, error) {
 		db.workers.Go(db.flushLoop)
 		db.workers.Go(db.compactLoop)
 		db.workers.Go(db.sweepLoop)
+		db.workers.Go(db.settleLoop)
 		db.workers.Go(db.marks.loop)
 		if db.expiries != nil {
 			db.workers.Go(db.expiries.loop)

@@ -65,6 +65,13 @@ type TableExpired struct {
 	Overdue time.Duration // since the last of them expired
 }
 
+// TableDeleted says that newer deletes of ranges cover all that was in a table, and that it was dropped whole and unread.
+type TableDeleted struct {
+	Table   uint64 // its number
+	Bytes   int64  // of its file
+	Entries uint64
+}
+
 // TableDamaged says that a table could not be read whole by a compaction or by Verify. It is set apart: it stays, and is read
 // as far as it can be, which a read of what is damaged tells with ErrCorrupt; all others are compacted around it, and writes
 // go on. It is told once for each Open. Restore a backup, or save what is left with the command's repair.
@@ -129,6 +136,7 @@ func (TailCut) event() (slog.Level, string)      { return slog.LevelWarn, "torn 
 func (Flushed) event() (slog.Level, string)      { return slog.LevelDebug, "flushed" }
 func (Compacted) event() (slog.Level, string)    { return slog.LevelDebug, "compacted" }
 func (TableExpired) event() (slog.Level, string) { return slog.LevelDebug, "table expired" }
+func (TableDeleted) event() (slog.Level, string) { return slog.LevelDebug, "table deleted" }
 func (TableDamaged) event() (slog.Level, string) { return slog.LevelError, "table damaged" }
 func (Swept) event() (slog.Level, string)        { return slog.LevelDebug, "swept" }
 func (StallBegan) event() (slog.Level, string)   { return slog.LevelInfo, "writers held up" }
@@ -172,6 +180,11 @@ func (e Compacted) LogValue() slog.Value {
 func (e TableExpired) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries),
 		slog.Duration("overdue", e.Overdue))
+}
+
+// LogValue returns the fields.
+func (e TableDeleted) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries))
 }
 
 // LogValue returns the fields.

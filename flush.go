@@ -131,7 +131,7 @@ func (db *DB) flush(m *mem) error {
 		return err
 	}
 	db.flushed(built, time.Since(start))
-	db.lastFlush.Store(time.Now().UnixNano())
+	db.lastFlush.set()
 	time.AfterFunc(settleAfter+settleAfter/10, func() { request(db.compacts) })
 	db.trim.before(db, next)
 	return nil

@@ -41,7 +41,7 @@ func settle(t testing.TB, db *DB) {
 	if err := db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	db.lastFlush.Store(0)
+	db.lastFlush.at.Store(nil)
 	compact(t, db)
 }
 

@@ -53,8 +53,9 @@ type Stats struct {
 	LogObsoleteBytes int64     // of log segments that no memtable needs
 	Log              wal.Stats // all of the log, obsolete segments among it
 
-	// LiveBytes estimates the keys and values, uncompressed, that Compact would leave: those in tables that have not expired
-	// and overlap no older table. What overlaps is taken to overwrite, so that LiveBytes is rather too small.
+	// LiveBytes estimates the keys and values, uncompressed, in tables that have neither expired nor been overwritten or
+	// deleted: what Compact would leave of them. A key that overlaps older ones is taken to overwrite one of average size, so
+	// that LiveBytes is rather too small while keys are new, and exact when all is compacted.
 	LiveBytes int64
 
 	// Who holds old data: iterators, snapshots, and calls that read for long, like Verify.
@@ -71,7 +72,7 @@ type Stats struct {
 	ExpiryLag               time.Duration // since the first of what is still in tables expired
 	MemtableExpiryLag       time.Duration // and in memtables, which may keep a little for as long as nothing is written
 	ExpiredEntries          uint64        // that flushes, compactions and dropped tables have got rid of
-	DroppedTables           int64         // tables that went whole and unread, all in them having expired
+	DroppedTables           int64         // tables that went whole and unread, all in them having expired, or been deleted by ranges
 	DroppedBytes            int64         // of their files
 	Sweeps                  int64
 	ExpiryEvents            int64 // expiries that were reported: see Options.ExpiryEvents
@@ -133,6 +134,7 @@ func (db *DB) Stats() Stats {
 		db.addLog(&s, v)
 	}
 	s.addTables(v.tables, now)
+	s.LiveBytes = v.liveBytes(now)
 	damaged, _ := db.damage.in(v.tables)
 	for t := range damaged {
 		s.DamagedTables++
@@ -201,13 +203,11 @@ func (db *DB) addLog(s *Stats, v *view) {
 	}
 }
 
-// addTables adds what is in the tables of a version, from the oldest on.
+// addTables adds what is in the tables of a version.
 func (s *Stats) addTables(v *version, now int64) {
-	var older compaction.Levels
-	for level := len(v.levels) - 1; level >= 0; level-- {
-		l, tables := &s.Levels[level], v.levels[level]
-		for i := len(tables) - 1; i >= 0; i-- { // of level 0 the oldest is last
-			t := tables[i]
+	for level, tables := range v.levels {
+		l := &s.Levels[level]
+		for _, t := range tables {
 			p := t.Reader.Properties()
 			expired := p.ExpiredBytes(now)
 			l.Tables++
@@ -219,15 +219,6 @@ func (s *Stats) addTables(v *version, now int64) {
 			s.DeadlineEntries += p.DeadlineEntries
 			s.ExpiredBytes += expired
 			s.ExpiryLag = max(s.ExpiryLag, overdue(p.MinDeadline, now))
-			if start, end := t.Bounds(); !older.Overlap(start, end) {
-				s.LiveBytes += int64(p.KeyBytes + p.ValueBytes - expired)
-			}
-			if level == 0 {
-				older[0] = append(older[0], t)
-			}
-		}
-		if level > 0 {
-			older[level] = tables
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package ebb
 
 import (
+	"sync"
 	"time"
 
+	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 )
 
@@ -15,7 +17,18 @@ const (
 	sweepShare = 0.5
 	// sweepMin is how many expired bytes are worth a flush at all. What stays behind is bounded by it and the log's zeros.
 	sweepMin = 256 << 10
+	// sweepAgain is after how long, in ms, a sweep may find more of what was not worth it: no sooner in tables.
+	sweepAgain = 1000
 )
+
+// sweeper remembers what the last sweep has found in tables. Nothing is said twice of it: the picker has seen it, and will
+// see it again when tables have changed.
+type sweeper struct {
+	mu      sync.Mutex    // held by who sweeps, before any other lock
+	expired int64         // bytes
+	tables  *version      // in these
+	jumped  time.Duration // by the clock
+}
 
 // sweepLoop sweeps as often as it pays, until Close.
 func (db *DB) sweepLoop() {
@@ -46,33 +59,51 @@ func (db *DB) sweep() (next int64) {
 		db.expiries.sweep()
 		db.marks.tick()
 	}
+	db.swept.mu.Lock()
+	defer db.swept.mu.Unlock()
 	start, now := time.Now(), db.clock.Now()
 	var e Swept
 	next, e.Frozen = db.sweepMemtable(db.dropNow())
-	tables := db.view.Load().tables
-	for _, level := range tables.levels {
-		for _, t := range level {
-			if p := t.Reader.Properties(); p.DeadlineEntries > 0 {
-				if due := max(p.MinDeadline, now); next == 0 || due < next {
-					next = due
-				}
-				if p.MinDeadline <= now {
-					request(db.compacts) // whether it pays is for the picker to say
-				}
-				e.ExpiredBytes += int64(p.ExpiredBytes(now))
-				e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
-			}
-		}
+	due, news := db.swept.look(db.view.Load().tables, now, &e)
+	if due != 0 && (next == 0 || due < next) {
+		next = due
 	}
-	if jump := db.clock.Jumped(); jump != db.jumped {
-		db.emit(ClockJumped{By: jump - db.jumped})
-		db.jumped = jump
+	if news {
+		request(db.compacts) // whether it pays is for the picker to say
+	}
+	if jump := db.clock.Jumped(); jump != db.swept.jumped {
+		db.emit(ClockJumped{By: jump - db.swept.jumped})
+		db.swept.jumped = jump
 	}
 	db.stats.sweeps.Add(1)
-	if e.Duration = time.Since(start); e.Frozen || e.Lag > 0 {
+	if e.Duration = time.Since(start); e.Frozen || news {
 		db.emit(e)
 	}
 	return next
+}
+
+// look finds out how much has expired in tables, whether that is news, and when more will have, but not before the next look
+// at tables is due. It is 0 if nothing more will.
+func (s *sweeper) look(v *version, now int64, e *Swept) (next int64, news bool) {
+	for _, level := range v.levels {
+		for _, t := range level {
+			p := t.Reader.Properties()
+			if p.DeadlineEntries == 0 {
+				continue
+			}
+			if due := p.NextExpiry(now); due != 0 && (next == 0 || due < next) {
+				next = due
+			}
+			e.ExpiredBytes += int64(p.ExpiredBytes(now))
+			e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
+		}
+	}
+	if next != 0 {
+		next = max(next, now+sweepAgain)
+	}
+	news = e.ExpiredBytes > 0 && (e.ExpiredBytes != s.expired || v != s.tables)
+	s.expired, s.tables = e.ExpiredBytes, v
+	return next, news
 }
 
 // sweepMemtable freezes the active memtable if enough of it has expired.
@@ -83,15 +114,20 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 		return 0, false
 	}
 	m := db.commit.mem
-	worth := max(int64(sweepShare*float64(m.Size())), sweepMin)
-	if m.deadlines.Entries() == 0 {
+	h := m.deadlines
+	if h.Entries() == 0 {
 		return 0, false
 	}
-	if m.deadlines.ExpiredBytes(now) < worth {
-		if next = m.deadlines.When(worth); next == 0 {
-			next = m.deadlines.Max()
+	worth := max(int64(sweepShare*float64(m.Size())), sweepMin)
+	if memtable.Footprint(h.ExpiredEntries(now), h.ExpiredBytes(now)) < worth {
+		part := float64(worth) / float64(memtable.Footprint(h.Entries(), h.Bytes()))
+		if next = h.When(int64(part * float64(h.Bytes()))); next == 0 {
+			next = h.Max()
 		}
-		return max(next, now), false
+		if next <= now { // it does not pay, or not yet
+			next = now + sweepAgain
+		}
+		return next, false
 	}
 	if len(db.view.Load().frozen) >= maxFrozen {
 		return now, false

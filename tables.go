@@ -89,6 +89,9 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 		also(view)
 		db.replaced.add(old, dropped)
 	})
+	if v.deadlines {
+		request(db.sweeps) // an Ingest may have brought the first
+	}
 	if invariants {
 		db.checkTables()
 	}

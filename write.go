@@ -192,6 +192,10 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 		request(db.sweeps)
 		db.marks.wantLocked()
 	}
+	if !c.settling {
+		c.settling = true
+		request(db.settles)
+	}
 	db.freezeIfFullLocked()
 	if invariants {
 		db.checkLocked()

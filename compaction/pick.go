@@ -36,13 +36,15 @@ const (
 // Pick returns what to do next, or nil if nothing is worth it. In this order:
 //
 //   - tables in which everything has expired are dropped unread, oldest first, so that none is dropped that hides something;
+//   - tables of which newer range deletes cover all are dropped unread;
 //   - damaged tables leave level 0;
 //   - level 0 is compacted when it is large against what it overlaps, or has too many tables, a level when it is larger than
 //     its target, whichever is more over;
-//   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go;
+//   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go, as are
+//     those that hide much more than they hold;
 //   - level 0 is compacted if reads have paid for it, as Config.Paid says;
-//   - level 0 is compacted if it is more than a few tables, and what lies above the last level is pushed down if it is much
-//     against that, if Config.Settle says so.
+//   - level 0 is compacted if it is more than a few tables, and what lies above the last level is pushed down if it, or what
+//     it hides, is much against that, if Config.Settle says so.
 //
 // Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
 // Leveled Compaction", RocksDB wiki): so the last level holds nine tenths of the data, and level 0 is compacted directly
@@ -51,7 +53,7 @@ const (
 // Carrying a plan out always brings tables down, or makes them fewer or smaller, so picking comes to an end.
 func Pick(l *Levels, now int64, c Config) *Plan {
 	p := newPicker(l, now, c)
-	for _, choose := range []func() *Plan{p.drop, p.sink, p.overfull, p.reclaim} {
+	for _, choose := range []func() *Plan{p.drop, p.dropCovered, p.sink, p.overfull, p.reclaim} {
 		if plan := choose(); plan != nil {
 			return plan
 		}
@@ -82,8 +84,10 @@ func PickAll(l *Levels, now int64, c Config) *Plan {
 		return Pick(l, now, c)
 	}
 	p := newPicker(l, now, c)
-	if plan := p.drop(); plan != nil {
-		return plan
+	for _, choose := range []func() *Plan{p.drop, p.dropCovered} {
+		if plan := choose(); plan != nil {
+			return plan
+		}
 	}
 	above := 0
 	for level := range bottom {
@@ -233,6 +237,11 @@ func (p *picker) cheapest(level int) *Table {
 // reclaim finds a table that is mostly of no use.
 func (p *picker) reclaim() *Plan {
 	free := p.free()
+	if len(free) > 0 && p.hidesMuch(0, free) {
+		if plan := p.level0("reclaim"); plan != nil && plan.Level > 0 {
+			return plan
+		}
+	}
 	for level := range NumLevels {
 		for _, t := range p.Levels[level] {
 			if p.damaged[t] || level == 0 && !slices.Contains(free, t) {
@@ -249,6 +258,7 @@ func (p *picker) reclaim() *Plan {
 				continue
 			case level < bottom && 2*t.props.Tombstones > t.props.Entries && p.frees(level, t):
 			case level < bottom && t.props.Entries == 0: // range deletes alone
+			case level > 0 && p.hidesMuch(level, []*Table{t}):
 			default:
 				continue
 			}
@@ -278,6 +288,26 @@ func (p *picker) frees(level int, t *Table) bool {
 	return below == 0 || 4*freed >= float64(t.Size+below)
 }
 
+// hidesMuch reports whether tables of a level hide so much more than they hold that half of what a rewrite reads goes.
+func (p *picker) hidesMuch(level int, tables []*Table) bool {
+	var size, below int64
+	var hidden Hidden
+	for _, t := range tables {
+		h := p.hides(level, t)
+		size, hidden.Size = size+t.Size, hidden.Size+h.Size
+	}
+	if hidden.Size <= level0Share*size {
+		return false
+	}
+	start, end := hull(tables)
+	for l := level + 1; l < NumLevels; l++ {
+		for _, o := range p.overlapping(l, start, end) {
+			below += o.Size
+		}
+	}
+	return 2*min(hidden.Size, below) >= size+below
+}
+
 // settle pushes what overwrites down if it is much.
 func (p *picker) settle() *Plan {
 	if len(p.Levels[0]) >= level0Settled {
@@ -285,9 +315,9 @@ func (p *picker) settle() *Plan {
 			return plan
 		}
 	}
-	var above int64
+	var above int64 // or what it hides
 	for level := range bottom {
-		above += p.bytes(level)
+		above += max(p.bytes(level), p.hiddenBy(level).Size)
 	}
 	if float64(above) <= settleShare*float64(p.bytes(bottom)) {
 		return nil

@@ -18,7 +18,9 @@ type Plan struct {
 	Inputs [][]*Table // newest first; the tables of one element do not overlap
 	Level  int        // where the outputs belong
 	All    bool       // the inputs are all tables
-	older  Levels     // the tables that are older than the inputs and not among them
+	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired.
+	Deleted bool
+	older   Levels // the tables that are older than the inputs and not among them
 }
 
 // Action is how a plan is carried out.
@@ -29,7 +31,8 @@ const (
 	Rewrite Action = iota
 	// Move takes the inputs to another level as they are.
 	Move
-	// Drop takes the inputs away, unread: everything in them has expired, and they hide nothing older.
+	// Drop takes the inputs away, unread: everything in them has expired, and they hide nothing older; or newer range
+	// deletes cover it.
 	Drop
 )
 

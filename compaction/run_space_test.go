@@ -22,6 +22,19 @@ func TestSpace(t *testing.T) {
 				s.delete(t, key(i))
 			}
 		}, 2},
+		{"all deleted by a range", func(t *testing.T, s *store, i int) {
+			if i == 0 {
+				s.deleteRange("k", "l")
+			}
+		}, 1},
+		{"half deleted by a range", func(t *testing.T, s *store, i int) {
+			if i == 0 {
+				s.deleteRange("key001000", "key003000")
+			}
+		}, 1.3},
+		{"all deleted by ranges", func(t *testing.T, s *store, i int) {
+			s.deleteRange(key(i), key(i)+"\x00")
+		}, 1},
 		{"all deleted", func(t *testing.T, s *store, i int) { s.delete(t, key(i)) }, 1},
 		{"all expired", func(t *testing.T, s *store, i int) { s.put(t, key(i), s.now+1) }, 1},
 	} {
@@ -55,20 +68,11 @@ func TestSpace(t *testing.T) {
 			config.Settle = true
 			work()
 			s.check(t)
-			settled := s.levels.total()
+			settled := s.levels.Total()
 			s.settle(t)
-			if least := s.levels.total(); float64(settled) > c.limit*float64(least) {
+			if least := s.levels.Total(); float64(settled) > c.limit*float64(least) {
 				t.Errorf("settled at %d bytes, %d are needed", settled, least)
 			}
 		})
 	}
-}
-
-// total returns the bytes in all tables.
-func (l *Levels) total() int64 {
-	var n int64
-	for level := range l {
-		n += l.bytes(level)
-	}
-	return n
 }

@@ -102,6 +102,12 @@ func (m *Memtable) Size() int64 {
 	return m.arena.used.Load()*memories + m.index.size.Load() + m.ranges.Size() + int64(m.Len())*treeBytes
 }
 
+// Footprint returns about how many bytes of memory it takes that so many entries with a deadline were put, whose keys and
+// values have so many bytes in all.
+func Footprint(entries, bytes int64) int64 {
+	return memories*(bytes+entries*(keyAt+deadlineSize)) + entries*(indexBytes+treeBytes)
+}
+
 // Stats describes what a memtable has been given, overwritten versions included.
 type Stats struct {
 	MinSeq, MaxSeq uint64 // of all versions and range deletes; 0 if there are none

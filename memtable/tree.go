@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	degree    = 64       // 48 to 96 insert equally fast at 1 M keys; 16 and 256 take 15 to 40 % longer
-	treeBytes = 24       // a key: 16 in nodes that are two thirds full
-	maxQueue  = 64       // nodes that wait to be put in order: 30 us of work that a seek may have to do first
-	firstLook = 1 << 10  // keys at which the prefix is chosen; a rebuild takes 0.1 ms
-	lastLook  = 16 << 10 // keys at which it is corrected if it must be; a rebuild takes 2 ms
-	spins     = 300      // attempts to lock, about a microsecond, before other goroutines get the processor
-	yields    = 30       // times that they get it before the goroutine sleeps
+	degree     = 64       // 48 to 96 insert equally fast at 1 M keys; 16 and 256 take 15 to 40 % longer
+	indexBytes = 13       // a key, about
+	treeBytes  = 24       // a key: 16 in nodes that are two thirds full
+	maxQueue   = 64       // nodes that wait to be put in order: 30 us of work that a seek may have to do first
+	firstLook  = 1 << 10  // keys at which the prefix is chosen; a rebuild takes 0.1 ms
+	lastLook   = 16 << 10 // keys at which it is corrected if it must be; a rebuild takes 2 ms
+	spins      = 300      // attempts to lock, about a microsecond, before other goroutines get the processor
+	yields     = 30       // times that they get it before the goroutine sleeps
 )
 
 // tree keeps the nodes in the order of their keys.

@@ -120,6 +120,24 @@ func (x *blockIndex) place(i int) (word uint64, off, head, end int64) {
 	return word, int64(word & wordOffset), int64(word >> wordHeadShift & wordHead), int64(x.words[i+1].Load() & wordOffset)
 }
 
+// share returns which part of the blocks lies in start <= key < end, to about a block.
+func (x *blockIndex) share(start, end []byte) float64 {
+	n := x.blocks()
+	if n == 0 {
+		return 0
+	}
+	_, first, _, _ := x.place(0)
+	_, _, _, last := x.place(n - 1)
+	at := func(key []byte) int64 {
+		if i := x.find(key); i < n {
+			_, off, _, _ := x.place(i)
+			return off
+		}
+		return last
+	}
+	return float64(max(0, at(end)-at(start))) / float64(last-first)
+}
+
 // decodeBlockIndex reads the payload of the block index of a table whose blocks fill the file from the header up to end,
 // and may be compressed with c. It copies what it keeps.
 func decodeBlockIndex(payload []byte, end int64, c wal.Compression) (*blockIndex, error) {

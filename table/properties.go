@@ -43,6 +43,16 @@ func (p *Properties) ExpiredBytes(now int64) uint64 {
 	return sum
 }
 
+// NextExpiry returns the time after now at which ExpiredBytes will be more, 0 if that never happens.
+func (p *Properties) NextExpiry(now int64) int64 {
+	for _, b := range p.Deadlines {
+		if !kv.Expired(b.UpTo, now) {
+			return b.UpTo
+		}
+	}
+	return 0
+}
+
 // AllExpired reports whether the table holds nothing but puts that have expired at now (Unix ms): not a tombstone, not a
 // range delete, and at least one put.
 func (p *Properties) AllExpired(now int64) bool {

@@ -182,5 +182,9 @@ func (t *Reader) MappedBytes() int64 { return int64(len(t.mem)) }
 // IndexBytes returns the memory of what Open has read of the block index, and of the bits for what was verified.
 func (t *Reader) IndexBytes() int64 { return t.index.memory() + 8*int64(len(t.pages)+len(t.chunks)) }
 
+// Share returns which part of the table's entries, by their size, lies in start <= key < end, to about a block. It reads
+// nothing.
+func (t *Reader) Share(start, end []byte) float64 { return t.index.share(start, end) }
+
 // Properties returns what is in the table. The caller may not change it; it stays valid after Close.
 func (t *Reader) Properties() *Properties { return t.properties }

@@ -1,0 +1,155 @@
+package compaction
+
+import (
+	"sort"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// What is hidden is of no use: entries of which something newer knows the key, or that a newer range delete covers. How much
+// that is can only be estimated without reading, from the bounds, the number of entries and the block indexes of tables:
+//
+//   - an entry hides one of average size of those tables, below it, whose stretch of keys it is in. So one that is new to the
+//     database counts too much, until it is compacted;
+//   - a range delete hides what lies between its bounds, to about a block.
+
+// Hidden is an estimate of what is hidden.
+type Hidden struct {
+	Size int64 // of files
+	Data int64 // of these, keys and values
+}
+
+func (h *Hidden) add(t *Table, share float64) {
+	h.Size += int64(share * float64(t.Size))
+	h.Data += int64(share * float64(t.props.KeyBytes+t.props.ValueBytes))
+}
+
+// share returns which part of a table lies in a stretch of keys.
+func (t *Table) share(start, end []byte) float64 {
+	switch {
+	case kv.Compare(start, t.start) <= 0 && kv.Compare(t.end, end) <= 0:
+		return 1
+	case !t.overlaps(start, end):
+		return 0
+	case t.Reader == nil:
+		return 0.5 // a test's
+	}
+	return t.Reader.Share(start, end)
+}
+
+// Hides estimates what so many entries with keys in [start, end), and range deletes that are apart, hide of the levels from
+// one on. Both are newer than what is there.
+func (l *Levels) Hides(from int, start, end []byte, entries uint64, deletes []kv.RangeDelete) Hidden {
+	var below, hidden, covered Hidden
+	var count float64
+	for level := from; level < NumLevels; level++ {
+		if entries > 0 {
+			for _, t := range l.overlapping(level, start, end) {
+				share := t.share(start, end)
+				below.add(t, share)
+				count += share * float64(t.props.Entries)
+			}
+		}
+		for _, d := range deletes {
+			for _, t := range l.overlapping(level, d.Start, d.End) {
+				covered.add(t, t.share(d.Start, d.End))
+			}
+		}
+	}
+	if entries > 0 {
+		part := min(1, float64(entries)/max(count, 1))
+		hidden = Hidden{int64(part * float64(below.Size)), int64(part * float64(below.Data))}
+	}
+	return Hidden{hidden.Size + covered.Size, hidden.Data + covered.Data}
+}
+
+// hides estimates what a table of a level hides of those below.
+func (l *Levels) hides(level int, t *Table) Hidden {
+	return l.Hides(level+1, t.start, t.end, t.props.Entries, t.props.RangeDeletes)
+}
+
+// Hidden estimates what is hidden by tables, beside what those of level 0 hide of each other.
+func (l *Levels) Hidden() (sum Hidden) {
+	for level := range bottom {
+		h := l.hiddenBy(level)
+		sum.Size, sum.Data = sum.Size+h.Size, sum.Data+h.Data
+	}
+	return sum
+}
+
+// hiddenBy estimates what the tables of a level hide, together no more than there is.
+func (l *Levels) hiddenBy(level int) (sum Hidden) {
+	for _, t := range l[level] {
+		h := l.hides(level, t)
+		sum.Size, sum.Data = sum.Size+h.Size, sum.Data+h.Data
+	}
+	if level == 0 {
+		var all Hidden
+		for _, tables := range l[1:] {
+			for _, t := range tables {
+				all.add(t, 1)
+			}
+		}
+		sum.Size, sum.Data = min(sum.Size, all.Size), min(sum.Data, all.Data)
+	}
+	return sum
+}
+
+// Total returns the size of all tables.
+func (l *Levels) Total() (n int64) {
+	for level := range l {
+		n += l.bytes(level)
+	}
+	return n
+}
+
+// dropCovered finds all tables of which newer range deletes cover everything. They can go unread, whatever is below them:
+// that is covered too.
+func (p *picker) dropCovered() *Plan {
+	covering := p.covering()
+	if len(covering) == 0 {
+		return nil
+	}
+	var dropped []*Table
+	for _, tables := range p.Levels {
+		for _, t := range tables {
+			if allCovered(t, covering) {
+				dropped = append(dropped, t)
+			}
+		}
+	}
+	if len(dropped) == 0 {
+		return nil
+	}
+	return &Plan{Reason: "deleted", Action: Drop, Inputs: [][]*Table{dropped}, Deleted: true}
+}
+
+// covering returns the range deletes of tables: apart, and in the order of their keys, for each table that has any.
+func (p *picker) covering() (list [][]kv.RangeDelete) {
+	for _, tables := range p.Levels {
+		for _, t := range tables {
+			if deletes := t.Deletes.All(); len(deletes) > 0 {
+				list = append(list, deletes)
+			}
+		}
+	}
+	return list
+}
+
+// allCovered reports whether newer range deletes cover all of a table. Its own are not newer than all of it.
+func allCovered(t *Table, covering [][]kv.RangeDelete) bool {
+	for key := t.start; kv.Compare(key, t.end) < 0; {
+		reached := key
+		for _, deletes := range covering {
+			after := sort.Search(len(deletes), func(i int) bool { return kv.Compare(deletes[i].Start, key) > 0 })
+			if after > 0 && deletes[after-1].Seq > t.props.MaxSeq && kv.Compare(deletes[after-1].End, reached) > 0 {
+				reached = deletes[after-1].End
+			}
+		}
+		if kv.Compare(reached, key) == 0 {
+			return false
+		}
+		key = reached
+	}
+	return true
+}

@@ -1,0 +1,106 @@
+package ebb
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// settleAfter is how long after the last flush the database counts as idle, and compacts only to save space; and how often
+// a memtable is looked at for what it hides.
+const settleAfter = time.Second
+
+// flushTime is when the last flush was, by a clock that nobody sets. The zero value is long ago.
+type flushTime struct{ at atomic.Pointer[time.Time] }
+
+func (f *flushTime) set() {
+	now := time.Now()
+	f.at.Store(&now)
+}
+
+// settled reports whether it is long enough ago to count as idle.
+func (f *flushTime) settled() bool {
+	at := f.at.Load()
+	return at == nil || time.Since(*at) >= settleAfter
+}
+
+// The settler flushes a memtable that is not full but hides much of what is in tables: a delete of everything is one record,
+// and nothing that it deletes can go before it is in a table. While nothing is written it rests.
+const (
+	// A memtable is worth a flush if it hides more than a full one holds and, with what tables hide already, more than
+	// idleShare of all tables, or busyShare while it is written to. After the flush the picker does the rest.
+	idleShare = 0.25
+	busyShare = 0.5
+)
+
+// settleLoop looks at the memtable once in settleAfter, until Close.
+func (db *DB) settleLoop() {
+	timer := time.NewTimer(settleAfter)
+	defer timer.Stop()
+	seen := uint64(0)
+	for {
+		select {
+		case <-db.work.Done():
+			return
+		case <-db.settles: // the first write since it rested
+			timer.Reset(settleAfter)
+			continue
+		case <-timer.C:
+		}
+		if !db.settle(&seen) {
+			timer.Reset(settleAfter)
+		}
+	}
+}
+
+// settle freezes the memtable if it is worth it. It reports whether there is nothing to do before the next write: nothing was
+// written since it last was called, with seen.
+func (db *DB) settle(seen *uint64) (rests bool) {
+	db.commit.Lock()
+	m, idle := db.commit.mem, db.commit.lastSeq == *seen
+	*seen = db.commit.lastSeq
+	db.commit.settling = !idle
+	db.commit.Unlock()
+	if !db.worthSettling(m, idle) {
+		return idle
+	}
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	db.commit.settling = true
+	if db.commit.mem == m && len(db.view.Load().frozen) == 0 && db.failure() == nil && !db.closed.Load() {
+		db.commit.settling = db.freezeLocked() != nil // which the log has told
+	}
+	return !db.commit.settling
+}
+
+// worthSettling reports whether a memtable hides so much that it should be flushed.
+func (db *DB) worthSettling(m *mem, idle bool) bool {
+	levels := &db.view.Load().tables.levels
+	share := busyShare
+	if idle {
+		share = idleShare
+	}
+	hidden := m.hides(levels).Size
+	return hidden > db.opts.memtableSize && float64(hidden+levels.Hidden().Size) > share*float64(levels.Total())
+}
+
+// hides estimates what a memtable hides of tables.
+func (m *mem) hides(levels *compaction.Levels) compaction.Hidden {
+	var start, end []byte
+	it := m.NewIterator(math.MaxUint64)
+	defer it.Close()
+	if it.First() {
+		start = append(start, it.Entry().Key...)
+	}
+	if it.Last() {
+		end = append(append(end, it.Entry().Key...), 0)
+	}
+	var deletes []kv.RangeDelete
+	if m.Stats().RangeDeletes > 0 {
+		deletes = m.RangeDeletes().All()
+	}
+	return levels.Hides(0, start, end, uint64(m.Len()), deletes)
+}
