@@ -41,7 +41,7 @@ func (db *DB) freezeIfFullLocked() {
 	if m.Size() < db.opts.memtableSize {
 		return
 	}
-	if len(db.view.Load().frozen) >= maxFrozen {
+	if db.view.Load().full(db.opts.memtableSize) {
 		db.updatePressure()
 		return
 	}

@@ -54,7 +54,7 @@ func (db *DB) updatePressure() {
 	level0 := len(v.tables.levels[0])
 	p, reason := int32(pressureNone), ""
 	switch {
-	case len(v.frozen) >= maxFrozen && v.mem.Size() >= db.opts.memtableSize:
+	case v.mem.Size() >= db.opts.memtableSize && v.full(db.opts.memtableSize):
 		p, reason = pressureFlush, "memtables wait for their flush"
 	case level0 >= stopAt:
 		p, reason = pressureCompact, "level 0 waits for its compaction"

@@ -129,7 +129,7 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 		}
 		return next, false
 	}
-	if len(db.view.Load().frozen) >= maxFrozen {
+	if db.view.Load().full(db.opts.memtableSize) {
 		return now, false
 	}
 	err := db.freezeLocked() // if it fails the next sweep tries again, and the log has told an event

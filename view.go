@@ -27,6 +27,16 @@ type view struct {
 	log    *wal.Replayed // what the log has had, in a read-only database; nil in any other
 }
 
+// full reports whether as many memtables wait for their flush as may, which are full: two, or fewer that were filled by large
+// values or batches and take as much.
+func (v *view) full(memtableSize int64) bool {
+	size := int64(0)
+	for _, m := range v.frozen {
+		size += m.Size()
+	}
+	return len(v.frozen) >= maxFrozen || size >= maxFrozen*memtableSize
+}
+
 // mem is a memtable with what the log and the sweeper need to know of it.
 type mem struct {
 	*memtable.Memtable

@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"slices"
 )
 
@@ -75,7 +76,7 @@ func (b *Builder) Put(key []byte, value ...[]byte) error {
 	for _, part := range value {
 		valueLen += int64(len(part))
 	}
-	buf, err := b.begin(key, valueLen)
+	buf, err := b.begin(key, valueLen, valueLen)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (b *Builder) Put(key []byte, value ...[]byte) error {
 
 // Delete appends a record that deletes key, which is copied. Its errors are those of Put.
 func (b *Builder) Delete(key []byte) error {
-	buf, err := b.begin(key, noValue)
+	buf, err := b.begin(key, noValue, 0)
 	if err != nil {
 		return err
 	}
@@ -97,9 +98,34 @@ func (b *Builder) Delete(key []byte) error {
 	return nil
 }
 
+// PutLast is Put, followed by Build, without a copy of the last part, which is large: it returns the batch as far as that
+// part. On an error nothing was added or built.
+func (b *Builder) PutLast(key []byte, value ...[]byte) ([]byte, error) {
+	if len(value) == 0 {
+		value = [][]byte{nil}
+	}
+	last := value[len(value)-1]
+	copied := int64(0)
+	for _, part := range value[:len(value)-1] {
+		copied += int64(len(part))
+	}
+	valueLen := copied + int64(len(last))
+	buf, err := b.begin(key, valueLen, copied)
+	if err != nil {
+		return nil, err
+	}
+	buf = binary.AppendUvarint(buf, uint64(valueLen))
+	for _, part := range value[:len(value)-1] {
+		buf = append(buf, part...)
+	}
+	b.buf = buf
+	b.complete(last)
+	return b.buf, nil
+}
+
 // begin counts a record if it fits, and returns the buffer with everything before ValueLength appended and room for the
-// rest.
-func (b *Builder) begin(key []byte, valueLen int64) ([]byte, error) {
+// rest, of which copied bytes of the value are a part.
+func (b *Builder) begin(key []byte, valueLen, copied int64) ([]byte, error) {
 	if b.sealed {
 		return nil, ErrSealed
 	}
@@ -111,7 +137,7 @@ func (b *Builder) begin(key []byte, valueLen int64) ([]byte, error) {
 		return nil, ErrFull
 	}
 	b.count++
-	buf := slices.Grow(b.buf, int(size))
+	buf := slices.Grow(b.buf, int(size-max(valueLen, 0)+copied))
 	buf = binary.BigEndian.AppendUint32(buf, uint32(size-lengthSize))
 	buf = binary.AppendUvarint(buf, uint64(len(key)))
 	return append(buf, key...), nil
@@ -132,19 +158,22 @@ func (b *Builder) Size() int { return len(b.buf) - b.start }
 // Build completes the batch and returns NewBuilder's dst with the batch appended. It seals the builder: until Reset the
 // batch cannot change, and Build returns the same bytes again. The slice is the builder's own buffer, valid until Reset.
 func (b *Builder) Build() []byte {
-	if b.sealed {
-		return b.buf
+	if !b.sealed {
+		b.complete(nil)
 	}
-	b.sealed = true
+	return b.buf
+}
 
+// complete seals a batch that ends with last, which is not in the buffer.
+func (b *Builder) complete(last []byte) {
+	b.sealed = true
 	batch := b.buf[b.start:]
-	binary.BigEndian.PutUint32(batch, uint32(len(batch)-lengthSize))
+	binary.BigEndian.PutUint32(batch, uint32(len(batch)+len(last)-lengthSize))
 	batch[magicOffset] = magic
 	binary.BigEndian.PutUint16(batch[schemaIDOffset:], uint16(b.schemaID))
 	batch[attributesOffset] = 0
 	binary.BigEndian.PutUint64(batch[writerIDOffset:], uint64(b.writerID))
 	binary.BigEndian.PutUint32(batch[batchSequenceOffset:], uint32(b.batchSequence))
 	binary.BigEndian.PutUint32(batch[recordCountOffset:], uint32(b.count))
-	binary.BigEndian.PutUint32(batch[crcOffset:], checksum(batch))
-	return b.buf
+	binary.BigEndian.PutUint32(batch[crcOffset:], crc32.Update(checksum(batch), castagnoli, last))
 }

@@ -34,6 +34,7 @@ const (
 	maxBlockSize        = 64 << 10 // so that every row begins in reach of a slot
 
 	writeSize     = 256 << 10 // of a write to the file
+	largeValue    = writeSize // a value of this size is written from where it is
 	writeBackSize = 1 << 20   // measured: 840 MB/s against 610 for one sync at the end
 	maxEntries    = 1 << 32   // keeps the hash pages within the cache's key
 	maxSeparators = 1 << 29   // bytes; keeps the block index within a record
@@ -109,16 +110,43 @@ func (w *Writer) Add(e *kv.Entry) error {
 		if err := w.finishBlock(); err != nil {
 			return err
 		}
+	}
+	if w.batch.Count() == 0 && len(w.index.blocks) > 0 {
 		w.index.separate(w.lastKey, e.Key)
 	}
-	offset := w.batch.Size()
+	w.rows = append(w.rows, hashedRow{xxhash.Sum64(e.Key), w.batch.Size()})
+	w.sum.add(e)
+	w.lastKey = append(w.lastKey[:0], e.Key...)
+	if len(e.Value) >= largeValue && e.Kind == kv.Put && w.compression == wal.CompressionNone {
+		return w.addLarge(e)
+	}
 	if err := w.appendRow(e); err != nil {
 		return w.fail(err)
 	}
-	w.rows = append(w.rows, hashedRow{xxhash.Sum64(e.Key), offset})
-	w.sum.add(e)
-	w.lastKey = append(w.lastKey[:0], e.Key...)
 	return nil
+}
+
+// addLarge writes the block of an entry that gets one of its own, without a copy of the value.
+func (w *Writer) addLarge(e *kv.Entry) error {
+	rows, err := w.batch.PutLast(e.Key, w.prefix, e.Value)
+	if err != nil {
+		return w.fail(err)
+	}
+	start := len(w.buf)
+	var after [4]byte
+	if w.buf, after, err = wal.AppendRecordSplit(w.buf, &wal.Record{Key: w.lastKey}, rows, e.Value); err != nil {
+		return w.fail(err)
+	}
+	head := len(w.buf) - start - len(rows)
+	place := uint64(w.written) + uint64(start+head)
+	if err := w.flush(0); err != nil {
+		return err
+	}
+	if err := w.write(e.Value); err != nil {
+		return err
+	}
+	w.buf = append(w.buf, after[:]...)
+	return w.blockDone(place, blockSize{head: head, rest: len(rows) + len(e.Value) + recordCRCSize})
 }
 
 func (w *Writer) check(e *kv.Entry) error {
@@ -199,11 +227,16 @@ func (w *Writer) finishBlock() error {
 	if w.compression != wal.CompressionNone {
 		place = uint64(len(w.index.blocks)) << placeOffsetBits
 	}
+	return w.blockDone(place, blockSize{size - rest, rest, stored.Compression != wal.CompressionNone})
+}
+
+// blockDone takes note of a block whose record is on its way to the file, and whose rows are at offsets from place.
+func (w *Writer) blockDone(place uint64, size blockSize) error {
 	for _, r := range w.rows {
 		w.hash.add(r.hash, place+uint64(r.offset))
 	}
 	w.rows = w.rows[:0]
-	w.index.blocks = append(w.index.blocks, blockSize{size - rest, rest, stored.Compression != wal.CompressionNone})
+	w.index.blocks = append(w.index.blocks, size)
 	if err := w.batch.Reset(schemaRows); err != nil {
 		return w.fail(err)
 	}
@@ -227,11 +260,16 @@ func (w *Writer) flush(least int) error {
 	if w.err != nil || len(w.buf) < least {
 		return w.err
 	}
-	if _, err := w.file.WriteAt(w.buf, w.written); err != nil {
+	err := w.write(w.buf)
+	w.buf = w.buf[:0]
+	return err
+}
+
+func (w *Writer) write(p []byte) error {
+	if _, err := w.file.WriteAt(p, w.written); err != nil {
 		return w.fail(err)
 	}
-	w.written += int64(len(w.buf))
-	w.buf = w.buf[:0]
+	w.written += int64(len(p))
 	if n := w.written - w.writtenBack; n >= writeBackSize {
 		w.file.WriteBack(w.writtenBack, n)
 		w.writtenBack = w.written

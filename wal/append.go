@@ -3,7 +3,6 @@ package wal
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -183,17 +182,13 @@ func (l *Log) beginLocked(size int64) error {
 // stageLocked encodes e behind what is staged.
 func (l *Log) stageLocked(e *Entry) error {
 	t, s := &l.mu.stage, l.active.Load()
-	if e.Kind == KindBatch && len(e.Value) >= l.opts.directFrom && t.large == nil && l.opts.Compression == CompressionNone {
-		l.stageLarge(e)
-		return nil
+	if l.direct(e) {
+		return l.stageLarge(e)
 	}
 	r := Record{Key: e.Key, Value: e.Value, Tombstone: e.Kind == KindDelete}
 	switch e.Kind {
 	case KindPut:
-		if e.Deadline != 0 {
-			r.HasTTL, r.TTL = true, ttl(e.Deadline, s.baseTime)
-			e.Deadline = deadline(r.TTL, s.baseTime) // of what follows, none is to differ from what a replay finds
-		}
+		e.setTTL(&r, s.baseTime)
 	case KindDelete:
 		r.Value = nil
 	case KindBatch:
@@ -221,17 +216,40 @@ func (l *Log) stageLocked(e *Entry) error {
 	return nil
 }
 
-// stageLarge is stageLocked for a batch that is not copied.
-func (l *Log) stageLarge(e *Entry) {
+// setTTL sets the TTL of a put's record.
+func (e *Entry) setTTL(r *Record, baseTime int64) {
+	if e.Deadline != 0 {
+		r.HasTTL, r.TTL = true, ttl(e.Deadline, baseTime)
+		e.Deadline = deadline(r.TTL, baseTime) // of what follows, none is to differ from what a replay finds
+	}
+}
+
+// direct reports whether an entry's value is to be written from where it is.
+func (l *Log) direct(e *Entry) bool {
+	return (e.Kind == KindPut || e.Kind == KindBatch) && len(e.Value) >= l.opts.directFrom &&
+		l.mu.stage.large == nil && l.opts.Compression == CompressionNone
+}
+
+// stageLarge is stageLocked for a put or a batch whose value is not copied.
+func (l *Log) stageLarge(e *Entry) error {
 	t, s := &l.mu.stage, l.active.Load()
-	t.value = binary.AppendUvarint(append(t.value[:0], controlBatch), uint64(e.Ops))
+	r, head := Record{Key: e.Key}, t.value[:0]
+	if e.Kind == KindPut {
+		e.setTTL(&r, s.baseTime)
+	} else {
+		head = binary.AppendUvarint(append(head, controlBatch), uint64(e.Ops))
+		r.Key, t.value = nil, head
+	}
 	start := len(t.buf)
-	t.buf = append(appendControlHead(t.buf, len(t.value)+len(e.Value)), t.value...)
-	t.cut, t.large = len(t.buf), e.Value
-	t.buf = binary.LittleEndian.AppendUint32(t.buf, crc32.Update(recordCRC(t.buf[start:]), recordCRCTable, e.Value))
+	before, after, err := AppendRecordSplit(t.buf, &r, head, e.Value)
+	if err != nil {
+		return err
+	}
+	t.buf, t.cut, t.large = append(before, after[:]...), len(before), e.Value
 	e.Pos = Position{s.segment, uint32(s.off) + uint32(start)}
 	e.Seq = s.nextSeq() + t.ops
 	t.add(start, e.sequences())
+	return nil
 }
 
 // flushLocked writes what is staged. From here on it is with the kernel: the process may die.

@@ -115,6 +115,14 @@ func AppendRecord(dst []byte, r *Record) ([]byte, error) {
 
 // appendStored appends the record of r with stored, which c has made of r.Value, for its value.
 func appendStored(dst []byte, r *Record, stored []byte, c Compression) []byte {
+	start := len(dst)
+	dst = slices.Grow(dst, encodedSize(r, len(stored)))
+	dst = append(appendBeforeValue(dst, r, len(stored), c), stored...)
+	return binary.LittleEndian.AppendUint32(dst, recordCRC(dst[start:]))
+}
+
+// appendBeforeValue appends the record of r as far as its value, of which so many bytes are stored.
+func appendBeforeValue(dst []byte, r *Record, stored int, c Compression) []byte {
 	flags := byte(c) << recordCompressionBit
 	if r.Tombstone {
 		flags |= recordFlagTombstone
@@ -122,26 +130,41 @@ func appendStored(dst []byte, r *Record, stored []byte, c Compression) []byte {
 	if r.HasTTL {
 		flags |= recordFlagTTL
 	}
-	start := len(dst)
-	dst = slices.Grow(dst, encodedSize(r, len(stored)))
-	if len(r.Key)|len(stored) < varint1Limit {
-		dst = append(dst, byte(len(r.Key)), byte(len(stored)), flags)
+	if len(r.Key)|stored < varint1Limit {
+		dst = append(dst, byte(len(r.Key)), byte(stored), flags)
 	} else {
 		dst = binary.AppendUvarint(dst, uint64(len(r.Key)))
-		dst = binary.AppendUvarint(dst, uint64(len(stored)))
+		dst = binary.AppendUvarint(dst, uint64(stored))
 		dst = append(dst, flags)
 	}
 	if r.HasTTL {
 		dst = binary.AppendUvarint(dst, r.TTL)
 	}
-	dst = append(dst, r.Key...)
-	dst = append(dst, stored...)
-	return binary.LittleEndian.AppendUint32(dst, recordCRC(dst[start:]))
+	return append(dst, r.Key...)
 }
 
-// appendControlHead appends what precedes the value, of a size that is stored as it is, in a record without a key.
-func appendControlHead(dst []byte, value int) []byte {
-	return append(binary.AppendUvarint(append(dst, 0), uint64(value)), 0)
+// AppendRecordSplit appends to dst what AppendRecord would append for r with the parts, one after another, as its value and
+// without compression, but for the last part: it returns dst with what belongs before that, and what belongs after it. So
+// who writes a record with a large value need not copy it. r.Value and r.Compression are ignored.
+func AppendRecordSplit(dst []byte, r *Record, parts ...[]byte) (before []byte, after [recordCRCSize]byte, err error) {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	if len(r.Key) > MaxKeySize || size > MaxValueSize {
+		return dst, after, fmt.Errorf("%w: key of %d bytes, value of %d", ErrTooLarge, len(r.Key), size)
+	}
+	start := len(dst)
+	dst = appendBeforeValue(dst, r, size, CompressionNone)
+	for _, p := range parts[:max(len(parts)-1, 0)] {
+		dst = append(dst, p...)
+	}
+	crc := recordCRC(dst[start:])
+	if len(parts) > 0 {
+		crc = crc32.Update(crc, recordCRCTable, parts[len(parts)-1])
+	}
+	binary.LittleEndian.PutUint32(after[:], crc)
+	return dst, after, nil
 }
 
 // DecodeRecord decodes the record at the start of src and returns it with its length in src. Key aliases src, and so
