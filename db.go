@@ -200,6 +200,7 @@ func (db *DB) setView(change func(*view)) {
 	defer db.viewMu.Unlock()
 	v := *db.view.Load()
 	change(&v)
+	db.replaced.memtables.add(db.view.Load(), &v)
 	if invariants {
 		v.check()
 	}

@@ -70,6 +70,13 @@ func (db *DB) emit(e Event) {
 	q.changed.Signal()
 }
 
+// waiting returns how many events wait to be told.
+func (q *events) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queue)
+}
+
 // next waits for an event. It is false when there are no more.
 func (q *events) next() (Event, bool) {
 	q.mu.Lock()

@@ -125,7 +125,7 @@ func (db *DB) flush(m *mem) error {
 		s.Writers = db.writersAfter(s.Writers, m)
 		*l = l.AddNewest(built.Tables)
 	}, func(v *view) {
-		v.frozen = v.frozen[: len(v.frozen)-1 : len(v.frozen)-1]
+		v.frozen = slices.Clone(v.frozen[:len(v.frozen)-1]) // what goes is not to be kept by an array
 	})
 	if err != nil {
 		return err

@@ -10,7 +10,15 @@ type lastWrites struct {
 // lastWrite is one operation: on the keys from start up to end, or on start if end is empty.
 type lastWrite struct{ start, end []byte }
 
+// maxNoted is the length of the keys of an operation, together, up to which it is noted: so the list takes no more than
+// 512 KiB. With a longer one it begins anew.
+const maxNoted = 1 << 10
+
 func (l *lastWrites) note(seq uint64, start, end []byte) {
+	if len(start)+len(end) > maxNoted {
+		l.next = 0
+		return
+	}
 	if seq != l.next {
 		l.first = seq
 	}

@@ -33,7 +33,21 @@ func TestLastWrites(t *testing.T) {
 	for seq := uint64(31); seq < 31+uint64(len(l.ops)); seq++ {
 		l.note(seq, []byte("k"), nil)
 	}
+	for i := range l.ops {
+		if n := cap(l.ops[i].start) + cap(l.ops[i].end); n > 2*maxNoted {
+			t.Fatalf("%d bytes are kept of an operation", n)
+		}
+	}
 	if l.has(29, 40) || !l.has(30, 30+uint64(len(l.ops))) {
 		t.Error("after too many")
+	}
+	l.note(400, []byte("k"), nil)
+	l.note(401, make([]byte, MaxKeySize), nil)
+	if l.has(399, 401) || l.has(400, 401) || l.has(399, 400) {
+		t.Error("an operation on a long key is noted")
+	}
+	l.note(402, []byte("k"), make([]byte, maxNoted-1))
+	if l.has(400, 402) || !l.has(401, 402) || !l.touch(all, 401, 402) {
+		t.Error("after a long key")
 	}
 }

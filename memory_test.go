@@ -1,6 +1,12 @@
 package ebb
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+)
 
 // A large value is copied once on its way to a table, by the memtable.
 func TestLargeValuesAreCopiedOnce(t *testing.T) {
@@ -24,4 +30,80 @@ func TestLargeValuesAreCopiedOnce(t *testing.T) {
 	} else {
 		t.Logf("%d bytes are allocated for a value of %d", each, size)
 	}
+}
+
+// Memtables that a snapshot, an iterator or a transaction holds are counted for as long as they are held, and no longer.
+func TestReplacedMemtables(t *testing.T) {
+	for name, hold := range map[string]func(*DB) (release func()){
+		"snapshot": func(db *DB) func() {
+			s, err := db.Snapshot()
+			must(t, err)
+			return s.Close
+		},
+		"iterator": func(db *DB) func() {
+			it, err := db.NewIterator(nil)
+			must(t, err)
+			return it.Close
+		},
+		"transaction": func(db *DB) func() {
+			s, err := db.begin(true)
+			must(t, err)
+			tx := Txn{s}
+			return tx.end
+		},
+		"nobody": func(*DB) func() { return func() {} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+			o.memtableSize = 1 << 20
+			db := openTest(t, o)
+			var release []func()
+			var held int64
+			for i := range 3 {
+				must(t, db.Put([]byte{byte(i)}, make([]byte, 100<<10)))
+				release = append(release, hold(db))
+				held += db.Stats().ActiveBytes
+				must(t, db.Flush())
+			}
+			if name == "nobody" {
+				held = 0
+			}
+			runtime.GC()
+			if s := db.Stats(); s.ReplacedMemtableBytes != held || s.ReplacedMemtables != int(min(held, 3)) {
+				t.Errorf("%d memtables of %d bytes are held, want %d bytes", s.ReplacedMemtables, s.ReplacedMemtableBytes, held)
+			}
+			for _, f := range release {
+				f()
+			}
+			for range 3 { // what is in a pool goes with the second
+				runtime.GC()
+			}
+			if s := db.Stats(); s.ReplacedMemtableBytes != 0 || s.ReplacedMemtables != 0 {
+				t.Errorf("%d memtables of %d bytes are left", s.ReplacedMemtables, s.ReplacedMemtableBytes)
+			}
+		})
+	}
+}
+
+// What grows beside memtables and caches is in the figures.
+func TestStatsOfMemory(t *testing.T) {
+	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o.ExpiryEvents, o.expiryMemory = true, 1<<20
+	gate, entered := make(chan struct{}), make(chan struct{}, 100)
+	o.OnEvent = func(Event) { entered <- struct{}{}; <-gate }
+	db := openTest(t, o)
+	must(t, db.expiries.sweep())
+	for i := range int64(10) {
+		must(t, applyAs(db, i, 0, "k", "v"))
+		must(t, db.Put([]byte{byte(i), 'k'}, nil, TTL(time.Hour)))
+	}
+	<-entered // Recovered, and the others wait behind it
+	for range 5 {
+		db.backgroundError("test", ErrNotFound, 0)
+	}
+	s := db.Stats()
+	if s.Writers != 10 || s.UpcomingBytes != 10*122 || s.QueuedEvents != 5 {
+		t.Errorf("%d writers, %d bytes of what expires next, %d events", s.Writers, s.UpcomingBytes, s.QueuedEvents)
+	}
+	close(gate)
 }

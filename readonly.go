@@ -220,6 +220,7 @@ func (db *DB) replaceView(l *loader) {
 	old := db.view.Swap(l.view)
 	if old != nil {
 		db.replaced.add(old.tables, old.tables.without(l.view.tables))
+		db.replaced.memtables.add(old, l.view)
 	}
 	db.viewMu.Unlock()
 	db.visible.Store(l.view.log.NextSeq - 1)

@@ -35,12 +35,20 @@ type LevelStats struct {
 type Stats struct {
 	// Memory. Beside it there is what iterators, batches and writes need for themselves.
 
-	MemtableBytes int64            // of all memtables
+	MemtableBytes int64            // of all live memtables
 	ActiveBytes   int64            // of these, of the one that is written
 	Frozen        int              // memtables that wait for their flush
 	Cache         table.CacheStats // of blocks that are compressed or not mapped
 	IndexBytes    int64            // of what is kept in memory of each live table
 	MappedBytes   int64            // of live table files; what is read of them lies in the operating system's page cache
+
+	// ReplacedMemtables have become tables and are still in memory: somebody reads them, see Pins, or the garbage collector
+	// has not come to them.
+	ReplacedMemtables     int
+	ReplacedMemtableBytes int64
+	UpcomingBytes         int64 // of what expires next: see Options.ExpiryEvents
+	Writers               int   // that are remembered, some 100 bytes each: see Batch.SetWriter
+	QueuedEvents          int   // that Options.OnEvent has not been told of yet
 
 	// The disk. The manifest and quarantined tails come on top.
 
@@ -141,6 +149,7 @@ func (db *DB) Stats() Stats {
 		s.DamagedBytes += t.Size
 	}
 	db.addPins(&s)
+	s.QueuedEvents = db.events.waiting()
 	s.DiskBytes = s.TableBytes + s.ReplacedBytes + s.Log.DiskBytes
 	return s
 }
@@ -175,6 +184,10 @@ func (c *counters) stats() Stats {
 func (db *DB) addMemtables(s *Stats, v *view, now int64) {
 	db.commit.Lock()
 	s.UserBytes = db.commit.userBytes
+	s.Writers = len(db.commit.writers.index)
+	if x := db.expiries; x != nil {
+		s.UpcomingBytes = x.soon.Bytes()
+	}
 	s.MemtableExpiredBytes = uint64(v.mem.deadlines.ExpiredBytes(now))
 	db.commit.Unlock()
 	s.ActiveBytes = v.mem.Size()
@@ -228,6 +241,7 @@ func (db *DB) addPins(s *Stats) {
 	db.viewMu.Lock()
 	defer db.viewMu.Unlock()
 	s.ReplacedTables, s.ReplacedBytes = db.replaced.tables, db.replaced.bytes
+	s.ReplacedMemtables, s.ReplacedMemtableBytes = db.replaced.memtables.stats()
 	s.Pins = int(db.view.Load().tables.refs.Load()) - 1
 	for v, since := range db.replaced.versions {
 		if n := int(v.refs.Load()); n > 0 {

@@ -130,6 +130,8 @@ type replaced struct {
 	versions map[*version]time.Time // and when each was replaced
 	tables   int                    // not closed yet, and not in the newest version
 	bytes    int64                  // of their files
+
+	memtables oldMemtables
 }
 
 // add takes note of a version that was replaced and the tables that went with it.

@@ -54,6 +54,7 @@ func Open(dir string, o *Options) (*Log, error) {
 		}
 		return nil, errors.Join(err, lock.Close())
 	}
+	l.opts.Replay = nil // what it has filled is not the log's to keep
 	l.start()
 	return l, nil
 }

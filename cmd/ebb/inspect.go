@@ -60,6 +60,7 @@ func statFields(st ebb.Stats, done bool) []field {
 	fields := []field{
 		{"tables", tableCount(st)}, {"entries_in_tables", entryCount(st)}, {"tables_size", bytesCount(st.TableBytes)},
 		{"disk", bytesCount(st.DiskBytes)}, {"log_segments", st.Log.Segments}, {"memtables", bytesCount(st.MemtableBytes)},
+		{"writers", st.Writers},
 		{"deadlines_in_tables", st.DeadlineEntries}, {"deadlines_in_memtables", st.MemtableDeadlineEntries},
 		{"expired_and_still_in_tables", bytesCount(st.ExpiredBytes)}, {"expired_for", st.ExpiryLag},
 		{"space_amplification", amplification(st.SpaceAmplification())},
@@ -83,6 +84,7 @@ func statFields(st ebb.Stats, done bool) []field {
 		{"expired_entries_dropped", st.ExpiredEntries}, {"tables_dropped_unread", st.DroppedTables},
 		{"writes_slowed", st.SlowedWrites}, {"slowed_for", st.SlowedFor}, {"writes_stopped", st.StoppedWrites},
 		{"stopped_for", st.StoppedFor}, {"pins", st.Pins}, {"oldest_pin", st.OldestPin},
+		{"memtables_still_read", bytesCount(st.ReplacedMemtableBytes)}, {"upcoming", bytesCount(st.UpcomingBytes)},
 	}...)
 }
 

@@ -1,0 +1,36 @@
+package ebb
+
+import (
+	"slices"
+	"weak"
+)
+
+// oldMemtables are memtables that are no longer live: they have become tables, or a Refresh has read the log anew. It keeps
+// none of them. An iterator, a snapshot or a transaction may, or the garbage collector has not come to them yet.
+type oldMemtables []weak.Pointer[mem]
+
+// add takes note of those of a view that the one which replaces it does not have.
+func (o *oldMemtables) add(before, after *view) {
+	for _, m := range append(before.frozen[:len(before.frozen):len(before.frozen)], before.mem) {
+		if m != after.mem && !slices.Contains(after.frozen, m) {
+			o.prune()
+			*o = append(*o, weak.Make(m))
+		}
+	}
+}
+
+func (o *oldMemtables) prune() {
+	*o = slices.DeleteFunc(*o, func(p weak.Pointer[mem]) bool { return p.Value() == nil })
+}
+
+// stats returns how many of them are in memory, and the bytes that they take.
+func (o *oldMemtables) stats() (n int, bytes int64) {
+	o.prune()
+	for _, p := range *o {
+		if m := p.Value(); m != nil {
+			n++
+			bytes += m.Size()
+		}
+	}
+	return n, bytes
+}
