@@ -213,10 +213,16 @@ func (c *cursor) seek(edge []byte) {
 // fill goes on to an entry that is present, and reads as many as are wanted.
 func (c *cursor) fill() {
 	c.more = false
-	for end := c.moves + maxMoves; c.inside(); {
-		switch e := c.merged.Entry(); {
+	for end := c.moves + maxMoves; c.on; {
+		e := c.merged.Entry()
+		if c.beyond(e.Key, !c.reverse) {
+			break
+		}
+		switch {
 		case c.take(e):
-			c.endRun()
+			if c.dead.open {
+				c.endRun()
+			}
 			if len(c.ahead) >= c.want || len(c.buf) >= aheadBytes {
 				c.filled(false)
 				return
@@ -239,9 +245,6 @@ func (c *cursor) filled(ended bool) {
 	c.want = min(4*c.want, maxAhead)
 	c.found = len(c.ahead) > 0
 }
-
-// inside reports whether merged stands on an entry within the bounds.
-func (c *cursor) inside() bool { return c.on && !c.beyond(c.merged.Entry().Key, !c.reverse) }
 
 // entry returns the entry that it stands on.
 func (c *cursor) entry() *Entry { return &c.ahead[c.at] }
@@ -278,8 +281,13 @@ func (c *cursor) advance() {
 
 // take copies an entry behind those ahead, if it is present.
 func (c *cursor) take(e *kv.Entry) bool {
-	c.covering = c.deletes.cover(e)
-	if c.covering != nil || !e.Live(c.now) {
+	c.covering = nil
+	if len(c.deletes.list) > 0 {
+		if c.covering = c.deletes.cover(e); c.covering != nil {
+			return false
+		}
+	}
+	if !e.Live(c.now) {
 		return false
 	}
 	c.ahead = append(c.ahead, Entry{})
