@@ -47,8 +47,9 @@ type BackupInfo struct {
 // then. It can be read by Restore and, if it is full, by Ingest, on any machine. Reads and writes go on meanwhile. o may be
 // nil.
 //
-// The file holds the states of writers, deadlines and versions too. What it holds is on this database's disk too, so that no crash can make the two part. An increment is taken from
-// the log; it is ErrLogTrimmed if that no longer goes back so far, or if there was an Ingest since: then take a full backup.
+// The file holds the states of writers, deadlines and versions too. Everything in it has been synced here first: a crash
+// cannot leave the backup ahead of the database, which would make later increments wrong. An increment is taken from the log;
+// it is ErrLogTrimmed if that no longer goes back so far, or if there was an Ingest since: then take a full backup.
 //
 // A read-only database can be backed up in full. If its owner does not sync its writes, a power cut may take some that are
 // in the file, so base no increments on that.

@@ -134,8 +134,8 @@ func Open(dir string, o *Options) (*DB, error) {
 }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
-// for what runs, and ends an Ingest, a Compact or a Checkpoint that does; whatever is called later, on the database or on an iterator or a snapshot of it, is ErrClosed. A second
-// Close does nothing and returns nil.
+// for what runs, and ends an Ingest, a Compact or a Checkpoint that does. Whatever is called later, on the database or on an
+// iterator or a snapshot of it, is ErrClosed. A second Close does nothing and returns nil.
 //
 //  1. Refuse new operations, and let those that wait for the background go.
 //  2. Stop the background.
