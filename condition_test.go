@@ -8,7 +8,9 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -204,6 +206,74 @@ func TestConditionsAllocateNothing(t *testing.T) {
 		must(t, db.Put(key, value, VersionTo(&version)))
 		if n := testing.AllocsPerRun(1000, do); n >= 1 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// Who is told of a write that waits for the disk, and does not wait for it, finds it from then on; and is not told of one
+// for which the disk has failed.
+func TestRefusalsShow(t *testing.T) {
+	key := []byte("k")
+	told := errors.New("fn was told")
+	for name, c := range map[string]struct {
+		ask  func(*DB) error
+		want error
+	}{
+		"if absent": {func(db *DB) error { return db.Put(key, nil, IfAbsent) }, ErrConditionFailed},
+		"compare and swap": {func(db *DB) error {
+			swapped, err := db.CompareAndSwap(key, []byte("old"), nil)
+			if swapped {
+				t.Error("swapped")
+			}
+			return err
+		}, nil},
+		"add":    {func(db *DB) error { return second(db.Add(key, 1)) }, ErrNotCounter},
+		"repeat": {func(db *DB) error { return applyAs(db, 7, 0, "k", "again") }, nil},
+		"writer": {func(db *DB) error { return second(db.WriterSequence(7)) }, nil},
+		"in a turn": {func(db *DB) error {
+			return db.attemptInTurn(func(tx *Txn) error {
+				if has, err := tx.Has(key); !has || err != nil {
+					t.Errorf("in a turn: %t, %v", has, err)
+				}
+				return told
+			}, &params{})
+		}, told},
+	} {
+		for _, failure := range []error{nil, syscall.EIO} {
+			synctest.Test(t, func(t *testing.T) {
+				fault, gate := vfs.NewFault(vfs.NewMem()), make(chan struct{})
+				db := openTest(t, still(fault, newFakeClock(), SyncNever))
+				fault.Inject(func(op vfs.Op) error {
+					if op.Kind != vfs.OpSync {
+						return nil
+					}
+					<-gate
+					return failure
+				})
+				put := make(chan error, 1)
+				go func() { put <- applyAs(db, 7, 0, "k", "v", Sync) }()
+				synctest.Wait()
+				content{db}.lacks(t, "k")
+				if failure != nil {
+					close(gate)
+					if err := <-put; !errors.Is(err, ErrFailed) {
+						t.Errorf("%s: the write: %v", name, err)
+					}
+					if err := c.ask(db); !errors.Is(err, ErrFailed) {
+						t.Errorf("%s, after a failure: %v", name, err)
+					}
+					content{db}.lacks(t, "k")
+					db.Close()
+					return
+				}
+				if err := c.ask(db); !errors.Is(err, c.want) {
+					t.Errorf("%s: %v, want %v", name, err, c.want)
+				}
+				content{db}.has(t, "k", "v")
+				close(gate)
+				must(t, <-put)
+				must(t, db.Close())
+			})
 		}
 	}
 }

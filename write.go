@@ -214,10 +214,18 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 }
 
 // leaveLocked frees the commit lock without a write. What it has read there may be on no disk yet, and who is told of it
-// has to be able to rely on it as much as a reader: so it waits for the disk as its write would have.
+// has to be able to rely on it as much as a reader, and to read it: so it waits for the disk as its write would have, or
+// shows what does, unless that has failed.
 func (db *DB) leaveLocked(p *params) error {
 	if !p.sync {
-		db.commit.Unlock()
+		defer db.commit.Unlock()
+		if db.visible.Load() >= db.commit.lastSeq {
+			return nil
+		}
+		if err := db.log.Err(); err != nil {
+			return closedLog(err)
+		}
+		db.show(db.commit.lastSeq)
 		return nil
 	}
 	seq, end := db.commit.lastSeq, db.log.End()
