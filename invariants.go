@@ -39,8 +39,8 @@ func (m *mem) checkAfter(seq uint64, segment uint32) {
 	invariant(m.segment >= segment, "a memtable begins in segment %d, the one before it in %d", m.segment, segment)
 }
 
-// checkLevels holds that no table is there twice, that those of level 0 go from the newest to the oldest (tables of one Ingest
-// end alike), and that in every other level they are in order and apart.
+// checkLevels holds that no table is there twice, that those of level 0 go from the newest to the oldest, and that in every
+// other level they are in order and apart.
 func checkLevels(levels *compaction.Levels) {
 	seen := make(map[uint64]bool)
 	for level, tables := range levels {
@@ -53,12 +53,23 @@ func checkLevels(levels *compaction.Levels) {
 			if level > 0 && i > 0 {
 				invariant(kv.Compare(behind, start) <= 0, "table %d of level %d overlaps the one before it", t.File, level)
 			}
-			if level == 0 && i > 0 {
-				newer, older := tables[i-1].Reader.Properties().MaxSeq, t.Reader.Properties().MaxSeq
-				invariant(newer >= older, "table %d of level 0 ends with %d, the next with %d", tables[i-1].File, newer, older)
+			if level == 0 {
+				checkBelow(tables[:i], t)
 			}
 			behind = end
 		}
+	}
+}
+
+// checkBelow holds that those of newer that overlap an older table of level 0 end after it. Tables that are cut from one
+// flush, or come from one Ingest, are apart, and end as they do.
+func checkBelow(newer []*compaction.Table, older *compaction.Table) {
+	start, end := older.Bounds()
+	last := older.Reader.Properties().MaxSeq
+	for _, t := range newer {
+		seq := t.Reader.Properties().MaxSeq
+		invariant(!t.Within(start, end) || seq > last, "table %d of level 0 ends with %d, table %d below it with %d", t.File, seq,
+			older.File, last)
 	}
 }
 
