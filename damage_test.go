@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -180,6 +181,45 @@ func TestLifeWithDamagedTables(t *testing.T) {
 			}
 			h.check()
 		})
+	}
+}
+
+// What cannot leave level 0 comes to rest there, however many tables hold so much by the memory that building one may take.
+func TestRestingAboveDamage(t *testing.T) {
+	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o.memtableSize, o.tableSize = 1<<20, 1<<20
+	db := openTest(t, o)
+	fill := func() {
+		for i := range 50 {
+			must(t, db.Put([]byte(hurtKey(i)), nil))
+		}
+		must(t, db.Flush())
+	}
+	for range compaction.NumLevels {
+		fill()
+		settle(t, db)
+		for _, tables := range db.view.Load().tables.levels {
+			for _, table := range tables {
+				db.setApart(table, ErrCorrupt)
+			}
+		}
+	}
+	db.opts.Memory = 8
+	for range 3 {
+		fill()
+	}
+	db.lastFlush.at.Store(nil)
+	plans := 0
+	db.tables.compacting.Lock()
+	defer db.tables.compacting.Unlock()
+	must(t, db.runPlans(t.Context(), func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+		if plans++; plans > 10 {
+			t.Fatalf("%d tables of level 0 are merged again and again", len(l[0]))
+		}
+		return compaction.Pick(l, now, c)
+	}))
+	if n := len(db.view.Load().tables.levels[0]); n != 2 {
+		t.Errorf("%d tables in level 0, want the damaged one and the rest", n)
 	}
 }
 

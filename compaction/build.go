@@ -43,6 +43,7 @@ type Output struct {
 	Compression wal.Compression
 	TargetSize  int64 // the size at which the next table is begun
 	Memory      int64 // the bytes of memory that a table's keys may take while it is built: with more the next is begun. 0: any
+	Whole       bool  // make one table, whatever its size and memory, unless that is more than a table can hold
 	Growing     bool  // let a table grow to the size of all before it: few tables, whatever the size of the input
 	Cache       *table.Cache
 }
@@ -192,7 +193,7 @@ func (b *builder) add(e *kv.Entry) error {
 
 // full reports whether the table that is written, if one is, is to be finished.
 func (b *builder) full() bool {
-	return b.writer != nil && (b.writer.EstimatedSize()+b.keptBytes >= b.target() || b.keptBytes >= maxDeleteBytes ||
+	return b.writer != nil && !b.out.Whole && (b.writer.EstimatedSize()+b.keptBytes >= b.target() || b.keptBytes >= maxDeleteBytes ||
 		b.out.Memory > 0 && b.writer.Memory() >= b.out.Memory)
 }
 

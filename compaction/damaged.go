@@ -1,9 +1,6 @@
 package compaction
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // A damaged table cannot be rewritten: what its bad blocks hold would be lost, and what they hide would come back. So it
 // stays as it is, readable where it can be read, and the others are compacted around it:
@@ -104,10 +101,11 @@ func (p *picker) within0(reason string) *Plan {
 	return plan
 }
 
-// target returns the size at which the next output is begun: in level 0, where every look-up asks all of them, it is one.
-func (p *Plan) target(size int64) int64 {
+// output returns how the outputs are built: in level 0, where every look-up asks all of them, and would be no fewer after the
+// next merge, it is one, whatever that takes.
+func (p *Plan) output(out Output) Output {
 	if p.Level == 0 {
-		return math.MaxInt64
+		out.Whole = true
 	}
-	return size
+	return out
 }

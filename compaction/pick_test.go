@@ -157,7 +157,11 @@ func (s *simulation) carryOut(p *Plan) error {
 		}
 	}
 	var outputs []*Table
-	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(merged)), int(min(p.target(10), 1<<20))) {
+	rows := 10 // of a table
+	if p.output(Output{}).Whole {
+		rows = len(merged) + 1
+	}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(merged)), rows) {
 		rows := map[int]uint64{}
 		for _, k := range chunk {
 			rows[k] = merged[k]

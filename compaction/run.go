@@ -105,8 +105,7 @@ func run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 	merged.Reset(sources)
 	defer merged.Close()
 	in.Source = merged
-	out.TargetSize = p.target(out.TargetSize)
-	return Build(ctx, in, out)
+	return Build(ctx, in, p.output(out))
 }
 
 // scan returns an iterator that leaves the cache alone. (Reset would give it the cache back.)
