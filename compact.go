@@ -29,15 +29,13 @@ func (db *DB) Compact(ctx context.Context) error {
 	if db.closed.Load() { // ctx may lag behind
 		return ErrClosed
 	}
-	all := false
+	all, last := false, db.view.Load().tables.lastSeq
 	err := db.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		plan := compaction.PickAll(l, now, c)
-		if plan != nil && plan.All {
-			if all {
-				return nil // what has been flushed meanwhile is not ours: writers could keep us here for ever
-			}
-			all = true
+		if plan == nil || plan.All && all || !plan.All && onlyNewer(plan, l, last) {
+			return nil // what has been flushed meanwhile is not ours: writers could keep us here for ever
 		}
+		all = all || plan.All
 		return plan
 	})
 	if err != nil && db.closed.Load() {
@@ -47,6 +45,21 @@ func (db *DB) Compact(ctx context.Context) error {
 		err = db.leftAsTheyAre()
 	}
 	return err
+}
+
+// onlyNewer reports whether all tables that a plan takes from level 0 have something that is newer than a sequence.
+func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
+	newer := 0
+	for _, t := range plan.Tables() {
+		if !slices.Contains(l[0], t) {
+			continue
+		}
+		if t.Reader.Properties().MaxSeq <= last {
+			return false
+		}
+		newer++
+	}
+	return newer > 0 && plan.Action != compaction.Drop
 }
 
 // compactLoop compacts what the picker picks, until Close.

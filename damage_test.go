@@ -223,6 +223,43 @@ func TestRestingAboveDamage(t *testing.T) {
 	}
 }
 
+// Compact comes to an end beside a damaged table, however much is written meanwhile.
+func TestCompactBesideDamageAndWriters(t *testing.T) {
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem)
+	db := openTest(t, still(fault, newFakeClock(), SyncNever))
+	write := func() {
+		for i := range hurtKeys / 10 {
+			must(t, db.Put([]byte(hurtKey(i)), make([]byte, 100)))
+		}
+		must(t, db.Flush())
+	}
+	write()
+	must(t, db.Compact(t.Context()))
+	db.setApart(db.view.Load().tables.levels[compaction.NumLevels-1][0], ErrCorrupt)
+	rounds, busy := 0, false
+	fault.Inject(func(op vfs.Op) error {
+		if op.Kind == vfs.OpCreate && strings.HasSuffix(op.Name, tableSuffix) && !busy && rounds < 50 {
+			busy = true // a table of Compact: writers fill level 0
+			for range 8 {
+				write()
+			}
+			busy = false
+			rounds++
+		}
+		return nil
+	})
+	busy = true
+	write()
+	busy = false
+	if err := db.Compact(t.Context()); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("compact: %v", err)
+	}
+	if fault.Inject(nil); rounds == 0 || rounds == 50 {
+		t.Errorf("Compact has made %d tables of what is written meanwhile", rounds)
+	}
+}
+
 // A table that the disk does not give is set apart like one that is damaged, and tried again after a time.
 func TestUnreadTableIsTriedAgain(t *testing.T) {
 	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
