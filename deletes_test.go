@@ -222,6 +222,9 @@ func (m *rangeModel) check(db interface {
 
 // What reads, scans and writes allocate does not depend on how many range deletes there are, in memory and in tables.
 func TestRangeDeletesCost(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
 	measure := func(n int, flushed bool) map[string]uint64 {
 		db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
 		for i := range n {

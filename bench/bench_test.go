@@ -57,7 +57,7 @@ func TestShort(t *testing.T) {
 
 func checkRuns(t *testing.T, info store.Info, r *report.Report) {
 	t.Helper()
-	want := map[string]int{"core": 9, "ttl": 3, "queue": 1, "large": 2, "crash": 0}
+	want := map[string]int{"core": 9, "ttl": 3, "queue": 2, "large": 2, "crash": 0}
 	switch {
 	case info.WriteOnly:
 		want = map[string]int{"core": 1}

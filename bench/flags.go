@@ -15,7 +15,7 @@ import (
 
 const (
 	allStores    = "ebb,pebble,badger,bbolt,goleveldb,buntdb,btree,raw,none"
-	allWorkloads = "load,a,b,c,d,e,e2,f,batch,ttl,queue,large,crash"
+	allWorkloads = "load,a,b,c,d,e,e2,f,batch,ttl,queue,drain,large,crash"
 
 	largeValue = 16 << 10
 	// largeShare is how many records there are for one of the large ones.

@@ -43,7 +43,7 @@ func (r *Report) problemTable() table {
 func (r *Report) rateTable() table {
 	phases := r.phases()
 	t := table{Title: "Operations per second", Head: append([]string{"store"}, phases...),
-		Note: "Medians over runs. Operations of batch are writes of 100 records, those of queue pushes and pops."}
+		Note: "Medians over runs. Operations of batch are writes of 100 records, those of queue and drain pushes and pops."}
 	for _, s := range r.rivals() {
 		row := []string{s.Name}
 		for _, phase := range phases {

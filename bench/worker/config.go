@@ -58,7 +58,7 @@ const (
 var groups = []Group{
 	{CoreGroup, []string{"load", "e", "a", "e2", "b", "c", "f", "d", "batch"}},
 	{TTLGroup, []string{"ttl"}},
-	{"queue", []string{"queue"}},
+	{"queue", []string{"queue", "drain"}},
 	{LargeGroup, []string{"large-load", "large"}},
 	{CrashGroup, []string{"crash"}},
 }

@@ -91,7 +91,7 @@ func (r *runner) wrong(t *testing.T, phases ...string) (n int64, first string) {
 	return n, first
 }
 
-var everything = []string{"load", "e", "a", "e2", "b", "c", "f", "d", "batch", "queue"}
+var everything = []string{"load", "e", "a", "e2", "b", "c", "f", "d", "batch", "queue", "drain"}
 
 func TestHonestStore(t *testing.T) {
 	r := newRunner(t, &liar{})
@@ -257,6 +257,7 @@ func TestSelect(t *testing.T) {
 		{"load", "[{core [load]}]"},
 		{"e2,large,crash", "[{core [load e2]} {large [large-load large]} {crash [crash]}]"},
 		{"queue,ttl", "[{ttl [ttl]} {queue [queue]}]"},
+		{"drain,queue", "[{queue [queue drain]}]"},
 	} {
 		got, err := Select(strings.Split(c.asked, ","))
 		if err != nil || fmt.Sprint(got) != c.want {

@@ -8,8 +8,12 @@ import (
 	"github.com/ebbdb/ebb/bench/workload"
 )
 
-// queueDepth is how many items a queue has at first. It wanders from there.
-const queueDepth = 1000
+const (
+	// queueDepth is how many items a queue has at first. It wanders from there.
+	queueDepth = 1000
+	// drainDepth is how many items are pushed before they are popped, all of them, and again.
+	drainDepth = 20_000
+)
 
 // queueClient is the one user of one queue in a store that holds as many as there are threads. Its keys are numbers: a push
 // puts the next, a pop looks for the first by a scan from the beginning of the queue and deletes it. That scan comes over
@@ -21,6 +25,8 @@ type queueClient struct {
 	rand       *workload.Rand
 	name       []byte
 	head, tail uint64 // the numbers from head up to tail are in the queue
+	drain      uint64 // 0: pushes and pops come at random; otherwise so many pushes, and then as many pops
+	filling    bool
 
 	kind       workload.Kind
 	key, value []byte
@@ -28,14 +34,20 @@ type queueClient struct {
 	visit      func(key, value []byte) bool
 }
 
-func newQueueClient(j *judge, s store.Store, v *workload.Values, seed uint64, thread int) (*queueClient, error) {
-	c := &queueClient{judge: j, store: s, values: v, rand: workload.NewRand(seed, "queue", thread)}
-	c.name = fmt.Appendf(nil, "queue%05d/", thread)
+// newQueueClient returns a client whose queue has some items. drain, if not 0, is how many: they are all popped before more
+// are pushed.
+func newQueueClient(j *judge, s store.Store, v *workload.Values, seed uint64, thread int, drain uint64) (*queueClient, error) {
+	c := &queueClient{judge: j, store: s, values: v, rand: workload.NewRand(seed, "queue", thread), drain: drain}
+	name, depth := "queue", uint64(queueDepth)
+	if drain > 0 {
+		name, depth = "drain", drain
+	}
+	c.name = fmt.Appendf(nil, "%s%05d/", name, thread)
 	c.visit = func(key, value []byte) bool {
 		c.first, c.got = append(c.first[:0], key...), append(c.got[:0], value...)
 		return false
 	}
-	for range queueDepth {
+	for range depth {
 		c.push()
 		if err := c.do(); err != nil {
 			return nil, err
@@ -56,7 +68,13 @@ func (c *queueClient) choose(n uint64) {
 }
 
 func (c *queueClient) next() (workload.Kind, bool) {
-	if c.rand.Uint64()&1 == 0 || c.head == c.tail {
+	switch n := c.tail - c.head; {
+	case n == 0:
+		c.filling = true
+	case n >= c.drain:
+		c.filling = false
+	}
+	if c.filling || c.drain == 0 && c.rand.Uint64()&1 == 0 {
 		c.push()
 	} else {
 		c.kind = workload.Pop

@@ -72,7 +72,9 @@ func (r *runner) close() error {
 func (r *runner) named(name string) error {
 	switch name {
 	case "queue":
-		return r.queue()
+		return r.queue(name, 0)
+	case "drain":
+		return r.queue(name, max(1, min(drainDepth, r.config.Records/uint64(r.config.Threads))))
 	case "load", "large-load":
 		r.records = &records{
 			judge:    &r.judge,
@@ -111,16 +113,17 @@ func (r *runner) named(name string) error {
 	})
 }
 
-func (r *runner) queue() error {
+// queue runs one of the phases with a queue for each thread.
+func (r *runner) queue(name string, drain uint64) error {
 	clients := make([]client, r.config.Threads)
 	for i := range clients {
-		c, err := newQueueClient(&r.judge, r.store, r.values, r.config.Seed, i)
+		c, err := newQueueClient(&r.judge, r.store, r.values, r.config.Seed, i, drain)
 		if err != nil {
 			return err
 		}
 		clients[i] = c
 	}
-	return r.measured("queue", clients, r.limits(), func() (n int64) {
+	return r.measured(name, clients, r.limits(), func() (n int64) {
 		for _, c := range clients {
 			q := c.(*queueClient)
 			n += int64(q.tail-q.head) * int64(len(q.key)+r.values.Size())

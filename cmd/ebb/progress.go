@@ -19,12 +19,19 @@ type bar interface {
 // a terminal, and nowhere if not.
 func (s *session) progress(total int64, what string) bar {
 	if !isTerminal(s.stderr) {
-		return progressbar.DefaultBytesSilent(total, what)
+		return noBar{}
 	}
 	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(s.stderr), progressbar.OptionSetDescription(what),
 		progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetWidth(30))
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // otherwise a goroutine of its own reads what Add writes
 }
+
+// noBar shows nothing.
+type noBar struct{}
+
+func (noBar) Add(int) error { return nil }
+func (noBar) Finish() error { return nil }
 
 // isTerminal reports whether a stream is one.
 func isTerminal(stream any) bool {
