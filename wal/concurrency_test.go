@@ -319,6 +319,73 @@ func TestReaderSeesWhatIsSynced(t *testing.T) {
 	}
 }
 
+// A reader that begins in a segment which is on no disk yet waits for that, and finds nothing wrong with it.
+func TestReaderBeginsInAnUnsyncedSegment(t *testing.T) {
+	want := puts(0, 6)
+	for _, after := range []int{0, 1} { // unsynced entries that the segment has
+		l, _ := open(t, testOptions(vfs.NewMem(), SyncAlways))
+		if err := l.AppendAll(want[:3]); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		at, err := l.NewReader(l.End())
+		if err != nil {
+			t.Fatal(err)
+		}
+		atSeq, err := l.NewReaderAt(l.NextSeq())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Write(want[3 : 3+after]); err != nil {
+			t.Fatal(err)
+		}
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, r := range []*Reader{at, atSeq} {
+			var e Entry
+			if err := r.Next(&e); err != io.EOF {
+				t.Errorf("%d entries, none synced: %v", after, err)
+			}
+			if err := r.Wait(canceled); !errors.Is(err, context.Canceled) {
+				t.Errorf("there is something to read: %v", err)
+			}
+		}
+		if err := l.AppendAll(want[3+after:]); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []*Reader{at, atSeq} {
+			if err := r.Wait(canceled); err != nil {
+				t.Error(err)
+			}
+			var got []Entry
+			var e Entry
+			for err = r.Next(&e); err == nil; err = r.Next(&e) {
+				got = append(got, clone(&e))
+			}
+			if err != io.EOF {
+				t.Error(err)
+			}
+			for i := range got {
+				if i >= 3 || got[i].Seq != want[3+i].Seq || !bytes.Equal(got[i].Key, want[3+i].Key) {
+					t.Errorf("entry %d is %+v", i, got[i])
+				}
+			}
+			if len(got) != 3 {
+				t.Errorf("%d entries", len(got))
+			}
+			if err := r.Wait(canceled); !errors.Is(err, context.Canceled) {
+				t.Errorf("there is more to read: %v", err)
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		closeLog(t, l)
+	}
+}
+
 // While one waits for zeros, nobody else appends, rotates or closes.
 func TestWaitingForZerosKeepsTheLogToItself(t *testing.T) {
 	large := Entry{Key: []byte("large"), Value: bytes.Repeat([]byte{1}, zeroChunk+zeroChunk/2)}

@@ -85,6 +85,9 @@ func (r *Reader) NextSeq() uint64 { return max(r.seq, r.scan.nextSeq()) }
 func (r *Reader) step(e *Entry) error {
 	for {
 		end := r.log.visible()
+		if end.Segment < r.pos.Segment {
+			return io.EOF // it was begun, but is not on the disk
+		}
 		if !r.open {
 			if err := r.openSegment(r.pos.Segment, end); err != nil {
 				return err
@@ -182,8 +185,11 @@ func (r *Reader) Wait(ctx context.Context) error {
 	var failed error
 	err := r.log.tail.wait(ctx, r.log.stop, func() bool {
 		failed = r.log.Err() // before the look at the end: what came before it is still to be read
-		end := r.log.visible()
-		if end.Segment != r.scan.head.segment || int64(end.Offset) > r.scan.offset() {
+		read := r.pos
+		if r.open {
+			read.Offset = uint32(r.scan.offset()) // behind the entry there may be a mark
+		}
+		if r.log.visible().Compare(read) > 0 {
 			failed = nil
 			return true
 		}
