@@ -75,6 +75,61 @@ func TestDeleteBeforeLeavesNoGap(t *testing.T) {
 	})
 }
 
+// A segment is deleted when the one to begin with is on the disk, and not before: no power cut leaves a log without a
+// beginning, whoever rotates and deletes without a sync.
+func TestDeleteBeforeLeavesABeginning(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.Record()
+	fault := vfs.NewFault(mem)
+	l, _ := open(t, testOptions(fault, SyncNever))
+	want := puts(0, 6)
+	if _, err := l.Write(want[:3]); err != nil {
+		t.Fatal(err)
+	}
+	before := mem.OpCount()
+	if err := errors.Join(l.Rotate(), l.DeleteBefore(l.End().Segment)); err != nil {
+		t.Fatal(err)
+	}
+	if n := l.Stats().Segments; n != 1 {
+		t.Errorf("%d segments", n)
+	}
+	if _, err := l.Write(want[3:]); err != nil {
+		t.Fatal(err)
+	}
+	crashes := mem.Crashes(*crashSeed, *crashRandom)
+	for k := before; k <= crashes.OpCount(); k++ {
+		for state := range crashes.At(k) {
+			l, es, err := tryOpen(testOptions(state.FS, SyncNever))
+			if err != nil {
+				t.Fatalf("after operation %d, %s: %v", k, state.Name, err)
+			}
+			from := want
+			if l.First().Segment > 1 {
+				from = want[3:]
+			}
+			for i := range es {
+				if i >= len(from) || es[i].Seq != from[i].Seq || !bytes.Equal(es[i].Key, from[i].Key) {
+					t.Errorf("after operation %d, %s: entry %d is %+v", k, state.Name, i, es[i])
+				}
+			}
+			closeLog(t, l)
+		}
+	}
+	if err := l.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	fault.Inject(vfs.FailNth(vfs.OpSync, segmentSuffix, 1, syscall.EIO))
+	if err := l.DeleteBefore(l.End().Segment); !errors.Is(err, ErrFailed) {
+		t.Errorf("what follows cannot be synced: %v", err)
+	}
+	if n := len(segmentNames(t, mem)); n != 2 {
+		t.Errorf("%d segments", n)
+	}
+	if err := l.Close(); !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+}
+
 // A process dies of a failed fsync; the next finds a full disk and, in the page cache, what the kernel holds for clean.
 // It writes that again before it relies on it.
 func TestFailedSyncThenAFullDisk(t *testing.T) {

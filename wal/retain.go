@@ -12,7 +12,8 @@ import (
 // exceeds Options.Retain of all that are. The segment that appends go to stays in any case. Readers inside a deleted
 // segment finish it and then get ErrDeleted. If it fails, a later call goes on where it ended.
 //
-// Segments go oldest first, each durably before the next, so that no crash leaves a gap. No append waits for that.
+// Segments go oldest first, each durably before the next, so that no crash leaves a gap; and none before the beginning of the
+// one given is on the disk, so that no crash leaves a log without one. No append waits for that.
 func (l *Log) DeleteBefore(segment uint32) error {
 	l.deleting.Lock()
 	defer l.deleting.Unlock()
@@ -21,8 +22,16 @@ func (l *Log) DeleteBefore(segment uint32) error {
 		l.mu.Unlock()
 		return ErrClosed
 	}
-	l.mu.needed = max(l.mu.needed, min(segment, l.active.Load().segment))
+	segment = min(segment, l.active.Load().segment)
 	first := l.mu.segments[0].id
+	l.mu.Unlock()
+	if segment > first {
+		if err := l.SyncTo(Position{segment, headerSize}); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	l.mu.needed = max(l.mu.needed, segment)
 	l.mu.Unlock()
 
 	var err error
