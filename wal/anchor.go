@@ -50,10 +50,8 @@ func (s *segmentScan) anchoredTo() int64 {
 
 // noteTorn takes note of what is torn and stays where it is: behind the end of the log, and in the segments after it.
 func (l *Log) noteTorn(w *walk) error {
-	if !w.scan.sealed {
-		if err := l.noteTail(w, w.scan); err != nil {
-			return err
-		}
+	if err := l.noteTail(w, w.scan); err != nil {
+		return err
 	}
 	for i := w.at + 1; i < len(w.numbers); i++ {
 		s, err := w.raw(i)

@@ -130,6 +130,64 @@ func TestDeleteBeforeLeavesABeginning(t *testing.T) {
 	}
 }
 
+// Zeros that were written ahead and never synced are no part of a log: what a power cut leaves of them behind a seal, which was
+// not synced either, is none of its damage. Behind one that was, it is.
+func TestTornZerosBehindASeal(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.Record()
+	l, goOn := slowZeros(t, mem)
+	want := puts(0, 3)
+	if err := l.Rotate(); err != nil { // beside the extension
+		t.Fatal(err)
+	}
+	if err := l.Append(&want[1]); err != nil {
+		t.Fatal(err)
+	}
+	before := mem.OpCount()
+	goOn()
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	first := segmentName("db/wal", 1)
+	crashes, torn := mem.Crashes(*crashSeed, *crashRandom), 0
+	for k := before; k <= crashes.OpCount(); k++ {
+		for state := range crashes.At(k) {
+			data, err := state.FS.ReadFile(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, es, err := tryOpen(testOptions(state.FS, SyncNever))
+			if err == nil {
+				err = errors.Join(isPrefix(es, want), l.Close())
+			}
+			if err != nil {
+				t.Fatalf("after operation %d, %s: %v", k, state.Name, err)
+			}
+			if len(es) > 0 && len(bytes.TrimRight(data, "\x00")) > zeroChunk {
+				torn++
+			}
+		}
+	}
+	if torn == 0 {
+		t.Error("no power cut has torn the zeros")
+	}
+	if err := l.Append(&want[2]); err != nil { // with a watermark
+		t.Fatal(err)
+	}
+	synced := mem.Clone()
+	data, err := synced.ReadFile(first)
+	if err == nil {
+		err = synced.WriteFile(first, append(data, "rest"...))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := tryOpen(testOptions(synced, SyncNever)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("bytes behind a seal that was synced: %v", err)
+	}
+	closeLog(t, l)
+}
+
 // A process dies of a failed fsync; the next finds a full disk and, in the page cache, what the kernel holds for clean.
 // It writes that again before it relies on it.
 func TestFailedSyncThenAFullDisk(t *testing.T) {

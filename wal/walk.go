@@ -16,7 +16,8 @@ import (
 // A segment that has a name need not have been taken into use, and one that follows another does not prove that the other
 // was on the disk: a rotation waits for no sync. What proves it is a mark behind, in the same segment or a later one, as a
 // segment counts as synced only after those before it; what the header of the next segment says; and the owner's anchor.
-// Where a record or a header is missing that nothing proves to have been there, the log ends, whatever follows.
+// Where a record or a header is missing that nothing proves to have been there, the log ends, whatever follows. Bytes behind a
+// seal that are no record, and that nothing proves to have been there, are none of the log's.
 type walk struct {
 	log     *Log
 	numbers []uint32
@@ -243,8 +244,16 @@ func (w *walk) checkEnd(bad *badBytes) error {
 		if err != nil {
 			return err
 		}
-		if n > 0 {
-			return corrupt.New(s.name, s.offset(), "record", errors.New("follows the seal"))
+		if n > 0 { // zeros that were written ahead, as a power cut leaves them, unless they were on the disk, or it is a record
+			wrong := true
+			if _, _, err := DecodeStored(s.bytes()); err != nil {
+				if wrong, err = w.proven(w.at, s.offset()-1); err != nil {
+					return err
+				}
+			}
+			if wrong {
+				return corrupt.New(s.name, s.offset(), "record", errors.New("follows the seal"))
+			}
 		}
 		return w.log.checkAnchor(s, nil)
 	}
