@@ -48,41 +48,63 @@ func (s *segmentScan) anchoredTo() int64 {
 	return int64(s.anchor.Offset)
 }
 
-// noteTorn takes note of what is torn and stays where it is: behind the end of the log, and in the segments after it.
+// noteTorn takes note of what is torn and stays where it is: behind the end of the log, and in the segments after it. Beside an
+// owner there may be an append under way, or more that was appended since: bytes that change are none of a crash's, and
+// behind an end that has moved on nothing is torn. So that is looked at last.
 func (l *Log) noteTorn(w *walk) error {
-	if err := l.noteTail(w, w.scan); err != nil {
-		return err
-	}
+	behind := 0
 	for i := w.at + 1; i < len(w.numbers); i++ {
 		s, err := w.raw(i)
-		if err == nil {
-			err = l.noteTail(w, s)
-		}
 		if err != nil {
 			return err
 		}
+		if w.scan.sealed && i == w.at+1 && s.follows(w.scan) {
+			return nil
+		}
+		n, _, err := s.tornLen()
+		if err != nil {
+			return err
+		}
+		behind += n
 	}
+	n, changed, err := w.scan.tornLen()
+	if err != nil || changed || n+behind == 0 {
+		return err
+	}
+	l.noteCut(w, n+behind, "")
 	return nil
 }
 
-// noteTail takes note of the torn bytes that s stands at. Beside an owner there may be an append under way, or more that was
-// appended since: bytes that change are none of a crash's.
-func (l *Log) noteTail(w *walk, s *segmentScan) error {
-	n, err := s.dirtyLen()
-	if err != nil || n == 0 {
-		return unlessShorter(err)
+// follows reports whether s, which stands at its first byte, continues a segment.
+func (s *segmentScan) follows(before *segmentScan) bool {
+	if s.readAll() != nil {
+		return false
+	}
+	rec, _, err := DecodeStored(s.bytes())
+	if err != nil || len(rec.Key) != 0 {
+		return false
+	}
+	h, err := decodeHeader(rec.Value)
+	return err == nil && h.id == before.head.id && h.segment == s.head.segment && h.prev == before.link()
+}
+
+// tornLen returns the number of torn bytes that s stands at, and whether what is there has changed while it was read.
+func (s *segmentScan) tornLen() (n int, changed bool, err error) {
+	if n, err = s.dirtyLen(); err != nil {
+		return 0, true, unlessShorter(err)
 	}
 	before := bytes.Clone(s.bytes()[:n])
 	if err := s.reread(); err != nil {
-		return err
+		return 0, true, err
 	}
-	if n, err = s.dirtyLen(); err != nil {
-		return unlessShorter(err)
+	m, err := s.dirtyLen()
+	if err != nil {
+		return 0, true, unlessShorter(err)
 	}
-	if bytes.Equal(before, s.bytes()[:n]) {
-		l.noteCut(w, n, "")
+	if !bytes.Equal(before, s.bytes()[:m]) {
+		return 0, true, nil
 	}
-	return nil
+	return n, false, nil
 }
 
 // unlessShorter drops the error of a file that its owner has cut while it was read.

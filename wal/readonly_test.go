@@ -257,3 +257,76 @@ func TestReplayOfDeletedSegments(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// meanwhile is a file system on which something happens before one of its reads, and on which one file reads as zeros up to
+// that.
+type meanwhile struct {
+	vfs.FS
+	left   int
+	happen func()
+	unseen string
+}
+
+type meanwhileFile struct {
+	vfs.File
+	fs     *meanwhile
+	unseen bool
+}
+
+func (m *meanwhile) Open(name string) (vfs.File, error) {
+	f, err := m.FS.Open(name)
+	return &meanwhileFile{f, m, name == m.unseen}, err
+}
+
+func (f *meanwhileFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.fs.left--; f.fs.left == 0 {
+		f.fs.happen()
+	}
+	n, err := f.File.ReadAt(p, off)
+	if f.unseen && f.fs.left > 0 {
+		clear(p[:n])
+	}
+	return n, err
+}
+
+// An owner that begins a segment while the log is read leaves nothing torn behind the place where the reader was.
+func TestReplayBesideARotation(t *testing.T) {
+	want := puts(0, 4)
+	for _, begun := range []bool{false, true} { // the segment is there, and only its pages are seen late
+		for at, read := 1, true; read; at++ {
+			mem := vfs.NewMem()
+			l, _ := open(t, testOptions(mem, SyncNever))
+			begin := func() {
+				if _, err := l.Write(want[2:3]); err != nil {
+					t.Fatal(err)
+				}
+				if err := l.Rotate(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := l.Write(want[3:]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := l.Write(want[:2]); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Prepare(); err != nil {
+				t.Fatal(err)
+			}
+			fs := &meanwhile{FS: mem, left: at, happen: begin}
+			if begun {
+				begin()
+				fs.happen, fs.unseen = func() {}, segmentName("db/wal", 2)
+			}
+			es, r, err := replay(testOptions(fs, SyncNever))
+			read = fs.left <= 0
+			if err == nil {
+				err = isPrefix(es, want)
+			}
+			if err != nil || len(es) < 2 || read && r.Cut != nil {
+				t.Errorf("begun %t, read %d: %d entries, %+v, %v", begun, at, len(es), r.Cut, err)
+			}
+			closeLog(t, l)
+		}
+	}
+}
