@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
 	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/internal/snapfile"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -74,10 +74,10 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 	} else if err := db.Sync(); err != nil {
 		return BackupInfo{}, fmt.Errorf("backup: %w", err)
 	}
-	h := backup.Header{Database: db.databaseID(), Since: o.Since, Through: through, Clock: db.clock.Now()}
+	h := snapfile.Header{Database: db.databaseID(), Since: o.Since, Through: through, Clock: db.clock.Now()}
 	rand.Read(h.ID[:]) // never fails
 	b := backupRun{db: db, ctx: ctx, progress: o.Progress}
-	if b.out, err = backup.NewWriter(w, h, o.Compression); err != nil {
+	if b.out, err = snapfile.NewWriter(w, h, o.Compression); err != nil {
 		return BackupInfo{}, err
 	}
 	if h.Full() {
@@ -126,7 +126,7 @@ func (db *DB) databaseID() [16]byte {
 type backupRun struct {
 	db       *DB
 	ctx      context.Context
-	out      *backup.Writer
+	out      *snapfile.Writer
 	progress func(Progress)
 }
 
@@ -156,7 +156,7 @@ func (b *backupRun) report() {
 
 // entries writes what is live in a view. It reads scanChunk entries, or as many as make a record, under one guard of mapped
 // memory, during which Close waits, and writes outside.
-func (b *backupRun) entries(v *view, h backup.Header) error {
+func (b *backupRun) entries(v *view, h snapfile.Header) error {
 	it := v.scan(h.Through)
 	defer it.Close()
 	var covering deletes
@@ -218,7 +218,7 @@ func (v *view) scan(seq uint64) *merge.Iterator {
 }
 
 // changes writes what the log has after h.Since, up to h.Through.
-func (b *backupRun) changes(h backup.Header) error {
+func (b *backupRun) changes(h snapfile.Header) error {
 	next := h.Since + 1
 	if h.Since == h.Through {
 		return nil

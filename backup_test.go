@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/backup"
+	"github.com/ebbdb/ebb/internal/snapfile"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -518,7 +518,7 @@ func TestRestoreNewerVersion(t *testing.T) {
 	_, files := chainOf(t, vfs.NewMem(), clock)
 	data := newerVersion(t, files[0])
 	err := restoreTo(vfs.NewMem(), clock, "copy", data)
-	if !errors.Is(err, backup.ErrVersion) || errors.Is(err, ErrCorrupt) {
+	if !errors.Is(err, snapfile.ErrVersion) || errors.Is(err, ErrCorrupt) {
 		t.Error(err)
 	}
 }

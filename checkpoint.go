@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
 )
 
 // CheckpointOptions configure a Checkpoint. The zero value works.

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
 	"github.com/ebbdb/ebb/wal"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
 )
 
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten

@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/gap"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/memtable"
-	"github.com/ebbdb/ebb/table"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )

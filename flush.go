@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
 )
 
 // Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.

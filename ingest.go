@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/snapfile"
 )
 
 // IngestOptions configure an Ingest. The zero value works.
@@ -103,7 +103,7 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 
 // buildIngest takes step 1 of Ingest. The tables are few, because they may all have to go to level 0, of which every look-up
 // asks each.
-func (db *DB) buildIngest(ctx context.Context, file *backup.Reader, seq uint64, report func(Progress)) (compaction.Result, error) {
+func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64, report func(Progress)) (compaction.Result, error) {
 	now := db.clock.Now()
 	p := progress{report: report}
 	out := db.tableOutput(compaction.NumLevels - 1)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
 )
 
 // What must always hold, in one place. A build with the tag invariants panics where it does not; the models run so in CI.

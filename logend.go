@@ -1,7 +1,7 @@
 package ebb
 
 import (
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
 )
 
 // The manifest says how far the log has gone, at least: see wal.Anchor. While the database is open that is a place which

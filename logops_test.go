@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/op/optest"
+	"github.com/ebbdb/ebb/internal/snapfile"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -70,7 +70,7 @@ func TestEveryOperation(t *testing.T) {
 }
 
 func newBackupRun(t *testing.T) *backupRun {
-	out, err := backup.NewWriter(io.Discard, backup.Header{Since: 1, Through: 100}, CompressionNone)
+	out, err := snapfile.NewWriter(io.Discard, snapfile.Header{Since: 1, Through: 100}, CompressionNone)
 	must(t, err)
 	return &backupRun{ctx: context.Background(), out: out}
 }

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
 )
 
 // content of every file below a directory of the operating system.

@@ -9,8 +9,8 @@ import (
 	"path"
 	"slices"
 
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
 	"github.com/ebbdb/ebb/wal"
 )
 

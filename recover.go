@@ -12,10 +12,10 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
 	"github.com/ebbdb/ebb/memtable"
-	"github.com/ebbdb/ebb/table"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )

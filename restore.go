@@ -7,10 +7,10 @@ import (
 	"io"
 	"math"
 
-	"github.com/ebbdb/ebb/backup"
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/snapfile"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 )
@@ -83,11 +83,11 @@ func (r *restore) run(dir string, files []io.Reader) (err error) {
 }
 
 // openSnapshots reads the headers of snapshot files and checks that the files follow one another.
-func openSnapshots(files []io.Reader) ([]*backup.Reader, error) {
+func openSnapshots(files []io.Reader) ([]*snapfile.Reader, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%w: no file at all", ErrSnapshotOrder)
 	}
-	var readers []*backup.Reader
+	var readers []*snapfile.Reader
 	for i, file := range files {
 		f, err := openSnapshot(file, i)
 		if err != nil {
@@ -109,16 +109,16 @@ func openSnapshots(files []io.Reader) ([]*backup.Reader, error) {
 }
 
 // openSnapshot reads the header of a snapshot file. Errors call it by its name, or by its place if it has none.
-func openSnapshot(r io.Reader, i int) (*backup.Reader, error) {
+func openSnapshot(r io.Reader, i int) (*snapfile.Reader, error) {
 	name := fmt.Sprintf("file %d", i+1)
 	if n, ok := r.(interface{ Name() string }); ok {
 		name = n.Name()
 	}
-	return backup.NewReader(r, name)
+	return snapfile.NewReader(r, name)
 }
 
 // tables builds the tables of all files.
-func (r *restore) tables(files []*backup.Reader) error {
+func (r *restore) tables(files []*snapfile.Reader) error {
 	if err := r.full(files[0]); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (r *restore) tables(files []*backup.Reader) error {
 }
 
 // full makes the last level of a full file.
-func (r *restore) full(f *backup.Reader) error {
+func (r *restore) full(f *snapfile.Reader) error {
 	source := &snapshotSource{file: f, progress: &r.progress}
 	built, err := compaction.Build(r.ctx, compaction.Input{
 		Source:  source,
@@ -148,8 +148,8 @@ func (r *restore) full(f *backup.Reader) error {
 }
 
 // increment puts the operations of an increment on top of what there is. Those that are there already are skipped.
-func (r *restore) increment(f *backup.Reader) error {
-	var it backup.Item
+func (r *restore) increment(f *snapfile.Reader) error {
+	var it snapfile.Item
 	var writers []manifest.Writer
 	m := memtable.New(memtable.Hint{})
 	for n := 0; ; n++ {
@@ -164,7 +164,7 @@ func (r *restore) increment(f *backup.Reader) error {
 		if err != nil {
 			return err
 		}
-		if it.Kind == backup.KindWriter {
+		if it.Kind == snapfile.KindWriter {
 			writers = append(writers, manifest.Writer(it.Writer))
 		}
 		if err := apply(m, &it, r.state.LastSeq); err != nil {
@@ -185,12 +185,12 @@ func (r *restore) increment(f *backup.Reader) error {
 const guardedItems = 1024
 
 // apply takes an item that is after a sequence into a memtable.
-func apply(m *memtable.Memtable, it *backup.Item, after uint64) error {
+func apply(m *memtable.Memtable, it *snapfile.Item, after uint64) error {
 	e, d := &it.Entry, &it.Range
 	switch {
-	case it.Kind == backup.KindEntry && e.Seq > after:
+	case it.Kind == snapfile.KindEntry && e.Seq > after:
 		return m.Set(e.Key, e.Value, e.Seq, e.Deadline, e.Kind)
-	case it.Kind == backup.KindRangeDelete && d.Seq > after:
+	case it.Kind == snapfile.KindRangeDelete && d.Seq > after:
 		m.DeleteRange(d.Start, d.End, d.Seq)
 	}
 	return nil
@@ -218,7 +218,7 @@ func (r *restore) flush(m *memtable.Memtable) error {
 }
 
 // finished takes over what a file that was read to its end says of the whole.
-func (r *restore) finished(f *backup.Reader, writers []manifest.Writer) {
+func (r *restore) finished(f *snapfile.Reader, writers []manifest.Writer) {
 	r.progress.end(f)
 	if through := f.Header().Through; through >= r.state.LastSeq {
 		r.state.LastSeq, r.state.Writers = through, writers
@@ -247,9 +247,9 @@ func (r *restore) closeTables() error {
 
 // snapshotSource hands the entries of a full snapshot file to compaction.Build.
 type snapshotSource struct {
-	file     *backup.Reader
+	file     *snapfile.Reader
 	progress *progress
-	item     backup.Item
+	item     snapfile.Item
 	now      int64  // what has expired by then is skipped; 0: nothing
 	seq      uint64 // what all entries get for their own; 0: they keep it
 	writers  []manifest.Writer
@@ -265,10 +265,10 @@ func (s *snapshotSource) Next() bool {
 			break
 		}
 		s.progress.at(s.file)
-		if s.item.Kind == backup.KindWriter {
+		if s.item.Kind == snapfile.KindWriter {
 			s.writers = append(s.writers, manifest.Writer(s.item.Writer))
 		}
-		if e := &s.item.Entry; s.item.Kind == backup.KindEntry && !kv.Expired(e.Deadline, s.now) {
+		if e := &s.item.Entry; s.item.Kind == snapfile.KindEntry && !kv.Expired(e.Deadline, s.now) {
 			if s.seq != 0 {
 				e.Seq = s.seq
 			}
@@ -296,13 +296,13 @@ type progress struct {
 const reportEvery = 1 << 20
 
 // at reports, if enough has come since the last time.
-func (p *progress) at(f *backup.Reader) {
+func (p *progress) at(f *snapfile.Reader) {
 	if p.report != nil && p.before.Bytes+f.Read()-p.reported >= reportEvery {
 		p.now(f)
 	}
 }
 
-func (p *progress) now(f *backup.Reader) {
+func (p *progress) now(f *snapfile.Reader) {
 	if p.report == nil {
 		return
 	}
@@ -312,7 +312,7 @@ func (p *progress) now(f *backup.Reader) {
 }
 
 // end reports that a file was read to its end.
-func (p *progress) end(f *backup.Reader) {
+func (p *progress) end(f *snapfile.Reader) {
 	p.now(f)
 	p.before.Entries += f.Totals().Entries
 	p.before.Bytes += f.Read()

@@ -7,8 +7,8 @@ import (
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/memtable"
-	"github.com/ebbdb/ebb/table"
 )
 
 // sources are the iterators that a cursor merges.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
 )
 
 const (

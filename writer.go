@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
 )
 
 // SetWriter makes the batch number sequence of a writer, so that Apply makes it once even if it is called again: by

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ebbdb/ebb/backup"
-	"github.com/ebbdb/ebb/manifest"
+	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/snapfile"
 )
 
 // writers remembers the writers that are not idle, in the order of their last use. So those that are idle are found without
@@ -98,11 +98,11 @@ func (w *writers) list(now int64) []knownWriter {
 }
 
 // writerStates returns writers as a snapshot file has them, in the order of their ids.
-func writerStates(list []knownWriter) []backup.WriterState {
+func writerStates(list []knownWriter) []snapfile.WriterState {
 	slices.SortFunc(list, func(a, b knownWriter) int { return cmp.Compare(a.id, b.id) })
-	states := make([]backup.WriterState, len(list))
+	states := make([]snapfile.WriterState, len(list))
 	for i, k := range list {
-		states[i] = backup.WriterState{ID: k.id, Sequence: k.sequence, Version: k.version, Used: k.used}
+		states[i] = snapfile.WriterState{ID: k.id, Sequence: k.sequence, Version: k.version, Used: k.used}
 	}
 	return states
 }

@@ -7,8 +7,8 @@ import (
 	"path"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/table"
 	"github.com/ebbdb/ebb/wal"
 )
 

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/internal/table"
 )
 
 // Wherever AddBelow puts tables, what they overlap is below them, and no two of a level overlap.

@@ -5,7 +5,7 @@ import (
 	"sort"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/internal/table"
 )
 
 // NumLevels is the number of levels. New tables come into level 0; data moves to the last.

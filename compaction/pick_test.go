@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/table"
+	"github.com/ebbdb/ebb/internal/table"
 )
 
 // fake returns a table that has only what picking looks at. Keys are two-digit numbers.

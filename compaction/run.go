@@ -7,8 +7,8 @@ import (
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/table"
 )
 
 // Plan is what is to be done with some tables.

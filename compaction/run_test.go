@@ -14,9 +14,9 @@ import (
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/memtable"
-	"github.com/ebbdb/ebb/table"
 )
 
 // store is a database in small: levels of real tables under a memtable, and next to them a map that says what a reader must

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ebbdb/ebb/backup"
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/internal/snapfile"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
-	"github.com/ebbdb/ebb/table"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -131,8 +131,8 @@ func describerOf(name string, data []byte) describer {
 		if _, err := manifest.Describe(&rec); err == nil {
 			return manifest.Describe
 		}
-		if _, err := backup.Describe(&rec); err == nil {
-			return backup.Describe
+		if _, err := snapfile.Describe(&rec); err == nil {
+			return snapfile.Describe
 		}
 		if _, err := new(wal.Describer).Describe(&rec); err == nil {
 			return segment.Describe

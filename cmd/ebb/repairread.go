@@ -14,10 +14,10 @@ import (
 	"strings"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/manifest"
-	"github.com/ebbdb/ebb/table"
 	"github.com/ebbdb/ebb/wal"
 )
 

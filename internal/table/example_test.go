@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/table"
 )
 
 // Write a table, and look a key up in it.
