@@ -66,7 +66,9 @@ func (r *Report) fastest(phase string) float64 {
 // bars compares the stores in each of some categories.
 func (r *Report) bars(title string, categories []string, of func(store, category string) float64) *figure {
 	f := newFigure(title)
-	f.plot.NominalX(categories...)
+	if len(categories) > 0 { // otherwise nothing has run
+		f.plot.NominalX(categories...)
+	}
 	f.plot.Y.Min = 0
 	f.plot.Y.Tick.Marker = ticks(count)
 	stores := r.rivals()
@@ -107,8 +109,11 @@ func (r *Report) latencies(title string, of func(store, percentile string) float
 		}
 		f.line(s.Name, colour(i), points)
 	}
-	if len(f.legend) == 0 { // a logarithm has no empty range
-		f.plot.Y.Min, f.plot.Y.Max = 1, 10
+	switch y := &f.plot.Y; { // a logarithm has no empty range, nor one that begins at 0
+	case len(f.legend) == 0:
+		y.Min, y.Max = 1, 10
+	case y.Min == y.Max:
+		y.Min, y.Max = y.Min/2, y.Max*2
 	}
 	return f
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"reflect"
 	"regexp"
@@ -184,6 +185,21 @@ func TestHTML(t *testing.T) {
 	}
 	if got, want := strings.Count(html, "<svg viewBox="), 3+3+2; got != want {
 		t.Errorf("%d charts, not %d", got, want)
+	}
+}
+
+// TestHTMLOfLittle makes pages of nothing, and of latencies that are all the same.
+func TestHTMLOfLittle(t *testing.T) {
+	full := sample(t)
+	same := phase("load", 1, 1)
+	same.Latency[measure.All] = measure.Latency{Count: 1, P50: 1, P99: 1, P999: 1, Max: 1}
+	for _, runs := range [][]measure.Run{
+		nil, {{Store: "ebb", Group: "core", Error: "it has failed"}}, {{Store: "ebb", Group: "core", Phases: []measure.Phase{same}}},
+	} {
+		full.Runs = runs
+		if err := full.WriteHTML(io.Discard); err != nil {
+			t.Errorf("%+v: %v", runs, err)
+		}
 	}
 }
 
