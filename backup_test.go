@@ -15,6 +15,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/snapfile"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // takeBackup returns a snapshot file and what Backup says of it.
@@ -95,7 +96,7 @@ func checkRestored(t *testing.T, what string, fs vfs.FS, clock *fakeClock, dir s
 // At every point of a database's life a full backup restores to the same keys, values, deadlines and versions.
 func TestBackupRestore(t *testing.T) {
 	for _, compression := range []Compression{CompressionNone, CompressionZstd} {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		db := openTest(t, still(mem, clock, SyncNever))
 		m := newModel(clock)
 		for i, s := range lifeScript(clock) {
@@ -140,7 +141,7 @@ func writesOf(clock *fakeClock) []step {
 
 // A full backup and any number of increments, whole or overlapping, restore to what there was at the last.
 func TestIncrements(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, keepLog(mem, clock))
 	m := newModel(clock)
 	var files [][]byte
@@ -169,7 +170,7 @@ func TestIncrements(t *testing.T) {
 
 // An increment that was contained in the one before it changes nothing.
 func TestIncrementOlderThanTheLast(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, keepLog(mem, clock))
 	m := newModel(clock)
 	var files [][]byte
@@ -192,7 +193,7 @@ func TestIncrementOlderThanTheLast(t *testing.T) {
 // An increment since the middle of a batch has the rest of it.
 func TestIncrementSinceInsideBatch(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, keepLog(vfs.NewMem(), clock))
+	db := openTest(t, keepLog(vfstest.NewMem(), clock))
 	must(t, batchStep("v", 0, "a", "b", "c", "d").run(db))
 	_, info := takeBackup(t, db, &BackupOptions{Since: 2})
 	if info.Entries != 2 || info.Through != 4 {
@@ -202,7 +203,7 @@ func TestIncrementSinceInsideBatch(t *testing.T) {
 
 func TestIncrementRefused(t *testing.T) {
 	ctx, clock := context.Background(), newFakeClock()
-	db := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	full, _ := takeBackup(t, db, nil)
 	since := func(seq uint64) error {
@@ -261,7 +262,7 @@ func numbered(n uint64) step {
 // While a writer, flushes and compactions run, each backup is the database at its sequence, and no write waits for it.
 func TestBackupWhileWriting(t *testing.T) {
 	const writes = 6000
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := tiny(mem, clock)
 	o.Sync = SyncNever
 	db := openTest(t, o)
@@ -327,7 +328,7 @@ func fill(t *testing.T, db *DB, keys int) {
 func TestBackupInterrupted(t *testing.T) {
 	clock := newFakeClock()
 	for _, since := range []uint64{0, 1} {
-		db := openTest(t, roomy(vfs.NewMem(), clock))
+		db := openTest(t, roomy(vfstest.NewMem(), clock))
 		db.opts.memtableSize = 1 << 30
 		fill(t, db, 3000)
 		_, err := db.Backup(context.Background(), &slowWriter{then: func(n int) {
@@ -341,7 +342,7 @@ func TestBackupInterrupted(t *testing.T) {
 		must(t, err)
 
 		if since != 0 {
-			db = openTest(t, roomy(vfs.NewMem(), clock))
+			db = openTest(t, roomy(vfstest.NewMem(), clock))
 			db.opts.memtableSize = 1 << 30
 			fill(t, db, 3000)
 		}
@@ -366,7 +367,7 @@ func TestBackupInterrupted(t *testing.T) {
 }
 
 func TestBackupProgress(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, roomy(mem, clock))
 	fill(t, db, 3000)
 	var seen []Progress
@@ -394,7 +395,7 @@ func TestBackupProgress(t *testing.T) {
 
 // A backup of a database whose log cannot be synced would hold what a crash takes from the database.
 func TestBackupSyncs(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	mem.Record()
 	db := openTest(t, still(mem, clock, SyncNever))
 	must(t, putStep("a", "1", 0).run(db))
@@ -419,7 +420,7 @@ func wantNothing(t *testing.T, what string, fs vfs.FS, names ...string) {
 }
 
 // chainOf returns a full backup and two increments, and the database.
-func chainOf(t *testing.T, mem *vfs.Mem, clock *fakeClock) (db *DB, files [][]byte) {
+func chainOf(t *testing.T, mem *vfstest.Mem, clock *fakeClock) (db *DB, files [][]byte) {
 	db = openTest(t, keepLog(mem, clock))
 	through := uint64(0)
 	for i, s := range writesOf(clock) {
@@ -438,8 +439,8 @@ func chainOf(t *testing.T, mem *vfs.Mem, clock *fakeClock) (db *DB, files [][]by
 // Whatever is done to the bytes of one of the files, Restore says so and leaves nothing.
 func TestRestoreDamaged(t *testing.T) {
 	clock := newFakeClock()
-	_, files := chainOf(t, vfs.NewMem(), clock)
-	mem := vfs.NewMem()
+	_, files := chainOf(t, vfstest.NewMem(), clock)
+	mem := vfstest.NewMem()
 	try := func(what string, i int, data []byte) {
 		t.Helper()
 		damaged := slices.Clone(files)
@@ -469,10 +470,10 @@ func TestRestoreDamaged(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db, files := chainOf(t, mem, clock)
 	must(t, db.Close())
-	other, err := Open("other", still(vfs.NewMem(), clock, SyncAlways))
+	other, err := Open("other", still(vfstest.NewMem(), clock, SyncAlways))
 	must(t, err)
 	must(t, putStep("a", "1", 0).run(other))
 	foreign, _ := takeBackup(t, other, nil)
@@ -515,9 +516,9 @@ func files0(t *testing.T, fs vfs.FS) []string {
 // A newer version is not damage.
 func TestRestoreNewerVersion(t *testing.T) {
 	clock := newFakeClock()
-	_, files := chainOf(t, vfs.NewMem(), clock)
+	_, files := chainOf(t, vfstest.NewMem(), clock)
 	data := newerVersion(t, files[0])
-	err := restoreTo(vfs.NewMem(), clock, "copy", data)
+	err := restoreTo(vfstest.NewMem(), clock, "copy", data)
 	if !errors.Is(err, snapfile.ErrVersion) || errors.Is(err, ErrCorrupt) {
 		t.Error(err)
 	}
@@ -526,7 +527,7 @@ func TestRestoreNewerVersion(t *testing.T) {
 // Deadlines that have passed when a backup is restored leave nothing; those that have not are kept; and a clock that was
 // ahead stays ahead.
 func TestRestoreDeadlines(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	start := clock.ms()
 	must(t, putStep("soon", "1", start+1000).run(db))
@@ -554,7 +555,7 @@ func TestRestoreDeadlines(t *testing.T) {
 
 // What was restored is another database: files of the one are refused by the other.
 func TestRestoredIsAnother(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db, files := chainOf(t, mem, clock)
 	must(t, restoreTo(mem, clock, "copy", files[0]))
 	copied, err := Open("copy", still(mem, clock, SyncAlways))

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // What no call accepts, and what is left as it was by refusing it.
 func TestBadArguments(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 	key := []byte("k")
 	must(t, db.Put(key, []byte("v")))
 	longest, long := make([]byte, MaxKeySize), make([]byte, MaxKeySize+1)
@@ -83,12 +83,12 @@ func TestBatchTooLarge(t *testing.T) {
 // A directory that holds other things is left alone.
 func TestNotADatabase(t *testing.T) {
 	clock := newFakeClock()
-	for name, fill := range map[string]func(*vfs.Mem) error{
-		"other file":      func(m *vfs.Mem) error { return m.WriteFile("db/letter.txt", []byte("Dear")) },
-		"other directory": func(m *vfs.Mem) error { return m.MkdirAll("db/photos") },
-		"manifest gone":   func(m *vfs.Mem) error { return m.MkdirAll("db/tables") },
+	for name, fill := range map[string]func(*vfstest.Mem) error{
+		"other file":      func(m *vfstest.Mem) error { return m.WriteFile("db/letter.txt", []byte("Dear")) },
+		"other directory": func(m *vfstest.Mem) error { return m.MkdirAll("db/photos") },
+		"manifest gone":   func(m *vfstest.Mem) error { return m.MkdirAll("db/tables") },
 	} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		must(t, mem.MkdirAll("db"))
 		must(t, fill(mem))
 		before := mem.Clone()

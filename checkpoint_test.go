@@ -12,19 +12,20 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // noLinks is a file system that cannot link.
-func noLinks(mem vfs.FS) *vfs.Fault {
-	fault := vfs.NewFault(mem)
-	fault.Inject(vfs.FailFrom(vfs.OpLink, "", 1, syscall.EXDEV))
+func noLinks(mem vfs.FS) *vfstest.Fault {
+	fault := vfstest.NewFault(mem)
+	fault.Inject(vfstest.FailFrom(vfstest.OpLink, "", 1, syscall.EXDEV))
 	return fault
 }
 
 // At every point of a database's life a checkpoint opens as the same database, and neither harms the other.
 func TestCheckpoint(t *testing.T) {
 	for _, linked := range []bool{true, false} {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		var fs vfs.FS = mem
 		if !linked {
 			fs = noLinks(mem)
@@ -73,7 +74,7 @@ func TestCheckpoint(t *testing.T) {
 
 // A compaction that replaces tables while they are linked takes their names only when the checkpoint is done.
 func TestCheckpointWhileCompacting(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	m := newModel(clock)
 	for i := range 3 {
@@ -103,7 +104,7 @@ func TestCheckpointWhileCompacting(t *testing.T) {
 }
 
 func TestCheckpointRefuses(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	check := func(ctx context.Context, dir string) error {
@@ -161,7 +162,7 @@ type newDirCase struct {
 }
 
 // newDirSource returns a database with tables and a log, what it holds, and the ways to make a copy of it as "copy".
-func newDirSource(t *testing.T, mem *vfs.Mem, fs vfs.FS, clock *fakeClock) (*DB, *model, []newDirCase) {
+func newDirSource(t *testing.T, mem *vfstest.Mem, fs vfs.FS, clock *fakeClock) (*DB, *model, []newDirCase) {
 	t.Helper()
 	db := openTest(t, keepLog(fs, clock))
 	m := newModel(clock)
@@ -191,7 +192,7 @@ func newDirSource(t *testing.T, mem *vfs.Mem, fs vfs.FS, clock *fakeClock) (*DB,
 }
 
 // checkCopy holds that there is all of a copy in fs, or no database under its name. It reports which.
-func checkCopy(fs *vfs.Mem, clock *fakeClock, m *model) (there bool, err error) {
+func checkCopy(fs *vfstest.Mem, clock *fakeClock, m *model) (there bool, err error) {
 	names, err := fs.ReadDir("copy")
 	if err != nil || len(names) == 0 {
 		return false, nil // none, or the empty directory that was there before
@@ -213,7 +214,7 @@ func checkCopy(fs *vfs.Mem, clock *fakeClock, m *model) (there bool, err error) 
 // Every crash during a Restore or a Checkpoint leaves all of the copy or nothing, and the original whole.
 func TestCrashStatesOfNewDir(t *testing.T) {
 	for i := range 4 {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		var fs vfs.FS = mem
 		if i == 3 {
 			fs = noLinks(mem)
@@ -262,17 +263,17 @@ func TestCrashStatesOfNewDir(t *testing.T) {
 // unless that is whole, the original goes on, and with the cause gone it can be done again.
 func TestErrorAtEveryOperationOfNewDir(t *testing.T) {
 	for i := range 4 {
-		mem, clock := vfs.NewMem(), newFakeClock()
-		counter := vfs.NewFault(mem)
+		mem, clock := vfstest.NewMem(), newFakeClock()
+		counter := vfstest.NewFault(mem)
 		db, _, cases := newDirSource(t, mem, counter, clock)
 		inside := i%2 == 1
 		if inside {
 			must(t, mem.MkdirAll("copy"))
 		}
-		before := counter.Count(vfs.OpAny)
+		before := counter.Count(vfstest.OpAny)
 		must(t, cases[i/2].make(counter, db))
-		count := counter.Count(vfs.OpAny) - before
-		for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfs.Short(7, syscall.ENOSPC)} {
+		count := counter.Count(vfstest.OpAny) - before
+		for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfstest.Short(7, syscall.ENOSPC)} {
 			for n := 1; n <= count; n++ {
 				what := fmt.Sprintf("%s, inside %v, %v at operation %d", cases[i/2].name, inside, cause, n)
 				tryNewDir(t, what, i/2, n, cause, inside)
@@ -283,14 +284,14 @@ func TestErrorAtEveryOperationOfNewDir(t *testing.T) {
 
 func tryNewDir(t *testing.T, what string, i, n int, cause error, inside bool) {
 	t.Helper()
-	mem, clock := vfs.NewMem(), newFakeClock()
-	fault := vfs.NewFault(mem)
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	fault := vfstest.NewFault(mem)
 	db, m, cases := newDirSource(t, mem, fault, clock)
 	defer db.Close()
 	if inside {
 		must(t, mem.MkdirAll("copy"))
 	}
-	fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+	fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, cause))
 	err := cases[i].make(fault, db)
 	fault.Inject(nil)
 	there, cerr := checkCopy(mem.Clone(), newClockAt(clock.ms()), m)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A key is hidden from every read at the very millisecond of its deadline, wherever it is stored.
@@ -19,7 +19,7 @@ func TestHiddenAtTheMillisecond(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := newFakeClock()
-			db := openTest(t, still(vfs.NewMem(), clock, SyncNever))
+			db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
 			must(t, db.Put([]byte("k"), []byte("v"), TTL(100*time.Millisecond)))
 			must(t, settle(db))
 			clock.add(99 * time.Millisecond)
@@ -39,33 +39,33 @@ func TestHiddenAtTheMillisecond(t *testing.T) {
 // leave is a way to end a run of the database; it returns the disk as it is then.
 type leave struct {
 	name string
-	end  func(*testing.T, *DB, *vfs.Mem) *vfs.Mem
+	end  func(*testing.T, *DB, *vfstest.Mem) *vfstest.Mem
 }
 
 func leaves() []leave {
-	closed := func(t *testing.T, db *DB, mem *vfs.Mem) *vfs.Mem {
+	closed := func(t *testing.T, db *DB, mem *vfstest.Mem) *vfstest.Mem {
 		must(t, db.Close())
 		return mem
 	}
 	return []leave{
 		{"close", closed},
-		{"flush and close", func(t *testing.T, db *DB, mem *vfs.Mem) *vfs.Mem {
+		{"flush and close", func(t *testing.T, db *DB, mem *vfstest.Mem) *vfstest.Mem {
 			must(t, db.Flush())
 			return closed(t, db, mem)
 		}},
-		{"kill after a flush", func(t *testing.T, db *DB, mem *vfs.Mem) *vfs.Mem {
+		{"kill after a flush", func(t *testing.T, db *DB, mem *vfstest.Mem) *vfstest.Mem {
 			must(t, db.Flush())
 			return mem.Clone()
 		}},
-		{"kill after a sweep", func(_ *testing.T, db *DB, mem *vfs.Mem) *vfs.Mem {
+		{"kill after a sweep", func(_ *testing.T, db *DB, mem *vfstest.Mem) *vfstest.Mem {
 			db.sweep()
 			return mem.Clone()
 		}},
-		{"power cut after a flush", func(t *testing.T, db *DB, mem *vfs.Mem) *vfs.Mem {
+		{"power cut after a flush", func(t *testing.T, db *DB, mem *vfstest.Mem) *vfstest.Mem {
 			must(t, db.Flush())
 			return synced(t, mem)
 		}},
-		{"power cut after a sweep and a sync", func(t *testing.T, db *DB, mem *vfs.Mem) *vfs.Mem {
+		{"power cut after a sweep and a sync", func(t *testing.T, db *DB, mem *vfstest.Mem) *vfstest.Mem {
 			db.sweep()
 			must(t, db.Sync())
 			return synced(t, mem)
@@ -74,7 +74,7 @@ func leaves() []leave {
 }
 
 // synced returns what a power cut now leaves if nothing is written back by itself.
-func synced(t *testing.T, mem *vfs.Mem) *vfs.Mem {
+func synced(t *testing.T, mem *vfstest.Mem) *vfstest.Mem {
 	t.Helper()
 	c := mem.Crashes(1, 0)
 	last := mem.Clone()
@@ -94,7 +94,7 @@ func TestClockSetBack(t *testing.T) {
 			"same": 0, "an hour": time.Hour, "ten years": 10 * 365 * 24 * time.Hour,
 		} {
 			t.Run(l.name+", "+name, func(t *testing.T) {
-				mem, clock := vfs.NewMem(), newFakeClock()
+				mem, clock := vfstest.NewMem(), newFakeClock()
 				mem.Record()
 				db := openTest(t, still(mem, clock, SyncAlways))
 				must(t, db.Put([]byte("forever"), []byte("v")))
@@ -126,7 +126,7 @@ func TestClockSetBack(t *testing.T) {
 // The clock may jump back and forth while the database runs.
 func TestClockJumpsWhileOpen(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfs.NewMem(), clock, SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
 	must(t, db.Put([]byte("gone"), nil, TTL(time.Second)))
 	must(t, db.Put([]byte("later"), nil, TTL(10*time.Second)))
 	clock.add(2 * time.Second)
@@ -150,7 +150,7 @@ func TestOlderVersionStaysHidden(t *testing.T) {
 	}
 	n := len(points)
 	for i := range n * n * n * n {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		o := still(mem, clock, SyncNever)
 		db := openTest(t, o)
 		var path []string
@@ -251,7 +251,7 @@ func TestDeadlines(t *testing.T) {
 	} {
 		for _, flush := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, flush %v", c.name, flush), func(t *testing.T) {
-				mem, clock := vfs.NewMem(), newFakeClock()
+				mem, clock := vfstest.NewMem(), newFakeClock()
 				db := openTest(t, still(mem, clock, SyncNever))
 				must(t, c.first(db))
 				clock.add(time.Second)
@@ -294,7 +294,7 @@ func checkDeadline(t *testing.T, db *DB, want, since int64) {
 
 // The last deadline that there is goes through every format.
 func TestDeadlineSaturates(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	clock.now.Store(math.MaxInt64) // 2262: with the longest TTL beyond a Duration, though not beyond an int64 of ms
 	at := time.UnixMilli(math.MaxInt64).Add(-time.Millisecond)
 	db := openTest(t, still(mem, newFakeClock(), SyncNever))
@@ -325,7 +325,7 @@ func TestDeadlineSaturates(t *testing.T) {
 
 // One batch, one snapshot and one iterator each know one time.
 func TestOneNow(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	running := newFakeClock()
 	o := still(mem, running, SyncNever)
 	o.Clock = func() time.Time { // a clock that moves with each look

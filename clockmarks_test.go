@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -53,7 +54,7 @@ func checkMarks(t *testing.T, times []int64, from, to int64) {
 // Who writes makes the marks, whatever becomes of the sweeper, and only while something has a deadline.
 func TestClockMarksByWrites(t *testing.T) {
 	clock := newFakeClock()
-	o := still(vfs.NewMem(), clock, SyncNever)
+	o := still(vfstest.NewMem(), clock, SyncNever)
 	o.RetainLog = 1 << 30
 	db := openTest(t, o)
 	write := func(seconds int, opts ...WriteOption) (from int64) {
@@ -85,7 +86,7 @@ func TestClockMarksByWrites(t *testing.T) {
 // While nothing is written the marks are made by a timer of their own: no sweeper runs here.
 func TestClockMarksByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+		o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
 		o.RetainLog, o.Clock = 1<<30, nil
 		db := openTest(t, o)
 		defer db.Close()
@@ -120,7 +121,7 @@ func TestClockMarksByTime(t *testing.T) {
 // write that must be there.
 func TestClockSetBackCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		mem.Record()
 		db, err := Open("db", still(mem, clock, policy))
 		must(t, err)

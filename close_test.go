@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // stuckReader reads some bytes and then blocks for ever.
@@ -35,12 +35,12 @@ func (r *stuckReader) Read(p []byte) (int, error) {
 // An Ingest ends with its context, and Close ends it, wherever its reader blocks, and nothing of it is left.
 func TestIngestOfABlockedReader(t *testing.T) {
 	clock := newFakeClock()
-	source := openTest(t, roomy(vfs.NewMem(), clock))
+	source := openTest(t, roomy(vfstest.NewMem(), clock))
 	fill(t, source, 3000)
 	data, _ := takeBackup(t, source, nil)
 	for _, n := range []int{0, 10, len(data) / 2, len(data) - 1} {
 		for _, closes := range []bool{true, false} {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			db := openTest(t, tiny(mem, clock))
 			r := newStuckReader(data[:n])
 			ctx, cancel := context.WithCancel(t.Context())
@@ -75,15 +75,15 @@ func TestIngestOfABlockedReader(t *testing.T) {
 // leaves nothing.
 func TestCloseWaitsForCheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem := vfs.NewMem()
-		fault, release := vfs.NewFault(mem), make(chan struct{})
+		mem := vfstest.NewMem()
+		fault, release := vfstest.NewFault(mem), make(chan struct{})
 		db := openTest(t, still(fault, newFakeClock(), SyncNever))
 		for range 2 {
 			must(t, db.Put([]byte("a"), nil))
 			must(t, db.Flush())
 		}
-		fault.Inject(func(op vfs.Op) error {
-			if op.Kind == vfs.OpLink {
+		fault.Inject(func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpLink {
 				<-release
 			}
 			return nil

@@ -12,13 +12,14 @@ import (
 
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
 // closedDB returns a database of n keys that was closed, all of them in its log, and the options to open it.
-func closedDB(t *testing.T, n int) (*vfs.Mem, *Options) {
+func closedDB(t *testing.T, n int) (*vfstest.Mem, *Options) {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := still(mem, newFakeClock(), SyncAlways)
 	o.memtableSize, o.segmentSize = 64<<20, 64<<20
 	db := openTest(t, o)
@@ -41,7 +42,7 @@ func segments(t *testing.T, fs vfs.FS) (names []string) {
 }
 
 // damage changes the content of a file.
-func damage(t *testing.T, mem *vfs.Mem, name string, edit func([]byte) []byte) {
+func damage(t *testing.T, mem *vfstest.Mem, name string, edit func([]byte) []byte) {
 	t.Helper()
 	data, err := mem.ReadFile(name)
 	must(t, err)
@@ -50,7 +51,7 @@ func damage(t *testing.T, mem *vfs.Mem, name string, edit func([]byte) []byte) {
 
 // refused holds that a database of n keys is damaged, for an owner and for who looks only, and that the refusal changes
 // nothing.
-func refused(t *testing.T, mem *vfs.Mem, o *Options, n int) {
+func refused(t *testing.T, mem *vfstest.Mem, o *Options, n int) {
 	t.Helper()
 	before := mem.Clone()
 	for _, readOnly := range []bool{true, false} {
@@ -86,20 +87,20 @@ func keys(t *testing.T, db *DB) (n int) {
 func TestDamagedLogOfAClosedDatabase(t *testing.T) {
 	const n = 500
 	half := func(b []byte) []byte { return b[:len(b)/2] }
-	for name, harm := range map[string]func(t *testing.T, mem *vfs.Mem){
-		"the segment is gone": func(t *testing.T, mem *vfs.Mem) { must(t, mem.Remove(segments(t, mem)[0])) },
-		"the log is gone":     func(t *testing.T, mem *vfs.Mem) { must(t, vfs.RemoveAll(mem, "db/wal")) },
-		"cut by half":         func(t *testing.T, mem *vfs.Mem) { damage(t, mem, segments(t, mem)[0], half) },
-		"one byte lost": func(t *testing.T, mem *vfs.Mem) {
+	for name, harm := range map[string]func(t *testing.T, mem *vfstest.Mem){
+		"the segment is gone": func(t *testing.T, mem *vfstest.Mem) { must(t, mem.Remove(segments(t, mem)[0])) },
+		"the log is gone":     func(t *testing.T, mem *vfstest.Mem) { must(t, vfs.RemoveAll(mem, "db/wal")) },
+		"cut by half":         func(t *testing.T, mem *vfstest.Mem) { damage(t, mem, segments(t, mem)[0], half) },
+		"one byte lost": func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte { return b[:len(b)-1] })
 		},
-		"one byte lost in the middle": func(t *testing.T, mem *vfs.Mem) {
+		"one byte lost in the middle": func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte { return append(b[:len(b)/3], b[len(b)/3+1:]...) })
 		},
-		"the last 8 KiB are zero": func(t *testing.T, mem *vfs.Mem) {
+		"the last 8 KiB are zero": func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte { clear(b[len(b)-8<<10:]); return b })
 		},
-		"cut between two records": func(t *testing.T, mem *vfs.Mem) {
+		"cut between two records": func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte {
 				off := 0
 				for off < len(b)/2 {
@@ -110,7 +111,7 @@ func TestDamagedLogOfAClosedDatabase(t *testing.T) {
 				return b[:off]
 			})
 		},
-		"empty": func(t *testing.T, mem *vfs.Mem) {
+		"empty": func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func([]byte) []byte { return nil })
 		},
 	} {
@@ -123,9 +124,9 @@ func TestDamagedLogOfAClosedDatabase(t *testing.T) {
 }
 
 // smallClosed returns a database that was closed with a table, two segments in its log, and in them every kind of write.
-func smallClosed(t *testing.T, policy SyncPolicy) (*vfs.Mem, *Options, *model) {
+func smallClosed(t *testing.T, policy SyncPolicy) (*vfstest.Mem, *Options, *model) {
 	t.Helper()
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := still(mem, clock, policy)
 	db, m := openTest(t, o), newModel(clock)
 	steps := []step{putStep("a", "1", 0), flushStep, putStep("b", "1", clock.ms()+5000), deleteStep("a"), batchStep("batch", 0, "c", "d", "b"),
@@ -145,7 +146,7 @@ func smallClosed(t *testing.T, policy SyncPolicy) (*vfs.Mem, *Options, *model) {
 func TestEveryTruncationOfAClosedDatabase(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		mem, o, m := smallClosed(t, policy)
-		complete := func(what string, c *vfs.Mem) {
+		complete := func(what string, c *vfstest.Mem) {
 			t.Helper()
 			for _, readOnly := range []bool{true, false} {
 				o := *o
@@ -207,7 +208,7 @@ func endsAsPromised(t *testing.T, fs vfs.FS, dir string) {
 // Whatever has made the directory of a database, and whatever was done since, a database that is closed says where its log
 // ends, in every state that a power cut after Close leaves.
 func TestLogEndIsPromised(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := still(mem, clock, SyncNever)
 	db := openTest(t, o)
 	var file bytes.Buffer
@@ -265,7 +266,7 @@ func TestManifestWithoutAnchor(t *testing.T) {
 // log is true, and nothing of the first life is missing, nor what was synced in the second.
 func TestCrashStatesAfterAClose(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		o := still(mem, clock, policy)
 		db := openTest(t, o)
 		n := 0
@@ -323,16 +324,16 @@ func TestCrashStatesAfterAClose(t *testing.T) {
 
 // A Close that cannot say where the log ends says so, and the database is whole.
 func TestCloseWithoutManifest(t *testing.T) {
-	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfs.Short(7, syscall.EIO)} {
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfstest.Short(7, syscall.EIO)} {
 		for n := 1; ; n++ {
-			mem, clock := vfs.NewMem(), newFakeClock()
-			fault := vfs.NewFault(mem)
+			mem, clock := vfstest.NewMem(), newFakeClock()
+			fault := vfstest.NewFault(mem)
 			db := openTest(t, still(fault, clock, SyncAlways))
 			must(t, db.Put([]byte("a"), []byte("1")))
-			inject := vfs.FailNth(vfs.OpAny, "", n, cause)
+			inject := vfstest.FailNth(vfstest.OpAny, "", n, cause)
 			reached := false
-			fault.Inject(func(op vfs.Op) error {
-				if !strings.Contains(op.Name, manifest.Name) && (op.Kind != vfs.OpSyncDir || op.Name != "db") {
+			fault.Inject(func(op vfstest.Op) error {
+				if !strings.Contains(op.Name, manifest.Name) && (op.Kind != vfstest.OpSyncDir || op.Name != "db") {
 					return nil
 				}
 				err := inject(op)

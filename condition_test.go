@@ -13,11 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 func TestWriteOptionsOfCalls(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 	key := []byte("k")
 	must(t, db.Put(key, []byte("1")))
 	for name, do := range map[string]func() error{
@@ -44,7 +44,7 @@ func TestWriteOptionsOfCalls(t *testing.T) {
 
 // TestVersions holds that every kind of write tells its version, and that those grow.
 func TestVersions(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	key := []byte("k")
 	var v, last uint64
 	for _, do := range []func() error{
@@ -92,7 +92,7 @@ func TestConditionAcrossSources(t *testing.T) {
 		"last level": func(db *DB) error { return db.Compact(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			db := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+			db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
 			must(t, db.Put([]byte("there"), []byte("old")))
 			must(t, db.Put([]byte("gone"), []byte("old")))
 			must(t, db.Flush())
@@ -140,7 +140,7 @@ func TestCounter(t *testing.T) {
 
 // TestFailedConditionIsDurable holds that who is told that a condition has failed can rely on what made it fail.
 func TestFailedConditionIsDurable(t *testing.T) {
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	fs.Record()
 	db := openTest(t, still(fs, clock, SyncNever))
 	must(t, db.Put([]byte("k"), []byte("1"), NoSync))
@@ -161,7 +161,7 @@ func TestFailedConditionIsDurable(t *testing.T) {
 func TestConditionsConcurrently(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
-			o := tiny(vfs.NewMem(), newFakeClock())
+			o := tiny(vfstest.NewMem(), newFakeClock())
 			o.Sync = policy
 			db := openTest(t, o)
 			const writers, rounds = 8, 300
@@ -192,7 +192,7 @@ func TestConditionsConcurrently(t *testing.T) {
 }
 
 func TestConditionsAllocateNothing(t *testing.T) {
-	db := openTest(t, &Options{fs: vfs.NewMem(), Sync: SyncNever, manual: true})
+	db := openTest(t, &Options{fs: vfstest.NewMem(), Sync: SyncNever, manual: true})
 	key, value, counter := []byte("key"), bytes.Repeat([]byte("v"), 100), []byte("counter")
 	var version uint64
 	for name, do := range map[string]func(){
@@ -241,10 +241,10 @@ func TestRefusalsShow(t *testing.T) {
 	} {
 		for _, failure := range []error{nil, syscall.EIO} {
 			synctest.Test(t, func(t *testing.T) {
-				fault, gate := vfs.NewFault(vfs.NewMem()), make(chan struct{})
+				fault, gate := vfstest.NewFault(vfstest.NewMem()), make(chan struct{})
 				db := openTest(t, still(fault, newFakeClock(), SyncNever))
-				fault.Inject(func(op vfs.Op) error {
-					if op.Kind != vfs.OpSync {
+				fault.Inject(func(op vfstest.Op) error {
+					if op.Kind != vfstest.OpSync {
 						return nil
 					}
 					<-gate

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A copy knows the writers as of its last write, with the versions of their batches; those that are idle are left out.
 func TestCopiesKeepWriters(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := keepLog(mem, clock)
 	o.WriterIdle = time.Minute
 	db := openTest(t, o)
@@ -67,7 +68,7 @@ func TestCopiesKeepWriters(t *testing.T) {
 // Writers go on while backups are taken: in each, what a writer has written and what is remembered of it are the same.
 func TestBackupOfWritersIsOfOneMoment(t *testing.T) {
 	const batches = 400
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := tiny(mem, clock)
 	o.Sync = SyncNever
 	db := openTest(t, o)
@@ -123,7 +124,7 @@ func TestIngestConflicts(t *testing.T) {
 		},
 	} {
 		for _, when := range []string{"at once", "after a flush", "on an empty memtable"} {
-			db := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+			db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
 			must(t, putStep("a", "1", 0).run(db))
 			if when == "on an empty memtable" {
 				must(t, db.Flush())
@@ -157,7 +158,7 @@ func TestIngestConflicts(t *testing.T) {
 // A read-only database can be backed up in full, and does nothing that needs its log or changes it.
 func TestCopiesOfReadOnly(t *testing.T) {
 	ctx := context.Background()
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, keepLog(mem, clock))
 	m := newModel(clock)
 	for _, s := range []step{putStep("a", "1", 0), flushStep, putStep("b", "1", 0)} {

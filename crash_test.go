@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 var (
@@ -25,7 +25,7 @@ type history struct {
 }
 
 // record runs the script on a recording file system.
-func record(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
+func record(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 	t.Helper()
 	clock := newFakeClock()
 	h := &history{policy: policy, states: []*model{newModel(clock)}, bySeq: map[uint64]int{0: 0}}
@@ -59,14 +59,14 @@ func record(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
 	return h
 }
 
-func (h *history) allSynced(mem *vfs.Mem) {
+func (h *history) allSynced(mem *vfstest.Mem) {
 	for len(h.synced) < len(h.acked) {
 		h.synced = append(h.synced, mem.OpCount())
 	}
 }
 
 // tick notes the time up to the operations recorded so far.
-func (h *history) tick(mem *vfs.Mem, clock *fakeClock) {
+func (h *history) tick(mem *vfstest.Mem, clock *fakeClock) {
 	for len(h.times) <= mem.OpCount() {
 		h.times = append(h.times, moment(clock.ms()))
 	}
@@ -90,7 +90,7 @@ func (h *history) at(k int) (killed, powerCut, most int) {
 }
 
 // check opens the database in a crash state and holds it against the history: then writes, and opens it again.
-func (h *history) check(fs *vfs.Mem, now int64, least, most int) error {
+func (h *history) check(fs *vfstest.Mem, now int64, least, most int) error {
 	o := still(fs, newClockAt(now), h.policy)
 	db, err := Open("db", o)
 	if err != nil {
@@ -118,7 +118,7 @@ func (h *history) check(fs *vfs.Mem, now int64, least, most int) error {
 // nothing that was not written, and nothing that had expired or been deleted.
 func TestCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
 		h := record(t, mem, policy)
 		crashes := mem.Crashes(*crashSeed, *crashRandom)
@@ -143,7 +143,7 @@ func TestCrashStates(t *testing.T) {
 
 // The same for crashes of the recovery from a crash, and of the recovery from that.
 func TestCrashStatesOfRecovery(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
 	h := record(t, mem, SyncAlways)
 	crashes := mem.Crashes(*crashSeed, 1)
@@ -166,7 +166,7 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 }
 
 // crashDuringOpen opens the database in fs and checks states that a crash during that may leave, to a depth.
-func (h *history) crashDuringOpen(t *testing.T, fs *vfs.Mem, now int64, depth, least, most int, path string) (states int) {
+func (h *history) crashDuringOpen(t *testing.T, fs *vfstest.Mem, now int64, depth, least, most int, path string) (states int) {
 	fs.Record()
 	db, err := Open("db", still(fs, newClockAt(now), h.policy))
 	if err != nil {

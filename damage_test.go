@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // hurt is a database that goes on with damaged tables, beside a model of it.
 type hurt struct {
 	t      *testing.T
 	rand   *rand.Rand
-	mem    *vfs.Mem
+	mem    *vfstest.Mem
 	o      *Options
 	db     *DB
 	model  *model
@@ -32,7 +32,7 @@ const hurtKeys = 600
 func hurtKey(i int) string { return fmt.Sprintf("key%04d", i) }
 
 func newHurt(t *testing.T, seed uint64) *hurt {
-	h := &hurt{t: t, rand: rand.New(rand.NewPCG(seed, 1)), mem: vfs.NewMem(), bad: map[string]bool{}}
+	h := &hurt{t: t, rand: rand.New(rand.NewPCG(seed, 1)), mem: vfstest.NewMem(), bad: map[string]bool{}}
 	clock := newFakeClock()
 	h.model = newModel(clock)
 	h.o = still(h.mem, clock, SyncNever)
@@ -186,7 +186,7 @@ func TestLifeWithDamagedTables(t *testing.T) {
 
 // What cannot leave level 0 comes to rest there, however many tables hold so much by the memory that building one may take.
 func TestRestingAboveDamage(t *testing.T) {
-	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize, o.tableSize = 1<<20, 1<<20
 	db := openTest(t, o)
 	fill := func() {
@@ -225,8 +225,8 @@ func TestRestingAboveDamage(t *testing.T) {
 
 // Compact comes to an end beside a damaged table, however much is written meanwhile.
 func TestCompactBesideDamageAndWriters(t *testing.T) {
-	mem := vfs.NewMem()
-	fault := vfs.NewFault(mem)
+	mem := vfstest.NewMem()
+	fault := vfstest.NewFault(mem)
 	db := openTest(t, still(fault, newFakeClock(), SyncNever))
 	write := func() {
 		for i := range hurtKeys / 10 {
@@ -238,8 +238,8 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 	must(t, db.Compact(t.Context()))
 	db.setApart(db.view.Load().tables.levels[compaction.NumLevels-1][0], ErrCorrupt)
 	rounds, busy := 0, false
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpCreate && strings.HasSuffix(op.Name, tableSuffix) && !busy && rounds < 50 {
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, tableSuffix) && !busy && rounds < 50 {
 			busy = true // a table of Compact: writers fill level 0
 			for range 8 {
 				write()
@@ -262,7 +262,7 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 
 // A table that the disk does not give is set apart like one that is damaged, and tried again after a time.
 func TestUnreadTableIsTriedAgain(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 	must(t, db.Put([]byte("k"), nil))
 	must(t, db.Flush())
 	table := db.view.Load().tables.levels[0][0]
@@ -284,7 +284,7 @@ func TestUnreadTableIsTriedAgain(t *testing.T) {
 
 // A writer that waits is told the failure of what it waits for, and of nothing else.
 func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
-	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.manual = false
 	db := openTest(t, o)
 	failure := fmt.Errorf("that of others")

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // deadlineWrites are the ways to give a key a deadline d from now. Some need a key that is there.
@@ -51,7 +51,7 @@ func TestOneDeadline(t *testing.T) {
 	for name, write := range deadlineWrites {
 		for _, reports := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/reports=%v", name, reports), func(t *testing.T) {
-				mem, running := vfs.NewMem(), newFakeClock()
+				mem, running := vfstest.NewMem(), newFakeClock()
 				o := still(mem, running, SyncNever)
 				o.segmentSize, o.memtableSize, o.RetainLog, o.ExpiryEvents = 512, 1<<20, 1<<30, reports
 				o.Clock = func() time.Time { running.add(10 * time.Millisecond); return running.Now() }

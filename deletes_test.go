@@ -7,14 +7,14 @@ import (
 	"runtime/debug"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A scan jumps over what a range delete covers in tables, also right after a reopen: what it passes one by one does not
 // depend on how much that is.
 func TestScanJumpsRangeDelete(t *testing.T) {
 	for _, n := range []int{1000, 4000} {
-		fs := vfs.NewMem()
+		fs := vfstest.NewMem()
 		o := still(fs, newFakeClock(), SyncNever)
 		db := openTest(t, o)
 		key := func(i int) []byte { return fmt.Appendf(nil, "key%06d", i) }
@@ -64,7 +64,7 @@ func TestRangeDeletesModel(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 14))
-			fs := vfs.NewMem()
+			fs := vfstest.NewMem()
 			o := still(fs, newFakeClock(), SyncNever)
 			o.memtableSize = 24 << 10
 			o.tableSize = 4 << 10
@@ -226,7 +226,7 @@ func TestRangeDeletesCost(t *testing.T) {
 		t.Skip("the race detector empties pools at random")
 	}
 	measure := func(n int, flushed bool) map[string]uint64 {
-		db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 		for i := range n {
 			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), []byte("v")))
 		}

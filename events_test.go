@@ -21,6 +21,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -104,7 +105,7 @@ func tableSize(t *testing.T, db *DB, file uint64) int64 {
 
 func TestEventsOfALife(t *testing.T) {
 	clock := newFakeClock()
-	db, r := openRecorded(t, vfs.NewMem(), clock)
+	db, r := openRecorded(t, vfstest.NewMem(), clock)
 	r.expect(t, db, Recovered{Clean: true})
 
 	must(t, db.Put([]byte("a"), []byte("1")))
@@ -148,7 +149,7 @@ func TestEventsOfALife(t *testing.T) {
 }
 
 func TestMoveEvent(t *testing.T) {
-	db, r := openRecorded(t, vfs.NewMem(), newFakeClock())
+	db, r := openRecorded(t, vfstest.NewMem(), newFakeClock())
 	const full = 32 // tables of level 0
 	for i := range full {
 		must(t, db.Put(fmt.Appendf(nil, "key%02d", i), nil))
@@ -165,9 +166,9 @@ func TestMoveEvent(t *testing.T) {
 func logSegment(p wal.Position) string { return fmt.Sprintf("db/wal/%06d.wal", p.Segment) }
 
 // tornLog returns what a crash has left of a database with a table, an entry in the log, and nine bytes after that.
-func tornLog(t *testing.T) (killed *vfs.Mem, clock *fakeClock, end wal.Position) {
+func tornLog(t *testing.T) (killed *vfstest.Mem, clock *fakeClock, end wal.Position) {
 	t.Helper()
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, roomy(mem, clock))
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Flush())
@@ -212,7 +213,7 @@ func TestRecoveredEvents(t *testing.T) {
 }
 
 func TestClockEvents(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db, _ := openRecorded(t, mem, clock)
 	must(t, db.Close()) // which marks the clock
 	clock.add(-2 * time.Minute)
@@ -238,7 +239,7 @@ func TestClockEvents(t *testing.T) {
 // A full disk is told of once, and again only after a while.
 func TestDiskFullEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fault := vfs.NewFault(vfs.NewMem())
+		fault := vfstest.NewFault(vfstest.NewMem())
 		db, r := openRecorded(t, fault, newFakeClock())
 		r.take(t, db)
 		fault.SetRoom(0)
@@ -268,15 +269,15 @@ func TestDiskFullEvent(t *testing.T) {
 // A flush that fails in the background is told of each time, with when it is tried again.
 func TestBackgroundErrorEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fault := vfs.NewFault(vfs.NewMem())
+		fault := vfstest.NewFault(vfstest.NewMem())
 		r := new(recorder)
 		o := tiny(fault, newFakeClock())
 		o.OnEvent = r.onEvent
 		db := openTest(t, o)
 		synctest.Wait()
 		r.take(t, db)
-		fault.Inject(func(op vfs.Op) error {
-			if op.Kind == vfs.OpCreate && strings.HasSuffix(op.Name, tableSuffix) {
+		fault.Inject(func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, tableSuffix) {
 				return syscall.EIO
 			}
 			return nil
@@ -308,14 +309,14 @@ func TestBackgroundErrorEvent(t *testing.T) {
 // A flush whose log segments cannot be deleted has happened all the same. That they were not is told of, and tried again.
 func TestLogTrimIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fault := vfs.NewFault(vfs.NewMem())
+		fault := vfstest.NewFault(vfstest.NewMem())
 		r := new(recorder)
 		o := tiny(fault, newFakeClock())
 		o.OnEvent = r.onEvent
 		db := openTest(t, o)
 		synctest.Wait()
 		r.take(t, db)
-		fault.Inject(vfs.FailFrom(vfs.OpRemove, ".wal", 1, syscall.EIO))
+		fault.Inject(vfstest.FailFrom(vfstest.OpRemove, ".wal", 1, syscall.EIO))
 		must(t, db.Put([]byte("k"), nil))
 		must(t, db.Flush())
 		time.Sleep(retryFirst + 1) // of the bubble
@@ -349,12 +350,12 @@ func TestLogTrimIsTriedAgain(t *testing.T) {
 
 // A table that cannot be removed is told of. It takes nothing but room until the next Open.
 func TestCloseTableEvent(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	db, r := openRecorded(t, fault, newFakeClock())
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Flush())
 	r.take(t, db)
-	fault.Inject(vfs.FailFrom(vfs.OpRemove, tableSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailFrom(vfstest.OpRemove, tableSuffix, 1, syscall.EIO))
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Compact(context.Background()))
 	db.workers.Wait()
@@ -370,15 +371,15 @@ func TestCloseTableEvent(t *testing.T) {
 }
 
 func TestFailedEvent(t *testing.T) {
-	for name, inject := range map[string]func(vfs.Op) bool{
-		"log":      func(op vfs.Op) bool { return op.Kind == vfs.OpSync && path.Dir(op.Name) == "db/wal" },
-		"manifest": func(op vfs.Op) bool { return op.Kind == vfs.OpSyncDir && path.Base(op.Name) == "db" },
+	for name, inject := range map[string]func(vfstest.Op) bool{
+		"log":      func(op vfstest.Op) bool { return op.Kind == vfstest.OpSync && path.Dir(op.Name) == "db/wal" },
+		"manifest": func(op vfstest.Op) bool { return op.Kind == vfstest.OpSyncDir && path.Base(op.Name) == "db" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			fault := vfs.NewFault(vfs.NewMem())
+			fault := vfstest.NewFault(vfstest.NewMem())
 			db, r := openRecorded(t, fault, newFakeClock())
 			r.take(t, db)
-			fault.Inject(func(op vfs.Op) error {
+			fault.Inject(func(op vfstest.Op) error {
 				if inject(op) {
 					return syscall.EIO
 				}
@@ -407,7 +408,7 @@ func TestFailedEvent(t *testing.T) {
 func TestStallEvents(t *testing.T) {
 	t.Run("memtables", func(t *testing.T) {
 		r := new(recorder)
-		o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+		o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
 		o.OnEvent = r.onEvent
 		db := openTest(t, o)
 		r.take(t, db)
@@ -424,7 +425,7 @@ func TestStallEvents(t *testing.T) {
 		}
 	})
 	t.Run("level 0", func(t *testing.T) {
-		db, r := openRecorded(t, vfs.NewMem(), newFakeClock())
+		db, r := openRecorded(t, vfstest.NewMem(), newFakeClock())
 		var events []Event
 		for i := range stopAt {
 			must(t, db.Put(fmt.Appendf(nil, "key%d", i), nil))
@@ -454,7 +455,7 @@ func TestStallEvents(t *testing.T) {
 func TestOnEventUsesTheDatabase(t *testing.T) {
 	mem, clock, _ := tornLog(t)
 	clock.add(-2 * time.Minute)
-	fault := vfs.NewFault(mem)
+	fault := vfstest.NewFault(mem)
 	var now atomic.Pointer[time.Time]
 	set := func(t time.Time) { now.Store(&t) }
 	set(clock.Now())
@@ -523,12 +524,12 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	set(leap)
 	do(sweep)
 	do((*DB).Flush, func(db *DB) error { return db.Put([]byte("key"), make([]byte, 2<<20)) })
-	fault.Inject(vfs.FailFrom(vfs.OpCreate, tableSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailFrom(vfstest.OpCreate, tableSuffix, 1, syscall.EIO))
 	must(t, db.Load().Close()) // whose flush fails
 	fault.Inject(nil)
 
 	db.Store(openTest(t, o))
-	fault.Inject(vfs.FailFrom(vfs.OpSync, ".wal", 1, syscall.EIO))
+	fault.Inject(vfstest.FailFrom(vfstest.OpSync, ".wal", 1, syscall.EIO))
 	if err := db.Load().Put([]byte("key"), nil); !errors.Is(err, ErrFailed) {
 		t.Errorf("put: %v", err)
 	}
@@ -614,7 +615,7 @@ func TestEventsAreLogged(t *testing.T) {
 // The logger alone hears what it wants to hear, and where nobody listens there is no goroutine and nothing is kept.
 func TestLoggerAlone(t *testing.T) {
 	var out bytes.Buffer
-	o := roomy(vfs.NewMem(), newFakeClock())
+	o := roomy(vfstest.NewMem(), newFakeClock())
 	o.Logger = slog.New(slog.NewTextHandler(&out, nil))
 	db := openTest(t, o)
 	must(t, db.Put([]byte("k"), nil))
@@ -624,7 +625,7 @@ func TestLoggerAlone(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "level=ERROR") {
 		t.Errorf("%s", out.String())
 	}
-	db = openTest(t, roomy(vfs.NewMem(), newFakeClock()))
+	db = openTest(t, roomy(vfstest.NewMem(), newFakeClock()))
 	if db.events.started || len(db.events.queue) != 0 {
 		t.Error("told to nobody")
 	}
@@ -632,7 +633,7 @@ func TestLoggerAlone(t *testing.T) {
 
 // Somebody who is slow holds nothing up but Close, before which all is told, in order.
 func TestSlowListener(t *testing.T) {
-	o := roomy(vfs.NewMem(), newFakeClock())
+	o := roomy(vfstest.NewMem(), newFakeClock())
 	hold := make(chan struct{})
 	r := new(recorder)
 	o.OnEvent = func(e Event) {

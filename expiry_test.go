@@ -16,6 +16,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // ledger follows a history and holds that every version that expires is reported once: not before its deadline, and before
@@ -87,7 +88,7 @@ type expiryMachine struct {
 }
 
 func newExpiryMachine(t *rapid.T) *expiryMachine {
-	w := &watchMachine{fs: vfs.NewMem(), clock: newFakeClock()}
+	w := &watchMachine{fs: vfstest.NewMem(), clock: newFakeClock()}
 	m := &expiryMachine{w, map[uint64]int64{}}
 	m.opts = still(m.fs, m.clock, rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy"))
 	m.opts.RetainLog, m.opts.ExpiryEvents = 1<<30, true
@@ -208,7 +209,7 @@ func expiryScript(clock *fakeClock) []step {
 // After a crash anywhere, whatever was reported stays reported, and the rest is reported once.
 func TestExpiryCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
 		clock := newFakeClock()
 		options := func(fs vfs.FS, clock *fakeClock) *Options {
@@ -314,7 +315,7 @@ func checkExpiries(o *Options, complete []Change, at map[uint64]int64) error {
 // What expires is reported by itself, beside writers, and then its tables go.
 func TestExpiryInBackground(t *testing.T) {
 	clock := newFakeClock()
-	o := tiny(vfs.NewMem(), clock)
+	o := tiny(vfstest.NewMem(), clock)
 	o.ExpiryEvents, o.RetainLog, o.expiryMemory = true, 1<<30, 20<<10
 	db := openTest(t, o)
 	const n = 2000
@@ -357,7 +358,7 @@ func TestExpiryInBackground(t *testing.T) {
 
 // Expiry events can be switched on for a database that has lived without, and off again.
 func TestExpirySwitched(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := still(mem, clock, SyncAlways)
 	o.RetainLog = 1 << 30
 	kinds := func(db *DB) (kinds []string) {
@@ -398,7 +399,7 @@ func TestExpirySwitched(t *testing.T) {
 // Whoever writes beside the sweeper, every version that expires is reported once.
 func TestExpiryBesideWriters(t *testing.T) {
 	clock := newFakeClock()
-	o := tiny(vfs.NewMem(), clock)
+	o := tiny(vfstest.NewMem(), clock)
 	o.ExpiryEvents, o.RetainLog, o.expiryMemory, o.Sync = true, 1<<30, 2000, SyncNever
 	db := openTest(t, o)
 	const writers, writes = 4, 600
@@ -459,7 +460,7 @@ func expiringWrite(db *DB, r *rand.Rand) error {
 
 // Errors and full disks at every operation lose no expiry and report none twice.
 func TestExpiryFaults(t *testing.T) {
-	run := func(fault *vfs.Fault, o *Options, clock *fakeClock) (at map[uint64]int64) {
+	run := func(fault *vfstest.Fault, o *Options, clock *fakeClock) (at map[uint64]int64) {
 		at = map[uint64]int64{}
 		db, err := Open("db", o)
 		if err != nil {
@@ -481,18 +482,18 @@ func TestExpiryFaults(t *testing.T) {
 		o.RetainLog, o.ExpiryEvents = 1<<30, true
 		return o
 	}
-	counter, clock := vfs.NewFault(vfs.NewMem()), newFakeClock()
+	counter, clock := vfstest.NewFault(vfstest.NewMem()), newFakeClock()
 	run(counter, options(counter, clock), clock)
-	count := counter.Count(vfs.OpAny)
+	count := counter.Count(vfstest.OpAny)
 	stride := 1
 	if testing.Short() {
 		stride = 7
 	}
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
 		for n := 1; n <= count; n += stride {
-			mem, clock := vfs.NewMem(), newFakeClock()
-			fault := vfs.NewFault(mem)
-			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+			mem, clock := vfstest.NewMem(), newFakeClock()
+			fault := vfstest.NewFault(mem)
+			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, cause))
 			at := run(fault, options(fault, clock), clock)
 			if err := checkFaulted(options(mem, clock), clock, at); err != nil {
 				t.Fatalf("%v at operation %d of %d: %v", cause, n, count, err)
@@ -522,7 +523,7 @@ func checkFaulted(o *Options, clock *fakeClock, at map[uint64]int64) error {
 
 // A version that cannot be read holds up neither the others nor the writers of other keys, and is not dropped unreported.
 func TestExpiryUnreadable(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := roomy(mem, clock)
 	o.ExpiryEvents, o.RetainLog = true, 1<<30
 	db := openTest(t, o)
@@ -567,7 +568,7 @@ func TestExpiryTouches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			clock := newFakeClock()
-			o := &Options{fs: vfs.NewMem(), Clock: clock.Now, Sync: SyncNever, manual: true, ExpiryEvents: true, expiryMemory: c.memory}
+			o := &Options{fs: vfstest.NewMem(), Clock: clock.Now, Sync: SyncNever, manual: true, ExpiryEvents: true, expiryMemory: c.memory}
 			db := openTest(t, o)
 			key := func(i int) []byte { return fmt.Appendf(nil, "session%09d", i) }
 			for i := range sessions {
@@ -604,7 +605,7 @@ func TestExpiryTouches(t *testing.T) {
 func TestExpiryScansRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := newFakeClock()
-		o := roomy(vfs.NewMem(), clock)
+		o := roomy(vfstest.NewMem(), clock)
 		o.ExpiryEvents, o.expiryMemory = true, 2000
 		db := openTest(t, o)
 		defer db.Close()

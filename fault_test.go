@@ -12,6 +12,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // faultHistory is what a script got done on a disk that may fail.
@@ -19,7 +20,7 @@ type faultHistory struct {
 	acked    *model   // all that was acknowledged
 	doubtful []*model // with the first write that failed, with the first two, and so on
 	errs     []error
-	killed   *vfs.Mem // the disk before Close
+	killed   *vfstest.Mem // the disk before Close
 }
 
 // roomy is still with memtables that only Flush freezes: nobody would flush for a writer who waits.
@@ -31,7 +32,7 @@ func roomy(fs vfs.FS, clock *fakeClock) *Options {
 
 // faultScript runs the script as far as it goes. What is read at its end must be what was acknowledged. heal, if not nil,
 // is called then, after which everything must work again.
-func faultScript(mem *vfs.Mem, fs vfs.FS, clock *fakeClock, heal func()) (*faultHistory, error) {
+func faultScript(mem *vfstest.Mem, fs vfs.FS, clock *fakeClock, heal func()) (*faultHistory, error) {
 	h := &faultHistory{acked: newModel(clock), killed: mem}
 	db, err := Open("db", roomy(fs, clock))
 	if err != nil {
@@ -92,7 +93,7 @@ func (h *faultHistory) healed(db *DB) error {
 }
 
 // check opens the database on a disk that works and holds it against the history.
-func (h *faultHistory) check(fs *vfs.Mem, clock *fakeClock) error {
+func (h *faultHistory) check(fs *vfstest.Mem, clock *fakeClock) error {
 	o := roomy(fs, clock)
 	db, err := Open("db", o)
 	if err != nil {
@@ -113,10 +114,10 @@ func (h *faultHistory) check(fs *vfs.Mem, clock *fakeClock) error {
 }
 
 // countOps returns a file system on which the script has run without a fault.
-func countOps(t *testing.T) *vfs.Fault {
+func countOps(t *testing.T) *vfstest.Fault {
 	t.Helper()
-	mem := vfs.NewMem()
-	fault := vfs.NewFault(mem)
+	mem := vfstest.NewMem()
+	fault := vfstest.NewFault(mem)
 	h, err := faultScript(mem, fault, newFakeClock(), nil)
 	must(t, errors.Join(append(h.errs, err)...))
 	return fault
@@ -125,8 +126,8 @@ func countOps(t *testing.T) *vfs.Fault {
 // An I/O error at every single operation of a database's life, once or from there on, or a short write: nothing panics or
 // hangs, reads go on, nothing is acknowledged after a write that failed, and after a restart what was acknowledged is there.
 func TestErrorAtEveryOperation(t *testing.T) {
-	type injector = func(kind vfs.OpKind, suffix string, n int, err error) vfs.Injector
-	count := countOps(t).Count(vfs.OpAny)
+	type injector = func(kind vfstest.OpKind, suffix string, n int, err error) vfstest.Injector
+	count := countOps(t).Count(vfstest.OpAny)
 	stride := 1
 	if testing.Short() {
 		stride = 7
@@ -136,16 +137,16 @@ func TestErrorAtEveryOperation(t *testing.T) {
 		inject injector
 		cause  error
 	}{
-		{"EIO once", vfs.FailNth, syscall.EIO},
-		{"EIO from there on", vfs.FailFrom, syscall.EIO},
-		{"short write", vfs.FailNth, vfs.Short(3, syscall.EIO)},
+		{"EIO once", vfstest.FailNth, syscall.EIO},
+		{"EIO from there on", vfstest.FailFrom, syscall.EIO},
+		{"short write", vfstest.FailNth, vfstest.Short(3, syscall.EIO)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			failed := 0
 			for n := 1; n <= count; n += stride {
-				mem, clock := vfs.NewMem(), newFakeClock()
-				fault := vfs.NewFault(mem)
-				fault.Inject(c.inject(vfs.OpAny, "", n, c.cause))
+				mem, clock := vfstest.NewMem(), newFakeClock()
+				fault := vfstest.NewFault(mem)
+				fault.Inject(c.inject(vfstest.OpAny, "", n, c.cause))
 				h, err := faultScript(mem, fault, clock, nil)
 				if err != nil {
 					t.Fatalf("operation %d: %v", n, err)
@@ -156,7 +157,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 						t.Fatalf("operation %d: %v", n, err)
 					}
 				}
-				for name, fs := range map[string]*vfs.Mem{"closed": mem, "killed": h.killed.Clone()} {
+				for name, fs := range map[string]*vfstest.Mem{"closed": mem, "killed": h.killed.Clone()} {
 					if err := h.check(fs, clock); err != nil {
 						t.Fatalf("operation %d, %s: %v", n, name, err)
 					}
@@ -172,14 +173,14 @@ func TestErrorAtEveryOperation(t *testing.T) {
 func TestFullDiskHeals(t *testing.T) {
 	counter := countOps(t)
 	full := 0
-	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpRename} {
+	for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpWrite, vfstest.OpRename} {
 		for n := 1; n <= counter.Count(kind); n++ {
 			for _, length := range []int{1, 6, 1 << 30} {
-				mem, clock := vfs.NewMem(), newFakeClock()
-				fault := vfs.NewFault(mem)
-				fault.Inject(func(op vfs.Op) error {
+				mem, clock := vfstest.NewMem(), newFakeClock()
+				fault := vfstest.NewFault(mem)
+				fault.Inject(func(op vfstest.Op) error {
 					if op.Kind == kind && op.N >= n && op.N < n+length {
-						return vfs.Short(5, syscall.ENOSPC)
+						return vfstest.Short(5, syscall.ENOSPC)
 					}
 					return nil
 				})
@@ -206,7 +207,7 @@ func TestFullDiskHeals(t *testing.T) {
 // tries again by itself.
 func TestBackgroundHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fault := vfs.NewFault(vfs.NewMem())
+		fault := vfstest.NewFault(vfstest.NewMem())
 		o := tiny(fault, newFakeClock())
 		o.Clock = time.Now
 		db, err := Open("db", o)
@@ -239,14 +240,14 @@ func TestBackgroundHeals(t *testing.T) {
 // When it is unknown whether the manifest was replaced, no write is taken any more, and no flush, which could let go of the
 // log that only one of the two manifests still needs.
 func TestUncertainManifest(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
-	fault := vfs.NewFault(mem)
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	fault := vfstest.NewFault(mem)
 	open := &openCount{FS: fault}
 	db := openTest(t, still(open, clock, SyncAlways))
 	must(t, db.Put([]byte("a"), []byte("1")))
 	uncertain := false
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpSyncDir && path.Base(op.Name) == "db" && !uncertain {
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSyncDir && path.Base(op.Name) == "db" && !uncertain {
 			uncertain = true
 			return syscall.EIO
 		}
@@ -277,13 +278,13 @@ func TestErrorWhileOpening(t *testing.T) {
 	must(t, db.Put([]byte("log"), []byte("only")))
 	running := killed.Clone()
 	must(t, db.Close())
-	for name, mem := range map[string]*vfs.Mem{"closed": closed, "killed": running} {
+	for name, mem := range map[string]*vfstest.Mem{"closed": closed, "killed": running} {
 		for n, failed := 1, true; failed; n++ {
 			fs := mem.Clone()
-			fault := vfs.NewFault(fs)
-			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, syscall.EIO))
+			fault := vfstest.NewFault(fs)
+			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, syscall.EIO))
 			db, err := Open("db", still(fault, clock, SyncAlways))
-			if failed = fault.Count(vfs.OpAny) >= n; err == nil {
+			if failed = fault.Count(vfstest.OpAny) >= n; err == nil {
 				err = db.Close()
 			}
 			if err != nil && !errors.Is(err, syscall.EIO) {
@@ -317,9 +318,9 @@ func compareDamagable(db *DB) error {
 }
 
 // damagable returns a closed database with some tables and a log.
-func damagable(t *testing.T) (*vfs.Mem, *fakeClock, []string) {
+func damagable(t *testing.T) (*vfstest.Mem, *fakeClock, []string) {
 	t.Helper()
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := roomy(mem, clock)
 	db := openTest(t, o)
 	for i := range 3 {
@@ -340,7 +341,7 @@ func damagable(t *testing.T) (*vfs.Mem, *fakeClock, []string) {
 // Damage is an error that names the file, and nothing is changed.
 func TestDamagedFiles(t *testing.T) {
 	mem, clock, tables := damagable(t)
-	refuses := func(t *testing.T, name, file string, damage func(*vfs.Mem) error) {
+	refuses := func(t *testing.T, name, file string, damage func(*vfstest.Mem) error) {
 		t.Helper()
 		fs := mem.Clone()
 		must(t, damage(fs))
@@ -359,11 +360,11 @@ func TestDamagedFiles(t *testing.T) {
 	}
 	t.Run("missing", func(t *testing.T) {
 		for _, name := range tables {
-			refuses(t, name, name, func(fs *vfs.Mem) error { return fs.Remove(name) })
+			refuses(t, name, name, func(fs *vfstest.Mem) error { return fs.Remove(name) })
 		}
 	})
 	t.Run("swapped", func(t *testing.T) {
-		refuses(t, "swap", tables[1], func(fs *vfs.Mem) error { // the newest is opened first
+		refuses(t, "swap", tables[1], func(fs *vfstest.Mem) error { // the newest is opened first
 			return errors.Join(fs.Rename(tables[0], "db/x"), fs.Rename(tables[1], tables[0]), fs.Rename("db/x", tables[1]))
 		})
 	})
@@ -372,7 +373,7 @@ func TestDamagedFiles(t *testing.T) {
 			data, err := mem.ReadFile(name)
 			must(t, err)
 			for n := 0; n < len(data); n += 1 + len(data)/100 {
-				refuses(t, fmt.Sprintf("%s at %d", name, n), name, func(fs *vfs.Mem) error { return fs.WriteFile(name, data[:n]) })
+				refuses(t, fmt.Sprintf("%s at %d", name, n), name, func(fs *vfstest.Mem) error { return fs.WriteFile(name, data[:n]) })
 			}
 		}
 	})
@@ -381,12 +382,12 @@ func TestDamagedFiles(t *testing.T) {
 		data, err := mem.ReadFile(name)
 		must(t, err)
 		for bit := range 8 * len(data) {
-			refuses(t, fmt.Sprintf("bit %d", bit), name, func(fs *vfs.Mem) error {
+			refuses(t, fmt.Sprintf("bit %d", bit), name, func(fs *vfstest.Mem) error {
 				return fs.Corrupt(name, int64(bit/8), 1<<(bit%8))
 			})
 		}
 		for n := range data {
-			refuses(t, fmt.Sprintf("cut at %d", n), name, func(fs *vfs.Mem) error { return fs.WriteFile(name, data[:n]) })
+			refuses(t, fmt.Sprintf("cut at %d", n), name, func(fs *vfstest.Mem) error { return fs.WriteFile(name, data[:n]) })
 		}
 	})
 }

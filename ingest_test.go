@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // snapshotOf returns a full snapshot file of a database with the given entries, as the model has them.
 func snapshotOf(t *testing.T, clock *fakeClock, entries map[string]modelEntry) []byte {
 	t.Helper()
-	db, err := Open("source", roomy(vfs.NewMem(), clock))
+	db, err := Open("source", roomy(vfstest.NewMem(), clock))
 	must(t, err)
 	for k, e := range entries {
 		must(t, putStep(k, e.value, e.deadline).run(db))
@@ -55,7 +55,7 @@ func ingested(clock *fakeClock) map[string]modelEntry {
 // An Ingest at any point of a database's life does what a batch of puts would do, and what follows goes on from there.
 func TestIngest(t *testing.T) {
 	for at := range lifeScript(newFakeClock()) {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		db := openTest(t, still(mem, clock, SyncAlways))
 		m := newModel(clock)
 		for i, s := range lifeScript(clock) {
@@ -91,8 +91,8 @@ func TestIngest(t *testing.T) {
 
 // What is written while the tables are built is older than they are, what is written later is newer.
 func TestIngestOrder(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
-	source := openTest(t, roomy(vfs.NewMem(), clock))
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	source := openTest(t, roomy(vfstest.NewMem(), clock))
 	fill(t, source, 2000)
 	data, _ := takeBackup(t, source, nil)
 	db := openTest(t, still(mem, clock, SyncAlways))
@@ -126,7 +126,7 @@ func TestIngestOrder(t *testing.T) {
 
 // Into an empty database the tables go to the last level, and nothing is left to compact.
 func TestIngestGoesDeep(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	must(t, ingestStep(snapshotOf(t, clock, ingested(clock)), nil).run(db))
 	if l := db.Stats().Levels; l[0].Tables != 0 || l[len(l)-1].Tables == 0 {
@@ -142,7 +142,7 @@ func TestIngestGoesDeep(t *testing.T) {
 
 // Writes that come after the last flush before the commit are older than the ingested, and survive a crash.
 func TestIngestFlushesTheRest(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	entries := ingested(clock)
 	m := newModel(clock)
@@ -170,7 +170,7 @@ func TestIngestFlushesTheRest(t *testing.T) {
 
 // More writes than there is room for before the sequence of the tables make it fail, and change nothing.
 func TestIngestOvertaken(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	m := newModel(clock)
 	file, err := openSnapshot(bytes.NewReader(snapshotOf(t, clock, ingested(clock))), 0)
@@ -193,7 +193,7 @@ func TestIngestOvertaken(t *testing.T) {
 // Between the commit of an Ingest and the moment when all reads see its sequence, whoever pins the tables sees it already.
 func TestIngestPinned(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	before := db.visible.Load()
 	entries := ingested(clock)
@@ -212,7 +212,7 @@ func TestIngestPinned(t *testing.T) {
 
 // A checkpoint and a backup of a database whose last write was an Ingest go on behind it.
 func TestIngestThenCopy(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	m := newModel(clock)
 	entries := ingested(clock)
@@ -231,11 +231,11 @@ func TestIngestThenCopy(t *testing.T) {
 }
 
 func TestIngestRefuses(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	must(t, db.Flush())
-	source, files0 := chainOf(t, vfs.NewMem(), clock)
+	source, files0 := chainOf(t, vfstest.NewMem(), clock)
 	must(t, source.Close())
 	tables, seq := files(t, mem, "db/tables"), db.commit.lastSeq
 	ingest := func(data []byte) error {
@@ -267,7 +267,7 @@ func TestIngestRefuses(t *testing.T) {
 	if _, err := db.Ingest(ctx, bytes.NewReader(files0[0]), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	empty := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+	empty := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
 	nothing, _ := takeBackup(t, empty, nil)
 	must(t, ingest(nothing))
 	unchanged("nothing to ingest")
@@ -281,7 +281,7 @@ func TestIngestRefuses(t *testing.T) {
 func TestIngestExpired(t *testing.T) {
 	clock := newFakeClock()
 	data := snapshotOf(t, clock, map[string]modelEntry{"a": {"2", clock.ms() + 100}, "b": {"2", clock.ms() + 9000}})
-	db := openTest(t, still(vfs.NewMem(), clock, SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	clock.add(1e9)
 	must(t, ingestStep(data, nil).run(db))
@@ -293,7 +293,7 @@ func TestIngestExpired(t *testing.T) {
 
 // An error of the stream in the middle, from a source that is gone, changes nothing.
 func TestIngestReadError(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	data := snapshotOf(t, clock, ingested(clock))
 	db := openTest(t, still(mem, clock, SyncAlways))
 	cause := errors.New("cable cut")
@@ -310,10 +310,10 @@ func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 // Close ends an Ingest that waits for its source, and waits for it.
 func TestIngestClosed(t *testing.T) {
 	clock := newFakeClock()
-	source := openTest(t, roomy(vfs.NewMem(), clock))
+	source := openTest(t, roomy(vfstest.NewMem(), clock))
 	fill(t, source, 3000)
 	data, _ := takeBackup(t, source, nil)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	db := openTest(t, tiny(mem, clock))
 	closed := make(chan error)
 	first := sync.OnceFunc(func() {
@@ -347,7 +347,7 @@ func ingestScript(t *testing.T, clock *fakeClock) []step {
 // Every crash during a life with ingests leaves each of them whole or not at all, and all that was promised.
 func TestCrashStatesOfIngest(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem, clock := vfs.NewMem(), newFakeClock()
+		mem, clock := vfstest.NewMem(), newFakeClock()
 		script := ingestScript(t, clock)
 		mem.Record()
 		h := &history{policy: policy, states: []*model{newModel(clock)}}
@@ -392,7 +392,7 @@ func TestCrashStatesOfIngest(t *testing.T) {
 }
 
 // checkAny opens the database in a crash state and looks for one of the allowed states of the history that it is.
-func (h *history) checkAny(fs *vfs.Mem, clock *fakeClock, least, most int) error {
+func (h *history) checkAny(fs *vfstest.Mem, clock *fakeClock, least, most int) error {
 	o := still(fs, newClockAt(clock.ms()), h.policy)
 	db, err := Open("db", o)
 	if err != nil {
@@ -411,7 +411,7 @@ func (h *history) checkAny(fs *vfs.Mem, clock *fakeClock, least, most int) error
 // An I/O error or a full disk at every operation of an Ingest: it is reported and nothing has changed, or the database takes
 // no more writes and the next Open finds all or nothing; after a full disk it can be done again.
 func TestErrorAtEveryOperationOfIngest(t *testing.T) {
-	prepare := func(fault *vfs.Fault) (*DB, *model, step) {
+	prepare := func(fault *vfstest.Fault) (*DB, *model, step) {
 		clock := newFakeClock()
 		db, err := Open("db", roomy(fault, clock))
 		must(t, err)
@@ -425,18 +425,18 @@ func TestErrorAtEveryOperationOfIngest(t *testing.T) {
 		}
 		return db, m, script[5]
 	}
-	counter := vfs.NewFault(vfs.NewMem())
+	counter := vfstest.NewFault(vfstest.NewMem())
 	db, _, ingest := prepare(counter)
-	before := counter.Count(vfs.OpAny)
+	before := counter.Count(vfstest.OpAny)
 	must(t, ingest.run(db))
-	count := counter.Count(vfs.OpAny) - before
+	count := counter.Count(vfstest.OpAny) - before
 	must(t, db.Close())
-	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfs.Short(7, syscall.ENOSPC)} {
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfstest.Short(7, syscall.ENOSPC)} {
 		for n := 1; n <= count; n++ {
-			mem := vfs.NewMem()
-			fault := vfs.NewFault(mem)
+			mem := vfstest.NewMem()
+			fault := vfstest.NewFault(mem)
 			db, m, ingest := prepare(fault)
-			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, cause))
 			err := ingest.run(db)
 			fault.Inject(nil)
 			if what := tryIngest(db, mem, m, ingest, err); what != nil {
@@ -447,7 +447,7 @@ func TestErrorAtEveryOperationOfIngest(t *testing.T) {
 }
 
 // tryIngest checks what there is after an Ingest that has returned err. It closes db.
-func tryIngest(db *DB, mem *vfs.Mem, old *model, ingest step, err error) error {
+func tryIngest(db *DB, mem *vfstest.Mem, old *model, ingest step, err error) error {
 	defer db.Close()
 	after := old.clone()
 	ingest.apply(after)
@@ -490,7 +490,7 @@ func tryIngest(db *DB, mem *vfs.Mem, old *model, ingest step, err error) error {
 // write is lost.
 func TestIngestConcurrent(t *testing.T) {
 	const keys, generations = 400, 8
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := tiny(mem, clock)
 	o.Sync = SyncNever
 	db := openTest(t, o)
@@ -571,7 +571,7 @@ func TestIngestConcurrent(t *testing.T) {
 // TestIngestWatched holds that a watcher is told of an Ingest, and of each expiry of what it has overwritten and brought.
 func TestIngestWatched(t *testing.T) {
 	clock := newFakeClock()
-	o := still(vfs.NewMem(), clock, SyncAlways)
+	o := still(vfstest.NewMem(), clock, SyncAlways)
 	o.ExpiryEvents, o.RetainLog = true, 1<<30
 	db := openTest(t, o)
 	must(t, db.Put([]byte("a"), []byte("old"), TTL(time.Second)))

@@ -12,14 +12,14 @@ import (
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/op/optest"
 	"github.com/ebbdb/ebb/internal/snapfile"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
 // Whatever reads the log knows every kind of entry and of operation that is in it, and refuses one that it does not know: the
 // memtable, watchers, increments of a backup, the reporting of expiries.
 func TestEveryOperation(t *testing.T) {
-	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.ExpiryEvents = true
 	db := openTest(t, o)
 	db.expiries.soon.Fill() // as during a scan

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // Restore goes on with a database that is restored from a backup of this one.
@@ -36,7 +37,7 @@ func (m *machine) goOnWith(t *rapid.T, dir string) {
 
 // Ingest takes some entries over from another database.
 func (m *machine) Ingest(t *rapid.T) {
-	source, err := Open("source", still(vfs.NewMem(), m.clock, SyncNever))
+	source, err := Open("source", still(vfstest.NewMem(), m.clock, SyncNever))
 	m.must(t, err)
 	entries := map[string]modelEntry{}
 	for range rapid.IntRange(0, 8).Draw(t, "entries") {

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,7 +125,7 @@ func (m *model) same(key string, got Entry, now int64) error {
 
 // machine drives a database and the model through the same random history.
 type machine struct {
-	fs    *vfs.Mem
+	fs    *vfstest.Mem
 	clock *fakeClock
 	opts  *Options
 	db    *DB
@@ -142,7 +142,7 @@ type heldSnapshot struct {
 }
 
 func newMachine(t *rapid.T) *machine {
-	m := &machine{fs: vfs.NewMem(), clock: newFakeClock()}
+	m := &machine{fs: vfstest.NewMem(), clock: newFakeClock()}
 	m.opts = tiny(m.fs, m.clock)
 	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
 	m.opts.Compression = rapid.SampledFrom([]Compression{CompressionNone, CompressionLZ4, CompressionZstd}).Draw(t, "compression")

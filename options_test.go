@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // Any number is a setting: what is too small or too large is taken for the next that can be.
@@ -20,7 +20,7 @@ func TestOptionsAtTheirLimits(t *testing.T) {
 			"WriterIdle":               {WriterIdle: time.Duration(n)},
 		} {
 			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
-				o.fs = vfs.NewMem()
+				o.fs = vfstest.NewMem()
 				for range 2 {
 					db, err := Open("db", &o)
 					must(t, err)

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // An iterator keeps what it reads from, whatever becomes of the snapshot it was made from and of the tables.
 func TestIteratorOutlivesSnapshotAndTables(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 	const keys = 50
 	write := func(round int) {
 		for i := range keys {

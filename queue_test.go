@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // countMoves makes a database count what its scans cost: moves over one entry or to a key, each of all that is merged.
@@ -117,7 +117,7 @@ func TestQueueCost(t *testing.T) {
 			cost := func(n int) (drained, short float64) {
 				q := c.queue
 				q.t, q.clock = t, newFakeClock()
-				o := &Options{fs: vfs.NewMem(), Clock: q.clock.Now, Sync: c.policy, manual: true, ExpiryEvents: c.events,
+				o := &Options{fs: vfstest.NewMem(), Clock: q.clock.Now, Sync: c.policy, manual: true, ExpiryEvents: c.events,
 					memtableSize: 1 << 20}
 				q.db = openTest(t, o)
 				defer q.db.Close()
@@ -155,7 +155,7 @@ func TestQueueCost(t *testing.T) {
 func TestGapCost(t *testing.T) {
 	for _, n := range []int{1000, 4000} {
 		clock := newFakeClock()
-		o := &Options{fs: vfs.NewMem(), Clock: clock.Now, Sync: SyncNever, manual: true, memtableSize: 1 << 20}
+		o := &Options{fs: vfstest.NewMem(), Clock: clock.Now, Sync: SyncNever, manual: true, memtableSize: 1 << 20}
 		db := openTest(t, o)
 		for i := range n {
 			must(t, db.Put(fmt.Appendf(nil, "a%08d", i), nil))

@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // Scans that find keys in several places bring them into one, but not before they have paid for it.
 func TestReadsCompact(t *testing.T) {
-	o := still(vfs.NewMem(), newFakeClock(), SyncNever)
+	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize = 32 << 10
 	db := openTest(t, o)
 	put := func(from, to int) {
@@ -117,7 +117,7 @@ func TestReadsCompact(t *testing.T) {
 
 // On a full disk reads do not try for ever.
 func TestReadsOnFullDisk(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	db := openTest(t, still(fault, newFakeClock(), SyncNever))
 	for !db.worthFlushing(db.view.Load().mem) {
 		must(t, db.Put([]byte("k"), make([]byte, 100)))

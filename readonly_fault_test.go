@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // openCount is a file system that knows how many of its files are open.
@@ -37,14 +38,14 @@ func (f *countedFile) Close() error {
 }
 
 // faultsOf are the ways in which a file system fails from its n-th operation on.
-var faultsOf = map[string]func(n int) vfs.Injector{
-	"once":  func(n int) vfs.Injector { return vfs.FailNth(vfs.OpAny, "", n, syscall.EIO) },
-	"stays": func(n int) vfs.Injector { return vfs.FailFrom(vfs.OpAny, "", n, syscall.EIO) },
+var faultsOf = map[string]func(n int) vfstest.Injector{
+	"once":  func(n int) vfstest.Injector { return vfstest.FailNth(vfstest.OpAny, "", n, syscall.EIO) },
+	"stays": func(n int) vfstest.Injector { return vfstest.FailFrom(vfstest.OpAny, "", n, syscall.EIO) },
 }
 
 // readThroughFaults returns a file system over mem, with options to read it.
-func readThroughFaults(mem *vfs.Mem) (*vfs.Fault, *openCount, *Options) {
-	fault := vfs.NewFault(mem)
+func readThroughFaults(mem *vfstest.Mem) (*vfstest.Fault, *openCount, *Options) {
+	fault := vfstest.NewFault(mem)
 	files := &openCount{FS: fault}
 	o := still(files, newFakeClock(), SyncNever)
 	o.ReadOnly = true
@@ -61,7 +62,7 @@ func TestReadOnlyOpenFaults(t *testing.T) {
 			fault, files, o := readThroughFaults(mem)
 			fault.Inject(inject(n))
 			db, err := Open("db", o)
-			reached = fault.Count(vfs.OpAny) >= n
+			reached = fault.Count(vfstest.OpAny) >= n
 			fault.Inject(nil)
 			switch {
 			case err == nil && reached && name == "stays":
@@ -96,10 +97,10 @@ func TestReadOnlyRefreshFaults(t *testing.T) {
 				must(t, ownerStep(steps+i).run(owner))
 			}
 			must(t, owner.Flush())
-			ops := fault.Count(vfs.OpAny)
+			ops := fault.Count(vfstest.OpAny)
 			fault.Inject(inject(n))
 			err = db.Refresh()
-			reached = fault.Count(vfs.OpAny)-ops >= n
+			reached = fault.Count(vfstest.OpAny)-ops >= n
 			fault.Inject(nil)
 			least := steps + more
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // ownerStep returns the i-th thing that the owner of a database does. Its writes tell how many have been made.
@@ -193,8 +194,8 @@ func TestReadOnlyBesideItsOwner(t *testing.T) {
 		policy SyncPolicy
 		steps  int
 	}{
-		{"memory, synced", func() vfs.FS { return vfs.NewMem() }, SyncAlways, 3000},
-		{"memory", func() vfs.FS { return vfs.NewMem() }, SyncNever, 3000},
+		{"memory, synced", func() vfs.FS { return vfstest.NewMem() }, SyncAlways, 3000},
+		{"memory", func() vfs.FS { return vfstest.NewMem() }, SyncNever, 3000},
 		{"disk", func() vfs.FS { return vfs.OS }, SyncNever, 3000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -237,9 +238,9 @@ func told(t *testing.T, name string, read func() (int, error)) {
 }
 
 // ownedDB returns a database in memory, killed after so many steps, with tables in levels and several log segments.
-func ownedDB(t *testing.T, steps int) *vfs.Mem {
+func ownedDB(t *testing.T, steps int) *vfstest.Mem {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	db, err := Open("db", still(mem, newFakeClock(), SyncNever))
 	must(t, err)
 	for i := range steps {
@@ -255,10 +256,10 @@ func ownedDB(t *testing.T, steps int) *vfs.Mem {
 }
 
 // on returns a Fault that calls fn before each operation of a reader. The operation may not change anything.
-func on(fs vfs.FS, fn func(n int, op vfs.Op)) vfs.FS {
+func on(fs vfs.FS, fn func(n int, op vfstest.Op)) vfs.FS {
 	fault := sealed(fs)
 	forbid, n := fault.injector, 0
-	fault.Inject(func(op vfs.Op) error {
+	fault.Inject(func(op vfstest.Op) error {
 		n++
 		fn(n, op)
 		return forbid(op)
@@ -293,7 +294,7 @@ func TestReadOnlyWhileFilesGo(t *testing.T) {
 			reached = false
 			opts := still(mem, newFakeClock(), SyncNever)
 			opts.ReadOnly = true
-			opts.fs = on(mem, func(i int, _ vfs.Op) {
+			opts.fs = on(mem, func(i int, _ vfstest.Op) {
 				if i != n {
 					return
 				}
@@ -341,8 +342,8 @@ func TestReadOnlyLosesPatience(t *testing.T) {
 	opened := 0
 	opts := still(mem, newFakeClock(), SyncNever)
 	opts.ReadOnly = true
-	opts.fs = on(mem, func(_ int, op vfs.Op) {
-		if op.Kind != vfs.OpOpen || !strings.Contains(op.Name, tablesName) {
+	opts.fs = on(mem, func(_ int, op vfstest.Op) {
+		if op.Kind != vfstest.OpOpen || !strings.Contains(op.Name, tablesName) {
 			return
 		}
 		if opened++; busy {

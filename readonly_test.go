@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // sealedFS is a file system on which nothing opens for writing.
 type sealedFS struct {
-	*vfs.Fault
-	injector vfs.Injector // what forbids the rest
+	*vfstest.Fault
+	injector vfstest.Injector // what forbids the rest
 }
 
 func (sealedFS) OpenWrite(name string) (vfs.File, error) {
@@ -27,9 +28,9 @@ func (sealedFS) OpenWrite(name string) (vfs.File, error) {
 
 // sealed returns fs with every operation making the test panic that may change something.
 func sealed(fs vfs.FS) sealedFS {
-	s := sealedFS{vfs.NewFault(fs), func(op vfs.Op) error {
+	s := sealedFS{vfstest.NewFault(fs), func(op vfstest.Op) error {
 		switch op.Kind {
-		case vfs.OpOpen, vfs.OpRead, vfs.OpReadDir, vfs.OpSize, vfs.OpMap, vfs.OpClose:
+		case vfstest.OpOpen, vfstest.OpRead, vfstest.OpReadDir, vfstest.OpSize, vfstest.OpMap, vfstest.OpClose:
 			return nil
 		}
 		panic(fmt.Sprintf("a read-only database does this: %v %s", op.Kind, op.Name))
@@ -47,7 +48,7 @@ func readOnly(o *Options) *Options {
 
 // A read-only database shows every entry of a closed one, refuses every write, and changes nothing.
 func TestReadOnly(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := still(mem, clock, SyncAlways)
 	db := openTest(t, o)
 	m := newModel(clock)
@@ -120,20 +121,20 @@ func refusesWrites(t *testing.T, db *DB, want error) {
 // A directory that holds no database is none after a read-only Open, and is not made.
 func TestReadOnlyOfNothing(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare func(*vfs.Mem) error
+		prepare func(*vfstest.Mem) error
 		want    error
 	}{
-		"no directory": {func(*vfs.Mem) error { return nil }, fs.ErrNotExist},
-		"empty":        {func(m *vfs.Mem) error { return m.MkdirAll("db") }, ErrNotDatabase},
-		"something else": {func(m *vfs.Mem) error {
+		"no directory": {func(*vfstest.Mem) error { return nil }, fs.ErrNotExist},
+		"empty":        {func(m *vfstest.Mem) error { return m.MkdirAll("db") }, ErrNotDatabase},
+		"something else": {func(m *vfstest.Mem) error {
 			return errors.Join(m.MkdirAll("db"), m.WriteFile("db/x", nil))
 		}, ErrNotDatabase},
-		"a manifest, cut": {func(m *vfs.Mem) error {
+		"a manifest, cut": {func(m *vfstest.Mem) error {
 			return errors.Join(m.MkdirAll("db"), m.WriteFile("db/MANIFEST", nil))
 		}, ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			must(t, c.prepare(mem))
 			before := mem.Clone()
 			if _, err := Open("db", readOnly(still(mem, newFakeClock(), SyncAlways))); !errors.Is(err, c.want) {
@@ -165,7 +166,7 @@ func dump(db *DB) ([]string, error) {
 
 // looksLikeOpen opens what is in mem read-only, and then in earnest. Both must show the same, or fail for the same reason,
 // and the first must change nothing. There may be no database yet.
-func looksLikeOpen(mem *vfs.Mem, o *Options) error {
+func looksLikeOpen(mem *vfstest.Mem, o *Options) error {
 	before := mem.Clone()
 	got, err := look(readOnly(o))
 	missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotDatabase)
@@ -198,7 +199,7 @@ func look(o *Options) ([]string, error) {
 
 // A damaged database fails read-only as it does otherwise, and is left as it is.
 func TestReadOnlyOfDamage(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(mem, clock, SyncAlways))
 	for _, s := range lifeScript(clock) {
 		must(t, s.run(db))
@@ -235,7 +236,7 @@ func TestReadOnlyOfDamage(t *testing.T) {
 // In every state that a crash may leave, a read-only database shows what Open would, and leaves it as it is.
 func TestReadOnlyCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
 		h := record(t, mem, policy)
 		crashes := mem.Crashes(*crashSeed, *crashRandom)
@@ -252,7 +253,7 @@ func TestReadOnlyCrashStates(t *testing.T) {
 
 // The same for states in which a crash during Open may leave what a crash has left.
 func TestReadOnlyCrashStatesOfRecovery(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
 	h := record(t, mem, SyncAlways)
 	crashes := mem.Crashes(*crashSeed, 0)
@@ -267,7 +268,7 @@ func TestReadOnlyCrashStatesOfRecovery(t *testing.T) {
 }
 
 // readDuringRecovery opens the database in fs and checks the states that a crash during that may leave.
-func readDuringRecovery(t *testing.T, fs *vfs.Mem, now int64, path string) {
+func readDuringRecovery(t *testing.T, fs *vfstest.Mem, now int64, path string) {
 	fs.Record()
 	db, err := Open("db", still(fs, newClockAt(now), SyncAlways))
 	must(t, err)
@@ -286,7 +287,7 @@ func readDuringRecovery(t *testing.T, fs *vfs.Mem, now int64, path string) {
 // A read-only database goes by the time that its owner has come to, when it is opened and when it is refreshed: what has
 // expired for the owner has expired for it, although its own clock is behind.
 func TestReadOnlyClock(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	behind := newClockAt(clock.ms())
 	owner := openTest(t, still(mem, clock, SyncAlways))
 	must(t, putStep("k", "v", clock.ms()+2000).run(owner))
@@ -313,8 +314,8 @@ func TestReadOnlyClock(t *testing.T) {
 
 // Where another database has taken the place of the one that was opened, Refresh says so.
 func TestRefreshOfAnotherDatabase(t *testing.T) {
-	mem, other, clock := vfs.NewMem(), vfs.NewMem(), newFakeClock()
-	for _, fs := range []*vfs.Mem{mem, other} {
+	mem, other, clock := vfstest.NewMem(), vfstest.NewMem(), newFakeClock()
+	for _, fs := range []*vfstest.Mem{mem, other} {
 		db := openTest(t, still(fs, clock, SyncAlways))
 		must(t, putStep("k", "v", 0).run(db))
 		must(t, db.Close())
@@ -331,7 +332,7 @@ func TestRefreshOfAnotherDatabase(t *testing.T) {
 
 // A database that is not read-only has nothing to refresh.
 func TestRefreshOfAnOwner(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	must(t, db.Refresh())
 	must(t, db.Close())
 	if err := db.Refresh(); !errors.Is(err, ErrClosed) {

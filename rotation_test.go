@@ -7,16 +7,16 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // Filling memtables, and flushing them by hand, makes no write wait for the disk: who holds the commit lock copies into
 // memory.
 func TestFreezeWaitsForNoDisk(t *testing.T) {
 	var mu sync.Mutex
-	waited, operations := map[vfs.OpKind]int{}, 0
-	fault := vfs.NewFault(vfs.NewMem())
-	fault.Inject(func(op vfs.Op) error {
+	waited, operations := map[vfstest.OpKind]int{}, 0
+	fault := vfstest.NewFault(vfstest.NewMem())
+	fault.Inject(func(op vfstest.Op) error {
 		var stack [8 << 10]byte
 		trace := stack[:runtime.Stack(stack[:], false)]
 		underLock := bytes.Contains(trace, []byte("freezeLocked")) || bytes.Contains(trace, []byte("rotateLocked"))
@@ -44,18 +44,18 @@ func TestFreezeWaitsForNoDisk(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	for kind, n := range waited {
-		if kind != vfs.OpWrite {
+		if kind != vfstest.OpWrite {
 			t.Errorf("%d x %v under the commit lock, in %d rotations", n, kind, rotations)
 		}
 	}
-	if rotations < 8 || waited[vfs.OpWrite] < 2*rotations || operations < 10*rotations {
-		t.Errorf("%d rotations, %d writes by them, %d operations in all", rotations, waited[vfs.OpWrite], operations)
+	if rotations < 8 || waited[vfstest.OpWrite] < 2*rotations || operations < 10*rotations {
+		t.Errorf("%d rotations, %d writes by them, %d operations in all", rotations, waited[vfstest.OpWrite], operations)
 	}
 }
 
 // A transaction that begins when a frozen memtable holds a write that is on no disk yet, and so not seen, conflicts with it.
 func TestTransactionBesideAnUnsyncedFreeze(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	o := tiny(fault, newFakeClock())
 	o.Sync, o.manual = SyncAlways, true
 	db := openTest(t, o)
@@ -64,8 +64,8 @@ func TestTransactionBesideAnUnsyncedFreeze(t *testing.T) {
 	must(t, db.log.Prepare())
 	reached, gate := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpSync {
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSync {
 			once.Do(func() {
 				close(reached)
 				<-gate

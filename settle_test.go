@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // rest does what the background does in a few seconds in which nobody calls anything.
@@ -67,7 +67,7 @@ func TestSpaceComesBackByItself(t *testing.T) {
 					t.Run(name, func(t *testing.T) {
 						keys := 6_000_000 / (size + 1000)
 						clock := newFakeClock()
-						o := still(vfs.NewMem(), clock, SyncNever)
+						o := still(vfstest.NewMem(), clock, SyncNever)
 						o.memtableSize, o.tableSize, o.segmentSize = memtable, 512<<10, 1<<20
 						db, err := Open("db", o)
 						must(t, err)
@@ -105,7 +105,7 @@ func TestSpaceComesBackByItself(t *testing.T) {
 func TestSweepsOfWhatIsNotWorthIt(t *testing.T) {
 	clock := newFakeClock()
 	var told recorder
-	o := still(vfs.NewMem(), clock, SyncNever)
+	o := still(vfstest.NewMem(), clock, SyncNever)
 	o.memtableSize, o.OnEvent = 16<<20, told.onEvent
 	db := openTest(t, o)
 	for i := range 20_000 {

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // diskBytes returns the length of all files below a directory.
-func diskBytes(t testing.TB, fs *vfs.Mem, dir string) int64 {
+func diskBytes(t testing.TB, fs *vfstest.Mem, dir string) int64 {
 	t.Helper()
 	names, err := fs.ReadDir(dir)
 	if err != nil {
@@ -30,7 +30,7 @@ func diskBytes(t testing.TB, fs *vfs.Mem, dir string) int64 {
 	return n
 }
 
-func isDir(fs *vfs.Mem, name string) bool {
+func isDir(fs *vfstest.Mem, name string) bool {
 	_, err := fs.ReadDir(name)
 	return err == nil
 }
@@ -69,7 +69,7 @@ func compact(t testing.TB, db *DB) {
 
 // After everything has been overwritten, even several times, what is left takes little more than the data set.
 func TestSpaceAfterOverwriting(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := vfstest.NewMem()
 	o := still(fs, newFakeClock(), SyncNever)
 	o.memtableSize, o.tableSize = 64<<10, 64<<10
 	db, err := Open("db", o)
@@ -100,7 +100,7 @@ func TestSpaceAfterOverwriting(t *testing.T) {
 
 // What has expired leaves the disk without any call of the user, the log included; what lives on is left.
 func TestExpiredBytesLeaveTheDisk(t *testing.T) {
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	o := still(fs, clock, SyncNever)
 	o.memtableSize, o.tableSize, o.segmentSize = 64<<10, 64<<10, 64<<10
 	db, err := Open("db", o)
@@ -145,8 +145,8 @@ func TestExpiredBytesLeaveTheDisk(t *testing.T) {
 
 // Tables in which everything has expired go without being read.
 func TestExpiredTablesAreDroppedUnread(t *testing.T) {
-	mem, clock := vfs.NewMem(), newFakeClock()
-	fault := vfs.NewFault(mem)
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	fault := vfstest.NewFault(mem)
 	o := still(fault, clock, SyncNever)
 	db, err := Open("db", o)
 	if err != nil {
@@ -163,8 +163,8 @@ func TestExpiredTablesAreDroppedUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.add(time.Hour)
-	fault.Inject(func(op vfs.Op) error {
-		if (op.Kind == vfs.OpRead || op.Kind == vfs.OpOpen || op.Kind == vfs.OpMap) && strings.HasSuffix(op.Name, tableSuffix) {
+	fault.Inject(func(op vfstest.Op) error {
+		if (op.Kind == vfstest.OpRead || op.Kind == vfstest.OpOpen || op.Kind == vfstest.OpMap) && strings.HasSuffix(op.Name, tableSuffix) {
 			t.Errorf("%v of %s", op.Kind, op.Name)
 		}
 		return nil

@@ -10,11 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // checkSums holds that the figures of Stats add up, and are those of the files.
-func checkSums(t *testing.T, db *DB, fs *vfs.Mem) Stats {
+func checkSums(t *testing.T, db *DB, fs *vfstest.Mem) Stats {
 	t.Helper()
 	db.workers.Wait() // which close what was replaced
 	s := db.Stats()
@@ -54,7 +54,7 @@ func frozenBytes(db *DB) (n int64) {
 
 // The figures add up after every step of a life.
 func TestStatsAddUp(t *testing.T) {
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, still(fs, clock, SyncAlways))
 	for _, s := range lifeScript(clock) {
 		must(t, s.run(db))
@@ -71,7 +71,7 @@ func TestStatsAddUp(t *testing.T) {
 
 // Amplification, on writes of which every byte is known.
 func TestAmplification(t *testing.T) {
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	o := roomy(fs, clock)
 	o.tableSize = 1 << 20
 	db := openTest(t, o)
@@ -144,7 +144,7 @@ func TestExpiryStats(t *testing.T) {
 		Gone                                         uint64
 		Dropped                                      int64
 	}
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, roomy(fs, clock))
 	check := func(step string, want figures) {
 		t.Helper()
@@ -183,7 +183,7 @@ func TestExpiryStats(t *testing.T) {
 // Who reads what is no longer live shows, for how long, and how much it takes.
 func TestPinStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMem()
+		fs := vfstest.NewMem()
 		db := openTest(t, roomy(fs, newFakeClock()))
 		check := func(step string, pins, tables int, bytes int64, oldest time.Duration) {
 			t.Helper()
@@ -223,7 +223,7 @@ func TestPinStats(t *testing.T) {
 // Times are counted where writers wait.
 func TestStallStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := openTest(t, roomy(vfs.NewMem(), newFakeClock()))
+		db := openTest(t, roomy(vfstest.NewMem(), newFakeClock()))
 		for i := range slowAt + 2 {
 			must(t, db.Put(fmt.Appendf(nil, "key%02d", i), nil))
 			must(t, db.Flush())
@@ -239,7 +239,7 @@ func TestStallStats(t *testing.T) {
 
 // Stats may be asked for by anybody while everything is going on.
 func TestStatsConcurrently(t *testing.T) {
-	o := tiny(vfs.NewMem(), newFakeClock())
+	o := tiny(vfstest.NewMem(), newFakeClock())
 	db := openTest(t, o)
 	done := make(chan struct{})
 	go func() {

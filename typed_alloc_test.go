@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/codec"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // TestTypedAllocations: a look-up allocates what it returns. The race detector lets pools forget, so it is left out
 // there.
 func TestTypedAllocations(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 	pairs := codec.PairOf(codec.String(), codec.Int64())
 	numbers := NewTyped(db, []byte("n/"), pairs, codec.Uint64())
 	texts := NewTyped(db, []byte("t/"), codec.Uint64(), codec.String())

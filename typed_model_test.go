@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/codec"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // typedKey is the key of the model's keyspace: its order is not that of a plain concatenation.
@@ -42,7 +42,7 @@ type typedModelEntry struct {
 func TestTypedModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clock := newFakeClock()
-		db, err := Open("db", still(vfs.NewMem(), clock, SyncNever))
+		db, err := Open("db", still(vfstest.NewMem(), clock, SyncNever))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // slowSync makes syncs take half a millisecond of a bubble's time, in which nothing else takes any.
 func slowSync() *Options {
-	fs := vfs.NewFault(vfs.NewMem())
-	fs.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpSync {
+	fs := vfstest.NewFault(vfstest.NewMem())
+	fs.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSync {
 			time.Sleep(500 * time.Microsecond)
 		}
 		return nil
@@ -103,7 +103,7 @@ func TestUpdateBesidePuts(t *testing.T) {
 // A turn that lasts too long ends: those who wait go on, the transaction itself among them if its function writes.
 func TestTurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 		key, runs := []byte("hot"), 0
 		start := time.Now()
 		err := db.attemptInTurn(func(tx *Txn) error {
@@ -133,10 +133,10 @@ func TestTurnWaitsForTheDisk(t *testing.T) {
 	failed := errors.New("fn failed")
 	for _, fnErr := range []error{nil, failed} {
 		synctest.Test(t, func(t *testing.T) {
-			fs, release := vfs.NewFault(vfs.NewMem()), make(chan struct{})
+			fs, release := vfstest.NewFault(vfstest.NewMem()), make(chan struct{})
 			db := openTest(t, still(fs, newFakeClock(), SyncAlways))
-			fs.Inject(func(op vfs.Op) error {
-				if op.Kind == vfs.OpSync {
+			fs.Inject(func(op vfstest.Op) error {
+				if op.Kind == vfstest.OpSync {
 					<-release
 				}
 				return nil

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A segment of the log that somebody has removed is damage, and Verify ends. It ends with its context, too.
 func TestVerifyWithoutASegment(t *testing.T) {
 	for missing := range 4 {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		o := still(mem, newFakeClock(), SyncAlways)
 		o.memtableSize, o.RetainLog = 1<<20, 1<<20
 		db := openTest(t, o)
@@ -61,11 +62,11 @@ func (m *epochMeter) start(db *DB) {
 	*m = epochMeter{db: db, parity: (db.epoch.number.Add(1) - 1) % 2}
 }
 
-func (m *epochMeter) read(op vfs.Op) error {
+func (m *epochMeter) read(op vfstest.Op) error {
 	switch {
-	case op.Kind == vfs.OpMap:
+	case op.Kind == vfstest.OpMap:
 		return vfs.ErrNotSupported // so that all reading is seen
-	case op.Kind != vfs.OpRead || !strings.HasSuffix(op.Name, tableSuffix) || m.db == nil:
+	case op.Kind != vfstest.OpRead || !strings.HasSuffix(op.Name, tableSuffix) || m.db == nil:
 		return nil
 	}
 	if !m.db.epoch.inUse(m.parity) {
@@ -81,7 +82,7 @@ func (m *epochMeter) read(op vfs.Op) error {
 func TestUsesOfTheEpochAreShort(t *testing.T) {
 	clock := newFakeClock()
 	meter := new(epochMeter)
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	fault.Inject(meter.read)
 	o := still(fault, clock, SyncNever)
 	o.memtableSize, o.tableSize = 64<<20, 64<<20

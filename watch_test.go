@@ -14,7 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -33,7 +33,7 @@ type changeGroup []Change
 
 // watchMachine writes to a database at random, notes what each write did, and holds what watchers see against that.
 type watchMachine struct {
-	fs     *vfs.Mem
+	fs     *vfstest.Mem
 	clock  *fakeClock
 	opts   *Options
 	db     *DB
@@ -53,7 +53,7 @@ type heldWatcher struct {
 }
 
 func newWatchMachine(t *rapid.T) *watchMachine {
-	m := &watchMachine{fs: vfs.NewMem(), clock: newFakeClock()}
+	m := &watchMachine{fs: vfstest.NewMem(), clock: newFakeClock()}
 	m.opts = tiny(m.fs, m.clock)
 	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
 	m.opts.RetainLog = rapid.SampledFrom([]int64{0, 10 << 10, 1 << 30}).Draw(t, "retain")
@@ -307,7 +307,7 @@ func firstError(seq iter.Seq2[Change, error]) error {
 }
 
 func TestWatchErrors(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	for i := range 10 {
 		must(t, db.Put(fmt.Appendf(nil, "k%d", i), nil))
 		must(t, db.Flush())
@@ -342,7 +342,7 @@ func TestWatchErrors(t *testing.T) {
 
 // A watcher that never reads holds nobody up: writers go on, segments are deleted, and it learns that it is too late.
 func TestWatchNeverReads(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := still(mem, newFakeClock(), SyncNever)
 	o.RetainLog = 20 << 10
 	db := openTest(t, o)
@@ -383,7 +383,7 @@ func TestWatchNeverReads(t *testing.T) {
 func TestWatchBesideWriters(t *testing.T) {
 	const writers, writes = 4, 200
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		o := tiny(vfs.NewMem(), newFakeClock())
+		o := tiny(vfstest.NewMem(), newFakeClock())
 		o.Sync, o.RetainLog = policy, 1<<30
 		db := openTest(t, o)
 		errs := make(chan error, 2*writers)
@@ -469,7 +469,7 @@ func TestWatchAfterCrash(t *testing.T) {
 }
 
 func testWatchAfterCrash(t *testing.T, retain int64) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
 	clock := newFakeClock()
 	o := still(mem, clock, SyncAlways)
@@ -502,7 +502,7 @@ func testWatchAfterCrash(t *testing.T, retain int64) {
 
 // checkWatched opens a database and holds that its log is a part of the complete history, up to its last write, and that
 // going through all of it leads to its content.
-func checkWatched(fs *vfs.Mem, clock *fakeClock, retain int64, complete []Change) error {
+func checkWatched(fs *vfstest.Mem, clock *fakeClock, retain int64, complete []Change) error {
 	o := still(fs, clock, SyncAlways)
 	o.RetainLog = retain
 	db, err := Open("db", o)
@@ -549,7 +549,7 @@ func (m *model) change(c Change) {
 
 // A watcher of a log that has failed gets all that is on the disk, and then the failure.
 func TestWatchFailedLog(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	db := openTest(t, still(fault, newFakeClock(), SyncAlways))
 	waiting := make(chan error)
 	w := db.Watch(context.Background(), nil)
@@ -561,8 +561,8 @@ func TestWatchFailedLog(t *testing.T) {
 			}
 		}
 	}()
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpSync {
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSync {
 			return syscall.EIO
 		}
 		return nil
@@ -590,7 +590,7 @@ func TestWatchFailedLog(t *testing.T) {
 
 // Sequences that the log leaves out are reported as a gap, whatever the prefix.
 func TestWatchGap(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	for range 9 {
 		must(t, db.Put([]byte("k"), nil))
 	}

@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // applyAs applies a batch of a writer that puts one key.
@@ -29,7 +29,7 @@ func wantExpected(t *testing.T, err error, writer int64, sequence, expected int3
 // TestWriter holds the rules of sequences, wherever the writer's last batch is: in a memtable, a log that is replayed, or
 // the manifest.
 func TestWriter(t *testing.T) {
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	o := still(fs, clock, SyncNever)
 	db := openTest(t, o)
 	reopen := func() {
@@ -69,7 +69,7 @@ func TestWriter(t *testing.T) {
 }
 
 func TestWriterSequenceStartsOver(t *testing.T) {
-	db := openTest(t, still(vfs.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 	db.commit.writers.set(1, writerState{sequence: math.MaxInt32 - 1, used: db.clock.Now()})
 	must(t, applyAs(db, 1, math.MaxInt32, "k", "last"))
 	wantExpected(t, applyAs(db, 1, 1, "k", "gap"), 1, 1, 0)
@@ -79,7 +79,7 @@ func TestWriterSequenceStartsOver(t *testing.T) {
 
 // TestIdleWriter holds that a writer is remembered for the stated time and then forgotten, in memory and on disk.
 func TestIdleWriter(t *testing.T) {
-	fs, clock := vfs.NewMem(), newFakeClock()
+	fs, clock := vfstest.NewMem(), newFakeClock()
 	o := still(fs, clock, SyncNever)
 	o.WriterIdle = time.Minute
 	db := openTest(t, o)
@@ -104,7 +104,7 @@ func TestIdleWriter(t *testing.T) {
 
 func TestWriterBadInput(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfs.NewMem(), clock, SyncNever))
+	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
 	var b Batch
 	if b.SetWriter(-1, 0) == nil || b.SetWriter(0, -1) == nil {
 		t.Error("negative ids are taken")

@@ -15,13 +15,14 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // trial is one Run over a copy of a store's files.
 type trial struct {
-	mem    *vfs.Mem
-	before *vfs.Mem // the files as they were
-	fault  *vfs.Fault
+	mem    *vfstest.Mem
+	before *vfstest.Mem // the files as they were
+	fault  *vfstest.Fault
 	levels Levels
 	plan   *Plan
 	out    Output
@@ -32,7 +33,7 @@ type trial struct {
 func newTrial(t *testing.T, s *store) *trial {
 	t.Helper()
 	tr := &trial{mem: s.fs.Clone(), before: s.fs.Clone(), file: s.file}
-	tr.fault = vfs.NewFault(tr.mem)
+	tr.fault = vfstest.NewFault(tr.mem)
 	tr.inject(nil)
 	tr.levels = s.reopen(t, tr.fault)
 	p := newPicker(&tr.levels, s.now, Config{})
@@ -44,9 +45,9 @@ func newTrial(t *testing.T, s *store) *trial {
 }
 
 // inject makes operations fail, besides all attempts to map a file.
-func (tr *trial) inject(fn vfs.Injector) {
-	tr.fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpMap {
+func (tr *trial) inject(fn vfstest.Injector) {
+	tr.fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpMap {
 			return vfs.ErrNotSupported
 		}
 		if fn != nil {
@@ -60,7 +61,7 @@ func (tr *trial) inject(fn vfs.Injector) {
 func operations(t *testing.T, s *store) int {
 	t.Helper()
 	tr, n := newTrial(t, s), 0
-	tr.inject(func(vfs.Op) error { n++; return nil })
+	tr.inject(func(vfstest.Op) error { n++; return nil })
 	if _, err := Run(context.Background(), tr.plan, s.now, tr.out); err != nil {
 		t.Fatal(err)
 	}
@@ -107,12 +108,12 @@ func (tr *trial) close(t *testing.T) {
 // Each operation fails once: the error comes out, what was made is gone and closed, and the same plan works afterwards.
 func TestErrorAtEveryOperation(t *testing.T) {
 	s := small(t)
-	kinds := map[vfs.OpKind]int{}
+	kinds := map[vfstest.OpKind]int{}
 	for n := range operations(t, s) {
 		tr := newTrial(t, s)
-		var failed vfs.Op
+		var failed vfstest.Op
 		at := 0
-		tr.inject(func(op vfs.Op) error {
+		tr.inject(func(op vfstest.Op) error {
 			if at++; at == n+1 {
 				failed = op
 				return syscall.EIO
@@ -128,15 +129,15 @@ func TestErrorAtEveryOperation(t *testing.T) {
 		tr.unchanged(t, what+" fails")
 		tr.again(t, s, what+" failed")
 		tr.close(t)
-		opens := tr.fault.Count(vfs.OpCreate) + tr.fault.Count(vfs.OpOpen)
-		if failed.Kind == vfs.OpCreate || failed.Kind == vfs.OpOpen {
+		opens := tr.fault.Count(vfstest.OpCreate) + tr.fault.Count(vfstest.OpOpen)
+		if failed.Kind == vfstest.OpCreate || failed.Kind == vfstest.OpOpen {
 			opens--
 		}
-		if closes := tr.fault.Count(vfs.OpClose); closes < opens {
+		if closes := tr.fault.Count(vfstest.OpClose); closes < opens {
 			t.Errorf("%s fails: %d files opened, %d closed", what, opens, closes)
 		}
 	}
-	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpRead, vfs.OpWrite, vfs.OpSync, vfs.OpClose, vfs.OpOpen, vfs.OpSyncDir} {
+	for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpRead, vfstest.OpWrite, vfstest.OpSync, vfstest.OpClose, vfstest.OpOpen, vfstest.OpSyncDir} {
 		if kinds[kind] == 0 {
 			t.Errorf("no %v failed", kind)
 		}
@@ -148,7 +149,7 @@ func TestErrorFromEveryOperationOn(t *testing.T) {
 	s := small(t)
 	for n := range operations(t, s) {
 		tr := newTrial(t, s)
-		tr.inject(vfs.FailFrom(vfs.OpAny, "", n+1, syscall.EIO))
+		tr.inject(vfstest.FailFrom(vfstest.OpAny, "", n+1, syscall.EIO))
 		if _, err := Run(context.Background(), tr.plan, s.now, tr.out); !errors.Is(err, syscall.EIO) {
 			t.Errorf("from operation %d on: %v", n, err)
 		}
@@ -195,7 +196,7 @@ func TestDamagedInput(t *testing.T) {
 		}
 		tr := newTrial(t, s)
 		const inFirstBlock = 100 // the header has 50 bytes
-		for _, mem := range []*vfs.Mem{tr.mem, tr.before} {
+		for _, mem := range []*vfstest.Mem{tr.mem, tr.before} {
 			if err := mem.Corrupt(name, inFirstBlock, 0x10); err != nil {
 				t.Fatal(err)
 			}

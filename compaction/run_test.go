@@ -16,13 +16,14 @@ import (
 	"github.com/ebbdb/ebb/internal/merge"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/memtable"
 )
 
 // store is a database in small: levels of real tables under a memtable, and next to them a map that says what a reader must
 // see. It has a clock of its own.
 type store struct {
-	fs     *vfs.Mem
+	fs     *vfstest.Mem
 	out    Output
 	file   uint64
 	levels Levels
@@ -53,7 +54,7 @@ type fatal interface {
 
 func newStore(t fatal, targetSize int64) *store {
 	t.Helper()
-	s := &store{fs: vfs.NewMem(), now: 1000, truth: map[string]version{}, mem: memtable.New(memtable.Hint{})}
+	s := &store{fs: vfstest.NewMem(), now: 1000, truth: map[string]version{}, mem: memtable.New(memtable.Hint{})}
 	if err := s.fs.MkdirAll(testDir); err != nil {
 		t.Fatal(err)
 	}

@@ -5,17 +5,18 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // anchored returns the options of a log that is known to have come to an anchor.
-func anchored(mem *vfs.Mem, policy SyncPolicy, a Anchor) Options {
+func anchored(mem *vfstest.Mem, policy SyncPolicy, a Anchor) Options {
 	o := testOptions(mem, policy)
 	o.FirstSegment, o.Anchor = 1, a
 	return o
 }
 
 // complete holds that a damaged log is refused, and nothing changed, or has all of want.
-func complete(t *testing.T, what string, mem *vfs.Mem, o Options, want []Entry) {
+func complete(t *testing.T, what string, mem *vfstest.Mem, o Options, want []Entry) {
 	t.Helper()
 	before := mem.Clone()
 	l, got, err := tryOpen(o)
@@ -39,7 +40,7 @@ func complete(t *testing.T, what string, mem *vfs.Mem, o Options, want []Entry) 
 func TestAnchorOfAClosedLog(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		want := puts(0, 25)
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		l, _ := open(t, testOptions(mem, policy))
 		for i := range want {
 			if err := l.Append(&want[i]); err != nil {
@@ -92,7 +93,7 @@ func TestAnchorOfAClosedLog(t *testing.T) {
 // there.
 func TestAnchorsInCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
 		h := script(t, mem, policy)
 		crashes := mem.Crashes(*crashSeed, *crashRandom)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // Whoever needs the file to itself, or more room than there is, waits for an extension that is under way. A rotation does not:
@@ -31,7 +32,7 @@ func TestExtensionsAreAwaited(t *testing.T) {
 		{"close", "awaitZerosLocked", (*Log).Close, []Entry{put(0)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			l, goOn := slowZeros(t, mem)
 			if strings.HasPrefix(c.name, "sync") {
 				if err := l.Rotate(); err != nil {
@@ -71,7 +72,7 @@ func TestExtensionsAreAwaited(t *testing.T) {
 
 // What is appended while zeros are written ahead is not written over.
 func TestAppendBesideAnExtension(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, goOn := slowZeros(t, mem)
 	want := []Entry{put(0), put(1)}
 	if err := l.Append(&want[1]); err != nil {
@@ -99,7 +100,7 @@ func TestOneSyncAtATime(t *testing.T) {
 		{"a full disk", true, func(l *Log) error { e := put(1); return l.Append(&e) }, ErrNoSpace},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fault := vfs.NewFault(vfs.NewMem())
+			fault := vfstest.NewFault(vfstest.NewMem())
 			l := openTwice(t, testOptions(fault, SyncNever))
 			end, err := l.Write(puts(0, 1))
 			if err != nil {
@@ -107,17 +108,17 @@ func TestOneSyncAtATime(t *testing.T) {
 			}
 			reached, gate := make(chan struct{}), make(chan struct{})
 			var syncs, syncing atomic.Int32
-			fault.Inject(func(op vfs.Op) error {
+			fault.Inject(func(op vfstest.Op) error {
 				active := strings.HasSuffix(op.Name, "000001"+segmentSuffix)
 				switch {
-				case active && op.Kind == vfs.OpSync && syncs.Add(1) == 1:
+				case active && op.Kind == vfstest.OpSync && syncs.Add(1) == 1:
 					syncing.Store(1)
 					close(reached)
 					<-gate
 					syncing.Store(0)
-				case active && op.Kind == vfs.OpWrite && c.full:
+				case active && op.Kind == vfstest.OpWrite && c.full:
 					return syscall.ENOSPC
-				case active && op.Kind != vfs.OpWrite && syncing.Load() != 0:
+				case active && op.Kind != vfstest.OpWrite && syncing.Load() != 0:
 					t.Errorf("%v of %s during a sync", op.Kind, op.Name)
 				}
 				return nil
@@ -173,7 +174,7 @@ func (f *afterSyncFile) SyncData() error {
 
 // What is appended during a sync is not covered by it: neither Synced nor a watermark says so.
 func TestAppendedDuringASync(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
 	fs := &afterSync{FS: mem}
 	l, _ := open(t, testOptions(fs, SyncNever))
@@ -196,7 +197,7 @@ func TestAppendedDuringASync(t *testing.T) {
 	if err := l.Append(&want[2]); err != nil { // behind a watermark
 		t.Fatal(err)
 	}
-	powerCuts(mem, func(name string, fs *vfs.Mem) {
+	powerCuts(mem, func(name string, fs *vfstest.Mem) {
 		l, es, err := tryOpen(testOptions(fs, SyncNever))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -211,7 +212,7 @@ func TestAppendedDuringASync(t *testing.T) {
 
 // A failed fsync ends all who wait for it, with one event and the first cause.
 func TestFailedSyncEndsAllWhoWait(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	o := testOptions(fault, SyncNever)
 	var mu sync.Mutex
 	failures := 0
@@ -231,9 +232,9 @@ func TestFailedSyncEndsAllWhoWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	reached, gate := make(chan struct{}), make(chan struct{})
-	syncs := fault.Count(vfs.OpSync)
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind != vfs.OpSync || op.N != syncs+1 {
+	syncs := fault.Count(vfstest.OpSync)
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind != vfstest.OpSync || op.N != syncs+1 {
 			return nil
 		}
 		close(reached)
@@ -261,7 +262,7 @@ func TestFailedSyncEndsAllWhoWait(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := fault.Count(vfs.OpSync); n != syncs+1 {
+	if n := fault.Count(vfstest.OpSync); n != syncs+1 {
 		t.Errorf("%d syncs after the failure", n-syncs-1)
 	}
 	mu.Lock()
@@ -269,7 +270,7 @@ func TestFailedSyncEndsAllWhoWait(t *testing.T) {
 		t.Errorf("%d events of the failure", failures)
 	}
 	mu.Unlock()
-	fault.Inject(vfs.FailNth(vfs.OpSyncDir, "", 1, syscall.ENXIO))
+	fault.Inject(vfstest.FailNth(vfstest.OpSyncDir, "", 1, syscall.ENXIO))
 	if err := l.DeleteBefore(9); !errors.Is(err, syscall.EIO) {
 		t.Errorf("another failure: %v, want the first cause", err)
 	}
@@ -280,7 +281,7 @@ func TestFailedSyncEndsAllWhoWait(t *testing.T) {
 
 // What Write returned is on the disk once the log is closed; a position that nobody wrote never is.
 func TestSyncToAtTheEnd(t *testing.T) {
-	l, _ := open(t, testOptions(vfs.NewMem(), SyncNever))
+	l, _ := open(t, testOptions(vfstest.NewMem(), SyncNever))
 	end, err := l.Write(puts(0, 3))
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +297,7 @@ func TestSyncToAtTheEnd(t *testing.T) {
 
 // Under SyncAlways a reader does not see what a power cut may still take.
 func TestReaderSeesWhatIsSynced(t *testing.T) {
-	l, _ := open(t, testOptions(vfs.NewMem(), SyncAlways))
+	l, _ := open(t, testOptions(vfstest.NewMem(), SyncAlways))
 	defer closeLog(t, l)
 	r, err := l.NewReader(l.First())
 	if err != nil {
@@ -323,7 +324,7 @@ func TestReaderSeesWhatIsSynced(t *testing.T) {
 func TestReaderBeginsInAnUnsyncedSegment(t *testing.T) {
 	want := puts(0, 6)
 	for _, after := range []int{0, 1} { // unsynced entries that the segment has
-		l, _ := open(t, testOptions(vfs.NewMem(), SyncAlways))
+		l, _ := open(t, testOptions(vfstest.NewMem(), SyncAlways))
 		if err := l.AppendAll(want[:3]); err != nil {
 			t.Fatal(err)
 		}
@@ -401,7 +402,7 @@ func TestWaitingForZerosKeepsTheLogToItself(t *testing.T) {
 		{"append, close", appendLarge, (*Log).Close, []Entry{put(0), large}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			l, goOn := slowZeros(t, mem)
 			var wg sync.WaitGroup
 			run := func(do func(l *Log) error) <-chan struct{} {
@@ -454,23 +455,23 @@ func TestFailedSyncIsNotRetriedByWhoWaits(t *testing.T) {
 		{"a full disk", true, func(l *Log) error { e := put(1); return l.Append(&e) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fault := vfs.NewFault(vfs.NewMem())
+			fault := vfstest.NewFault(vfstest.NewMem())
 			l := openTwice(t, testOptions(fault, SyncNever))
 			end, err := l.Write(puts(0, 1))
 			if err != nil {
 				t.Fatal(err)
 			}
 			reached, gate, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-			syncs := fault.Count(vfs.OpSync)
-			fault.Inject(func(op vfs.Op) error {
+			syncs := fault.Count(vfstest.OpSync)
+			fault.Inject(func(op vfstest.Op) error {
 				switch {
-				case op.Kind == vfs.OpSync && op.N == syncs+1:
+				case op.Kind == vfstest.OpSync && op.N == syncs+1:
 					close(reached)
 					<-gate
 					return syscall.EIO
-				case op.Kind == vfs.OpSync && strings.HasSuffix(op.Name, "000002"+segmentSuffix): // a new one, of zeros
+				case op.Kind == vfstest.OpSync && strings.HasSuffix(op.Name, "000002"+segmentSuffix): // a new one, of zeros
 					syncs++
-				case op.Kind == vfs.OpWrite && c.full:
+				case op.Kind == vfstest.OpWrite && c.full:
 					return syscall.ENOSPC
 				}
 				return nil
@@ -513,7 +514,7 @@ func TestWhateverGrowsTheLogWakesReaders(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, _ := open(t, testOptions(vfs.NewMem(), c.policy))
+				l, _ := open(t, testOptions(vfstest.NewMem(), c.policy))
 				r, err := l.NewReader(l.First())
 				if err != nil {
 					t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 var (
@@ -45,7 +45,7 @@ func (h *history) at(k int) (killed, powerCut, most int) {
 }
 
 // script appends, syncs, rotates and deletes on a recording file system, and notes what was promised when.
-func script(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
+func script(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 	t.Helper()
 	l, _ := open(t, testOptions(mem, policy))
 	h := &history{}
@@ -94,7 +94,7 @@ func script(t *testing.T, mem *vfs.Mem, policy SyncPolicy) *history {
 }
 
 // check opens the log in a crash state and holds what it replays against the history.
-func (h *history) check(mem *vfs.Mem, policy SyncPolicy, least, most int) error {
+func (h *history) check(mem *vfstest.Mem, policy SyncPolicy, least, most int) error {
 	l, got, err := tryOpen(testOptions(mem, policy))
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
@@ -125,7 +125,7 @@ func (h *history) check(mem *vfs.Mem, policy SyncPolicy, least, most int) error 
 // was not appended.
 func TestCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
 		h := script(t, mem, policy)
 		crashes := mem.Crashes(*crashSeed, *crashRandom)
@@ -150,7 +150,7 @@ func TestCrashStates(t *testing.T) {
 // The same for crashes of the recovery from a crash, and of the recovery from that.
 func TestCrashStatesOfRecovery(t *testing.T) {
 	for policy, step := range map[SyncPolicy]int{SyncAlways: 7, SyncNever: 11} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
 		h := script(t, mem, policy)
 		crashes := mem.Crashes(*crashSeed, 1)
@@ -170,7 +170,7 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 }
 
 // crashDuringOpen opens the log in fs and checks every state that a crash during that may leave, to a depth.
-func crashDuringOpen(t *testing.T, h *history, fs *vfs.Mem, depth, least, most int, path string) int {
+func crashDuringOpen(t *testing.T, h *history, fs *vfstest.Mem, depth, least, most int, path string) int {
 	fs.Record()
 	l, err := Open("db/wal", ptr(testOptions(fs, SyncAlways)))
 	if err != nil {

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // smallLog appends entries under a policy and returns the file system as it is after a clean close, and as the death of
 // the process before it would have left it.
-func smallLog(t testing.TB, policy SyncPolicy, want []Entry) (closed, killed *vfs.Mem) {
+func smallLog(t testing.TB, policy SyncPolicy, want []Entry) (closed, killed *vfstest.Mem) {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, policy))
 	for i := range want {
 		if err := l.Append(&want[i]); err != nil {
@@ -35,7 +35,7 @@ func isPrefix(got, want []Entry) error {
 }
 
 // segmentNames returns the log's segments in order.
-func segmentNames(t testing.TB, mem *vfs.Mem) []string {
+func segmentNames(t testing.TB, mem *vfstest.Mem) []string {
 	t.Helper()
 	names, err := mem.ReadDir("db/wal")
 	if err != nil {
@@ -52,7 +52,7 @@ func segmentNames(t testing.TB, mem *vfs.Mem) []string {
 
 // openDamaged opens a log that was changed. If that fails, it must be for corruption in a file of the log, and no file may
 // have changed; otherwise what it replays must be a prefix of want, and appending must go on.
-func openDamaged(mem *vfs.Mem, policy SyncPolicy, want []Entry) (got []Entry, err error) {
+func openDamaged(mem *vfstest.Mem, policy SyncPolicy, want []Entry) (got []Entry, err error) {
 	before := mem.Clone()
 	l, got, err := tryOpen(testOptions(mem, policy))
 	if err != nil {
@@ -80,7 +80,7 @@ func openDamaged(mem *vfs.Mem, policy SyncPolicy, want []Entry) (got []Entry, er
 }
 
 // flipped returns a copy of mem with one bit of a file changed.
-func flipped(t testing.TB, mem *vfs.Mem, name string, bit int) *vfs.Mem {
+func flipped(t testing.TB, mem *vfstest.Mem, name string, bit int) *vfstest.Mem {
 	t.Helper()
 	c := mem.Clone()
 	if err := c.Corrupt(name, int64(bit/8), 1<<(bit%8)); err != nil {
@@ -90,7 +90,7 @@ func flipped(t testing.TB, mem *vfs.Mem, name string, bit int) *vfs.Mem {
 }
 
 // cut returns a copy of mem with a file cut to n bytes.
-func cut(t testing.TB, mem *vfs.Mem, name string, n int) *vfs.Mem {
+func cut(t testing.TB, mem *vfstest.Mem, name string, n int) *vfstest.Mem {
 	t.Helper()
 	c := mem.Clone()
 	data, err := c.ReadFile(name)
@@ -186,7 +186,7 @@ func TestEveryTruncation(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		want := puts(0, 25)
 		closed, killed := smallLog(t, policy, want)
-		for state, mem := range map[string]*vfs.Mem{"closed": closed, "killed": killed} {
+		for state, mem := range map[string]*vfstest.Mem{"closed": closed, "killed": killed} {
 			names := segmentNames(t, mem)
 			for i, name := range names {
 				data, _ := mem.ReadFile(name)
@@ -219,7 +219,7 @@ func TestEveryTruncation(t *testing.T) {
 // The tail is replaced by what a disk may leave there: zeros, old bytes, garbage, from each sector on or in it alone.
 func TestTornTails(t *testing.T) {
 	want := puts(0, 60)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncNever)
 	o.SegmentSize = 16 << 10
 	l, _ := open(t, o)
@@ -300,7 +300,7 @@ func TestEmbeddedLogIsNoProof(t *testing.T) {
 	inner, _ := smallLog(t, SyncAlways, puts(0, 5))
 	image, _ := inner.ReadFile(segmentNames(t, inner)[0])
 	want := []Entry{put(0), {Key: []byte("torn"), Value: []byte("x")}, {Key: []byte("a log"), Value: image}}
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncNever) // of the same id, in a segment of the same number
 	o.SegmentSize = 1 << 20
 	l, _ := open(t, o)
@@ -317,8 +317,8 @@ func TestEmbeddedLogIsNoProof(t *testing.T) {
 
 // Segments that are whole but not where they belong.
 func TestMisplacedSegments(t *testing.T) {
-	build := func(id ID) *vfs.Mem {
-		mem := vfs.NewMem()
+	build := func(id ID) *vfstest.Mem {
+		mem := vfstest.NewMem()
 		o := testOptions(mem, SyncAlways)
 		o.ID = id
 		l, _ := open(t, o)
@@ -331,7 +331,7 @@ func TestMisplacedSegments(t *testing.T) {
 	}
 	ours, theirs := build(ID{1, 2, 3}), build(ID{9})
 	name := func(i uint32) string { return segmentName("db/wal", i) }
-	read := func(mem *vfs.Mem, i uint32) []byte {
+	read := func(mem *vfstest.Mem, i uint32) []byte {
 		data, err := mem.ReadFile(name(i))
 		if err != nil {
 			t.Fatal(err)
@@ -341,19 +341,19 @@ func TestMisplacedSegments(t *testing.T) {
 	newest := uint32(len(segmentNames(t, ours)))
 	for _, c := range []struct {
 		name   string
-		change func(m *vfs.Mem) error
+		change func(m *vfstest.Mem) error
 		want   error
 		file   uint32
 	}{
-		{"another database's segment", func(m *vfs.Mem) error { return m.WriteFile(name(3), read(theirs, 3)) }, ErrForeign, 3},
-		{"another database's first segment", func(m *vfs.Mem) error { return m.WriteFile(name(1), read(theirs, 1)) }, ErrForeign, 1},
-		{"a middle segment is missing", func(m *vfs.Mem) error { return m.Remove(name(3)) }, ErrGap, 3},
-		{"a duplicate", func(m *vfs.Mem) error { return m.WriteFile(name(newest+1), read(ours, 2)) }, ErrMisplaced, newest + 1},
-		{"two swapped", func(m *vfs.Mem) error {
+		{"another database's segment", func(m *vfstest.Mem) error { return m.WriteFile(name(3), read(theirs, 3)) }, ErrForeign, 3},
+		{"another database's first segment", func(m *vfstest.Mem) error { return m.WriteFile(name(1), read(theirs, 1)) }, ErrForeign, 1},
+		{"a middle segment is missing", func(m *vfstest.Mem) error { return m.Remove(name(3)) }, ErrGap, 3},
+		{"a duplicate", func(m *vfstest.Mem) error { return m.WriteFile(name(newest+1), read(ours, 2)) }, ErrMisplaced, newest + 1},
+		{"two swapped", func(m *vfstest.Mem) error {
 			return errors.Join(m.WriteFile(name(2), read(ours, 3)), m.WriteFile(name(3), read(ours, 2)))
 		}, ErrMisplaced, 2},
-		{"the segment of another history", func(m *vfs.Mem) error {
-			other := vfs.NewMem()
+		{"the segment of another history", func(m *vfstest.Mem) error {
+			other := vfstest.NewMem()
 			l, _ := open(t, testOptions(other, SyncAlways))
 			es := puts(1, 61)
 			if err := l.AppendAll(es); err != nil {
@@ -362,17 +362,17 @@ func TestMisplacedSegments(t *testing.T) {
 			closeLog(t, l)
 			return m.WriteFile(name(2), read(other, 2))
 		}, ErrChain, 2},
-		{"a short middle segment", func(m *vfs.Mem) error {
+		{"a short middle segment", func(m *vfstest.Mem) error {
 			data := read(ours, 2)
 			return m.WriteFile(name(2), data[:len(data)-markSize])
 		}, ErrCorrupt, 2},
-		{"a record doubled", func(m *vfs.Mem) error {
+		{"a record doubled", func(m *vfstest.Mem) error {
 			data := read(ours, 1)
 			_, n, err := DecodeStored(data[headerSize:])
 			rec := data[headerSize : headerSize+n]
 			return errors.Join(err, m.WriteFile(name(1), bytes.Join([][]byte{data[:headerSize], rec, data[headerSize:]}, nil)))
 		}, ErrMisplaced, 1},
-		{"two records of one length swapped", func(m *vfs.Mem) error {
+		{"two records of one length swapped", func(m *vfstest.Mem) error {
 			data := bytes.Clone(read(ours, 1))
 			_, a, err := DecodeStored(data[headerSize:])
 			_, b, err2 := DecodeStored(data[headerSize+a:])
@@ -384,20 +384,20 @@ func TestMisplacedSegments(t *testing.T) {
 			copy(data[headerSize+a:], first)
 			return errors.Join(err, err2, m.WriteFile(name(1), data))
 		}, ErrChain, 1},
-		{"a newer version", func(m *vfs.Mem) error {
+		{"a newer version", func(m *vfstest.Mem) error {
 			data := bytes.Clone(read(ours, 1))
 			h := bytes.Clone(data[3 : 3+headerPayload])
 			h[1] = formatVersion + 1
 			return m.WriteFile(name(1), append(appendControl(nil, h), data[headerSize:]...))
 		}, ErrVersion, 1},
-		{"no header", func(m *vfs.Mem) error { return m.WriteFile(name(1), read(ours, 1)[headerSize:]) }, ErrCorrupt, 1},
-		{"empty", func(m *vfs.Mem) error { return m.WriteFile(name(newest-1), nil) }, ErrCorrupt, newest - 1},
-		{"renamed", func(m *vfs.Mem) error { return m.Rename(name(1), "db/wal/1.wal") }, ErrMisplaced, 0},
-		{"unknown control record", func(m *vfs.Mem) error {
+		{"no header", func(m *vfstest.Mem) error { return m.WriteFile(name(1), read(ours, 1)[headerSize:]) }, ErrCorrupt, 1},
+		{"empty", func(m *vfstest.Mem) error { return m.WriteFile(name(newest-1), nil) }, ErrCorrupt, newest - 1},
+		{"renamed", func(m *vfstest.Mem) error { return m.Rename(name(1), "db/wal/1.wal") }, ErrMisplaced, 0},
+		{"unknown control record", func(m *vfstest.Mem) error {
 			data := read(ours, newest)
 			return m.WriteFile(name(newest), appendControl(bytes.Clone(data), []byte{99}))
 		}, ErrCorrupt, newest},
-		{"a record of a newer nori", func(m *vfs.Mem) error {
+		{"a record of a newer nori", func(m *vfstest.Mem) error {
 			newer, _ := AppendRecord(nil, &Record{Key: []byte("k")})
 			newer[2] |= 0x80
 			newer = reseal(newer[:len(newer)-recordCRCSize])
@@ -428,7 +428,7 @@ func TestMisplacedSegments(t *testing.T) {
 	if _, _, err := tryOpen(o); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a log that ends before what the owner knows: %v", err)
 	}
-	o = testOptions(vfs.NewMem(), SyncAlways)
+	o = testOptions(vfstest.NewMem(), SyncAlways)
 	o.MinNextSeq = 2
 	if _, _, err := tryOpen(o); !errors.Is(err, ErrGap) {
 		t.Errorf("no log where the owner knows of one: %v", err)
@@ -439,7 +439,7 @@ func TestMisplacedSegments(t *testing.T) {
 func FuzzOpenSegment(f *testing.F) {
 	want := puts(0, 8)
 	closed, killed := smallLog(f, SyncAlways, want)
-	for _, mem := range []*vfs.Mem{closed, killed} {
+	for _, mem := range []*vfstest.Mem{closed, killed} {
 		names := segmentNames(f, mem)
 		data, err := mem.ReadFile(names[0])
 		if err != nil {
@@ -451,7 +451,7 @@ func FuzzOpenSegment(f *testing.F) {
 	}
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		if err := errors.Join(mem.MkdirAll("db/wal"), mem.WriteFile("db/wal/000001.wal", data)); err != nil {
 			t.Fatal(err)
 		}

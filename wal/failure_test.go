@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A failure that leaves nothing to rely on is final, even when a full disk led to it.
@@ -14,31 +15,31 @@ func TestFailuresThatAreFinal(t *testing.T) {
 	large := Entry{Key: []byte("k"), Value: make([]byte, 10*minSegmentSize)}
 	for _, c := range []struct {
 		name string
-		kind vfs.OpKind
+		kind vfstest.OpKind
 		full bool
 		do   func(l *Log) error
 	}{
-		{"cutting a failed append", vfs.OpTruncate, true, func(l *Log) error { return l.Append(&large) }},
-		{"syncing the cut", vfs.OpSync, true, func(l *Log) error { e := put(0); return l.Append(&e) }},
-		{"an append for another reason", vfs.OpWrite, false, func(l *Log) error { e := put(0); return l.Append(&e) }},
-		{"closing the sealed segment", vfs.OpClose, false, func(l *Log) error { return errors.Join(l.Rotate(), l.Sync()) }},
-		{"syncing the sealed segment", vfs.OpSync, false, func(l *Log) error { return errors.Join(l.Prepare(), l.Rotate(), l.Sync()) }},
-		{"syncing the directory of the next segment", vfs.OpSyncDir, false, (*Log).Rotate},
-		{"syncing the directory after a removal", vfs.OpSyncDir, false, func(l *Log) error { return l.DeleteBefore(9) }},
+		{"cutting a failed append", vfstest.OpTruncate, true, func(l *Log) error { return l.Append(&large) }},
+		{"syncing the cut", vfstest.OpSync, true, func(l *Log) error { e := put(0); return l.Append(&e) }},
+		{"an append for another reason", vfstest.OpWrite, false, func(l *Log) error { e := put(0); return l.Append(&e) }},
+		{"closing the sealed segment", vfstest.OpClose, false, func(l *Log) error { return errors.Join(l.Rotate(), l.Sync()) }},
+		{"syncing the sealed segment", vfstest.OpSync, false, func(l *Log) error { return errors.Join(l.Prepare(), l.Rotate(), l.Sync()) }},
+		{"syncing the directory of the next segment", vfstest.OpSyncDir, false, (*Log).Rotate},
+		{"syncing the directory after a removal", vfstest.OpSyncDir, false, func(l *Log) error { return l.DeleteBefore(9) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			fault := vfs.NewFault(vfs.NewMem())
+			fault := vfstest.NewFault(vfstest.NewMem())
 			l, _ := open(t, testOptions(fault, SyncNever))
 			if err := l.AppendAll(puts(0, 30)); err != nil {
 				t.Fatal(err)
 			}
 			closeLog(t, l)
 			l = openTwice(t, testOptions(fault, SyncNever))
-			fail := vfs.FailNth(c.kind, "", 1, syscall.EIO)
-			fault.Inject(func(op vfs.Op) error {
+			fail := vfstest.FailNth(c.kind, "", 1, syscall.EIO)
+			fault.Inject(func(op vfstest.Op) error {
 				// The segment's own writes only: a rotation that finds no room for the next one changes nothing.
-				if c.full && op.Kind == vfs.OpWrite && op.Off > 0 {
-					return vfs.Short(3, syscall.ENOSPC)
+				if c.full && op.Kind == vfstest.OpWrite && op.Off > 0 {
+					return vfstest.Short(3, syscall.ENOSPC)
 				}
 				if c.full && op.Kind == c.kind && !strings.HasSuffix(op.Name, segmentSuffix) {
 					return nil
@@ -63,9 +64,9 @@ func TestFailuresThatAreFinal(t *testing.T) {
 // The records of an append that failed for lack of room do not come back behind a later one that is shorter.
 func TestFailedAppendsStayAway(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
-		fault := vfs.NewFault(mem)
+		fault := vfstest.NewFault(mem)
 		o := testOptions(fault, policy)
 		o.SegmentSize = 4096
 		l, _ := open(t, o)
@@ -74,9 +75,9 @@ func TestFailedAppendsStayAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		group := []Entry{put(8), put(8), put(8), put(8)}
-		fault.Inject(func(op vfs.Op) error {
-			if op.Kind == vfs.OpWrite {
-				return vfs.Short(op.Len-1, syscall.ENOSPC)
+		fault.Inject(func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpWrite {
+				return vfstest.Short(op.Len-1, syscall.ENOSPC)
 			}
 			return nil
 		})
@@ -100,7 +101,7 @@ func TestFailedAppendsStayAway(t *testing.T) {
 		if l.Synced() != end {
 			t.Errorf("synced to %v of %v by the cut", l.Synced(), end)
 		}
-		powerCuts(mem, func(name string, fs *vfs.Mem) {
+		powerCuts(mem, func(name string, fs *vfstest.Mem) {
 			l, es, err := tryOpen(testOptions(fs, policy))
 			if err != nil {
 				t.Fatalf("policy %d, %s: %v", policy, name, err)
@@ -114,7 +115,7 @@ func TestFailedAppendsStayAway(t *testing.T) {
 		if err := l.Append(&later); err != nil {
 			t.Fatal(err)
 		}
-		powerCuts(mem, func(name string, fs *vfs.Mem) {
+		powerCuts(mem, func(name string, fs *vfstest.Mem) {
 			l, es, err := tryOpen(testOptions(fs, policy))
 			if err != nil {
 				t.Fatalf("policy %d, %s: %v", policy, name, err)
@@ -130,17 +131,17 @@ func TestFailedAppendsStayAway(t *testing.T) {
 
 // Of a group that is larger than a segment and finds the disk full on its way, those with a sequence are in the log.
 func TestGroupThatFailsHalfWay(t *testing.T) {
-	probe := vfs.NewFault(vfs.NewMem())
+	probe := vfstest.NewFault(vfstest.NewMem())
 	l, _ := open(t, testOptions(probe, SyncAlways))
 	if err := l.AppendAll(puts(0, 60)); err != nil {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
-	for n := 2; n <= probe.Count(vfs.OpWrite); n++ {
-		mem := vfs.NewMem()
-		fault := vfs.NewFault(mem)
+	for n := 2; n <= probe.Count(vfstest.OpWrite); n++ {
+		mem := vfstest.NewMem()
+		fault := vfstest.NewFault(mem)
 		l, _ := open(t, testOptions(fault, SyncAlways))
-		fault.Inject(vfs.FailNth(vfs.OpWrite, "", n, syscall.ENOSPC))
+		fault.Inject(vfstest.FailNth(vfstest.OpWrite, "", n, syscall.ENOSPC))
 		group := puts(0, 60)
 		if err := l.AppendAll(group); err == nil {
 			closeLog(t, l)
@@ -169,8 +170,8 @@ func TestGroupThatFailsHalfWay(t *testing.T) {
 // The group after a healed full disk, and the first of a process that recovered the log, say again what was synced.
 func TestWatermarkIsWrittenAgain(t *testing.T) {
 	for _, healed := range []bool{true, false} {
-		mem := vfs.NewMem()
-		fault := vfs.NewFault(mem)
+		mem := vfstest.NewMem()
+		fault := vfstest.NewFault(mem)
 		l, _ := open(t, testOptions(fault, SyncAlways))
 		want := []Entry{put(0), put(1)}
 		for i := range want {
@@ -180,7 +181,7 @@ func TestWatermarkIsWrittenAgain(t *testing.T) {
 		}
 		e := put(8)
 		if healed {
-			fault.Inject(vfs.FailNth(vfs.OpWrite, "", 1, syscall.ENOSPC))
+			fault.Inject(vfstest.FailNth(vfstest.OpWrite, "", 1, syscall.ENOSPC))
 			if err := l.Append(&e); !errors.Is(err, ErrNoSpace) {
 				t.Fatal(err)
 			}
@@ -239,11 +240,11 @@ func TestErrorsLeaveNoFileOpen(t *testing.T) {
 	_, killed := smallLog(t, SyncNever, want)
 	names := segmentNames(t, killed)
 	torn := flipped(t, killed, names[len(names)-1], int(want[len(want)-1].Pos.Offset+5)*8)
-	for start, mem := range map[string]*vfs.Mem{"new": vfs.NewMem(), "torn": torn} {
+	for start, mem := range map[string]*vfstest.Mem{"new": vfstest.NewMem(), "torn": torn} {
 		for cause, err := range map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC} {
 			for n, more := 1, true; more; n++ {
-				fault := vfs.NewFault(mem.Clone())
-				fault.Inject(vfs.FailNth(vfs.OpAny, "", n, err))
+				fault := vfstest.NewFault(mem.Clone())
+				fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, err))
 				files := &counted{FS: fault}
 				if l, _, err := tryOpen(testOptions(files, SyncNever)); err == nil {
 					for _, e := range puts(0, 30) {
@@ -254,7 +255,7 @@ func TestErrorsLeaveNoFileOpen(t *testing.T) {
 				if files.open != 0 {
 					t.Fatalf("%s, %s at operation %d: %d files stay open", start, cause, n, files.open)
 				}
-				more = fault.Count(vfs.OpAny) >= n
+				more = fault.Count(vfstest.OpAny) >= n
 			}
 		}
 	}
@@ -264,8 +265,8 @@ func TestErrorsLeaveNoFileOpen(t *testing.T) {
 func TestErrorAfterRecoveryLeavesNoFileOpen(t *testing.T) {
 	_, killed := smallLog(t, SyncNever, puts(0, 29))
 	for n, more := 1, true; more; n++ {
-		fault := vfs.NewFault(killed.Clone())
-		fault.Inject(vfs.FailNth(vfs.OpAny, "", n, syscall.EIO))
+		fault := vfstest.NewFault(killed.Clone())
+		fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, syscall.EIO))
 		files := &counted{FS: fault}
 		o := testOptions(files, SyncNever)
 		o.FirstSegment = 2
@@ -275,19 +276,19 @@ func TestErrorAfterRecoveryLeavesNoFileOpen(t *testing.T) {
 		if files.open != 0 {
 			t.Errorf("EIO at operation %d: %d files stay open", n, files.open)
 		}
-		more = fault.Count(vfs.OpAny) >= n
+		more = fault.Count(vfstest.OpAny) >= n
 	}
 }
 
 func TestCloseOnAFullDiskLeavesNoTornTail(t *testing.T) {
-	mem := vfs.NewMem()
-	fault := vfs.NewFault(mem)
+	mem := vfstest.NewMem()
+	fault := vfstest.NewFault(mem)
 	l, _ := open(t, testOptions(fault, SyncAlways))
 	e := put(0)
 	if err := l.Append(&e); err != nil {
 		t.Fatal(err)
 	}
-	fault.Inject(vfs.FailFrom(vfs.OpWrite, "", 1, vfs.Short(9, syscall.ENOSPC)))
+	fault.Inject(vfstest.FailFrom(vfstest.OpWrite, "", 1, vfstest.Short(9, syscall.ENOSPC)))
 	closeLog(t, l)
 	l, _ = open(t, testOptions(mem, SyncAlways))
 	if c := l.Recovery().Cut; c != nil {
@@ -297,8 +298,8 @@ func TestCloseOnAFullDiskLeavesNoTornTail(t *testing.T) {
 }
 
 func TestDeleteBeforeGoesOnAfterAFailure(t *testing.T) {
-	mem := vfs.NewMem()
-	fault := vfs.NewFault(mem)
+	mem := vfstest.NewMem()
+	fault := vfstest.NewFault(mem)
 	o := testOptions(fault, SyncAlways)
 	var events []Event
 	o.OnEvent = func(e Event) { events = append(events, e) }
@@ -306,7 +307,7 @@ func TestDeleteBeforeGoesOnAfterAFailure(t *testing.T) {
 	if err := l.AppendAll(puts(0, 60)); err != nil {
 		t.Fatal(err)
 	}
-	fault.Inject(vfs.FailNth(vfs.OpRemove, "", 3, syscall.EIO))
+	fault.Inject(vfstest.FailNth(vfstest.OpRemove, "", 3, syscall.EIO))
 	if err := l.DeleteBefore(5); !errors.Is(err, syscall.EIO) {
 		t.Fatal(err)
 	}

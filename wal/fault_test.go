@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // faultScript appends to a log on a file system that may fail, until it is done or an append fails for good. It returns
@@ -41,13 +42,13 @@ func faultScript(fs vfs.FS) (acked []Entry, doubtful []Entry, errs []error) {
 // An I/O error at every single operation of a log's life, and a short write: nothing is acknowledged after it, every later
 // append gives the first cause, and after a restart what was acknowledged is there.
 func TestErrorAtEveryOperation(t *testing.T) {
-	counter := vfs.NewFault(vfs.NewMem())
+	counter := vfstest.NewFault(vfstest.NewMem())
 	faultScript(counter)
-	for name, cause := range map[string]error{"EIO": syscall.EIO, "short write": vfs.Short(3, syscall.EIO)} {
-		for n := 1; n <= counter.Count(vfs.OpAny); n++ {
-			mem := vfs.NewMem()
-			fault := vfs.NewFault(mem)
-			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+	for name, cause := range map[string]error{"EIO": syscall.EIO, "short write": vfstest.Short(3, syscall.EIO)} {
+		for n := 1; n <= counter.Count(vfstest.OpAny); n++ {
+			mem := vfstest.NewMem()
+			fault := vfstest.NewFault(mem)
+			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, cause))
 			acked, doubtful, errs := faultScript(fault)
 			for _, err := range errs {
 				if !errors.Is(err, syscall.EIO) && !errors.Is(err, vfs.ErrLocked) {
@@ -68,19 +69,19 @@ func TestErrorAtEveryOperation(t *testing.T) {
 
 // A full disk at every operation and for a while: the appends that fail never happened, the rest goes on.
 func TestFullDiskHeals(t *testing.T) {
-	counter, made := vfs.NewFault(vfs.NewMem()), vfs.NewFault(vfs.NewMem())
+	counter, made := vfstest.NewFault(vfstest.NewMem()), vfstest.NewFault(vfstest.NewMem())
 	faultScript(counter)
 	l, _ := open(t, testOptions(made, SyncAlways))
 	defer closeLog(t, l)
-	for name, cause := range map[string]error{"ENOSPC": syscall.ENOSPC, "short write": vfs.Short(3, syscall.ENOSPC)} {
-		for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpRename} {
+	for name, cause := range map[string]error{"ENOSPC": syscall.ENOSPC, "short write": vfstest.Short(3, syscall.ENOSPC)} {
+		for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpWrite, vfstest.OpRename} {
 			for n := made.Count(kind) + 1; n <= counter.Count(kind); n++ {
 				for _, length := range []int{1, 5} {
-					mem := vfs.NewMem()
+					mem := vfstest.NewMem()
 					mem.Record()
-					fault := vfs.NewFault(mem)
-					first, last := vfs.FailFrom(kind, "", n, cause), vfs.FailFrom(kind, "", n+length, nil)
-					fault.Inject(func(op vfs.Op) error {
+					fault := vfstest.NewFault(mem)
+					first, last := vfstest.FailFrom(kind, "", n, cause), vfstest.FailFrom(kind, "", n+length, nil)
+					fault.Inject(func(op vfstest.Op) error {
 						err := first(op)
 						if op.Kind == kind && op.N >= n+length {
 							return last(op)
@@ -113,8 +114,8 @@ func TestFullDiskHeals(t *testing.T) {
 // A disk that really fills up, byte by byte, and empties again.
 func TestRunningOutOfRoom(t *testing.T) {
 	for room := int64(1); room < 2400; room += 61 {
-		mem := vfs.NewMem()
-		fault := vfs.NewFault(mem)
+		mem := vfstest.NewMem()
+		fault := vfstest.NewFault(mem)
 		o := testOptions(fault, SyncAlways)
 		var full []error
 		o.OnEvent = func(e Event) {
@@ -141,7 +142,7 @@ func TestRunningOutOfRoom(t *testing.T) {
 		}
 		killed := mem.Clone()
 		closeLog(t, l)
-		for _, fs := range []*vfs.Mem{killed, mem} {
+		for _, fs := range []*vfstest.Mem{killed, mem} {
 			l, got := open(t, testOptions(fs, SyncAlways))
 			if err := sameEntries(got, acked); err != nil {
 				t.Fatalf("room %d: %v", room, err)
@@ -155,7 +156,7 @@ func TestRunningOutOfRoom(t *testing.T) {
 func TestOpenOnAFullDisk(t *testing.T) {
 	want := puts(0, 20)
 	_, killed := smallLog(t, SyncAlways, want)
-	fault := vfs.NewFault(killed)
+	fault := vfstest.NewFault(killed)
 	fault.SetRoom(0)
 	l, got, err := tryOpen(testOptions(fault, SyncAlways))
 	if err != nil {
@@ -177,8 +178,8 @@ func TestOpenOnAFullDisk(t *testing.T) {
 
 // A failed fsync is never retried: the log says the first cause from then on, and reads go on.
 func TestFailedSyncIsFinal(t *testing.T) {
-	mem := vfs.NewMem()
-	fault := vfs.NewFault(mem)
+	mem := vfstest.NewMem()
+	fault := vfstest.NewFault(mem)
 	o := testOptions(fault, SyncNever)
 	o.SegmentSize = math.MaxInt64
 	var failed []error
@@ -192,8 +193,8 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	if err := l.AppendAll(want); err != nil {
 		t.Fatal(err)
 	}
-	syncs := fault.Count(vfs.OpSync)
-	fault.Inject(vfs.FailNth(vfs.OpSync, "", 1, syscall.EIO))
+	syncs := fault.Count(vfstest.OpSync)
+	fault.Inject(vfstest.FailNth(vfstest.OpSync, "", 1, syscall.EIO))
 	if err := l.Sync(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("sync: %v", err)
 	}
@@ -216,7 +217,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 	if err := l.Close(); !errors.Is(err, syscall.EIO) {
 		t.Errorf("close: %v", err)
 	}
-	if n := fault.Count(vfs.OpSync); n != syncs+1 {
+	if n := fault.Count(vfstest.OpSync); n != syncs+1 {
 		t.Errorf("%d syncs after the one that failed", n-syncs-1)
 	}
 	if len(failed) != 1 {

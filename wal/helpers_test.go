@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // powerCuts calls see with every state that a power cut may leave now.
-func powerCuts(mem *vfs.Mem, see func(name string, fs *vfs.Mem)) {
+func powerCuts(mem *vfstest.Mem, see func(name string, fs *vfstest.Mem)) {
 	crashes := mem.Crashes(*crashSeed, *crashRandom)
 	for state := range crashes.At(crashes.OpCount()) {
 		see(state.Name, state.FS)
@@ -40,16 +41,16 @@ func openTwice(t *testing.T, o Options) *Log {
 }
 
 // slowZeros opens a log whose background goroutine stands still in the middle of an extension until goOn is called.
-func slowZeros(t *testing.T, mem *vfs.Mem) (l *Log, goOn func()) {
+func slowZeros(t *testing.T, mem *vfstest.Mem) (l *Log, goOn func()) {
 	t.Helper()
-	fault := vfs.NewFault(mem)
+	fault := vfstest.NewFault(mem)
 	o := testOptions(fault, SyncNever)
 	o.inline, o.SegmentSize = false, 8<<20
 	l, _ = open(t, o)
 	reached, gate := make(chan struct{}), make(chan struct{})
 	var first atomic.Bool
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpWrite && op.Len == largeZeros && !first.Swap(true) {
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpWrite && op.Len == largeZeros && !first.Swap(true) {
 			close(reached)
 			<-gate
 		}
@@ -64,7 +65,7 @@ func slowZeros(t *testing.T, mem *vfs.Mem) (l *Log, goOn func()) {
 }
 
 // unlocked is a file system whose locks the dead do not keep.
-type unlocked struct{ *vfs.Mem }
+type unlocked struct{ *vfstest.Mem }
 
 func (unlocked) Lock(string) (vfs.Lock, error) { return noLock{}, nil }
 
@@ -76,11 +77,11 @@ func (noLock) Close() error { return nil }
 
 // liveUntil opens the log, appends and closes, but dies before its n-th file operation. It returns what it replayed and
 // what it had acknowledged.
-func liveUntil(t *testing.T, mem *vfs.Mem, policy SyncPolicy, n int) (acked []Entry, died bool) {
+func liveUntil(t *testing.T, mem *vfstest.Mem, policy SyncPolicy, n int) (acked []Entry, died bool) {
 	t.Helper()
 	type death struct{}
-	fault, count := vfs.NewFault(unlocked{mem}), 0
-	fault.Inject(func(vfs.Op) error {
+	fault, count := vfstest.NewFault(unlocked{mem}), 0
+	fault.Inject(func(vfstest.Op) error {
 		if count++; count == n {
 			panic(death{})
 		}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A record in pieces is the record.
@@ -62,10 +63,10 @@ func largeEntries() (groups [][]Entry) {
 func TestLargeValues(t *testing.T) {
 	for _, noMap := range []bool{false, true} {
 		for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-			mem := vfs.NewMem()
-			fault := vfs.NewFault(mem)
+			mem := vfstest.NewMem()
+			fault := vfstest.NewFault(mem)
 			if noMap {
-				fault.Inject(vfs.FailFrom(vfs.OpMapWrites, "", 1, vfs.ErrNotSupported))
+				fault.Inject(vfstest.FailFrom(vfstest.OpMapWrites, "", 1, vfs.ErrNotSupported))
 			}
 			o := testOptions(fault, policy)
 			o.SegmentSize, o.directFrom = 1<<20, largeValue
@@ -125,9 +126,9 @@ func TestLargeValuesAreNotCopied(t *testing.T) {
 // Whichever of the writes of a large value finds the disk full, the value is not there, and what is written later is.
 func TestLargeValuesOnAFullDisk(t *testing.T) {
 	for n := 1; ; n++ {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		mem.Record()
-		fault := vfs.NewFault(mem)
+		fault := vfstest.NewFault(mem)
 		o := testOptions(fault, SyncAlways)
 		o.directFrom = largeValue
 		l, _ := open(t, o)
@@ -135,7 +136,7 @@ func TestLargeValuesOnAFullDisk(t *testing.T) {
 		if err := l.Append(&first); err != nil {
 			t.Fatal(err)
 		}
-		fault.Inject(vfs.FailNth(vfs.OpWrite, "", n, syscall.ENOSPC))
+		fault.Inject(vfstest.FailNth(vfstest.OpWrite, "", n, syscall.ENOSPC))
 		err := l.Append(&large)
 		fault.Inject(nil)
 		if err := l.Append(&last); err != nil {
@@ -147,7 +148,7 @@ func TestLargeValuesOnAFullDisk(t *testing.T) {
 		} else if !errors.Is(err, ErrNoSpace) {
 			t.Fatal(err)
 		}
-		powerCuts(mem, func(name string, fs *vfs.Mem) {
+		powerCuts(mem, func(name string, fs *vfstest.Mem) {
 			o.FS = fs
 			l, got := open(t, o)
 			if err := sameEntries(got, want); err != nil {

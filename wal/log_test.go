@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -122,7 +123,7 @@ func TestReopen(t *testing.T) {
 		for _, clean := range []bool{true, false} {
 			for _, compression := range []Compression{CompressionNone, CompressionLZ4, CompressionZstd} {
 				t.Run(fmt.Sprintf("policy=%d,clean=%v,%v", policy, clean, compression), func(t *testing.T) {
-					mem := vfs.NewMem()
+					mem := vfstest.NewMem()
 					o := testOptions(mem, policy)
 					o.Compression, o.CompressAbove = compression, 1
 					want := puts(0, 100)
@@ -171,7 +172,7 @@ func TestReopen(t *testing.T) {
 }
 
 func TestReopenDoesNotGrow(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncAlways)
 	l, _ := open(t, o)
 	e := put(0)
@@ -190,7 +191,7 @@ func TestReopenDoesNotGrow(t *testing.T) {
 }
 
 func TestLargeRecordHasItsOwnSegment(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	l, _ := open(t, o)
 	want := []Entry{put(0), {Key: []byte("large"), Value: bytes.Repeat([]byte("x"), 10*minSegmentSize)}, put(1)}
 	for i := range want {
@@ -212,7 +213,7 @@ func TestLargeRecordHasItsOwnSegment(t *testing.T) {
 }
 
 func TestGroupLargerThanASegment(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	l, _ := open(t, o)
 	want := puts(0, 300)
 	if err := l.AppendAll(want); err != nil {
@@ -244,7 +245,7 @@ func TestDeadlines(t *testing.T) {
 		{"the first clock, the last deadline", math.MinInt64, math.MaxInt64, math.MaxInt64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := testOptions(vfs.NewMem(), SyncAlways)
+			o := testOptions(vfstest.NewMem(), SyncAlways)
 			o.Now = func() int64 { return c.base }
 			l, _ := open(t, o)
 			e := Entry{Key: []byte("k"), Deadline: c.deadline}
@@ -268,7 +269,7 @@ func TestDeadlines(t *testing.T) {
 }
 
 func TestInvalidEntries(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	l, _ := open(t, o)
 	defer closeLog(t, l)
 	for _, c := range []struct {
@@ -295,7 +296,7 @@ func TestInvalidEntries(t *testing.T) {
 }
 
 func TestDeleteBefore(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncAlways)
 	var events []Event
 	o.OnEvent = func(e Event) { events = append(events, e) }
@@ -350,7 +351,7 @@ func TestDeleteBefore(t *testing.T) {
 }
 
 func TestObsoleteSegmentsAreDeletedByOpen(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncAlways)
 	l, _ := open(t, o)
 	want := puts(0, 60)
@@ -376,7 +377,7 @@ func TestObsoleteSegmentsAreDeletedByOpen(t *testing.T) {
 
 func TestReaderFollowsTheLiveEnd(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		o := testOptions(vfs.NewMem(), policy)
+		o := testOptions(vfstest.NewMem(), policy)
 		o.inline = false
 		l, _ := open(t, o)
 		want := puts(0, 200)
@@ -427,7 +428,7 @@ func TestReaderFollowsTheLiveEnd(t *testing.T) {
 }
 
 func TestReaderFromAPosition(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	l, _ := open(t, o)
 	defer closeLog(t, l)
 	want := puts(0, 60)
@@ -459,7 +460,7 @@ func TestReaderFromAPosition(t *testing.T) {
 }
 
 func TestConcurrentAppends(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	o.inline, o.SegmentSize = false, 4096
 	l, _ := open(t, o)
 	const writers, each = 8, 100
@@ -500,7 +501,7 @@ func TestConcurrentAppends(t *testing.T) {
 
 func TestCloseAgainstEverything(t *testing.T) {
 	for range 20 {
-		o := testOptions(vfs.NewMem(), SyncAlways)
+		o := testOptions(vfstest.NewMem(), SyncAlways)
 		o.inline = false
 		l, _ := open(t, o)
 		var wg sync.WaitGroup
@@ -535,7 +536,7 @@ func TestCloseAgainstEverything(t *testing.T) {
 
 func TestIntervalSyncsAnIdleTail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := testOptions(vfs.NewMem(), SyncInterval)
+		o := testOptions(vfstest.NewMem(), SyncInterval)
 		o.inline, o.Interval = false, time.Second
 		l, _ := open(t, o)
 		e := put(0)
@@ -555,7 +556,7 @@ func TestIntervalSyncsAnIdleTail(t *testing.T) {
 }
 
 func TestLocked(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	l, _ := open(t, o)
 	if _, _, err := tryOpen(o); !errors.Is(err, ErrLocked) {
 		t.Errorf("second open: %v", err)
@@ -566,7 +567,7 @@ func TestLocked(t *testing.T) {
 }
 
 func TestReplayError(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	l, _ := open(t, o)
 	e := put(0)
 	if err := l.Append(&e); err != nil {
@@ -608,7 +609,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 
 // What Stats says of the disk is what is there, through rotation, deletion and Open.
 func TestStatsAreThoseOfTheFiles(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncNever)
 	check := func(step string, l *Log) {
 		t.Helper()

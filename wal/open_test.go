@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A log that was appended to after a clean opening is clean again only after another close.
 func TestCleanMeansClosed(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncAlways)
 	for i := range 3 {
 		l, _ := open(t, o)
@@ -38,7 +39,7 @@ func TestCleanMeansClosed(t *testing.T) {
 // What a rotation that did not come to its end has left is removed, however the log was closed.
 func TestOpenRemovesThePreparedSegment(t *testing.T) {
 	closed, killed := smallLog(t, SyncAlways, puts(0, 8))
-	for state, mem := range map[string]*vfs.Mem{"closed": closed, "killed": killed} {
+	for state, mem := range map[string]*vfstest.Mem{"closed": closed, "killed": killed} {
 		if err := mem.WriteFile("db/wal/"+nextName, []byte("half a header")); err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +53,7 @@ func TestOpenRemovesThePreparedSegment(t *testing.T) {
 
 // A deadline that comes out at the epoch is not mistaken for none.
 func TestDeadlineAtTheEpoch(t *testing.T) {
-	o := testOptions(vfs.NewMem(), SyncAlways)
+	o := testOptions(vfstest.NewMem(), SyncAlways)
 	o.Now = func() int64 { return 0 }
 	l, _ := open(t, o)
 	if err := l.Append(&Entry{Key: []byte("k"), Deadline: -5}); err != nil {
@@ -68,15 +69,15 @@ func TestDeadlineAtTheEpoch(t *testing.T) {
 
 // A rotation that fails for lack of room behind the seal leaves a log that can be closed and opened.
 func TestCloseBehindASeal(t *testing.T) {
-	mem := vfs.NewMem()
-	fault := vfs.NewFault(mem)
+	mem := vfstest.NewMem()
+	fault := vfstest.NewFault(mem)
 	l, _ := open(t, testOptions(fault, SyncAlways))
 	want := []Entry{put(0), put(1)}
 	if err := l.Append(&want[0]); err != nil {
 		t.Fatal(err)
 	}
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind == vfs.OpWrite && op.Len == headerSize {
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpWrite && op.Len == headerSize {
 			return syscall.ENOSPC
 		}
 		return nil
@@ -103,13 +104,13 @@ func TestCloseBehindASeal(t *testing.T) {
 // Damage under the eyes of a reader is corruption, and stays so.
 func TestReaderMeetsDamage(t *testing.T) {
 	name := func(i uint32) string { return segmentName("db/wal", i) }
-	other := vfs.NewMem()
+	other := vfstest.NewMem()
 	l, _ := open(t, testOptions(other, SyncAlways))
 	if err := l.AppendAll(puts(1, 61)); err != nil {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
-	foreign := vfs.NewMem()
+	foreign := vfstest.NewMem()
 	o := testOptions(foreign, SyncAlways)
 	o.ID = ID{9}
 	l, _ = open(t, o)
@@ -117,28 +118,28 @@ func TestReaderMeetsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeLog(t, l)
-	take := func(from *vfs.Mem, i uint32) func(*vfs.Mem) error {
-		return func(m *vfs.Mem) error {
+	take := func(from *vfstest.Mem, i uint32) func(*vfstest.Mem) error {
+		return func(m *vfstest.Mem) error {
 			data, err := from.ReadFile(name(i))
 			return errors.Join(err, m.WriteFile(name(i), data))
 		}
 	}
 	for _, c := range []struct {
 		name   string
-		change func(m *vfs.Mem) error
+		change func(m *vfstest.Mem) error
 		want   error
 	}{
-		{"a flipped bit", func(m *vfs.Mem) error { return m.Corrupt(name(2), headerSize+5, 4) }, ErrCRC},
+		{"a flipped bit", func(m *vfstest.Mem) error { return m.Corrupt(name(2), headerSize+5, 4) }, ErrCRC},
 		{"the segment of another history", take(other, 2), ErrChain},
 		{"the first of another database", take(foreign, 1), ErrForeign},
-		{"no seal", func(m *vfs.Mem) error {
+		{"no seal", func(m *vfstest.Mem) error {
 			data, err := m.ReadFile(name(1))
 			return errors.Join(err, m.WriteFile(name(1), data[:len(data)-markSize]))
 		}, ErrCorrupt},
-		{"a missing segment", func(m *vfs.Mem) error { return m.Remove(name(2)) }, ErrGap},
+		{"a missing segment", func(m *vfstest.Mem) error { return m.Remove(name(2)) }, ErrGap},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			l, _ := open(t, testOptions(mem, SyncAlways))
 			defer closeLog(t, l)
 			if err := l.AppendAll(puts(0, 60)); err != nil {
@@ -214,7 +215,7 @@ func TestOpenRefusesWhatNoLogWrites(t *testing.T) {
 		{"an empty control record", [][]byte{slices.Concat(head, record(Record{}))}, ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			if err := mem.MkdirAll("db/wal"); err != nil {
 				t.Fatal(err)
 			}
@@ -237,7 +238,7 @@ func TestOpenRefusesWhatNoLogWrites(t *testing.T) {
 // A mark behind damage proves that it is damage only if it stands where it says, in its own segment.
 func TestMarkOfAnotherSegmentIsNoProof(t *testing.T) {
 	for _, segment := range []uint32{1, 2} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		o := testOptions(mem, SyncNever)
 		o.SegmentSize = 4096
 		l, _ := open(t, o)
@@ -282,7 +283,7 @@ func TestFailedOpenDeletesNothing(t *testing.T) {
 
 // A deadline is what it was, however long after its segment's start it is appended.
 func TestDeadlineOfALateAppend(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	now := int64(1_000_000)
 	o := testOptions(mem, SyncAlways)
 	o.Now = func() int64 { now += 1000; return now }
@@ -307,7 +308,7 @@ func TestDeadlineOfALateAppend(t *testing.T) {
 }
 
 func TestClocksFillSegments(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, SyncAlways))
 	for i := range 100 {
 		if err := l.Append(&Entry{Kind: KindClock, Time: int64(i)}); err != nil {

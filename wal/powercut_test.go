@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A torn tail is cut in no state that a power cut may leave unless its bytes are in the quarantine of that state, whatever
@@ -40,7 +40,7 @@ func TestQuarantineIsDurableFirst(t *testing.T) {
 
 // Segments disappear oldest first: no power cut during DeleteBefore leaves a gap.
 func TestDeleteBeforeLeavesNoGap(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, SyncAlways))
 	want := puts(0, 60)
 	if err := l.AppendAll(want); err != nil {
@@ -64,7 +64,7 @@ func TestDeleteBeforeLeavesNoGap(t *testing.T) {
 		}
 	}
 	closeLog(t, l)
-	powerCuts(mem, func(name string, fs *vfs.Mem) {
+	powerCuts(mem, func(name string, fs *vfstest.Mem) {
 		l, es, err := tryOpen(testOptions(fs, SyncAlways))
 		if err != nil || !l.Recovery().Clean || es[0].Pos.Segment != 5 {
 			t.Errorf("%s, after a clean close: %v", name, err)
@@ -78,9 +78,9 @@ func TestDeleteBeforeLeavesNoGap(t *testing.T) {
 // A segment is deleted when the one to begin with is on the disk, and not before: no power cut leaves a log without a
 // beginning, whoever rotates and deletes without a sync.
 func TestDeleteBeforeLeavesABeginning(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
-	fault := vfs.NewFault(mem)
+	fault := vfstest.NewFault(mem)
 	l, _ := open(t, testOptions(fault, SyncNever))
 	want := puts(0, 6)
 	if _, err := l.Write(want[:3]); err != nil {
@@ -118,7 +118,7 @@ func TestDeleteBeforeLeavesABeginning(t *testing.T) {
 	if err := l.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	fault.Inject(vfs.FailNth(vfs.OpSync, segmentSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailNth(vfstest.OpSync, segmentSuffix, 1, syscall.EIO))
 	if err := l.DeleteBefore(l.End().Segment); !errors.Is(err, ErrFailed) {
 		t.Errorf("what follows cannot be synced: %v", err)
 	}
@@ -133,7 +133,7 @@ func TestDeleteBeforeLeavesABeginning(t *testing.T) {
 // Zeros that were written ahead and never synced are no part of a log: what a power cut leaves of them behind a seal, which was
 // not synced either, is none of its damage. Behind one that was, it is.
 func TestTornZerosBehindASeal(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
 	l, goOn := slowZeros(t, mem)
 	want := puts(0, 3)
@@ -191,9 +191,9 @@ func TestTornZerosBehindASeal(t *testing.T) {
 // A process dies of a failed fsync; the next finds a full disk and, in the page cache, what the kernel holds for clean.
 // It writes that again before it relies on it.
 func TestFailedSyncThenAFullDisk(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
-	fault := vfs.NewFault(unlocked{mem})
+	fault := vfstest.NewFault(unlocked{mem})
 	l := openTwice(t, testOptions(fault, SyncAlways))
 	want := puts(0, 4)
 	for i := range want[:3] {
@@ -201,14 +201,14 @@ func TestFailedSyncThenAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fault.Inject(vfs.FailNth(vfs.OpSync, segmentSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailNth(vfstest.OpSync, segmentSuffix, 1, syscall.EIO))
 	if err := l.Append(&want[3]); !errors.Is(err, ErrFailed) {
 		t.Fatal(err)
 	}
 	if err := l.Close(); !errors.Is(err, ErrFailed) {
 		t.Fatal(err)
 	}
-	full := vfs.NewFault(unlocked{mem})
+	full := vfstest.NewFault(unlocked{mem})
 	full.SetRoom(0)
 	l, es, err := tryOpen(testOptions(full, SyncAlways))
 	if err != nil {
@@ -217,7 +217,7 @@ func TestFailedSyncThenAFullDisk(t *testing.T) {
 	if err := isPrefix(es, want); err != nil || len(es) < 3 {
 		t.Fatalf("%d entries: %v", len(es), err)
 	}
-	powerCuts(mem, func(name string, fs *vfs.Mem) {
+	powerCuts(mem, func(name string, fs *vfstest.Mem) {
 		l, again, err := tryOpen(testOptions(fs, SyncAlways))
 		if err == nil {
 			err = errors.Join(sameEntries(again, es), l.Close())
@@ -231,14 +231,14 @@ func TestFailedSyncThenAFullDisk(t *testing.T) {
 
 // An fsync or a directory sync fails, the process restarts on the warm page cache and goes on, then the power goes.
 func TestFailedSyncThenRestartThenPowerCut(t *testing.T) {
-	counter := vfs.NewFault(vfs.NewMem())
+	counter := vfstest.NewFault(vfstest.NewMem())
 	faultScript(counter)
-	for _, kind := range []vfs.OpKind{vfs.OpSync, vfs.OpSyncDir} {
+	for _, kind := range []vfstest.OpKind{vfstest.OpSync, vfstest.OpSyncDir} {
 		for n := 1; n <= counter.Count(kind); n++ {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			mem.Record()
-			fault := vfs.NewFault(mem)
-			fault.Inject(vfs.FailNth(kind, "", n, syscall.EIO))
+			fault := vfstest.NewFault(mem)
+			fault.Inject(vfstest.FailNth(kind, "", n, syscall.EIO))
 			acked, _, _ := faultScript(fault)
 			if len(acked) == 0 {
 				continue
@@ -253,7 +253,7 @@ func TestFailedSyncThenRestartThenPowerCut(t *testing.T) {
 					t.Fatal(err)
 				}
 				got = append(got, e)
-				powerCuts(mem, func(name string, fs *vfs.Mem) {
+				powerCuts(mem, func(name string, fs *vfstest.Mem) {
 					l, again, err := tryOpen(testOptions(fs, SyncAlways))
 					if err == nil {
 						err = errors.Join(sameEntries(again, got), l.Close())
@@ -290,7 +290,7 @@ func TestQuarantineOfADeadOpenIsMadeDurable(t *testing.T) {
 	}
 	kept := l.Recovery().Cut.Quarantine
 	closeLog(t, l)
-	powerCuts(torn, func(name string, fs *vfs.Mem) {
+	powerCuts(torn, func(name string, fs *vfstest.Mem) {
 		if _, err := fs.ReadFile(kept); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -307,7 +307,7 @@ func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 	states := 0
 	for first, firstDied := 1, true; firstDied; first++ {
 		for second, secondDied := 1, true; secondDied; second += step {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			mem.Record()
 			_, firstDied = liveUntil(t, mem, SyncAlways, first)
 			_, secondDied = liveUntil(t, mem, SyncAlways, second)

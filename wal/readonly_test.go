@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // replayTwin is what Replay finds in a log that is then opened.
@@ -21,7 +22,7 @@ type replayTwin struct {
 
 // replayBefore replays a log on a file system in memory. That must change nothing.
 func replayBefore(o Options) (r replayTwin) {
-	mem, ok := o.FS.(*vfs.Mem)
+	mem, ok := o.FS.(*vfstest.Mem)
 	if !ok {
 		return r
 	}
@@ -186,7 +187,7 @@ func TestReplayOfASegmentThatIsCut(t *testing.T) {
 }
 
 func replayCut(t *testing.T, size int) {
-	o := testOptions(vfs.NewMem(), SyncNever)
+	o := testOptions(vfstest.NewMem(), SyncNever)
 	o.SegmentSize = 4 * scanChunk
 	l, _ := open(t, o)
 	var want []Entry
@@ -196,7 +197,7 @@ func replayCut(t *testing.T, size int) {
 			t.Fatal(err)
 		}
 	}
-	killed := o.FS.(*vfs.Mem).Clone()
+	killed := o.FS.(*vfstest.Mem).Clone()
 	closeLog(t, l)
 	for state, mem := range map[string]vfs.FS{"closed": o.FS, "killed": killed} {
 		for wrong := range 3 { // when the header is read, and then when the rest is
@@ -223,10 +224,10 @@ func TestReplayOfDeletedSegments(t *testing.T) {
 		t.Fatalf("%d segments", len(names))
 	}
 	for i := range names {
-		fault := vfs.NewFault(mem.Clone())
+		fault := vfstest.NewFault(mem.Clone())
 		opened := 0
-		fault.Inject(func(op vfs.Op) error {
-			if op.Kind == vfs.OpOpen {
+		fault.Inject(func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpOpen {
 				if opened++; opened == i+1 {
 					return fmt.Errorf("gone: %w", fs.ErrNotExist)
 				}
@@ -294,7 +295,7 @@ func TestReplayBesideARotation(t *testing.T) {
 	want := puts(0, 4)
 	for _, begun := range []bool{false, true} { // the segment is there, and only its pages are seen late
 		for at, read := 1, true; read; at++ {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			l, _ := open(t, testOptions(mem, SyncNever))
 			begin := func() {
 				if _, err := l.Write(want[2:3]); err != nil {

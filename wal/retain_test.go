@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // filledLog returns a log of many small segments and what is in it, with the sequences set.
@@ -74,7 +74,7 @@ func sameFrom(l *Log, want []Entry, seq uint64) error {
 
 // A reader begins at every sequence that there is, be it in the middle of a batch, and at no other.
 func TestReaderAtSequence(t *testing.T) {
-	l, want := filledLog(t, testOptions(vfs.NewMem(), SyncAlways))
+	l, want := filledLog(t, testOptions(vfstest.NewMem(), SyncAlways))
 	defer closeLog(t, l)
 	for seq := uint64(1); seq <= l.NextSeq(); seq++ {
 		if err := sameFrom(l, want, seq); err != nil {
@@ -100,7 +100,7 @@ func TestReaderAtSequence(t *testing.T) {
 // replayed.
 func TestRetain(t *testing.T) {
 	for _, retain := range []int64{0, 1, 600, 1500, 1 << 30} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		o := testOptions(mem, SyncAlways)
 		o.Retain = retain
 		l, want := filledLog(t, o)
@@ -158,7 +158,7 @@ func TestRetain(t *testing.T) {
 
 // Whatever is wrong with an obsolete segment, the log opens, says so, and what comes behind is there.
 func TestDamagedRetained(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncAlways)
 	o.Retain = 1 << 30
 	l, want := filledLog(t, o)
@@ -172,12 +172,12 @@ func TestDamagedRetained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, damage := range map[string]func(*vfs.Mem) error{
-		"header":  func(fs *vfs.Mem) error { return fs.Corrupt(name, 10, 1) },
-		"cut":     func(fs *vfs.Mem) error { return fs.WriteFile(name, data[:len(data)-1]) },
-		"empty":   func(fs *vfs.Mem) error { return fs.WriteFile(name, nil) },
-		"missing": func(fs *vfs.Mem) error { return fs.Remove(name) },
-		"another": func(fs *vfs.Mem) error { return errors.Join(fs.Remove(name), fs.Rename(names[0], name)) },
+	for what, damage := range map[string]func(*vfstest.Mem) error{
+		"header":  func(fs *vfstest.Mem) error { return fs.Corrupt(name, 10, 1) },
+		"cut":     func(fs *vfstest.Mem) error { return fs.WriteFile(name, data[:len(data)-1]) },
+		"empty":   func(fs *vfstest.Mem) error { return fs.WriteFile(name, nil) },
+		"missing": func(fs *vfstest.Mem) error { return fs.Remove(name) },
+		"another": func(fs *vfstest.Mem) error { return errors.Join(fs.Remove(name), fs.Rename(names[0], name)) },
 	} {
 		fs := mem.Clone()
 		if err := damage(fs); err != nil {
@@ -232,8 +232,8 @@ func TestDamagedRetained(t *testing.T) {
 	closeLog(t, l)
 
 	// What cannot be read at the moment is left alone.
-	fault := vfs.NewFault(mem.Clone())
-	fault.Inject(func(op vfs.Op) error {
+	fault := vfstest.NewFault(mem.Clone())
+	fault.Inject(func(op vfstest.Op) error {
 		if op.Name == name {
 			return syscall.EIO
 		}
@@ -255,13 +255,13 @@ func TestDamagedRetained(t *testing.T) {
 
 // Nobody who appends waits for the file system to delete a segment.
 func TestDeleteBeforeHoldsNoLock(t *testing.T) {
-	fault := vfs.NewFault(vfs.NewMem())
+	fault := vfstest.NewFault(vfstest.NewMem())
 	l, _ := filledLog(t, testOptions(fault, SyncAlways))
 	defer closeLog(t, l)
 	defer fault.Inject(nil)
 	needed, operations := l.End().Segment, 0
-	fault.Inject(func(op vfs.Op) error {
-		if op.Kind != vfs.OpCheck { // which asks where the lock is
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind != vfstest.OpCheck { // which asks where the lock is
 			operations++
 		}
 		if !l.mu.TryLock() {

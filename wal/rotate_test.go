@@ -6,17 +6,17 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // A rotation whose next segment was made ahead waits for no disk: under the lock that appends take there are copies into
 // memory, and nothing else, whatever the policy.
 func TestRotationHoldsNoLock(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		fault := vfs.NewFault(vfs.NewMem())
+		fault := vfstest.NewFault(vfstest.NewMem())
 		l, _ := open(t, testOptions(fault, policy))
-		locked, free := map[vfs.OpKind]int{}, map[vfs.OpKind]int{}
-		fault.Inject(func(op vfs.Op) error {
+		locked, free := map[vfstest.OpKind]int{}, map[vfstest.OpKind]int{}
+		fault.Inject(func(op vfstest.Op) error {
 			if l.mu.TryLock() {
 				l.mu.Unlock()
 				free[op.Kind]++
@@ -41,11 +41,11 @@ func TestRotationHoldsNoLock(t *testing.T) {
 		}
 		rotations := int(l.Stats().Rotations)
 		for kind, n := range locked {
-			if kind != vfs.OpWrite {
+			if kind != vfstest.OpWrite {
 				t.Errorf("policy %d: %d x %v under the lock, in %d rotations", policy, n, kind, rotations)
 			}
 		}
-		if rotations < 8 || free[vfs.OpSync] < 2*rotations || free[vfs.OpSyncDir] < rotations || free[vfs.OpCreate] < rotations {
+		if rotations < 8 || free[vfstest.OpSync] < 2*rotations || free[vfstest.OpSyncDir] < rotations || free[vfstest.OpCreate] < rotations {
 			t.Errorf("policy %d: %d rotations, without the lock %v", policy, rotations, free)
 		}
 		fault.Inject(nil)
@@ -55,7 +55,7 @@ func TestRotationHoldsNoLock(t *testing.T) {
 
 // Appends that outrun the disk wait for it, so that what is on none is bounded.
 func TestUnsyncedSegmentsAreFew(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, SyncNever))
 	want := puts(0, 200)
 	for i := range want {
@@ -81,15 +81,15 @@ func TestUnsyncedSegmentsAreFew(t *testing.T) {
 // append tries again.
 func TestRotationTriesAgain(t *testing.T) {
 	for _, cause := range []error{syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EINTR} {
-		for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpMapWrites, vfs.OpWrite, vfs.OpSync} {
-			mem := vfs.NewMem()
-			fault := vfs.NewFault(mem)
+		for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpMapWrites, vfstest.OpWrite, vfstest.OpSync} {
+			mem := vfstest.NewMem()
+			fault := vfstest.NewFault(mem)
 			l, _ := open(t, testOptions(fault, SyncAlways))
 			want := []Entry{put(0), put(1)}
 			if err := l.Append(&want[0]); err != nil {
 				t.Fatal(err)
 			}
-			fault.Inject(func(op vfs.Op) error {
+			fault.Inject(func(op vfstest.Op) error {
 				if op.Kind == kind && strings.HasSuffix(op.Name, "000002"+segmentSuffix) {
 					return cause
 				}
@@ -117,7 +117,7 @@ func TestRotationTriesAgain(t *testing.T) {
 
 // A segment that was made ahead and not taken is nothing, wherever the process dies, and whoever looks.
 func TestUnusedSegment(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, SyncAlways))
 	want := puts(0, 3)
 	for i := range want {
@@ -144,7 +144,7 @@ func TestUnusedSegment(t *testing.T) {
 	if err := again.WriteFile(name, make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
-	for state, fs := range map[string]*vfs.Mem{"killed": killed, "closed": again} {
+	for state, fs := range map[string]*vfstest.Mem{"killed": killed, "closed": again} {
 		l, es := open(t, testOptions(fs, SyncAlways))
 		if err := sameEntries(es, want); err != nil || l.Recovery().Cut != nil || l.Recovery().Clean != (state == "closed") {
 			t.Errorf("%s: %v, %+v", state, err, l.Recovery())

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // segments makes a log of a few segments and returns them with their entries. Every kind of record is in them.
-func segments(t testing.TB) (mem *vfs.Mem, names []string, want []Entry) {
+func segments(t testing.TB) (mem *vfstest.Mem, names []string, want []Entry) {
 	t.Helper()
-	mem = vfs.NewMem()
+	mem = vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, SyncAlways))
 	want = puts(0, 40)
 	for i := range want {
@@ -32,7 +32,7 @@ func segments(t testing.TB) (mem *vfs.Mem, names []string, want []Entry) {
 	return mem, names, want
 }
 
-func salvaged(mem *vfs.Mem, name string) (s Salvaged, es []Entry, err error) {
+func salvaged(mem *vfstest.Mem, name string) (s Salvaged, es []Entry, err error) {
 	s, err = Salvage(mem, name, func(e *Entry) error {
 		es = append(es, clone(e))
 		return nil

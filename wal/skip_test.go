@@ -6,7 +6,7 @@ import (
 	"io"
 	"testing"
 
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // skipping appends and skips, and returns the sequences that the entries got.
@@ -29,7 +29,7 @@ func skipping(t *testing.T, l *Log) (seqs []uint64) {
 
 // Sequences that were skipped stay skipped: for who reads the log, and when it is opened again.
 func TestSkipTo(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem, SyncAlways)
 	l, _ := open(t, o)
 	seqs := skipping(t, l)
@@ -94,7 +94,7 @@ func wantFound(t *testing.T, l *Log, seqs []uint64, seq uint64) {
 }
 
 func TestReaderAtDeleted(t *testing.T) {
-	l, _ := open(t, testOptions(vfs.NewMem(), SyncAlways))
+	l, _ := open(t, testOptions(vfstest.NewMem(), SyncAlways))
 	defer closeLog(t, l)
 	skipping(t, l)
 	if err := l.DeleteBefore(l.End().Segment); err != nil {
@@ -116,7 +116,7 @@ func TestReaderAtDeleted(t *testing.T) {
 
 // A crash around a skip leaves the sequences before it or after it, and every entry.
 func TestCrashStatesOfSkip(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	l, _ := open(t, testOptions(mem, SyncAlways))
 	e := Entry{Key: []byte("k")}
 	if err := l.Append(&e); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -79,7 +80,7 @@ func TestRoundTrip(t *testing.T) {
 			s.Writers = append(s.Writers, Writer{id, rapid.Int32Range(0, math.MaxInt32).Draw(t, "sequence"),
 				rapid.Uint64().Draw(t, "version"), rapid.Int64().Draw(t, "used")})
 		}
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", s)); err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestLoadNone(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := mem.MkdirAll("db"); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestLoadNone(t *testing.T) {
 
 func load(t testing.TB, data []byte) (*State, error) {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := errors.Join(mem.MkdirAll("db"), mem.WriteFile("db/"+Name, data)); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func replace(mem vfs.FS, first, second *State) error {
 func TestCrashStates(t *testing.T) {
 	old, next := sample(), sample()
 	next.LastSeq, next.Tables = 2000, next.Tables[:1]
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", old)); err != nil {
 		t.Fatal(err)
 	}
@@ -200,18 +201,18 @@ func TestCrashStates(t *testing.T) {
 func TestErrorAtEveryOperation(t *testing.T) {
 	old, next := sample(), sample()
 	next.LastSeq = 2000
-	counter := vfs.NewFault(vfs.NewMem())
+	counter := vfstest.NewFault(vfstest.NewMem())
 	if err := replace(counter, old, next); err != nil {
 		t.Fatal(err)
 	}
-	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfs.Short(7, syscall.EIO)} {
-		for n := 1; n <= counter.Count(vfs.OpAny); n++ {
-			mem := vfs.NewMem()
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfstest.Short(7, syscall.EIO)} {
+		for n := 1; n <= counter.Count(vfstest.OpAny); n++ {
+			mem := vfstest.NewMem()
 			if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", old)); err != nil {
 				t.Fatal(err)
 			}
-			fault := vfs.NewFault(mem)
-			fault.Inject(vfs.FailNth(vfs.OpAny, "", n, cause))
+			fault := vfstest.NewFault(mem)
+			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, cause))
 			err := Store(fault, "db", next)
 			got, lerr := Load(mem, "db")
 			if lerr != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/op/optest"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -264,7 +264,7 @@ func check2(t *rapid.T, err error) {
 // Whatever kind of entry the log takes is decoded, and the examples that consumers are tested with have each of them, each
 // schema and each kind of operation.
 func TestEveryKind(t *testing.T) {
-	log, err := wal.Open("log", &wal.Options{FS: vfs.NewMem(), Sync: wal.SyncNever})
+	log, err := wal.Open("log", &wal.Options{FS: vfstest.NewMem(), Sync: wal.SyncNever})
 	check(t, err)
 	defer log.Close()
 	shown, did := make(map[wal.Kind]bool), make(map[op.Kind]bool)

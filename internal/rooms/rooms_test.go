@@ -192,7 +192,7 @@ func TestRoot(t *testing.T) {
 	}
 }
 
-// TestSizes holds every file of the core, but for tests, to the sizes above.
+// TestSizes holds every file of the core, but for tests, to the sizes above, and away from the file systems of tests.
 func TestSizes(t *testing.T) {
 	root := filepath.Join("..", "..")
 	fset := token.NewFileSet()
@@ -223,6 +223,11 @@ func TestSizes(t *testing.T) {
 		f, err := parser.ParseFile(fset, name, text, parser.SkipObjectResolution)
 		if err != nil {
 			return err
+		}
+		for _, imp := range f.Imports {
+			if strings.HasSuffix(imp.Path.Value, `/vfstest"`) {
+				t.Errorf("%s imports %s, which is for tests", name, imp.Path.Value)
+			}
 		}
 		for _, decl := range f.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -18,7 +19,7 @@ import (
 // out was right, and errDiffers if something was not.
 func damaged(tb testing.TB, data []byte, c content, fs func(vfs.FS) vfs.FS) (readErr, verifyErr error) {
 	tb.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := mem.WriteFile(testName, data); err != nil {
 		tb.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func TestEveryBitFlip(t *testing.T) {
 			t.Run(c.String()+" "+modes[mode].name, func(t *testing.T) {
 				t.Parallel()
 				content := testContent(24)
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				build(t, mem, testName, content, Options{BlockSize: 400, Compression: c})
 				data := mustReadFile(t, mem, testName)
 				step := 1
@@ -88,7 +89,7 @@ func TestEveryBitFlip(t *testing.T) {
 
 func TestEveryLength(t *testing.T) {
 	content := testContent(24)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, content, Options{BlockSize: 400})
 	data := mustReadFile(t, mem, testName)
 	for _, mode := range []int{0, 2} {
@@ -116,7 +117,7 @@ func TestMovedParts(t *testing.T) {
 		e.Key, e.Value, e.Seq = key(i), []byte{byte(i), byte(i >> 8)}, 1000
 		c.entries = append(c.entries, e)
 	}
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, c, Options{BaseSeq: 1000})
 	r := mustOpen(t, mem, testName, nil)
 	_, first, _, second := r.index.place(0)
@@ -149,7 +150,7 @@ func TestMovedParts(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	other := Identity{Database: testID.Database, File: 8}
 	foreign := Identity{Database: [16]byte{9}, File: 7}
 	build(t, mem, "a", testContent(10), Options{})
@@ -185,7 +186,7 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestNewerVersion(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, testContent(10), Options{})
 	h := header{id: testID, base: base{time: testTime}}
 	for name, more := range map[string]int{"as long": 0, "longer": 50, "shorter": -40} {
@@ -196,7 +197,7 @@ func TestNewerVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		data := append(record, mustReadFile(t, mem, testName)[headerSize:]...)
-		newer := vfs.NewMem()
+		newer := vfstest.NewMem()
 		if err := newer.WriteFile(testName, data); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +216,7 @@ func resealRecord(b []byte) {
 // TestVerifyFindsLies changes what a table says, with good checksums, where only Verify can know better.
 func TestVerifyFindsLies(t *testing.T) {
 	c := testContent(600)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, c, Options{})
 	r := mustOpen(t, mem, testName, nil)
 	page := int(r.foot.hash.off)

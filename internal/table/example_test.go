@@ -5,12 +5,12 @@ import (
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/table"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // Write a table, and look a key up in it.
 func Example() {
-	fs := vfs.NewMem()
+	fs := vfstest.NewMem()
 	id := table.Identity{File: 1}
 
 	w, err := table.NewWriter(fs, "000001.tbl", table.Options{ID: id, BaseSeq: 100, Created: 1_700_000_000_000})

@@ -13,7 +13,7 @@ import (
 
 	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -60,7 +60,7 @@ func TestGolden(t *testing.T) {
 		},
 		ranges: []kv.RangeDelete{{Start: []byte("p"), End: []byte("q"), Seq: 1400}},
 	}
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, c, Options{BaseSeq: 1000, BlockSize: 64})
 	got, err := dump(mustReadFile(t, mem, testName))
 	if err != nil {
@@ -80,7 +80,7 @@ func TestGolden(t *testing.T) {
 func TestRecordsFillFile(t *testing.T) {
 	for _, c := range compressions {
 		t.Run(c.String(), func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			build(t, mem, testName, testContent(1000), Options{Compression: c})
 			data := mustReadFile(t, mem, testName)
 			var order []byte

@@ -11,6 +11,7 @@ import (
 	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -22,7 +23,7 @@ func FuzzOpenTable(f *testing.F) {
 	c := testContent(30)
 	var tables [][]byte
 	for _, compression := range compressions {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		build(f, mem, testName, c, Options{BlockSize: 300, Compression: compression})
 		tables = append(tables, mustReadFile(f, mem, testName))
 	}
@@ -73,7 +74,7 @@ func resealTable(data, original []byte) {
 
 // readHostile reads all it can of a file that may say anything.
 func readHostile(t *testing.T, data []byte, c content, fs func(vfs.FS) vfs.FS) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := mem.WriteFile(testName, data); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -145,7 +146,7 @@ func mustCache(tb testing.TB, size int64) *Cache {
 	return c
 }
 
-func mustReadFile(tb testing.TB, fs *vfs.Mem, name string) []byte {
+func mustReadFile(tb testing.TB, fs *vfstest.Mem, name string) []byte {
 	tb.Helper()
 	b, err := fs.ReadFile(name)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -167,7 +168,7 @@ func TestHostileSlots(t *testing.T) {
 	for _, compression := range []wal.Compression{wal.CompressionNone, wal.CompressionLZ4} {
 		for _, mode := range modes {
 			t.Run(compression.String()+" "+mode.name, func(t *testing.T) {
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				build(t, mem, testName, c, Options{Compression: compression, BlockSize: 400})
 				foot := mustOpen(t, mem, testName, nil).foot
 				for _, place := range []uint64{
@@ -183,7 +184,7 @@ func TestHostileSlots(t *testing.T) {
 						}
 					}
 					resealRecord(page)
-					lied := vfs.NewMem()
+					lied := vfstest.NewMem()
 					if err := lied.WriteFile(testName, data); err != nil {
 						t.Fatal(err)
 					}
@@ -222,7 +223,7 @@ func TestVerifyKeys(t *testing.T) {
 		{"a row twice", []string{"a", "a"}, func(w *Writer) { w.lastKey = w.lastKey[:0] }, ErrOrder},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			w := mustWriter(t, mem, testName, defaults(Options{}))
 			for _, k := range test.keys {
 				if err := w.Add(&kv.Entry{Key: []byte(k)}); err != nil {
@@ -240,7 +241,7 @@ func TestVerifyKeys(t *testing.T) {
 
 // TestCollidingTag looks up a key that is not in the table but whose slot, by its hash, belongs to one that is.
 func TestCollidingTag(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	w := mustWriter(t, mem, testName, defaults(Options{}))
 	if err := w.Add(&kv.Entry{Key: []byte("a")}); err != nil {
 		t.Fatal(err)
@@ -273,7 +274,7 @@ func (f misjudgedFile) Size() (int64, error) {
 
 // TestOpenOfChangingFile: the file is shorter when it is mapped or read than when its length was asked for.
 func TestOpenOfChangingFile(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, testContent(10), Options{})
 	for _, mode := range []int{0, 2} {
 		if _, err := Open(modes[mode].fs(misjudged{mem}), testName, testID, nil); !errors.Is(err, errTruncated) {
@@ -284,15 +285,15 @@ func TestOpenOfChangingFile(t *testing.T) {
 
 // TestFailedOpenCloses: an Open that fails leaves no file open.
 func TestFailedOpenCloses(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := mem.WriteFile(testName, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
-	fault := vfs.NewFault(mem)
+	fault := vfstest.NewFault(mem)
 	if _, err := Open(fault, testName, testID, nil); !errors.Is(err, corrupt.ErrCorrupt) {
 		t.Errorf("Open: %v", err)
 	}
-	if n := fault.Count(vfs.OpClose); n != 1 {
+	if n := fault.Count(vfstest.OpClose); n != 1 {
 		t.Errorf("closed %d times", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 	"pgregory.net/rapid"
 )
@@ -71,7 +71,7 @@ func TestCollidingKeys(t *testing.T) {
 	for _, compression := range []wal.Compression{wal.CompressionNone, wal.CompressionLZ4} {
 		for _, mode := range modes {
 			t.Run(compression.String()+" "+mode.name, func(t *testing.T) {
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				w := mustWriter(t, mem, testName, defaults(Options{Compression: compression}))
 				for i := range c.entries {
 					if err := w.Add(&c.entries[i]); err != nil {

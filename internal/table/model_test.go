@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"pgregory.net/rapid"
 )
 
@@ -58,7 +58,7 @@ func TestModel(t *testing.T) {
 			BlockSize:   rapid.SampledFrom([]int{1, 64, 300, 4096}).Draw(rt, "block size"),
 			Compression: rapid.SampledFrom(compressions).Draw(rt, "compression"),
 		}
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		p := build(t, mem, testName, c, o)
 		mode := rapid.SampledFrom(modes).Draw(rt, "mode")
 		use := cache
@@ -232,7 +232,7 @@ func TestOnlyRangeDeletes(t *testing.T) {
 	c := content{ranges: testContent(0).ranges}
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			p := build(t, mem, testName, c, Options{BaseSeq: 5})
 			r := mustOpen(t, mode.fs(mem), testName, mustCache(t, mode.cache))
 			if err := compareAll(r, c); err != nil {
@@ -255,7 +255,7 @@ func TestOnlyRangeDeletes(t *testing.T) {
 }
 
 func TestEmptyTable(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	w := mustWriter(t, mem, testName, defaults(Options{}))
 	if p, err := w.Finish(); !errors.Is(err, ErrEmpty) || p != nil {
 		t.Errorf("Finish of nothing: %v, %v", p, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -23,7 +24,7 @@ func TestConcurrentReaders(t *testing.T) {
 	for _, compression := range []wal.Compression{wal.CompressionNone, wal.CompressionLZ4} {
 		for _, mode := range modes {
 			t.Run(compression.String()+" "+mode.name, func(t *testing.T) {
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				build(t, mem, testName, c, Options{Compression: compression})
 				r := mustOpen(t, mode.fs(mem), testName, mustCache(t, min(mode.cache, 64<<10)))
 				var wg sync.WaitGroup
@@ -52,13 +53,13 @@ func TestConcurrentReaders(t *testing.T) {
 // TestReadFaults fails every read of an unmapped table in turn: it must surface, and be gone with the fault.
 func TestReadFaults(t *testing.T) {
 	c := testContent(200)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, c, Options{BlockSize: 400})
-	fault := vfs.NewFault(mem)
-	noMap := vfs.FailFrom(vfs.OpMap, "", 1, vfs.ErrNotSupported)
+	fault := vfstest.NewFault(mem)
+	noMap := vfstest.FailFrom(vfstest.OpMap, "", 1, vfs.ErrNotSupported)
 
-	use := func(inject vfs.Injector) error {
-		fault.Inject(func(op vfs.Op) error {
+	use := func(inject vfstest.Injector) error {
+		fault.Inject(func(op vfstest.Op) error {
 			if err := noMap(op); err != nil || inject == nil {
 				return err
 			}
@@ -77,7 +78,7 @@ func TestReadFaults(t *testing.T) {
 	if err := use(nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []vfs.OpKind{vfs.OpOpen, vfs.OpSize, vfs.OpRead} {
+	for _, kind := range []vfstest.OpKind{vfstest.OpOpen, vfstest.OpSize, vfstest.OpRead} {
 		before := fault.Count(kind)
 		if err := use(nil); err != nil {
 			t.Fatal(err)
@@ -87,7 +88,7 @@ func TestReadFaults(t *testing.T) {
 			t.Fatalf("no %v", kind)
 		}
 		for i := 1; i <= n; i++ {
-			if err := use(vfs.FailNth(kind, testName, i, syscall.EIO)); !errors.Is(err, syscall.EIO) {
+			if err := use(vfstest.FailNth(kind, testName, i, syscall.EIO)); !errors.Is(err, syscall.EIO) {
 				t.Errorf("%v %d of %d failed: %v", kind, i, n, err)
 			}
 		}
@@ -97,13 +98,13 @@ func TestReadFaults(t *testing.T) {
 // TestIteratorAfterError: an error ends an iteration for good, and a new positioning starts afresh.
 func TestIteratorAfterError(t *testing.T) {
 	c := testContent(200)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, c, Options{BlockSize: 400})
-	fault := vfs.NewFault(mem)
+	fault := vfstest.NewFault(mem)
 	r := mustOpen(t, pread{fault}, testName, nil)
 	it := r.NewIterator()
 	it.First()
-	fault.Inject(vfs.FailFrom(vfs.OpRead, testName, 1, syscall.EIO))
+	fault.Inject(vfstest.FailFrom(vfstest.OpRead, testName, 1, syscall.EIO))
 	n := 1
 	for it.Next() {
 		n++
@@ -162,7 +163,7 @@ func TestFaultInMapping(t *testing.T) {
 }
 
 func TestVerifyStops(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, testContent(100), Options{})
 	r := mustOpen(t, mem, testName, nil)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -178,10 +179,10 @@ func TestCachedBlocks(t *testing.T) {
 	for i := range b.entries {
 		b.entries[i].Seq++
 	}
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, "a", a, Options{})
 	build(t, mem, "b", b, Options{})
-	fault := vfs.NewFault(mem)
+	fault := vfstest.NewFault(mem)
 	cache := mustCache(t, 1<<20)
 	first, second := mustOpen(t, pread{fault}, "a", cache), mustOpen(t, pread{fault}, "b", cache)
 	for range 3 {
@@ -192,13 +193,13 @@ func TestCachedBlocks(t *testing.T) {
 		}
 		cache.blocks.Wait()
 	}
-	before := fault.Count(vfs.OpRead)
+	before := fault.Count(vfstest.OpRead)
 	for i := range a.entries {
 		if err := compareGet(first, &a.entries[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := fault.Count(vfs.OpRead) - before; n != 0 {
+	if n := fault.Count(vfstest.OpRead) - before; n != 0 {
 		t.Errorf("%d reads of what is in the cache", n)
 	}
 }
@@ -218,7 +219,7 @@ func TestNewCacheRefuses(t *testing.T) {
 // A block counts as missed once, as long as the cache keeps it, and takes its uncompressed size there.
 func TestCacheStats(t *testing.T) {
 	c := testContent(2000)
-	mem, cache := vfs.NewMem(), mustCache(t, 8<<20)
+	mem, cache := vfstest.NewMem(), mustCache(t, 8<<20)
 	build(t, mem, testName, c, Options{Compression: wal.CompressionZstd})
 	r := mustOpen(t, mem, testName, cache)
 	if s := cache.Stats(); s != (CacheStats{Capacity: 8 << 20}) {
@@ -253,7 +254,7 @@ func TestAllocations(t *testing.T) {
 	for _, compression := range []wal.Compression{wal.CompressionNone, wal.CompressionLZ4} {
 		for _, mode := range modes[:3] {
 			t.Run(compression.String()+" "+mode.name, func(t *testing.T) {
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				build(t, mem, testName, c, Options{Compression: compression})
 				r := mustOpen(t, mode.fs(mem), testName, mustCache(t, mode.cache))
 				if err := compareAll(r, c); err != nil {

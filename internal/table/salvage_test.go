@@ -9,6 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -16,7 +17,7 @@ import (
 // entries, and of complaints.
 func salvaged(t *testing.T, data []byte, c content, fs func(vfs.FS) vfs.FS) (entries, complaints int) {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	if err := mem.WriteFile(testName, data); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestSalvage(t *testing.T) {
 	for _, c := range compressions {
 		for _, mode := range modes[:3] {
 			content := testContent(300)
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			build(t, mem, testName, content, Options{Compression: c, BlockSize: 1024})
 			data := mustReadFile(t, mem, testName)
 			if n, bad := salvaged(t, data, content, mode.fs); n != len(content.entries) || bad != 0 {
@@ -85,7 +86,7 @@ func TestSalvage(t *testing.T) {
 func TestSalvageDamaged(t *testing.T) {
 	for _, c := range compressions {
 		content := testContent(120)
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		build(t, mem, testName, content, Options{Compression: c, BlockSize: 512})
 		data := mustReadFile(t, mem, testName)
 		same := func(fs vfs.FS) vfs.FS { return fs }
@@ -115,7 +116,7 @@ func TestSalvageDamaged(t *testing.T) {
 // FuzzSalvage changes bytes of a table, and makes the checksums of the changed records right if told to.
 func FuzzSalvage(f *testing.F) {
 	content := testContent(30)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(f, mem, testName, content, Options{BlockSize: 256})
 	original := mustReadFile(f, mem, testName)
 	f.Add([]byte{0, 60, 1}, uint16(0), false)
@@ -130,7 +131,7 @@ func FuzzSalvage(f *testing.F) {
 			return
 		}
 		resealTable(data, original)
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		if err := mem.WriteFile(testName, data); err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +161,7 @@ func describeAll(data []byte) {
 
 func TestDescribe(t *testing.T) {
 	content := testContent(50)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, testName, content, Options{Compression: wal.CompressionLZ4})
 	data := mustReadFile(t, mem, testName)
 	var d Describer

@@ -13,6 +13,7 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -31,7 +32,7 @@ func TestWriterRefuses(t *testing.T) {
 		{"an unknown kind", kv.Entry{Key: []byte("z"), Seq: 10, Kind: kv.Delete + 1}, ErrInvalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			w := mustWriter(t, mem, testName, defaults(Options{BaseSeq: 10}))
 			good := []kv.Entry{{Key: []byte("k"), Seq: 10}, {Key: []byte("z"), Seq: 11}}
 			if err := w.Add(&good[0]); err != nil {
@@ -56,7 +57,7 @@ func TestWriterFull(t *testing.T) {
 		"entries": func(w *Writer) { w.sum.Entries = maxEntries },
 		"bytes":   func(w *Writer) { w.written = maxFileSize - MaxValueSize },
 	} {
-		w := mustWriter(t, vfs.NewMem(), testName, defaults(Options{}))
+		w := mustWriter(t, vfstest.NewMem(), testName, defaults(Options{}))
 		if err := w.Add(&kv.Entry{Key: []byte("a")}); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +69,7 @@ func TestWriterFull(t *testing.T) {
 }
 
 func TestWriterRefusesRangeDeletes(t *testing.T) {
-	w := mustWriter(t, vfs.NewMem(), testName, defaults(Options{BaseSeq: 10}))
+	w := mustWriter(t, vfstest.NewMem(), testName, defaults(Options{BaseSeq: 10}))
 	for _, d := range []kv.RangeDelete{
 		{Start: []byte("b"), End: []byte("b"), Seq: 10},
 		{Start: []byte("b"), End: nil, Seq: 10},
@@ -87,7 +88,7 @@ func TestWriterRefusesOptions(t *testing.T) {
 		"negative time":       {Created: -1},
 		"compression":         {Compression: wal.CompressionZstd + 1},
 	} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		if _, err := NewWriter(mem, testName, o); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -95,7 +96,7 @@ func TestWriterRefusesOptions(t *testing.T) {
 			t.Errorf("%s: left %v", name, names)
 		}
 	}
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mustWriter(t, mem, testName, Options{})
 	if _, err := NewWriter(mem, testName, Options{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over a file: %v", err)
@@ -112,7 +113,7 @@ func TestFinishedWriter(t *testing.T) {
 		{"Abort", (*Writer).Abort, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			mem := vfs.NewMem()
+			mem := vfstest.NewMem()
 			w := mustWriter(t, mem, testName, defaults(Options{}))
 			if err := w.Add(&kv.Entry{Key: []byte("k")}); err != nil {
 				t.Fatal(err)
@@ -155,20 +156,20 @@ func TestWriterFaults(t *testing.T) {
 		_, err = w.Finish()
 		return w, err
 	}
-	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpSync, vfs.OpClose} {
+	for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpWrite, vfstest.OpSync, vfstest.OpClose} {
 		t.Run(kind.String(), func(t *testing.T) {
-			fault := vfs.NewFault(vfs.NewMem())
+			fault := vfstest.NewFault(vfstest.NewMem())
 			if _, err := write(fault); err != nil {
 				t.Fatal(err)
 			}
 			n := fault.Count(kind)
-			if n == 0 || kind == vfs.OpWrite && n < 3 {
+			if n == 0 || kind == vfstest.OpWrite && n < 3 {
 				t.Fatalf("%d operations to fail", n)
 			}
 			for i := 1; i <= n; i++ {
-				mem := vfs.NewMem()
-				fault := vfs.NewFault(mem)
-				fault.Inject(vfs.FailNth(kind, testName, i, syscall.EIO))
+				mem := vfstest.NewMem()
+				fault := vfstest.NewFault(mem)
+				fault.Inject(vfstest.FailNth(kind, testName, i, syscall.EIO))
 				w, err := write(fault)
 				if !errors.Is(err, syscall.EIO) {
 					t.Errorf("failure %d: %v", i, err)
@@ -197,7 +198,7 @@ func TestWriterFaults(t *testing.T) {
 // whole or refuse itself; afterwards it must be whole.
 func TestWriterCrash(t *testing.T) {
 	c := testContent(300)
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	mem.Record()
 	build(t, mem, "/"+testName, c, Options{})
 	if err := mem.SyncDir("/"); err != nil {
@@ -235,7 +236,7 @@ func TestWriterCrash(t *testing.T) {
 }
 
 func TestEstimatedSize(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	w := mustWriter(t, mem, testName, defaults(Options{BaseSeq: 1000}))
 	last := w.EstimatedSize()
 	benchEntries(50_000, func(e *kv.Entry) {
@@ -270,7 +271,7 @@ func TestLargeEntries(t *testing.T) {
 	for _, compression := range compressions {
 		for _, mode := range modes {
 			t.Run(compression.String()+" "+mode.name, func(t *testing.T) {
-				mem := vfs.NewMem()
+				mem := vfstest.NewMem()
 				build(t, mem, testName, c, Options{Compression: compression, BlockSize: maxBlockSize})
 				r := mustOpen(t, mode.fs(mem), testName, mustCache(t, mode.cache))
 				if err := compareAll(r, c); err != nil {
@@ -294,7 +295,7 @@ func TestLargeEntries(t *testing.T) {
 
 // TestSameBytes: the same entries make the same file.
 func TestSameBytes(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	build(t, mem, "a", testContent(3000), Options{})
 	build(t, mem, "b", testContent(3000), Options{})
 	if !bytes.Equal(mustReadFile(t, mem, "a"), mustReadFile(t, mem, "b")) {

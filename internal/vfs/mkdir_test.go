@@ -1,12 +1,17 @@
-package vfs
+package vfs_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
+)
 
 // The process dies in the middle, but not the system: what the next one finds may never have reached the disk.
 func TestMkdirAllSyncAfterAProcessDied(t *testing.T) {
 	levels := []string{"home/a", "home/a/b"}
 	for died := range len(levels) + 1 {
-		mem := NewMem()
+		mem := vfstest.NewMem()
 		if err := mem.MkdirAll("home"); err != nil {
 			t.Fatal(err)
 		}
@@ -21,7 +26,7 @@ func TestMkdirAllSyncAfterAProcessDied(t *testing.T) {
 				}
 			}
 		}
-		if err := MkdirAllSync(mem, "home/a/b"); err != nil {
+		if err := vfs.MkdirAllSync(mem, "home/a/b"); err != nil {
 			t.Fatal(err)
 		}
 		crashes := mem.Crashes(1, 4)

@@ -41,7 +41,7 @@ func TestMappedWriteFaultOfAWholeFile(t *testing.T) {
 	copy(want, "before")
 	copy(want[100:], "after")
 	copy(want[200:], "more")
-	wantContent(t, OS, name, string(want))
+	wantContent(t, name, string(want))
 }
 
 func TestCannotMap(t *testing.T) {

@@ -15,15 +15,13 @@ import (
 	"testing"
 )
 
-var pid = os.Getpid()
-
 func TestOSModes(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no mode bits")
 	}
 	dir := t.TempDir()
 	must(t, OS.MkdirAll(dir+"/d/e"))
-	put(t, OS, dir+"/d/a", "")
+	put(t, dir+"/d/a", "")
 	l, err := OS.Lock(dir + "/d/LOCK")
 	must(t, err)
 	defer l.Close()
@@ -167,7 +165,7 @@ func TestMappedWriteFault(t *testing.T) {
 	}
 	must(t, os.Truncate(name, 1<<16))
 	write(t, f, "after", 1<<15)
-	wantContent(t, OS, name, strings.Repeat("\x00", 1<<15)+"after"+strings.Repeat("\x00", 1<<15-5))
+	wantContent(t, name, strings.Repeat("\x00", 1<<15)+"after"+strings.Repeat("\x00", 1<<15-5))
 }
 
 // The length that decides between copy and system call follows the file.
@@ -211,7 +209,7 @@ func wantFaultsFatal(t *testing.T) {
 
 func TestReadFault(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a")
-	put(t, OS, name, strings.Repeat("x", 1<<16))
+	put(t, name, strings.Repeat("x", 1<<16))
 	f, err := OS.Open(name)
 	must(t, err)
 	mem, err := f.Map()
@@ -284,7 +282,7 @@ func TestMappedWritesBehindZeroing(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	wantContent(t, OS, name, strings.Repeat(string(record), step*steps/len(record)))
+	wantContent(t, name, strings.Repeat(string(record), step*steps/len(record)))
 }
 
 func TestAllocs(t *testing.T) {

@@ -1,78 +1,36 @@
-package vfs
+package vfs_test
 
 import (
 	"errors"
 	"io"
 	"io/fs"
-	"runtime"
 	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
-// conformMoved holds that a lock knows whether its name leads to it, and that nothing is done by name once it does not.
-func conformMoved(t *testing.T, s system) {
-	if runtime.GOOS == "windows" {
-		t.Skip("a directory with an open file cannot be renamed")
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
-	dir, away := s.path("dir"), s.path("away")
-	must(t, s.MkdirAll(dir))
-	l, err := s.Lock(dir + "/LOCK")
-	must(t, err)
-	must(t, l.Check())
-	lost := errors.New("lost")
-	told := 0
-	o := Owned(s.FS, l, func(err error) error {
-		told++
-		wantErr(t, "told", err, ErrMoved)
-		return lost
-	})
-	put(t, o, dir+"/a", "a")
+}
 
-	must(t, s.Rename(dir, away))
-	wantErr(t, "nothing there", l.Check(), ErrMoved)
-	must(t, s.MkdirAll(dir))
-	other, err := s.Lock(dir + "/LOCK")
-	must(t, err)
-	must(t, other.Check())
-	wantErr(t, "another there", l.Check(), ErrMoved)
-	put(t, s, dir+"/a", "another")
-	for what, do := range map[string]func() error{
-		"create":     func() error { return second(o.Create(dir + "/b")) },
-		"open":       func() error { return second(o.Open(dir + "/a")) },
-		"open write": func() error { return second(o.OpenWrite(dir + "/a")) },
-		"remove":     func() error { return o.Remove(dir + "/a") },
-		"rename":     func() error { return o.Rename(dir+"/a", dir+"/b") },
-		"link":       func() error { return o.Link(dir+"/a", dir+"/b") },
-		"mkdir":      func() error { return o.MkdirAll(dir + "/b") },
-		"read dir":   func() error { return second(o.ReadDir(dir)) },
-		"size":       func() error { return second(o.Size(dir + "/a")) },
-		"sync dir":   func() error { return o.SyncDir(dir) },
-		"lock":       func() error { return second(o.Lock(dir + "/b")) },
-	} {
-		told = 0
-		if wantErr(t, what, do(), lost); told != 1 {
-			t.Errorf("%s: told %d times", what, told)
-		}
+func wantErr(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: got error %v, want %v", what, err, want)
 	}
-	wantContent(t, s, dir+"/a", "another")
-	if names, err := s.ReadDir(dir); err != nil || len(names) != 2 {
-		t.Errorf("%v, %v", names, err)
-	}
-
-	must(t, other.Close())
-	must(t, RemoveAll(s.FS, dir))
-	must(t, s.Rename(away, dir))
-	must(t, l.Check()) // it has come back
-	wantContent(t, o, dir+"/a", "a")
-	must(t, l.Close())
 }
 
 // When it cannot be found out where the lock is, that is the operation's error, and nobody is told that it is lost.
 func TestOwnedFault(t *testing.T) {
-	f := NewFault(NewMem())
+	f := vfstest.NewFault(vfstest.NewMem())
 	l, err := f.Lock("LOCK")
 	must(t, err)
-	o := Owned(f, l, func(err error) error { t.Errorf("told %v", err); return err })
-	f.Inject(FailNth(OpCheck, "LOCK", 2, io.ErrUnexpectedEOF))
+	o := vfs.Owned(f, l, func(err error) error { t.Errorf("told %v", err); return err })
+	f.Inject(vfstest.FailNth(vfstest.OpCheck, "LOCK", 2, io.ErrUnexpectedEOF))
 	must(t, o.MkdirAll("a"))
 	wantErr(t, "mkdir", o.MkdirAll("b"), io.ErrUnexpectedEOF)
 	_, err = f.ReadDir("b")

@@ -1,4 +1,4 @@
-package vfs
+package vfs_test
 
 import (
 	"errors"
@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 func TestRemoveAll(t *testing.T) {
-	for name, fsys := range map[string]FS{"OS": OS, "Mem": NewMem()} {
+	for name, fsys := range map[string]vfs.FS{"OS": vfs.OS, "Mem": vfstest.NewMem()} {
 		dir := filepath.ToSlash(t.TempDir())
 		must(t, fsys.MkdirAll(path.Join(dir, "a/b/c")))
 		must(t, fsys.MkdirAll(path.Join(dir, "a/d")))
@@ -19,25 +22,25 @@ func TestRemoveAll(t *testing.T) {
 			must(t, err)
 			must(t, f.Close())
 		}
-		must(t, RemoveAll(fsys, path.Join(dir, "a")))
-		must(t, RemoveAll(fsys, path.Join(dir, "a")))
+		must(t, vfs.RemoveAll(fsys, path.Join(dir, "a")))
+		must(t, vfs.RemoveAll(fsys, path.Join(dir, "a")))
 		if _, err := fsys.ReadDir(path.Join(dir, "a")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if names, err := fsys.ReadDir(dir); err != nil || len(names) != 1 {
 			t.Errorf("%s: %q, %v", name, names, err)
 		}
-		must(t, RemoveAll(fsys, path.Join(dir, "keep")))
+		must(t, vfs.RemoveAll(fsys, path.Join(dir, "keep")))
 	}
 }
 
 func TestRemoveAllFails(t *testing.T) {
-	mem := NewMem()
+	mem := vfstest.NewMem()
 	must(t, mem.MkdirAll("a/b"))
-	fault := NewFault(mem)
-	fault.Inject(FailNth(OpRemove, "", 1, syscall.EIO))
-	wantErr(t, "remove", RemoveAll(fault, "a"), syscall.EIO)
-	must(t, RemoveAll(fault, "a"))
+	fault := vfstest.NewFault(mem)
+	fault.Inject(vfstest.FailNth(vfstest.OpRemove, "", 1, syscall.EIO))
+	wantErr(t, "remove", vfs.RemoveAll(fault, "a"), syscall.EIO)
+	must(t, vfs.RemoveAll(fault, "a"))
 }
 
 func TestCannotLink(t *testing.T) {
@@ -52,7 +55,7 @@ func TestCannotLink(t *testing.T) {
 		{fs.ErrNotExist, false},
 		{fs.ErrExist, false},
 	} {
-		if got := CannotLink(c.err); got != c.want {
+		if got := vfs.CannotLink(c.err); got != c.want {
 			t.Errorf("%v: %t", c.err, got)
 		}
 	}

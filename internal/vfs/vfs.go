@@ -7,8 +7,8 @@ import (
 )
 
 // FS is the part of a file system that a database needs. Names are slash-separated paths; relative ones are relative to
-// whatever the implementation stands on (the process's directory for OS, the root for Mem). Methods may be called from
-// any goroutine. Errors match fs.ErrNotExist, fs.ErrExist and the like with errors.Is.
+// whatever the implementation stands on, which for OS is the process's directory. Methods may be called from any goroutine.
+// Errors match fs.ErrNotExist, fs.ErrExist and the like with errors.Is.
 type FS interface {
 	// Create makes a new file, mode 0600, open for reading and writing. It fails with fs.ErrExist if the name is taken.
 	// The name survives a power cut only after SyncDir of its directory.

@@ -1,10 +1,12 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // Op is an operation that Fault is about to do.
@@ -62,7 +64,7 @@ func (e *shortWrite) Unwrap() error { return e.err }
 // recorded as such, after which no sync makes durable what that one should have. WriteBack is passed on and not counted,
 // closing a lock and Abs likewise. Methods may be called from any goroutine.
 type Fault struct {
-	fs     FS
+	fs     vfs.FS
 	inject atomic.Pointer[Injector]
 	space  space
 
@@ -71,7 +73,7 @@ type Fault struct {
 }
 
 // NewFault returns a Fault on fsys that fails nothing yet.
-func NewFault(fsys FS) *Fault {
+func NewFault(fsys vfs.FS) *Fault {
 	return &Fault{fs: fsys, space: space{files: map[string]*usage{}, room: unlimited}}
 }
 
@@ -113,19 +115,19 @@ func (f *Fault) decide(op Op) error {
 	return nil
 }
 
-func (f *Fault) Create(name string) (File, error) {
+func (f *Fault) Create(name string) (vfs.File, error) {
 	return f.open(Op{Kind: OpCreate, Name: name}, f.fs.Create)
 }
 
-func (f *Fault) Open(name string) (File, error) {
+func (f *Fault) Open(name string) (vfs.File, error) {
 	return f.open(Op{Kind: OpOpen, Name: name}, f.fs.Open)
 }
 
-func (f *Fault) OpenWrite(name string) (File, error) {
+func (f *Fault) OpenWrite(name string) (vfs.File, error) {
 	return f.open(Op{Kind: OpOpen, Name: name}, f.fs.OpenWrite)
 }
 
-func (f *Fault) open(op Op, do func(string) (File, error)) (File, error) {
+func (f *Fault) open(op Op, do func(string) (vfs.File, error)) (vfs.File, error) {
 	if err := f.check(op); err != nil {
 		return nil, err
 	}
@@ -194,7 +196,7 @@ func (f *Fault) SyncDir(name string) error {
 
 func (f *Fault) Abs(name string) (string, error) { return f.fs.Abs(name) }
 
-func (f *Fault) Lock(name string) (Lock, error) {
+func (f *Fault) Lock(name string) (vfs.Lock, error) {
 	if err := f.check(Op{Kind: OpLock, Name: name}); err != nil {
 		return nil, err
 	}
@@ -207,7 +209,7 @@ func (f *Fault) Lock(name string) (Lock, error) {
 
 // faultLock is a lock of a Fault.
 type faultLock struct {
-	Lock
+	vfs.Lock
 	f    *Fault
 	name string
 }

@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
@@ -11,12 +11,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // script does operations on a file system and fails the test if one fails.
 type script struct {
 	t  *testing.T
-	fs FS
+	fs vfs.FS
 }
 
 func (s script) create(name string)          { s.t.Helper(); put(s.t, s.fs, name, "") }
@@ -26,7 +28,7 @@ func (s script) link(oldname, name string)   { s.t.Helper(); must(s.t, s.fs.Link
 func (s script) mkdir(name string)           { s.t.Helper(); must(s.t, s.fs.MkdirAll(name)) }
 func (s script) syncDir(name string)         { s.t.Helper(); must(s.t, s.fs.SyncDir(name)) }
 
-func (s script) with(name string, do func(File) error) {
+func (s script) with(name string, do func(vfs.File) error) {
 	s.t.Helper()
 	f, err := s.fs.OpenWrite(name)
 	must(s.t, err)
@@ -36,16 +38,16 @@ func (s script) with(name string, do func(File) error) {
 
 func (s script) write(name, content string, off int64) {
 	s.t.Helper()
-	s.with(name, func(f File) error { return second(f.WriteAt([]byte(content), off)) })
+	s.with(name, func(f vfs.File) error { return second(f.WriteAt([]byte(content), off)) })
 }
 
 func (s script) truncate(name string, size int64) {
 	s.t.Helper()
-	s.with(name, func(f File) error { return f.Truncate(size) })
+	s.with(name, func(f vfs.File) error { return f.Truncate(size) })
 }
 
-func (s script) sync(name string)     { s.t.Helper(); s.with(name, File.Sync) }
-func (s script) syncData(name string) { s.t.Helper(); s.with(name, File.SyncData) }
+func (s script) sync(name string)     { s.t.Helper(); s.with(name, vfs.File.Sync) }
+func (s script) syncData(name string) { s.t.Helper(); s.with(name, vfs.File.SyncData) }
 
 // tree writes a file system as one string, "name=content" or "name/" for an empty directory, sorted.
 func tree(m *Mem) string {
@@ -268,7 +270,7 @@ func TestCrashStates(t *testing.T) {
 			name: "file removed for good, then synced through an open handle",
 			do: func(s script) {
 				s.create("a")
-				s.with("a", func(f File) error {
+				s.with("a", func(f vfs.File) error {
 					s.remove("a")
 					s.syncDir(".")
 					write(s.t, f, "1", 0)
@@ -280,7 +282,7 @@ func TestCrashStates(t *testing.T) {
 			name:   "mapped write",
 			before: map[string]string{"a": "...."},
 			do: func(s script) {
-				s.with("a", func(f File) error {
+				s.with("a", func(f vfs.File) error {
 					must(s.t, f.MapWrites(4))
 					return second(f.WriteAt([]byte("x"), 3))
 				})
@@ -433,7 +435,7 @@ func TestCrashFailedSync(t *testing.T) {
 	m.Record()
 	f := NewFault(m)
 	s := script{t, f}
-	s.with("a", func(file File) error {
+	s.with("a", func(file vfs.File) error {
 		write(t, file, "1", 0)
 		f.Inject(FailNth(OpSync, "", 1, syscall.EIO))
 		wantErr(t, "sync", file.Sync(), syscall.EIO)

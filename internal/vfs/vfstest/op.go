@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 // OpKind names what an operation does, in a recording of Mem and to an Injector of Fault.
 type OpKind uint8

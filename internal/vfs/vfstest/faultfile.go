@@ -1,14 +1,16 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
 	"sync"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // faultFile is an open file of a Fault.
 type faultFile struct {
 	f    *Fault
-	file File
+	file vfs.File
 	name string
 	use  *usage
 	once sync.Once // gives back the space that a removed file held

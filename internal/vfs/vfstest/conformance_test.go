@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"bytes"
@@ -6,15 +6,18 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // system is one implementation under test, with a directory of its own.
 type system struct {
-	FS
+	vfs.FS
 	root string
 }
 
@@ -29,14 +32,14 @@ func systems(t *testing.T, test func(t *testing.T, s system)) {
 		}
 		return m
 	}
-	t.Run("OS", func(t *testing.T) { test(t, system{OS, filepath.ToSlash(t.TempDir())}) })
+	t.Run("OS", func(t *testing.T) { test(t, system{vfs.OS, filepath.ToSlash(t.TempDir())}) })
 	t.Run("Mem", func(t *testing.T) { test(t, system{mem(), "root"}) })
 	t.Run("recording Mem", func(t *testing.T) {
 		m := mem()
 		m.Record()
 		test(t, system{m, "root"})
 	})
-	t.Run("Fault on OS", func(t *testing.T) { test(t, system{NewFault(OS), filepath.ToSlash(t.TempDir())}) })
+	t.Run("Fault on OS", func(t *testing.T) { test(t, system{NewFault(vfs.OS), filepath.ToSlash(t.TempDir())}) })
 	t.Run("Fault on Mem", func(t *testing.T) {
 		f := NewFault(mem())
 		f.SetRoom(1 << 20)
@@ -59,7 +62,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 }
 
 // put makes a file with a content.
-func put(t *testing.T, fsys FS, name, content string) {
+func put(t *testing.T, fsys vfs.FS, name, content string) {
 	t.Helper()
 	f, err := fsys.Create(name)
 	must(t, err)
@@ -67,7 +70,7 @@ func put(t *testing.T, fsys FS, name, content string) {
 	must(t, f.Close())
 }
 
-func write(t *testing.T, f File, content string, off int64) {
+func write(t *testing.T, f vfs.File, content string, off int64) {
 	t.Helper()
 	if n, err := f.WriteAt([]byte(content), off); n != len(content) || err != nil {
 		t.Fatalf("write at %d: %d, %v", off, n, err)
@@ -75,7 +78,7 @@ func write(t *testing.T, f File, content string, off int64) {
 }
 
 // get returns the content of a file, or "" and false if there is none.
-func get(t *testing.T, fsys FS, name string) (string, bool) {
+func get(t *testing.T, fsys vfs.FS, name string) (string, bool) {
 	t.Helper()
 	f, err := fsys.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +89,7 @@ func get(t *testing.T, fsys FS, name string) (string, bool) {
 	return contentOf(t, f), true
 }
 
-func contentOf(t *testing.T, f File) string {
+func contentOf(t *testing.T, f vfs.File) string {
 	t.Helper()
 	size, err := f.Size()
 	must(t, err)
@@ -97,7 +100,7 @@ func contentOf(t *testing.T, f File) string {
 	return string(p)
 }
 
-func wantContent(t *testing.T, fsys FS, name, want string) {
+func wantContent(t *testing.T, fsys vfs.FS, name, want string) {
 	t.Helper()
 	if got, ok := get(t, fsys, name); got != want || !ok {
 		t.Errorf("%s holds %q (there: %v), want %q", name, got, ok, want)
@@ -256,7 +259,7 @@ func conformClosed(t *testing.T, s system) {
 	for _, mapped := range []bool{false, true} {
 		f, err := s.OpenWrite(s.path("a"))
 		must(t, err)
-		if err := f.MapWrites(4096); mapped && err != nil && err != ErrNotSupported {
+		if err := f.MapWrites(4096); mapped && err != nil && err != vfs.ErrNotSupported {
 			t.Fatal(err)
 		}
 		must(t, f.Close())
@@ -270,7 +273,7 @@ func conformClosed(t *testing.T, s system) {
 		} {
 			wantErr(t, name+" of a closed file", err, fs.ErrClosed)
 		}
-		if err := f.MapWrites(4096); err != ErrNotSupported {
+		if err := f.MapWrites(4096); err != vfs.ErrNotSupported {
 			wantErr(t, "mapwrites of a closed file", err, fs.ErrClosed)
 		}
 		f.WriteBack(0, 5)
@@ -439,7 +442,7 @@ func conformMap(t *testing.T, s system) {
 	must(t, err)
 	defer f.Close()
 	mem, err := f.Map()
-	if err == ErrNotSupported {
+	if err == vfs.ErrNotSupported {
 		t.Skip("no mappings here")
 	}
 	if string(mem) != "hello" || err != nil {
@@ -466,7 +469,7 @@ func conformMapWrites(t *testing.T, s system) {
 	if err := f.MapWrites(0); err == nil {
 		t.Error("limit 0: no error")
 	}
-	if err := f.MapWrites(limit); err == ErrNotSupported {
+	if err := f.MapWrites(limit); err == vfs.ErrNotSupported {
 		must(t, f.Close())
 		t.Skip("no mapped writes here")
 	} else {
@@ -516,10 +519,10 @@ func conformLock(t *testing.T, s system) {
 			must(t, s.MkdirAll(s.path("x")))
 		}
 		_, err := s.Lock(s.path(name))
-		wantErr(t, "second lock by "+name, err, ErrLocked)
-		var locked *LockedError
-		if !errors.As(err, &locked) || locked.Name != s.path(name) || locked.PID != pid {
-			t.Errorf("second lock by %s: %#v, want process %d", name, err, pid)
+		wantErr(t, "second lock by "+name, err, vfs.ErrLocked)
+		var locked *vfs.LockedError
+		if !errors.As(err, &locked) || locked.Name != s.path(name) || locked.PID != os.Getpid() {
+			t.Errorf("second lock by %s: %#v, want process %d", name, err, os.Getpid())
 		}
 	}
 	other, err := s.Lock(s.path("OTHER"))
@@ -529,7 +532,7 @@ func conformLock(t *testing.T, s system) {
 	must(t, err)
 	must(t, l.Close()) // again: must not release the new lock
 	_, err = s.Lock(s.path("LOCK"))
-	wantErr(t, "lock after a double close of the one before", err, ErrLocked)
+	wantErr(t, "lock after a double close of the one before", err, vfs.ErrLocked)
 	must(t, again.Close())
 	must(t, other.Close())
 	if _, err := s.Size(s.path("LOCK")); err != nil {

@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
@@ -11,10 +11,12 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // faultScript does every kind of operation and returns the first error.
-func faultScript(fsys FS) (err error) {
+func faultScript(fsys vfs.FS) (err error) {
 	try := func(e error) bool {
 		err = e
 		return e == nil
@@ -102,7 +104,7 @@ func TestFaultOnceOrForEver(t *testing.T) {
 		{"none", nil, "....."},
 	} {
 		f := NewFault(NewMem())
-		var files []File
+		var files []vfs.File
 		for _, name := range []string{"a.log", "b.tab"} {
 			file, err := f.Create(name)
 			must(t, err)
@@ -165,7 +167,7 @@ func TestFaultShortWrite(t *testing.T) {
 		must(t, err)
 		f.Inject(func(op Op) error { return Short(tc.n, syscall.ENOSPC) })
 		n, err := file.WriteAt([]byte("hello"), 0)
-		if n != len(tc.written) || !errors.Is(err, syscall.ENOSPC) || !NoSpace(err) {
+		if n != len(tc.written) || !errors.Is(err, syscall.ENOSPC) || !vfs.NoSpace(err) {
 			t.Errorf("short of %d: %d, %v", tc.n, n, err)
 		}
 		if err := file.Sync(); err != syscall.ENOSPC {
@@ -219,16 +221,16 @@ func TestFaultRoom(t *testing.T) {
 	write(t, a, rep("A", 60), 0)
 	wantRoom("after a write and an overwrite", 40)
 	n, err := a.WriteAt([]byte(rep("b", 60)), 50)
-	if n != 50 || !NoSpace(err) {
+	if n != 50 || !vfs.NoSpace(err) {
 		t.Errorf("write that does not fit: %d, %v", n, err)
 	}
 	wantRoom("full", 0)
 	n, err = a.WriteAt([]byte("c"), 100)
-	if n != 0 || !NoSpace(err) {
+	if n != 0 || !vfs.NoSpace(err) {
 		t.Errorf("write to a full disk: %d, %v", n, err)
 	}
 	write(t, a, "overwriting goes", 0)
-	if err := a.Truncate(101); !NoSpace(err) {
+	if err := a.Truncate(101); !vfs.NoSpace(err) {
 		t.Errorf("growth of a file on a full disk: %v", err)
 	}
 	must(t, a.Truncate(70))
@@ -266,7 +268,7 @@ func TestFaultRoom(t *testing.T) {
 
 func TestFaultRoomIgnoresDirectories(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
-	for name, under := range map[string]FS{"OS": OS, "Mem": NewMem()} {
+	for name, under := range map[string]vfs.FS{"OS": vfs.OS, "Mem": NewMem()} {
 		f := NewFault(under)
 		must(t, f.MkdirAll(dir+"/d"))
 		f.SetRoom(10)
@@ -294,7 +296,7 @@ func TestFaultRoomShared(t *testing.T) {
 			defer file.Close()
 			for off := int64(0); ; off += step {
 				if _, err := file.WriteAt(make([]byte, step), off); err != nil {
-					if !NoSpace(err) {
+					if !vfs.NoSpace(err) {
 						t.Error(err)
 					}
 					return

@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // unlimited is the room on a disk that is never full.
@@ -72,7 +74,7 @@ func (s *space) usageLocked(name string, size func() (int64, error)) (*usage, er
 	return u, nil
 }
 
-func (s *space) open(op Op, file File) (*usage, error) {
+func (s *space) open(op Op, file vfs.File) (*usage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if op.Kind == OpCreate { // whoever had the name is gone, be it behind our back
@@ -110,7 +112,7 @@ func (s *space) unnameLocked(name string) {
 	}
 }
 
-func (s *space) remove(fsys FS, name string) error {
+func (s *space) remove(fsys vfs.FS, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meetLocked(fsys, name)
@@ -122,7 +124,7 @@ func (s *space) remove(fsys FS, name string) error {
 }
 
 // meetLocked makes a file known, if it is one.
-func (s *space) meetLocked(fsys FS, name string) {
+func (s *space) meetLocked(fsys vfs.FS, name string) {
 	if _, err := fsys.ReadDir(name); err == nil {
 		return // a directory takes nothing
 	}
@@ -137,7 +139,7 @@ func (s *space) meetLocked(fsys FS, name string) {
 	})
 }
 
-func (s *space) rename(fsys FS, oldname, newname string) error {
+func (s *space) rename(fsys vfs.FS, oldname, newname string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meetLocked(fsys, oldname)
@@ -159,7 +161,7 @@ func (s *space) rename(fsys FS, oldname, newname string) error {
 	return nil
 }
 
-func (s *space) link(fsys FS, oldname, newname string) error {
+func (s *space) link(fsys vfs.FS, oldname, newname string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meetLocked(fsys, oldname)

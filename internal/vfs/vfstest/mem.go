@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"io/fs"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // Mem is a file system in memory. A file lives as long as a name or an open handle refers to it. With Record it writes
@@ -96,7 +98,7 @@ func pathError(op OpKind, name string, err error) error {
 	return &fs.PathError{Op: op.String(), Path: name, Err: err}
 }
 
-func (m *Mem) Create(name string) (File, error) {
+func (m *Mem) Create(name string) (vfs.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.createLocked(name)
@@ -120,10 +122,10 @@ func (m *Mem) createLocked(name string) (*inode, error) {
 	return n, nil
 }
 
-func (m *Mem) Open(name string) (File, error)      { return m.open(name, true) }
-func (m *Mem) OpenWrite(name string) (File, error) { return m.open(name, false) }
+func (m *Mem) Open(name string) (vfs.File, error)      { return m.open(name, true) }
+func (m *Mem) OpenWrite(name string) (vfs.File, error) { return m.open(name, false) }
 
-func (m *Mem) open(name string, readOnly bool) (File, error) {
+func (m *Mem) open(name string, readOnly bool) (vfs.File, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	n, err := m.lookupLocked(name)
@@ -292,7 +294,7 @@ func (m *Mem) syncDir(kind OpKind, name string) error {
 func (m *Mem) Abs(name string) (string, error) { return name, nil }
 
 // Lock takes a lock that is known to this Mem alone: a state that a crash left, and a clone, are not locked.
-func (m *Mem) Lock(name string) (Lock, error) {
+func (m *Mem) Lock(name string) (vfs.Lock, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.lookupLocked(name)
@@ -306,7 +308,7 @@ func (m *Mem) Lock(name string) (Lock, error) {
 		return nil, pathError(OpLock, name, err)
 	}
 	if m.locked[n] {
-		return nil, &LockedError{Name: name, PID: os.Getpid()}
+		return nil, &vfs.LockedError{Name: name, PID: os.Getpid()}
 	}
 	m.locked[n] = true
 	return &memLock{m: m, name: name, n: n}, nil
@@ -324,7 +326,7 @@ func (l *memLock) Check() error {
 	if n, err := l.m.lookupLocked(l.name); err == nil && n == l.n {
 		return nil
 	}
-	return moved(l.name)
+	return pathError(OpCheck, l.name, vfs.ErrMoved)
 }
 
 func (l *memLock) Close() error {
