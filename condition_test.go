@@ -230,10 +230,10 @@ func TestRefusalsShow(t *testing.T) {
 		"add":    {func(db *DB) error { return second(db.Add(key, 1)) }, ErrNotCounter},
 		"repeat": {func(db *DB) error { return applyAs(db, 7, 0, "k", "again") }, nil},
 		"writer": {func(db *DB) error { return second(db.WriterSequence(7)) }, nil},
-		"in a turn": {func(db *DB) error {
-			return db.attemptInTurn(func(tx *Txn) error {
+		"with precedence": {func(db *DB) error {
+			return db.attemptFirst(func(tx *Txn) error {
 				if has, err := tx.Has(key); !has || err != nil {
-					t.Errorf("in a turn: %t, %v", has, err)
+					t.Errorf("with precedence: %t, %v", has, err)
 				}
 				return told
 			}, &params{})

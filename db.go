@@ -66,7 +66,7 @@ type DB struct {
 	compactFailed atomic.Pointer[error]
 	cursors       sync.Pool     // of *cursor, for iterators
 	txns          sync.Pool     // of *txnState
-	turns         chan struct{} // holds who has a turn, or is about to
+	precedences   chan struct{} // holds an element while an Update has precedence, or is about to
 	lastFlush     flushTime
 	reads         readCost
 	swept         sweeper // the sweeper's own
@@ -78,20 +78,20 @@ type DB struct {
 // commit is what one write at a time owns.
 type commit struct {
 	sync.Mutex
-	mem      *mem // the active memtable, also in view
-	lastSeq  uint64
-	recent   recent
-	writers  writers
-	turn     *turn // of a transaction that others wait for; nil: nobody has one
-	now      int64 // by which the write under way tells what has expired, once it has had to: Unix ms
-	last     lastWrites
-	gaps     *gap.Set          // those of the view; nil while the log is replayed
-	scout    memtable.Iterator // of offerRange
-	scans    atomic.Int32      // transactions that need last
-	sweeps   bool              // the sweeper knows that mem has deadlines
-	settling bool              // the settler does not rest
-	entries  [1]wal.Entry      // scratch
-	counter  [maxCounter]byte  // scratch
+	mem        *mem // the active memtable, also in view
+	lastSeq    uint64
+	recent     recent
+	writers    writers
+	precedence *precedence // of a transaction that others wait for; nil: nobody has one
+	now        int64       // by which the write under way tells what has expired, once it has had to: Unix ms
+	last       lastWrites
+	gaps       *gap.Set          // those of the view; nil while the log is replayed
+	scout      memtable.Iterator // of offerRange
+	scans      atomic.Int32      // transactions that need last
+	sweeps     bool              // the sweeper knows that mem has deadlines
+	settling   bool              // the settler does not rest
+	entries    [1]wal.Entry      // scratch
+	counter    [maxCounter]byte  // scratch
 
 	userBytes int64 // of the keys and values of puts, since Open
 }
@@ -107,7 +107,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	db := &DB{opts: opts, fs: opts.fs}
 	db.work, db.stopWork = context.WithCancel(context.Background())
 	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	db.turns = make(chan struct{}, 1)
+	db.precedences = make(chan struct{}, 1)
 	db.settles = make(chan struct{}, 1)
 	db.reads.compacts = db.compacts
 	db.stall.init()

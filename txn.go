@@ -101,8 +101,8 @@ func (tx *Txn) end() {
 //  2. Encode the writes.
 //  3. Take the commit lock, look for conflicts with what was written since 1, and write as any batch is written.
 //
-// In a turn, t, nobody is kept waiting for the disk, whichever way it goes.
-func (s *txnState) commit(p *params, t *turn, inTurn bool) error {
+// With precedence, t, nobody is kept waiting for the disk, whichever way it goes.
+func (s *txnState) commit(p *params, t *precedence, first bool) error {
 	checked, ok := s.seq, true
 	if len(s.reads.scans) > 0 {
 		if checked, ok = s.reads.check(s.view.firstAfter(s.seq), s.seq, nil); !ok {
@@ -122,7 +122,7 @@ func (s *txnState) commit(p *params, t *turn, inTurn bool) error {
 		db.commit.now = db.clock.Now()
 		ok = !kv.Expired(deadline, db.commit.now)
 	}
-	if !ok && inTurn {
+	if !ok && first {
 		db.commit.Unlock() // it tries again at once
 		return errConflict
 	}

@@ -40,8 +40,8 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 	}
 	pause := firstPause
 	for n := 1; n <= maxAttempts; n++ {
-		if n%turnEvery == 0 {
-			err = db.attemptInTurn(fn, &p)
+		if n%precedenceEvery == 0 {
+			err = db.attemptFirst(fn, &p)
 		} else {
 			_, err = db.attempt(fn, &p, nil)
 		}
@@ -54,15 +54,15 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)
 }
 
-// attemptInTurn attempts as long as a turn lasts: writes that had waited for the one before may still come between.
-func (db *DB) attemptInTurn(fn func(*Txn) error, p *params) error {
-	t := db.takeTurn()
+// attemptFirst attempts with precedence, as long as it lasts: writes that had waited for another's may still come between.
+func (db *DB) attemptFirst(fn func(*Txn) error, p *params) error {
+	t := db.takePrecedence()
 	if t != nil {
 		defer t.end()
 	}
 	for {
-		inTurn, err := db.attempt(fn, p, t)
-		if err != errConflict || !inTurn {
+		first, err := db.attempt(fn, p, t)
+		if err != errConflict || !first {
 			return err
 		}
 	}
@@ -71,25 +71,25 @@ func (db *DB) attemptInTurn(fn func(*Txn) error, p *params) error {
 // errConflict is that of one attempt. It is not the caller's, whose fn may well return an ErrConflict of another database.
 var errConflict = errors.New("ebb: conflict")
 
-// attempt is one attempt, in a turn if t is not nil and not over when it begins.
-func (db *DB) attempt(fn func(*Txn) error, p *params, t *turn) (inTurn bool, err error) {
-	s, inTurn, err := t.begin()
-	if !inTurn {
+// attempt is one attempt, with precedence t if that is not nil and has not ended when it begins.
+func (db *DB) attempt(fn func(*Txn) error, p *params, t *precedence) (first bool, err error) {
+	s, first, err := t.begin()
+	if !first {
 		s, err = db.begin(false)
 	}
 	if err != nil {
-		return inTurn, err
+		return first, err
 	}
 	tx := Txn{s}
 	defer tx.end()
 	err = fn(&tx)
 	switch {
 	case err == nil && s.writes.Len() > 0:
-		err = s.commit(p, t, inTurn)
-	case inTurn: // what it has read may be on no disk yet
+		err = s.commit(p, t, first)
+	case first: // what it has read may be on no disk yet
 		db.commit.Lock()
 		t.endLocked()
 		err = db.refuseLocked(err, p)
 	}
-	return inTurn, err
+	return first, err
 }

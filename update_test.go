@@ -100,19 +100,19 @@ func TestUpdateBesidePuts(t *testing.T) {
 	})
 }
 
-// A turn that lasts too long ends: those who wait go on, the transaction itself among them if its function writes.
+// Precedence that lasts too long ends: those who wait go on, the transaction itself among them if its function writes.
 func TestTurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
 		key, runs := []byte("hot"), 0
 		start := time.Now()
-		err := db.attemptInTurn(func(tx *Txn) error {
+		err := db.attemptFirst(func(tx *Txn) error {
 			if runs++; runs == 1 {
 				must(t, db.Put(key, []byte("by itself")))
-				if waited := time.Since(start); waited != turnLength {
-					t.Errorf("a write waits for a turn of its own goroutine for %v", waited)
+				if waited := time.Since(start); waited != precedenceLength {
+					t.Errorf("a write waits for precedence of its own goroutine for %v", waited)
 				}
-				must(t, db.attemptInTurn(func(tx *Txn) error { return tx.Put(key, []byte("in another turn")) }, &params{}))
+				must(t, db.attemptFirst(func(tx *Txn) error { return tx.Put(key, []byte("with another precedence")) }, &params{}))
 			}
 			tx.Get(key)
 			return tx.Put([]byte("other"), []byte("1"))
@@ -120,15 +120,15 @@ func TestTurnEnds(t *testing.T) {
 		if err != nil || runs != 2 {
 			t.Errorf("%d runs: %v", runs, err)
 		}
-		content{db}.has(t, "hot", "in another turn")
-		if db.commit.turn != nil || len(db.turns) != 0 {
-			t.Error("a turn is left over")
+		content{db}.has(t, "hot", "with another precedence")
+		if db.commit.precedence != nil || len(db.precedences) != 0 {
+			t.Error("precedence is left over")
 		}
 		must(t, db.Close())
 	})
 }
 
-// Who has read in a turn what is on no disk yet is told nothing before it is.
+// Who has read with precedence what is on no disk yet is told nothing before it is.
 func TestTurnWaitsForTheDisk(t *testing.T) {
 	failed := errors.New("fn failed")
 	for _, fnErr := range []error{nil, failed} {
@@ -149,7 +149,7 @@ func TestTurnWaitsForTheDisk(t *testing.T) {
 			var read []byte
 			update := make(chan error, 1)
 			go func() {
-				update <- db.attemptInTurn(func(tx *Txn) (err error) {
+				update <- db.attemptFirst(func(tx *Txn) (err error) {
 					read, err = tx.Get([]byte("k"))
 					must(t, err)
 					return fnErr

@@ -114,18 +114,18 @@ func checkEntry(key, value []byte) error {
 	return checkKey(key)
 }
 
-// beginWrite takes the commit lock. It first lets the background catch up where that is behind, and who has a turn commit.
+// beginWrite takes the commit lock. It first lets the background catch up where that is behind, and an Update with precedence commit.
 func (db *DB) beginWrite() error { return db.beginWriteIn(nil) }
 
-// beginWriteIn is beginWrite for who may have a turn.
-func (db *DB) beginWriteIn(own *turn) error {
+// beginWriteIn is beginWrite for an Update that may have precedence.
+func (db *DB) beginWriteIn(own *precedence) error {
 	if db.pressure.Load() != 0 {
 		if err := db.throttle(); err != nil {
 			return err
 		}
 	}
 	db.commit.Lock()
-	db.awaitTurnLocked(own)
+	db.awaitPrecedenceLocked(own)
 	db.commit.now = 0
 	if db.closed.Load() {
 		db.commit.Unlock()
