@@ -36,7 +36,7 @@ func restoreTo(fs vfs.FS, clock *fakeClock, dir string, files ...[]byte) error {
 	for i, f := range files {
 		readers[i] = bytes.NewReader(f)
 	}
-	return Restore(context.Background(), dir, &RestoreOptions{Options: tiny(fs, clock)}, readers...)
+	return Restore(context.Background(), dir, &RestoreOptions{Options: tinyOptions(fs, clock)}, readers...)
 }
 
 // entriesOf returns all that a reader shows, with versions and deadlines.
@@ -70,7 +70,7 @@ func sameEntries(t *testing.T, what string, got, want []Entry) {
 // checkRestored opens a restored database, holds it against what the original showed, and uses it.
 func checkRestored(t *testing.T, what string, fs vfs.FS, clock *fakeClock, dir string, want []Entry, through uint64, m *model) {
 	t.Helper()
-	o := still(fs, newClockAt(clock.ms()), SyncAlways)
+	o := manualOptions(fs, newClockAt(clock.ms()), SyncAlways)
 	db, err := Open(dir, o)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -97,7 +97,7 @@ func checkRestored(t *testing.T, what string, fs vfs.FS, clock *fakeClock, dir s
 func TestBackupRestore(t *testing.T) {
 	for _, compression := range []Compression{CompressionNone, CompressionZstd} {
 		mem, clock := vfstest.NewMem(), newFakeClock()
-		db := openTest(t, still(mem, clock, SyncNever))
+		db := openTest(t, manualOptions(mem, clock, SyncNever))
 		m := newModel(clock)
 		for i, s := range lifeScript(clock) {
 			must(t, s.run(db))
@@ -120,7 +120,7 @@ func TestBackupRestore(t *testing.T) {
 
 // keepLog makes nothing leave the log: memtables are never frozen but by rotation of tiny segments.
 func keepLog(fs vfs.FS, clock *fakeClock) *Options {
-	o := roomy(fs, clock)
+	o := roomyOptions(fs, clock)
 	o.segmentSize = 1 << 10
 	return o
 }
@@ -183,7 +183,7 @@ func TestIncrementOlderThanTheLast(t *testing.T) {
 	want, err := entriesOf(db)
 	must(t, err)
 	must(t, restoreTo(mem, clock, "copy", files[0], files[3], files[2], files[1]))
-	copied, err := Open("copy", still(mem, clock, SyncAlways))
+	copied, err := Open("copy", manualOptions(mem, clock, SyncAlways))
 	must(t, err)
 	content{copied}.lacks(t, "a")
 	must(t, copied.Close())
@@ -203,7 +203,7 @@ func TestIncrementSinceInsideBatch(t *testing.T) {
 
 func TestIncrementRefused(t *testing.T) {
 	ctx, clock := context.Background(), newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	full, _ := takeBackup(t, db, nil)
 	since := func(seq uint64) error {
@@ -263,7 +263,7 @@ func numbered(n uint64) step {
 func TestBackupWhileWriting(t *testing.T) {
 	const writes = 6000
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := tiny(mem, clock)
+	o := tinyOptions(mem, clock)
 	o.Sync = SyncNever
 	db := openTest(t, o)
 	done := make(chan error, 1)
@@ -290,7 +290,7 @@ func TestBackupWhileWriting(t *testing.T) {
 		}
 		dir := fmt.Sprintf("copies/%d", i)
 		must(t, restoreTo(mem, clock, dir, data))
-		restored, err := Open(dir, still(mem, clock, SyncNever))
+		restored, err := Open(dir, manualOptions(mem, clock, SyncNever))
 		must(t, err)
 		if err := m.compare(restored, clock.ms()); err != nil {
 			t.Fatalf("backup %d, through %d: %v", i, info.Through, err)
@@ -328,7 +328,7 @@ func fill(t *testing.T, db *DB, keys int) {
 func TestBackupInterrupted(t *testing.T) {
 	clock := newFakeClock()
 	for _, since := range []uint64{0, 1} {
-		db := openTest(t, roomy(vfstest.NewMem(), clock))
+		db := openTest(t, roomyOptions(vfstest.NewMem(), clock))
 		db.opts.memtableSize = 1 << 30
 		fill(t, db, 3000)
 		_, err := db.Backup(context.Background(), &slowWriter{then: func(n int) {
@@ -342,7 +342,7 @@ func TestBackupInterrupted(t *testing.T) {
 		must(t, err)
 
 		if since != 0 {
-			db = openTest(t, roomy(vfstest.NewMem(), clock))
+			db = openTest(t, roomyOptions(vfstest.NewMem(), clock))
 			db.opts.memtableSize = 1 << 30
 			fill(t, db, 3000)
 		}
@@ -368,7 +368,7 @@ func TestBackupInterrupted(t *testing.T) {
 
 func TestBackupProgress(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, roomy(mem, clock))
+	db := openTest(t, roomyOptions(mem, clock))
 	fill(t, db, 3000)
 	var seen []Progress
 	note := func(p Progress) {
@@ -385,7 +385,7 @@ func TestBackupProgress(t *testing.T) {
 	}
 	data, info := takeBackup(t, db, &BackupOptions{Progress: note})
 	last("backup", 3000, info.Bytes)
-	o := &RestoreOptions{Options: tiny(mem, clock), Progress: note}
+	o := &RestoreOptions{Options: tinyOptions(mem, clock), Progress: note}
 	must(t, Restore(context.Background(), "copy", o, bytes.NewReader(data)))
 	last("restore", 3000, info.Bytes)
 	_, err := db.Ingest(context.Background(), bytes.NewReader(data), &IngestOptions{Progress: note})
@@ -397,12 +397,12 @@ func TestBackupProgress(t *testing.T) {
 func TestBackupSyncs(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	mem.Record()
-	db := openTest(t, still(mem, clock, SyncNever))
+	db := openTest(t, manualOptions(mem, clock, SyncNever))
 	must(t, putStep("a", "1", 0).run(db))
 	takeBackup(t, db, nil)
 	crashes := mem.Crashes(1, 0)
 	for state := range crashes.At(crashes.OpCount()) {
-		db, err := Open("db", still(state.FS, clock, SyncNever))
+		db, err := Open("db", manualOptions(state.FS, clock, SyncNever))
 		must(t, err)
 		content{db}.has(t, "a", "1")
 		must(t, db.Close())
@@ -473,7 +473,7 @@ func TestRestoreRefuses(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	db, files := chainOf(t, mem, clock)
 	must(t, db.Close())
-	other, err := Open("other", still(vfstest.NewMem(), clock, SyncAlways))
+	other, err := Open("other", manualOptions(vfstest.NewMem(), clock, SyncAlways))
 	must(t, err)
 	must(t, putStep("a", "1", 0).run(other))
 	foreign, _ := takeBackup(t, other, nil)
@@ -528,14 +528,14 @@ func TestRestoreNewerVersion(t *testing.T) {
 // ahead stays ahead.
 func TestRestoreDeadlines(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	start := clock.ms()
 	must(t, putStep("soon", "1", start+1000).run(db))
 	must(t, putStep("late", "1", start+9000).run(db))
 	data, _ := takeBackup(t, db, nil)
 	must(t, restoreTo(mem, newClockAt(start+1000), "later", data))
 	must(t, restoreTo(mem, newClockAt(start-5000), "earlier", data))
-	later, err := Open("later", still(mem, newClockAt(start+1000), SyncAlways))
+	later, err := Open("later", manualOptions(mem, newClockAt(start+1000), SyncAlways))
 	must(t, err)
 	defer later.Close()
 	content{later}.lacks(t, "soon")
@@ -545,7 +545,7 @@ func TestRestoreDeadlines(t *testing.T) {
 	if n := later.Stats().Levels[6].Entries; n != 1 {
 		t.Errorf("%d entries in the last level, want 1", n)
 	}
-	earlier, err := Open("earlier", still(mem, newClockAt(start-5000), SyncAlways))
+	earlier, err := Open("earlier", manualOptions(mem, newClockAt(start-5000), SyncAlways))
 	must(t, err)
 	defer earlier.Close()
 	if now := earlier.clock.Now(); now != start {
@@ -558,7 +558,7 @@ func TestRestoredIsAnother(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	db, files := chainOf(t, mem, clock)
 	must(t, restoreTo(mem, clock, "copy", files[0]))
-	copied, err := Open("copy", still(mem, clock, SyncAlways))
+	copied, err := Open("copy", manualOptions(mem, clock, SyncAlways))
 	must(t, err)
 	defer copied.Close()
 	if copied.log.ID() == db.log.ID() {

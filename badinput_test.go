@@ -14,7 +14,7 @@ import (
 
 // What no call accepts, and what is left as it was by refusing it.
 func TestBadArguments(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	key := []byte("k")
 	must(t, db.Put(key, []byte("v")))
 	longest, long := make([]byte, MaxKeySize), make([]byte, MaxKeySize+1)
@@ -92,7 +92,7 @@ func TestNotADatabase(t *testing.T) {
 		must(t, mem.MkdirAll("db"))
 		must(t, fill(mem))
 		before := mem.Clone()
-		if _, err := Open("db", still(mem, clock, SyncAlways)); !errors.Is(err, ErrNotDatabase) {
+		if _, err := Open("db", manualOptions(mem, clock, SyncAlways)); !errors.Is(err, ErrNotDatabase) {
 			t.Errorf("%s: %v", name, err)
 		}
 		for _, diff := range mem.Diff(before) {
@@ -137,7 +137,7 @@ func TestCorruptBlock(t *testing.T) {
 	for off := int64(0); off < size; off += 37 {
 		fs := mem.Clone()
 		must(t, fs.Corrupt(tables[1], off, 1<<(off%8)))
-		db, err := Open("db", still(fs, clock, SyncAlways))
+		db, err := Open("db", manualOptions(fs, clock, SyncAlways))
 		if err != nil {
 			isCorrupt(t, fmt.Sprintf("open, byte %d", off), err, tables[1])
 			continue

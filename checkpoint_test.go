@@ -30,7 +30,7 @@ func TestCheckpoint(t *testing.T) {
 		if !linked {
 			fs = noLinks(mem)
 		}
-		db := openTest(t, still(fs, clock, SyncNever))
+		db := openTest(t, manualOptions(fs, clock, SyncNever))
 		m := newModel(clock)
 		type taken struct {
 			dir   string
@@ -61,7 +61,7 @@ func TestCheckpoint(t *testing.T) {
 		must(t, db.Verify(context.Background()))
 		must(t, db.Close())
 		for _, c := range all { // whatever the database has compacted since
-			copied, err := Open(c.dir, still(mem, newClockAt(c.at), SyncNever))
+			copied, err := Open(c.dir, manualOptions(mem, newClockAt(c.at), SyncNever))
 			must(t, err)
 			if err := c.model.compare(copied, c.at); err != nil {
 				t.Fatalf("%s: %v", c.dir, err)
@@ -75,7 +75,7 @@ func TestCheckpoint(t *testing.T) {
 // A compaction that replaces tables while they are linked takes their names only when the checkpoint is done.
 func TestCheckpointWhileCompacting(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	m := newModel(clock)
 	for i := range 3 {
 		for _, key := range []string{"a", "b", string(rune('c' + i))} {
@@ -96,7 +96,7 @@ func TestCheckpointWhileCompacting(t *testing.T) {
 	if names := files(t, mem, "db/tables"); len(names) != 1 {
 		t.Errorf("%q is left", names)
 	}
-	copied, err := Open("copy", still(mem, clock, SyncAlways))
+	copied, err := Open("copy", manualOptions(mem, clock, SyncAlways))
 	must(t, err)
 	defer copied.Close()
 	must(t, m.compare(copied, clock.ms()))
@@ -105,7 +105,7 @@ func TestCheckpointWhileCompacting(t *testing.T) {
 
 func TestCheckpointRefuses(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	check := func(ctx context.Context, dir string) error {
 		_, err := db.Checkpoint(ctx, dir, nil)
@@ -197,7 +197,7 @@ func checkCopy(fs *vfstest.Mem, clock *fakeClock, m *model) (there bool, err err
 	if err != nil || len(names) == 0 {
 		return false, nil // none, or the empty directory that was there before
 	}
-	db, err := Open("copy", still(fs, clock, SyncAlways))
+	db, err := Open("copy", manualOptions(fs, clock, SyncAlways))
 	if errors.Is(err, ErrNotDatabase) && !slices.Contains(names, "MANIFEST") {
 		return false, nil // a crash has left a part in the directory
 	}

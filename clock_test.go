@@ -19,7 +19,7 @@ func TestHiddenAtTheMillisecond(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := newFakeClock()
-			db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 			must(t, db.Put([]byte("k"), []byte("v"), TTL(100*time.Millisecond)))
 			must(t, settle(db))
 			clock.add(99 * time.Millisecond)
@@ -96,7 +96,7 @@ func TestClockSetBack(t *testing.T) {
 			t.Run(l.name+", "+name, func(t *testing.T) {
 				mem, clock := vfstest.NewMem(), newFakeClock()
 				mem.Record()
-				db := openTest(t, still(mem, clock, SyncAlways))
+				db := openTest(t, manualOptions(mem, clock, SyncAlways))
 				must(t, db.Put([]byte("forever"), []byte("v")))
 				must(t, db.Put([]byte("gone"), []byte("v"), TTL(500*time.Millisecond)))
 				must(t, db.Put([]byte("later"), []byte("v"), TTL(2500*time.Millisecond)))
@@ -105,7 +105,7 @@ func TestClockSetBack(t *testing.T) {
 				disk := l.end(t, db, mem)
 
 				later := newClockAt(clock.ms() - back.Milliseconds())
-				db = openTest(t, still(disk, later, SyncAlways))
+				db = openTest(t, manualOptions(disk, later, SyncAlways))
 				content{db}.lacks(t, "gone")
 				content{db}.has(t, "later", "v")
 				content{db}.has(t, "forever", "v")
@@ -126,7 +126,7 @@ func TestClockSetBack(t *testing.T) {
 // The clock may jump back and forth while the database runs.
 func TestClockJumpsWhileOpen(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 	must(t, db.Put([]byte("gone"), nil, TTL(time.Second)))
 	must(t, db.Put([]byte("later"), nil, TTL(10*time.Second)))
 	clock.add(2 * time.Second)
@@ -151,7 +151,7 @@ func TestOlderVersionStaysHidden(t *testing.T) {
 	n := len(points)
 	for i := range n * n * n * n {
 		mem, clock := vfstest.NewMem(), newFakeClock()
-		o := still(mem, clock, SyncNever)
+		o := manualOptions(mem, clock, SyncNever)
 		db := openTest(t, o)
 		var path []string
 		point := func(at int) {
@@ -171,7 +171,7 @@ func TestOlderVersionStaysHidden(t *testing.T) {
 		if i%2 == 0 {
 			must(t, db.Close())
 		}
-		db = openTest(t, still(mem.Clone(), clock, SyncNever))
+		db = openTest(t, manualOptions(mem.Clone(), clock, SyncNever))
 		content{db}.lacks(t, "k")
 		point(n * n * n)
 		must(t, db.Put([]byte("other"), []byte("v")))
@@ -252,7 +252,7 @@ func TestDeadlines(t *testing.T) {
 		for _, flush := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, flush %v", c.name, flush), func(t *testing.T) {
 				mem, clock := vfstest.NewMem(), newFakeClock()
-				db := openTest(t, still(mem, clock, SyncNever))
+				db := openTest(t, manualOptions(mem, clock, SyncNever))
 				must(t, c.first(db))
 				clock.add(time.Second)
 				if flush {
@@ -267,7 +267,7 @@ func TestDeadlines(t *testing.T) {
 				checkDeadline(t, db, c.want, clock.ms())
 				clock.add(time.Millisecond)
 				must(t, db.Close())
-				db = openTest(t, still(mem, clock, SyncNever))
+				db = openTest(t, manualOptions(mem, clock, SyncNever))
 				if c.want == 1 {
 					content{db}.lacks(t, "k")
 					return
@@ -297,7 +297,7 @@ func TestDeadlineSaturates(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	clock.now.Store(math.MaxInt64) // 2262: with the longest TTL beyond a Duration, though not beyond an int64 of ms
 	at := time.UnixMilli(math.MaxInt64).Add(-time.Millisecond)
-	db := openTest(t, still(mem, newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(mem, newFakeClock(), SyncNever))
 	must(t, db.Put([]byte("k"), []byte("v"), ExpireAt(at)))
 	var b Batch
 	must(t, b.Put([]byte("b"), []byte("v"), ExpireAt(time.UnixMilli(math.MaxInt64))))
@@ -314,7 +314,7 @@ func TestDeadlineSaturates(t *testing.T) {
 	for _, s := range []func() error{func() error { return nil }, db.Flush, func() error { return compactStep.run(db) }} {
 		must(t, s())
 		check()
-		db2, err := Open("db", still(mem.Clone(), clock, SyncNever))
+		db2, err := Open("db", manualOptions(mem.Clone(), clock, SyncNever))
 		must(t, err)
 		db, db2 = db2, db
 		check()
@@ -327,7 +327,7 @@ func TestDeadlineSaturates(t *testing.T) {
 func TestOneNow(t *testing.T) {
 	mem := vfstest.NewMem()
 	running := newFakeClock()
-	o := still(mem, running, SyncNever)
+	o := manualOptions(mem, running, SyncNever)
 	o.Clock = func() time.Time { // a clock that moves with each look
 		running.add(time.Millisecond)
 		return running.Now()

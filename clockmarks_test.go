@@ -54,7 +54,7 @@ func checkMarks(t *testing.T, times []int64, from, to int64) {
 // Who writes makes the marks, whatever becomes of the sweeper, and only while something has a deadline.
 func TestClockMarksByWrites(t *testing.T) {
 	clock := newFakeClock()
-	o := still(vfstest.NewMem(), clock, SyncNever)
+	o := manualOptions(vfstest.NewMem(), clock, SyncNever)
 	o.RetainLog = 1 << 30
 	db := openTest(t, o)
 	write := func(seconds int, opts ...WriteOption) (from int64) {
@@ -86,7 +86,7 @@ func TestClockMarksByWrites(t *testing.T) {
 // While nothing is written the marks are made by a timer of their own: no sweeper runs here.
 func TestClockMarksByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+		o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 		o.RetainLog, o.Clock = 1<<30, nil
 		db := openTest(t, o)
 		defer db.Close()
@@ -123,7 +123,7 @@ func TestClockSetBackCrashStates(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		mem, clock := vfstest.NewMem(), newFakeClock()
 		mem.Record()
-		db, err := Open("db", still(mem, clock, policy))
+		db, err := Open("db", manualOptions(mem, clock, policy))
 		must(t, err)
 		start := clock.ms()
 		type write struct {
@@ -172,7 +172,7 @@ func TestClockSetBackCrashStates(t *testing.T) {
 // checkExpired opens a database after a crash and holds that what had expired a second before a time is not there. It
 // returns how many keys are there that had expired by then.
 func checkExpired(fs vfs.FS, clock *fakeClock, deadlines map[string]int64, at int64) (back int, err error) {
-	db, err := Open("db", still(fs, clock, SyncNever))
+	db, err := Open("db", manualOptions(fs, clock, SyncNever))
 	if err != nil {
 		return 0, err
 	}

@@ -35,13 +35,13 @@ func (r *stuckReader) Read(p []byte) (int, error) {
 // An Ingest ends with its context, and Close ends it, wherever its reader blocks, and nothing of it is left.
 func TestIngestOfABlockedReader(t *testing.T) {
 	clock := newFakeClock()
-	source := openTest(t, roomy(vfstest.NewMem(), clock))
+	source := openTest(t, roomyOptions(vfstest.NewMem(), clock))
 	fill(t, source, 3000)
 	data, _ := takeBackup(t, source, nil)
 	for _, n := range []int{0, 10, len(data) / 2, len(data) - 1} {
 		for _, closes := range []bool{true, false} {
 			mem := vfstest.NewMem()
-			db := openTest(t, tiny(mem, clock))
+			db := openTest(t, tinyOptions(mem, clock))
 			r := newStuckReader(data[:n])
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
@@ -77,7 +77,7 @@ func TestCloseWaitsForCheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfstest.NewMem()
 		fault, release := vfstest.NewFault(mem), make(chan struct{})
-		db := openTest(t, still(fault, newFakeClock(), SyncNever))
+		db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
 		for range 2 {
 			must(t, db.Put([]byte("a"), nil))
 			must(t, db.Flush())

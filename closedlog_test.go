@@ -20,7 +20,7 @@ import (
 func closedDB(t *testing.T, n int) (*vfstest.Mem, *Options) {
 	t.Helper()
 	mem := vfstest.NewMem()
-	o := still(mem, newFakeClock(), SyncAlways)
+	o := manualOptions(mem, newFakeClock(), SyncAlways)
 	o.memtableSize, o.segmentSize = 64<<20, 64<<20
 	db := openTest(t, o)
 	for i := range n {
@@ -127,7 +127,7 @@ func TestDamagedLogOfAClosedDatabase(t *testing.T) {
 func smallClosed(t *testing.T, policy SyncPolicy) (*vfstest.Mem, *Options, *model) {
 	t.Helper()
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := still(mem, clock, policy)
+	o := manualOptions(mem, clock, policy)
 	db, m := openTest(t, o), newModel(clock)
 	steps := []step{putStep("a", "1", 0), flushStep, putStep("b", "1", clock.ms()+5000), deleteStep("a"), batchStep("batch", 0, "c", "d", "b"),
 		otherStep("rotate", func(db *DB) error { return db.log.Rotate() }), putStep("a", "2", 0), deleteRangeStep("c", "d"), writerStep()}
@@ -209,7 +209,7 @@ func endsAsPromised(t *testing.T, fs vfs.FS, dir string) {
 // ends, in every state that a power cut after Close leaves.
 func TestLogEndIsPromised(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := still(mem, clock, SyncNever)
+	o := manualOptions(mem, clock, SyncNever)
 	db := openTest(t, o)
 	var file bytes.Buffer
 	for _, s := range lifeScript(clock) {
@@ -267,7 +267,7 @@ func TestManifestWithoutAnchor(t *testing.T) {
 func TestCrashStatesAfterAClose(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		mem, clock := vfstest.NewMem(), newFakeClock()
-		o := still(mem, clock, policy)
+		o := manualOptions(mem, clock, policy)
 		db := openTest(t, o)
 		n := 0
 		put := func() {
@@ -306,7 +306,7 @@ func TestCrashStatesAfterAClose(t *testing.T) {
 		crashes := mem.Crashes(*crashSeed, *crashRandom)
 		for k := range crashes.OpCount() + 1 {
 			for state := range crashes.At(k) {
-				db, err := Open("db", still(state.FS, clock, policy))
+				db, err := Open("db", manualOptions(state.FS, clock, policy))
 				if err != nil {
 					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v", policy, *crashSeed, k,
 						mem.OpString(max(k-1, 0)), state.Name, err)
@@ -328,7 +328,7 @@ func TestCloseWithoutManifest(t *testing.T) {
 		for n := 1; ; n++ {
 			mem, clock := vfstest.NewMem(), newFakeClock()
 			fault := vfstest.NewFault(mem)
-			db := openTest(t, still(fault, clock, SyncAlways))
+			db := openTest(t, manualOptions(fault, clock, SyncAlways))
 			must(t, db.Put([]byte("a"), []byte("1")))
 			inject := vfstest.FailNth(vfstest.OpAny, "", n, cause)
 			reached := false
@@ -350,7 +350,7 @@ func TestCloseWithoutManifest(t *testing.T) {
 			if err == nil || errors.Is(cause, syscall.ENOSPC) != errors.Is(err, ErrNoSpace) {
 				t.Errorf("%v at operation %d: %v", cause, n, err)
 			}
-			again, err := Open("db", still(mem, clock, SyncAlways))
+			again, err := Open("db", manualOptions(mem, clock, SyncAlways))
 			must(t, err)
 			content{again}.has(t, "a", "1")
 			must(t, again.Close())

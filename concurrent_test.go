@@ -52,7 +52,7 @@ var registers = porcupine.Model{
 // Concurrent reads and writes of a few keys, while memtables are flushed and tables compacted behind them, have an order.
 func TestLinearizable(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		o := tiny(vfstest.NewMem(), newFakeClock())
+		o := tinyOptions(vfstest.NewMem(), newFakeClock())
 		o.Sync = policy
 		db := openTest(t, o)
 		const clients, each, keys = 6, 400, 4
@@ -110,7 +110,7 @@ func (in registerInput) run(db *DB) (string, error) {
 // Readers see each batch whole, by snapshots and by iterators, while it goes from memtables to tables.
 func TestBatchesAreSeenWhole(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		o := tiny(vfstest.NewMem(), newFakeClock())
+		o := tinyOptions(vfstest.NewMem(), newFakeClock())
 		o.Sync = policy
 		db := openTest(t, o)
 		const keys = 8
@@ -243,7 +243,7 @@ func TestCloseAgainstEverything(t *testing.T) {
 	}
 	for round := range rounds {
 		mem, clock := vfstest.NewMem(), newFakeClock()
-		o := tiny(mem, clock)
+		o := tinyOptions(mem, clock)
 		o.Sync = SyncPolicy(round % 3)
 		db := openTest(t, o)
 		for i := range 100 {

@@ -17,7 +17,7 @@ import (
 )
 
 func TestWriteOptionsOfCalls(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	key := []byte("k")
 	must(t, db.Put(key, []byte("1")))
 	for name, do := range map[string]func() error{
@@ -44,7 +44,7 @@ func TestWriteOptionsOfCalls(t *testing.T) {
 
 // TestVersions holds that every kind of write tells its version, and that those grow.
 func TestVersions(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	key := []byte("k")
 	var v, last uint64
 	for _, do := range []func() error{
@@ -92,7 +92,7 @@ func TestConditionAcrossSources(t *testing.T) {
 		"last level": func(db *DB) error { return db.Compact(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 			must(t, db.Put([]byte("there"), []byte("old")))
 			must(t, db.Put([]byte("gone"), []byte("old")))
 			must(t, db.Flush())
@@ -142,14 +142,14 @@ func TestCounter(t *testing.T) {
 func TestFailedConditionIsDurable(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
 	fs.Record()
-	db := openTest(t, still(fs, clock, SyncNever))
+	db := openTest(t, manualOptions(fs, clock, SyncNever))
 	must(t, db.Put([]byte("k"), []byte("1"), NoSync))
 	if err := db.Put([]byte("k"), []byte("2"), IfAbsent, Sync); !errors.Is(err, ErrConditionFailed) {
 		t.Fatal(err)
 	}
 	crashes := fs.Crashes(1, 5)
 	for state := range crashes.At(crashes.OpCount()) {
-		after, err := Open("db", still(state.FS, clock, SyncNever))
+		after, err := Open("db", manualOptions(state.FS, clock, SyncNever))
 		must(t, err)
 		content{after}.has(t, "k", "1")
 		must(t, after.Close())
@@ -161,7 +161,7 @@ func TestFailedConditionIsDurable(t *testing.T) {
 func TestConditionsConcurrently(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
-			o := tiny(vfstest.NewMem(), newFakeClock())
+			o := tinyOptions(vfstest.NewMem(), newFakeClock())
 			o.Sync = policy
 			db := openTest(t, o)
 			const writers, rounds = 8, 300
@@ -242,7 +242,7 @@ func TestRefusalsShow(t *testing.T) {
 		for _, failure := range []error{nil, syscall.EIO} {
 			synctest.Test(t, func(t *testing.T) {
 				fault, gate := vfstest.NewFault(vfstest.NewMem()), make(chan struct{})
-				db := openTest(t, still(fault, newFakeClock(), SyncNever))
+				db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
 				fault.Inject(func(op vfstest.Op) error {
 					if op.Kind != vfstest.OpSync {
 						return nil

@@ -37,7 +37,7 @@ func TestCopiesKeepWriters(t *testing.T) {
 	must(t, restoreTo(mem, clock, "old file last", full, increment, increment))
 
 	for dir, last := range map[string]int32{"full": 0, "both": 1, "old file last": 1, "checkpoint": 1} {
-		o := still(mem, clock, SyncAlways)
+		o := manualOptions(mem, clock, SyncAlways)
 		o.WriterIdle = time.Minute
 		copied, err := Open(dir, o)
 		must(t, err)
@@ -69,7 +69,7 @@ func TestCopiesKeepWriters(t *testing.T) {
 func TestBackupOfWritersIsOfOneMoment(t *testing.T) {
 	const batches = 400
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := tiny(mem, clock)
+	o := tinyOptions(mem, clock)
 	o.Sync = SyncNever
 	db := openTest(t, o)
 	done := make(chan error, 1)
@@ -91,7 +91,7 @@ func TestBackupOfWritersIsOfOneMoment(t *testing.T) {
 		}
 		data, _ := takeBackup(t, db, nil)
 		must(t, restoreTo(mem, clock, "copy", data))
-		copied, err := Open("copy", still(mem, clock, SyncNever))
+		copied, err := Open("copy", manualOptions(mem, clock, SyncNever))
 		must(t, err)
 		last, err := copied.WriterSequence(1)
 		if errors.Is(err, ErrNotFound) {
@@ -124,7 +124,7 @@ func TestIngestConflicts(t *testing.T) {
 		},
 	} {
 		for _, when := range []string{"at once", "after a flush", "on an empty memtable"} {
-			db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 			must(t, putStep("a", "1", 0).run(db))
 			if when == "on an empty memtable" {
 				must(t, db.Flush())
@@ -177,7 +177,7 @@ func TestCopiesOfReadOnly(t *testing.T) {
 	data, info := takeBackup(t, reader, nil)
 	must(t, restoreTo(mem, clock, "copy", data))
 	checkRestored(t, "copy", mem, clock, "copy", want, db.commit.lastSeq, m)
-	copied, err := Open("copy", still(mem, clock, SyncAlways))
+	copied, err := Open("copy", manualOptions(mem, clock, SyncAlways))
 	must(t, err)
 	if last, err := copied.WriterSequence(1); err != nil || last != 0 {
 		t.Errorf("the last batch is %d, %v", last, err)

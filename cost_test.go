@@ -50,7 +50,7 @@ func TestCostBesideSnapshots(t *testing.T) {
 		t.Skip("the race detector empties pools at random")
 	}
 	measure := func(n int) costs {
-		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		var open []*Snapshot
 		for i := range n { // each of another view
 			must(t, db.Put(fmt.Appendf(nil, "k%06d", i), []byte("v")))
@@ -104,7 +104,7 @@ func TestCostBesideWriters(t *testing.T) {
 // TestCostBesideTables counts the tables in which a look-up has to look: one a level, whatever a level has.
 func TestCostBesideTables(t *testing.T) {
 	asked := func(n int) (most, tables int) {
-		o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+		o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 		o.tableSize = 4 << 10
 		db := openTest(t, o)
 		for i := range n {

@@ -29,7 +29,7 @@ func record(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 	t.Helper()
 	clock := newFakeClock()
 	h := &history{policy: policy, states: []*model{newModel(clock)}, bySeq: map[uint64]int{0: 0}}
-	db, err := Open("db", still(mem, clock, policy))
+	db, err := Open("db", manualOptions(mem, clock, policy))
 	must(t, err)
 	h.tick(mem, clock)
 	seq := uint64(0)
@@ -91,7 +91,7 @@ func (h *history) at(k int) (killed, powerCut, most int) {
 
 // check opens the database in a crash state and holds it against the history: then writes, and opens it again.
 func (h *history) check(fs *vfstest.Mem, now int64, least, most int) error {
-	o := still(fs, newClockAt(now), h.policy)
+	o := manualOptions(fs, newClockAt(now), h.policy)
 	db, err := Open("db", o)
 	if err != nil {
 		return err
@@ -168,7 +168,7 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 // crashDuringOpen opens the database in fs and checks states that a crash during that may leave, to a depth.
 func (h *history) crashDuringOpen(t *testing.T, fs *vfstest.Mem, now int64, depth, least, most int, path string) (states int) {
 	fs.Record()
-	db, err := Open("db", still(fs, newClockAt(now), h.policy))
+	db, err := Open("db", manualOptions(fs, newClockAt(now), h.policy))
 	if err != nil {
 		t.Fatalf("-crashseed %d, %s: %v", *crashSeed, path, err)
 	}

@@ -35,7 +35,7 @@ func newHurt(t *testing.T, seed uint64) *hurt {
 	h := &hurt{t: t, rand: rand.New(rand.NewPCG(seed, 1)), mem: vfstest.NewMem(), bad: map[string]bool{}}
 	clock := newFakeClock()
 	h.model = newModel(clock)
-	h.o = still(h.mem, clock, SyncNever)
+	h.o = manualOptions(h.mem, clock, SyncNever)
 	h.o.OnEvent = h.told.onEvent
 	h.open()
 	for i := range hurtKeys {
@@ -186,7 +186,7 @@ func TestLifeWithDamagedTables(t *testing.T) {
 
 // What cannot leave level 0 comes to rest there, however many tables hold so much by the memory that building one may take.
 func TestRestingAboveDamage(t *testing.T) {
-	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize, o.tableSize = 1<<20, 1<<20
 	db := openTest(t, o)
 	fill := func() {
@@ -227,7 +227,7 @@ func TestRestingAboveDamage(t *testing.T) {
 func TestCompactBesideDamageAndWriters(t *testing.T) {
 	mem := vfstest.NewMem()
 	fault := vfstest.NewFault(mem)
-	db := openTest(t, still(fault, newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
 	write := func() {
 		for i := range hurtKeys / 10 {
 			must(t, db.Put([]byte(hurtKey(i)), make([]byte, 100)))
@@ -262,7 +262,7 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 
 // A table that the disk does not give is set apart like one that is damaged, and tried again after a time.
 func TestUnreadTableIsTriedAgain(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	must(t, db.Put([]byte("k"), nil))
 	must(t, db.Flush())
 	table := db.view.Load().tables.levels[0][0]
@@ -284,7 +284,7 @@ func TestUnreadTableIsTriedAgain(t *testing.T) {
 
 // A writer that waits is told the failure of what it waits for, and of nothing else.
 func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
-	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.manual = false
 	db := openTest(t, o)
 	failure := fmt.Errorf("that of others")

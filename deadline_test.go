@@ -52,7 +52,7 @@ func TestOneDeadline(t *testing.T) {
 		for _, reports := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/reports=%v", name, reports), func(t *testing.T) {
 				mem, running := vfstest.NewMem(), newFakeClock()
-				o := still(mem, running, SyncNever)
+				o := manualOptions(mem, running, SyncNever)
 				o.segmentSize, o.memtableSize, o.RetainLog, o.ExpiryEvents = 512, 1<<20, 1<<30, reports
 				o.Clock = func() time.Time { running.add(10 * time.Millisecond); return running.Now() }
 				db := openTest(t, o)

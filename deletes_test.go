@@ -15,7 +15,7 @@ import (
 func TestScanJumpsRangeDelete(t *testing.T) {
 	for _, n := range []int{1000, 4000} {
 		fs := vfstest.NewMem()
-		o := still(fs, newFakeClock(), SyncNever)
+		o := manualOptions(fs, newFakeClock(), SyncNever)
 		db := openTest(t, o)
 		key := func(i int) []byte { return fmt.Appendf(nil, "key%06d", i) }
 		for i := range n {
@@ -65,7 +65,7 @@ func TestRangeDeletesModel(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 14))
 			fs := vfstest.NewMem()
-			o := still(fs, newFakeClock(), SyncNever)
+			o := manualOptions(fs, newFakeClock(), SyncNever)
 			o.memtableSize = 24 << 10
 			o.tableSize = 4 << 10
 			m := &rangeModel{t: t, r: r, db: openTest(t, o), live: make(map[string]string)}
@@ -226,7 +226,7 @@ func TestRangeDeletesCost(t *testing.T) {
 		t.Skip("the race detector empties pools at random")
 	}
 	measure := func(n int, flushed bool) map[string]uint64 {
-		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		for i := range n {
 			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), []byte("v")))
 		}

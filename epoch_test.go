@@ -49,7 +49,7 @@ func TestEpochEnterLooksTwice(t *testing.T) {
 // A view that was replaced between the look at it and the look at how far reads see is not pinned: what was written since is
 // in another memtable.
 func TestPinViewLooksTwice(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	must(t, db.Put([]byte("a"), []byte("1")))
 	v := db.view.Load()
 	if seq, ok := db.wholeAt(v); !ok || seq != db.visible.Load() {
@@ -71,7 +71,7 @@ func TestPinViewLooksTwice(t *testing.T) {
 // Close of a snapshot whose tables have been replaced waits for those who read it: its tables stay mapped under them.
 func TestSnapshotCloseWaitsForReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		write := func(value string) {
 			for i := range 50 {
 				must(t, db.Put(fmt.Appendf(nil, "key%03d", i), []byte(value)))

@@ -91,7 +91,7 @@ func (r *recorder) expect(t *testing.T, db *DB, want ...Event) {
 func openRecorded(t *testing.T, fs vfs.FS, clock *fakeClock) (*DB, *recorder) {
 	t.Helper()
 	r := new(recorder)
-	o := roomy(fs, clock)
+	o := roomyOptions(fs, clock)
 	o.OnEvent = r.onEvent
 	return openTest(t, o), r
 }
@@ -169,7 +169,7 @@ func logSegment(p wal.Position) string { return fmt.Sprintf("db/wal/%06d.wal", p
 func tornLog(t *testing.T) (killed *vfstest.Mem, clock *fakeClock, end wal.Position) {
 	t.Helper()
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, roomy(mem, clock))
+	db := openTest(t, roomyOptions(mem, clock))
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Flush())
 	must(t, db.Put([]byte("b"), nil))
@@ -186,7 +186,7 @@ func TestRecoveredEvents(t *testing.T) {
 	killed, clock, end := tornLog(t)
 	recovered := Recovered{Segments: 1, Bytes: int64(end.Offset), Entries: 1, Tables: 1, CutBytes: 9}
 	looks := new(recorder)
-	o := roomy(killed, clock)
+	o := roomyOptions(killed, clock)
 	o.ReadOnly, o.OnEvent = true, looks.onEvent
 	look := openTest(t, o)
 	looks.expect(t, look, TailCut{File: logSegment(end), Offset: int64(end.Offset), Bytes: 9}, recovered)
@@ -217,7 +217,7 @@ func TestClockEvents(t *testing.T) {
 	db, _ := openRecorded(t, mem, clock)
 	must(t, db.Close()) // which marks the clock
 	clock.add(-2 * time.Minute)
-	o, r := roomy(mem, clock), new(recorder)
+	o, r := roomyOptions(mem, clock), new(recorder)
 	now := clock.Now()
 	o.Clock, o.OnEvent = func() time.Time { return now }, r.onEvent
 	db = openTest(t, o)
@@ -271,7 +271,7 @@ func TestBackgroundErrorEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fault := vfstest.NewFault(vfstest.NewMem())
 		r := new(recorder)
-		o := tiny(fault, newFakeClock())
+		o := tinyOptions(fault, newFakeClock())
 		o.OnEvent = r.onEvent
 		db := openTest(t, o)
 		synctest.Wait()
@@ -311,7 +311,7 @@ func TestLogTrimIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fault := vfstest.NewFault(vfstest.NewMem())
 		r := new(recorder)
-		o := tiny(fault, newFakeClock())
+		o := tinyOptions(fault, newFakeClock())
 		o.OnEvent = r.onEvent
 		db := openTest(t, o)
 		synctest.Wait()
@@ -408,7 +408,7 @@ func TestFailedEvent(t *testing.T) {
 func TestStallEvents(t *testing.T) {
 	t.Run("memtables", func(t *testing.T) {
 		r := new(recorder)
-		o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+		o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 		o.OnEvent = r.onEvent
 		db := openTest(t, o)
 		r.take(t, db)
@@ -461,7 +461,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	set(clock.Now())
 	var db atomic.Pointer[DB]
 	told := make(map[string]int)
-	o := still(fault, clock, SyncAlways)
+	o := manualOptions(fault, clock, SyncAlways)
 	o.Clock = func() time.Time { return *now.Load() }
 	o.OnEvent = func(e Event) {
 		if m, ok := e.(marker); ok {
@@ -615,7 +615,7 @@ func TestEventsAreLogged(t *testing.T) {
 // The logger alone hears what it wants to hear, and where nobody listens there is no goroutine and nothing is kept.
 func TestLoggerAlone(t *testing.T) {
 	var out bytes.Buffer
-	o := roomy(vfstest.NewMem(), newFakeClock())
+	o := roomyOptions(vfstest.NewMem(), newFakeClock())
 	o.Logger = slog.New(slog.NewTextHandler(&out, nil))
 	db := openTest(t, o)
 	must(t, db.Put([]byte("k"), nil))
@@ -625,7 +625,7 @@ func TestLoggerAlone(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "level=ERROR") {
 		t.Errorf("%s", out.String())
 	}
-	db = openTest(t, roomy(vfstest.NewMem(), newFakeClock()))
+	db = openTest(t, roomyOptions(vfstest.NewMem(), newFakeClock()))
 	if db.events.started || len(db.events.queue) != 0 {
 		t.Error("told to nobody")
 	}
@@ -633,7 +633,7 @@ func TestLoggerAlone(t *testing.T) {
 
 // Somebody who is slow holds nothing up but Close, before which all is told, in order.
 func TestSlowListener(t *testing.T) {
-	o := roomy(vfstest.NewMem(), newFakeClock())
+	o := roomyOptions(vfstest.NewMem(), newFakeClock())
 	hold := make(chan struct{})
 	r := new(recorder)
 	o.OnEvent = func(e Event) {

@@ -23,9 +23,9 @@ type faultHistory struct {
 	killed   *vfstest.Mem // the disk before Close
 }
 
-// roomy is still with memtables that only Flush freezes: nobody would flush for a writer who waits.
-func roomy(fs vfs.FS, clock *fakeClock) *Options {
-	o := still(fs, clock, SyncAlways)
+// roomyOptions is manualOptions with memtables that only Flush freezes: nobody would flush for a writer who waits.
+func roomyOptions(fs vfs.FS, clock *fakeClock) *Options {
+	o := manualOptions(fs, clock, SyncAlways)
 	o.memtableSize = 1 << 20
 	return o
 }
@@ -34,7 +34,7 @@ func roomy(fs vfs.FS, clock *fakeClock) *Options {
 // is called then, after which everything must work again.
 func faultScript(mem *vfstest.Mem, fs vfs.FS, clock *fakeClock, heal func()) (*faultHistory, error) {
 	h := &faultHistory{acked: newModel(clock), killed: mem}
-	db, err := Open("db", roomy(fs, clock))
+	db, err := Open("db", roomyOptions(fs, clock))
 	if err != nil {
 		h.errs = append(h.errs, err)
 		return h, nil
@@ -94,7 +94,7 @@ func (h *faultHistory) healed(db *DB) error {
 
 // check opens the database on a disk that works and holds it against the history.
 func (h *faultHistory) check(fs *vfstest.Mem, clock *fakeClock) error {
-	o := roomy(fs, clock)
+	o := roomyOptions(fs, clock)
 	db, err := Open("db", o)
 	if err != nil {
 		return fmt.Errorf("reopen: %w", err)
@@ -208,7 +208,7 @@ func TestFullDiskHeals(t *testing.T) {
 func TestBackgroundHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fault := vfstest.NewFault(vfstest.NewMem())
-		o := tiny(fault, newFakeClock())
+		o := tinyOptions(fault, newFakeClock())
 		o.Clock = time.Now
 		db, err := Open("db", o)
 		must(t, err)
@@ -243,7 +243,7 @@ func TestUncertainManifest(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	fault := vfstest.NewFault(mem)
 	open := &openCount{FS: fault}
-	db := openTest(t, still(open, clock, SyncAlways))
+	db := openTest(t, manualOptions(open, clock, SyncAlways))
 	must(t, db.Put([]byte("a"), []byte("1")))
 	uncertain := false
 	fault.Inject(func(op vfstest.Op) error {
@@ -265,7 +265,7 @@ func TestUncertainManifest(t *testing.T) {
 	if n := open.open.Load(); n != 0 {
 		t.Errorf("%d files are left open", n)
 	}
-	db = openTest(t, still(mem, clock, SyncAlways))
+	db = openTest(t, manualOptions(mem, clock, SyncAlways))
 	content{db}.has(t, "a", "1")
 }
 
@@ -273,7 +273,7 @@ func TestUncertainManifest(t *testing.T) {
 func TestErrorWhileOpening(t *testing.T) {
 	closed, clock, _ := damagable(t)
 	killed := closed.Clone()
-	db, err := Open("db", still(killed, clock, SyncAlways))
+	db, err := Open("db", manualOptions(killed, clock, SyncAlways))
 	must(t, err)
 	must(t, db.Put([]byte("log"), []byte("only")))
 	running := killed.Clone()
@@ -283,14 +283,14 @@ func TestErrorWhileOpening(t *testing.T) {
 			fs := mem.Clone()
 			fault := vfstest.NewFault(fs)
 			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, syscall.EIO))
-			db, err := Open("db", still(fault, clock, SyncAlways))
+			db, err := Open("db", manualOptions(fault, clock, SyncAlways))
 			if failed = fault.Count(vfstest.OpAny) >= n; err == nil {
 				err = db.Close()
 			}
 			if err != nil && !errors.Is(err, syscall.EIO) {
 				t.Fatalf("%s, operation %d: %v", name, n, err)
 			}
-			db, err = Open("db", still(fs, clock, SyncAlways))
+			db, err = Open("db", manualOptions(fs, clock, SyncAlways))
 			if err != nil {
 				t.Fatalf("%s, operation %d: reopen: %v", name, n, err)
 			}
@@ -321,7 +321,7 @@ func compareDamagable(db *DB) error {
 func damagable(t *testing.T) (*vfstest.Mem, *fakeClock, []string) {
 	t.Helper()
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := roomy(mem, clock)
+	o := roomyOptions(mem, clock)
 	db := openTest(t, o)
 	for i := range 3 {
 		for j := range 40 {
@@ -346,7 +346,7 @@ func TestDamagedFiles(t *testing.T) {
 		fs := mem.Clone()
 		must(t, damage(fs))
 		before := fs.Clone()
-		db, err := Open("db", still(fs, clock, SyncAlways))
+		db, err := Open("db", manualOptions(fs, clock, SyncAlways))
 		if err == nil {
 			db.Close()
 		}

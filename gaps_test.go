@@ -46,7 +46,7 @@ func inGap(db *DB, key string) bool {
 func deadDB(t *testing.T) (*DB, *fakeClock) {
 	t.Helper()
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 	for _, key := range []string{"a", "m", "z"} {
 		must(t, db.Put([]byte(key), nil))
 	}
@@ -66,7 +66,7 @@ func deadDB(t *testing.T) (*DB, *fakeClock) {
 
 // Whatever puts a key shows it, though it is where nothing was; a snapshot shows what it did.
 func TestWritesShowInGaps(t *testing.T) {
-	source := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	source := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	must(t, source.Put([]byte("q07"), []byte("v")))
 	backup, _ := takeBackup(t, source, nil)
 	must(t, source.Close())
@@ -123,7 +123,7 @@ func TestWritesShowInGaps(t *testing.T) {
 // A snapshot from before does not take the ways of those that came later, as for it there is something.
 func TestGapsOfLater(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 	for i := range 9 {
 		must(t, db.Put(fmt.Appendf(nil, "a%d", i), nil, TTL(time.Second)))
 		must(t, db.Put(fmt.Appendf(nil, "b%d", i), nil))
@@ -155,7 +155,7 @@ func TestGapsOfLater(t *testing.T) {
 
 // What an iterator has walked over as of a sequence is not known for what was put there since.
 func TestGapsOfOlder(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	for i := range 20 {
 		must(t, db.Put(fmt.Appendf(nil, "q%02d", i), nil))
 		must(t, db.Delete(fmt.Appendf(nil, "q%02d", i)))
@@ -183,7 +183,7 @@ func TestGapsOfOlder(t *testing.T) {
 
 // A gap ends where the next key begins, however near that is.
 func TestGapEnds(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	for _, key := range []string{"q\x00", "q\x01\x00\x00", "q\x01\x01"} {
 		must(t, db.Put([]byte(key), nil))
 	}
@@ -279,12 +279,12 @@ func TestGapsAreRead(t *testing.T) {
 // A read-only database learns of what its owner has put where it has found nothing.
 func TestGapsReadOnly(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	owner := openTest(t, still(fs, clock, SyncNever))
+	owner := openTest(t, manualOptions(fs, clock, SyncNever))
 	for i := range 20 {
 		must(t, owner.Put(fmt.Appendf(nil, "q%02d", i), nil))
 		must(t, owner.Delete(fmt.Appendf(nil, "q%02d", i)))
 	}
-	o := still(fs, clock, SyncNever)
+	o := manualOptions(fs, clock, SyncNever)
 	o.ReadOnly = true
 	db := openTest(t, o)
 	s, err := db.Snapshot()
@@ -305,7 +305,7 @@ func TestGapsReadOnly(t *testing.T) {
 
 // A walk over many dead entries leaves the epoch now and then, for who waits to free a table or to close the database.
 func TestLongMovesLeaveTheEpoch(t *testing.T) {
-	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize, o.worthGap = 8<<20, math.MaxInt
 	db := openTest(t, o)
 	const n = 5 * maxMoves
@@ -359,7 +359,7 @@ func TestLongMovesLeaveTheEpoch(t *testing.T) {
 // shows the same whichever way it is read.
 func TestGapsConcurrently(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncNever, SyncAlways} {
-		o := tiny(vfstest.NewMem(), newFakeClock())
+		o := tinyOptions(vfstest.NewMem(), newFakeClock())
 		o.Sync, o.memtableSize = policy, 64<<10
 		db := openTest(t, o)
 		const pushers, each = 3, 400

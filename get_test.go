@@ -12,7 +12,7 @@ import (
 // An empty value that is present is not nil, wherever it comes from and however it is read.
 func TestEmptyValueIsNotNil(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 	key := []byte("key")
 	var batch Batch
 	must(t, batch.Put(key, nil))
@@ -86,7 +86,7 @@ func notNil(t *testing.T, what string, r interface {
 
 // A snapshot's and a transaction's reads allocate the value that they return, and nothing else.
 func TestReadsAllocateTheValue(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	key := []byte("key")
 	must(t, db.Put(key, []byte("value"), TTL(time.Hour)))
 	s, err := db.Snapshot()

@@ -37,14 +37,14 @@ func (c *fakeClock) ms() int64 { return c.Now().UnixMilli() }
 
 func (c *fakeClock) add(d time.Duration) { c.now.Add(int64(d)) }
 
-// tiny makes every path short: memtables, tables and log segments of a few entries.
-func tiny(fs vfs.FS, clock *fakeClock) *Options {
+// tinyOptions makes every path short: memtables, tables and log segments of a few entries.
+func tinyOptions(fs vfs.FS, clock *fakeClock) *Options {
 	return &Options{fs: fs, Clock: clock.Now, memtableSize: 8 << 10, tableSize: 4 << 10, segmentSize: 4 << 10, worthGap: 2}
 }
 
-// still is tiny with nothing in the background, and under a policy.
-func still(fs vfs.FS, clock *fakeClock, policy SyncPolicy) *Options {
-	o := tiny(fs, clock)
+// manualOptions is tinyOptions with nothing in the background, and under a policy.
+func manualOptions(fs vfs.FS, clock *fakeClock, policy SyncPolicy) *Options {
+	o := tinyOptions(fs, clock)
 	o.manual, o.Sync = true, policy
 	return o
 }

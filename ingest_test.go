@@ -19,7 +19,7 @@ import (
 // snapshotOf returns a full snapshot file of a database with the given entries, as the model has them.
 func snapshotOf(t *testing.T, clock *fakeClock, entries map[string]modelEntry) []byte {
 	t.Helper()
-	db, err := Open("source", roomy(vfstest.NewMem(), clock))
+	db, err := Open("source", roomyOptions(vfstest.NewMem(), clock))
 	must(t, err)
 	for k, e := range entries {
 		must(t, putStep(k, e.value, e.deadline).run(db))
@@ -56,7 +56,7 @@ func ingested(clock *fakeClock) map[string]modelEntry {
 func TestIngest(t *testing.T) {
 	for at := range lifeScript(newFakeClock()) {
 		mem, clock := vfstest.NewMem(), newFakeClock()
-		db := openTest(t, still(mem, clock, SyncAlways))
+		db := openTest(t, manualOptions(mem, clock, SyncAlways))
 		m := newModel(clock)
 		for i, s := range lifeScript(clock) {
 			must(t, s.run(db))
@@ -85,17 +85,17 @@ func TestIngest(t *testing.T) {
 			}
 		}
 		must(t, db.Verify(context.Background()))
-		must(t, reopenAndWrite(db, still(mem, clock, SyncAlways), m))
+		must(t, reopenAndWrite(db, manualOptions(mem, clock, SyncAlways), m))
 	}
 }
 
 // What is written while the tables are built is older than they are, what is written later is newer.
 func TestIngestOrder(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	source := openTest(t, roomy(vfstest.NewMem(), clock))
+	source := openTest(t, roomyOptions(vfstest.NewMem(), clock))
 	fill(t, source, 2000)
 	data, _ := takeBackup(t, source, nil)
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	meanwhile := 0
 	info, err := db.Ingest(context.Background(), bytes.NewReader(data), &IngestOptions{Progress: func(p Progress) {
 		meanwhile++
@@ -115,7 +115,7 @@ func TestIngestOrder(t *testing.T) {
 		t.Errorf("version %d, %v, want %d", e.Version, err, info.Version+1)
 	}
 	must(t, db.Close())
-	db, err = Open("db", still(mem, clock, SyncAlways))
+	db, err = Open("db", manualOptions(mem, clock, SyncAlways))
 	must(t, err)
 	defer db.Close()
 	c = content{db}
@@ -127,7 +127,7 @@ func TestIngestOrder(t *testing.T) {
 // Into an empty database the tables go to the last level, and nothing is left to compact.
 func TestIngestGoesDeep(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	must(t, ingestStep(snapshotOf(t, clock, ingested(clock)), nil).run(db))
 	if l := db.Stats().Levels; l[0].Tables != 0 || l[len(l)-1].Tables == 0 {
 		t.Errorf("%+v", l)
@@ -143,7 +143,7 @@ func TestIngestGoesDeep(t *testing.T) {
 // Writes that come after the last flush before the commit are older than the ingested, and survive a crash.
 func TestIngestFlushesTheRest(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	entries := ingested(clock)
 	m := newModel(clock)
 	file, err := openSnapshot(bytes.NewReader(snapshotOf(t, clock, entries)), 0)
@@ -161,7 +161,7 @@ func TestIngestFlushesTheRest(t *testing.T) {
 	must(t, m.compare(db, clock.ms()))
 	killed := mem.Clone()
 	must(t, db.Close())
-	o := still(killed, clock, SyncAlways)
+	o := manualOptions(killed, clock, SyncAlways)
 	db, err = Open("db", o)
 	must(t, err)
 	must(t, m.compare(db, clock.ms()))
@@ -171,7 +171,7 @@ func TestIngestFlushesTheRest(t *testing.T) {
 // More writes than there is room for before the sequence of the tables make it fail, and change nothing.
 func TestIngestOvertaken(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	m := newModel(clock)
 	file, err := openSnapshot(bytes.NewReader(snapshotOf(t, clock, ingested(clock))), 0)
 	must(t, err)
@@ -187,13 +187,13 @@ func TestIngestOvertaken(t *testing.T) {
 		t.Error("committed below what was written")
 	}
 	must(t, m.compare(db, clock.ms()))
-	must(t, reopenAndWrite(db, still(mem, clock, SyncAlways), m))
+	must(t, reopenAndWrite(db, manualOptions(mem, clock, SyncAlways), m))
 }
 
 // Between the commit of an Ingest and the moment when all reads see its sequence, whoever pins the tables sees it already.
 func TestIngestPinned(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	before := db.visible.Load()
 	entries := ingested(clock)
@@ -213,7 +213,7 @@ func TestIngestPinned(t *testing.T) {
 // A checkpoint and a backup of a database whose last write was an Ingest go on behind it.
 func TestIngestThenCopy(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	m := newModel(clock)
 	entries := ingested(clock)
 	for _, s := range []step{putStep("b", "1", 0), ingestStep(snapshotOf(t, clock, entries), entries)} {
@@ -232,7 +232,7 @@ func TestIngestThenCopy(t *testing.T) {
 
 func TestIngestRefuses(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	must(t, db.Flush())
 	source, files0 := chainOf(t, vfstest.NewMem(), clock)
@@ -267,7 +267,7 @@ func TestIngestRefuses(t *testing.T) {
 	if _, err := db.Ingest(ctx, bytes.NewReader(files0[0]), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	empty := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+	empty := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 	nothing, _ := takeBackup(t, empty, nil)
 	must(t, ingest(nothing))
 	unchanged("nothing to ingest")
@@ -281,7 +281,7 @@ func TestIngestRefuses(t *testing.T) {
 func TestIngestExpired(t *testing.T) {
 	clock := newFakeClock()
 	data := snapshotOf(t, clock, map[string]modelEntry{"a": {"2", clock.ms() + 100}, "b": {"2", clock.ms() + 9000}})
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 	must(t, putStep("a", "1", 0).run(db))
 	clock.add(1e9)
 	must(t, ingestStep(data, nil).run(db))
@@ -295,7 +295,7 @@ func TestIngestExpired(t *testing.T) {
 func TestIngestReadError(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	data := snapshotOf(t, clock, ingested(clock))
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	cause := errors.New("cable cut")
 	_, err := db.Ingest(context.Background(), io.MultiReader(bytes.NewReader(data[:len(data)/2]), errReader{cause}), nil)
 	if !errors.Is(err, cause) || len(files(t, mem, "db/tables")) != 0 {
@@ -310,11 +310,11 @@ func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 // Close ends an Ingest that waits for its source, and waits for it.
 func TestIngestClosed(t *testing.T) {
 	clock := newFakeClock()
-	source := openTest(t, roomy(vfstest.NewMem(), clock))
+	source := openTest(t, roomyOptions(vfstest.NewMem(), clock))
 	fill(t, source, 3000)
 	data, _ := takeBackup(t, source, nil)
 	mem := vfstest.NewMem()
-	db := openTest(t, tiny(mem, clock))
+	db := openTest(t, tinyOptions(mem, clock))
 	closed := make(chan error)
 	first := sync.OnceFunc(func() {
 		go func() { closed <- db.Close() }()
@@ -351,7 +351,7 @@ func TestCrashStatesOfIngest(t *testing.T) {
 		script := ingestScript(t, clock)
 		mem.Record()
 		h := &history{policy: policy, states: []*model{newModel(clock)}}
-		db, err := Open("db", still(mem, clock, policy))
+		db, err := Open("db", manualOptions(mem, clock, policy))
 		must(t, err)
 		for _, s := range script {
 			if s.apply != nil {
@@ -393,7 +393,7 @@ func TestCrashStatesOfIngest(t *testing.T) {
 
 // checkAny opens the database in a crash state and looks for one of the allowed states of the history that it is.
 func (h *history) checkAny(fs *vfstest.Mem, clock *fakeClock, least, most int) error {
-	o := still(fs, newClockAt(clock.ms()), h.policy)
+	o := manualOptions(fs, newClockAt(clock.ms()), h.policy)
 	db, err := Open("db", o)
 	if err != nil {
 		return err
@@ -413,7 +413,7 @@ func (h *history) checkAny(fs *vfstest.Mem, clock *fakeClock, least, most int) e
 func TestErrorAtEveryOperationOfIngest(t *testing.T) {
 	prepare := func(fault *vfstest.Fault) (*DB, *model, step) {
 		clock := newFakeClock()
-		db, err := Open("db", roomy(fault, clock))
+		db, err := Open("db", roomyOptions(fault, clock))
 		must(t, err)
 		m := newModel(clock)
 		script := ingestScript(t, clock)
@@ -471,7 +471,7 @@ func tryIngest(db *DB, mem *vfstest.Mem, old *model, ingest step, err error) err
 		old = after
 	}
 	db.Close() // an error of a failed log is its right
-	o := roomy(mem, newClockAt(now))
+	o := roomyOptions(mem, newClockAt(now))
 	reopened, rerr := Open("db", o)
 	if rerr != nil {
 		return fmt.Errorf("open: %w", rerr)
@@ -491,7 +491,7 @@ func tryIngest(db *DB, mem *vfstest.Mem, old *model, ingest step, err error) err
 func TestIngestConcurrent(t *testing.T) {
 	const keys, generations = 400, 8
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := tiny(mem, clock)
+	o := tinyOptions(mem, clock)
 	o.Sync = SyncNever
 	db := openTest(t, o)
 	generation := func(g int) []byte {
@@ -571,7 +571,7 @@ func TestIngestConcurrent(t *testing.T) {
 // TestIngestWatched holds that a watcher is told of an Ingest, and of each expiry of what it has overwritten and brought.
 func TestIngestWatched(t *testing.T) {
 	clock := newFakeClock()
-	o := still(vfstest.NewMem(), clock, SyncAlways)
+	o := manualOptions(vfstest.NewMem(), clock, SyncAlways)
 	o.ExpiryEvents, o.RetainLog = true, 1<<30
 	db := openTest(t, o)
 	must(t, db.Put([]byte("a"), []byte("old"), TTL(time.Second)))

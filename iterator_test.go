@@ -18,7 +18,7 @@ func TestIteratorErrAfterClose(t *testing.T) {
 		return it
 	}
 
-	db := openTest(t, still(mem.Clone(), clock, SyncAlways))
+	db := openTest(t, manualOptions(mem.Clone(), clock, SyncAlways))
 	it := walk(db)
 	if err := it.Err(); err != nil {
 		t.Errorf("after a whole walk: %v", err)
@@ -30,7 +30,7 @@ func TestIteratorErrAfterClose(t *testing.T) {
 
 	fs := mem.Clone()
 	must(t, fs.Corrupt(tables[1], 100, 1))
-	db = openTest(t, still(fs, clock, SyncAlways))
+	db = openTest(t, manualOptions(fs, clock, SyncAlways))
 	it = walk(db)
 	isCorrupt(t, "after Close", it.Err(), tables[1])
 	if it.Next() {

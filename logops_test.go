@@ -19,7 +19,7 @@ import (
 // Whatever reads the log knows every kind of entry and of operation that is in it, and refuses one that it does not know: the
 // memtable, watchers, increments of a backup, the reporting of expiries.
 func TestEveryOperation(t *testing.T) {
-	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.ExpiryEvents = true
 	db := openTest(t, o)
 	db.expiries.soon.Fill() // as during a scan

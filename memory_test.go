@@ -54,7 +54,7 @@ func TestReplacedMemtables(t *testing.T) {
 		"nobody": func(*DB) func() { return func() {} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+			o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 			o.memtableSize = 1 << 20
 			db := openTest(t, o)
 			var release []func()
@@ -87,7 +87,7 @@ func TestReplacedMemtables(t *testing.T) {
 
 // What grows beside memtables and caches is in the figures.
 func TestStatsOfMemory(t *testing.T) {
-	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.ExpiryEvents, o.expiryMemory = true, 1<<20
 	gate, entered := make(chan struct{}), make(chan struct{}, 100)
 	o.OnEvent = func(Event) { entered <- struct{}{}; <-gate }

@@ -189,7 +189,7 @@ func TestModelWithTablesSetApart(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 9))
 			clock := newFakeClock()
-			o := still(vfstest.NewMem(), clock, SyncNever)
+			o := manualOptions(vfstest.NewMem(), clock, SyncNever)
 			o.memtableSize, o.tableSize = int64(1+r.IntN(8))<<10, int64(1+r.IntN(8))<<10
 			o.ExpiryEvents = r.IntN(3) == 0
 			a := &aside{t: t, rand: r, clock: clock, o: o, model: newModel(clock), memory: 64 << 20}

@@ -37,7 +37,7 @@ func (m *machine) goOnWith(t *rapid.T, dir string) {
 
 // Ingest takes some entries over from another database.
 func (m *machine) Ingest(t *rapid.T) {
-	source, err := Open("source", still(vfstest.NewMem(), m.clock, SyncNever))
+	source, err := Open("source", manualOptions(vfstest.NewMem(), m.clock, SyncNever))
 	m.must(t, err)
 	entries := map[string]modelEntry{}
 	for range rapid.IntRange(0, 8).Draw(t, "entries") {

@@ -143,7 +143,7 @@ type heldSnapshot struct {
 
 func newMachine(t *rapid.T) *machine {
 	m := &machine{fs: vfstest.NewMem(), clock: newFakeClock()}
-	m.opts = tiny(m.fs, m.clock)
+	m.opts = tinyOptions(m.fs, m.clock)
 	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
 	m.opts.Compression = rapid.SampledFrom([]Compression{CompressionNone, CompressionLZ4, CompressionZstd}).Draw(t, "compression")
 	m.model = newModel(m.clock)

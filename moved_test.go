@@ -63,7 +63,7 @@ func fillMoved(t *testing.T, db *movedDB, value string) {
 func openMoved(t *testing.T, dir string) *movedDB {
 	t.Helper()
 	clock := newFakeClock()
-	db, err := Open(dir, still(vfs.OS, clock, SyncNever))
+	db, err := Open(dir, manualOptions(vfs.OS, clock, SyncNever))
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	return &movedDB{DB: db, model: newModel(clock), dir: dir}

@@ -10,7 +10,7 @@ import (
 
 // An iterator keeps what it reads from, whatever becomes of the snapshot it was made from and of the tables.
 func TestIteratorOutlivesSnapshotAndTables(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	const keys = 50
 	write := func(round int) {
 		for i := range keys {

@@ -10,7 +10,7 @@ import (
 
 // Scans that find keys in several places bring them into one, but not before they have paid for it.
 func TestReadsCompact(t *testing.T) {
-	o := still(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize = 32 << 10
 	db := openTest(t, o)
 	put := func(from, to int) {
@@ -118,7 +118,7 @@ func TestReadsCompact(t *testing.T) {
 // On a full disk reads do not try for ever.
 func TestReadsOnFullDisk(t *testing.T) {
 	fault := vfstest.NewFault(vfstest.NewMem())
-	db := openTest(t, still(fault, newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
 	for !db.worthFlushing(db.view.Load().mem) {
 		must(t, db.Put([]byte("k"), make([]byte, 100)))
 	}

@@ -47,7 +47,7 @@ var faultsOf = map[string]func(n int) vfstest.Injector{
 func readThroughFaults(mem *vfstest.Mem) (*vfstest.Fault, *openCount, *Options) {
 	fault := vfstest.NewFault(mem)
 	files := &openCount{FS: fault}
-	o := still(files, newFakeClock(), SyncNever)
+	o := manualOptions(files, newFakeClock(), SyncNever)
 	o.ReadOnly = true
 	return fault, files, o
 }
@@ -91,7 +91,7 @@ func TestReadOnlyRefreshFaults(t *testing.T) {
 			db, err := Open("db", o)
 			must(t, err)
 			open := files.open.Load()
-			owner, err := Open("db", still(mem, newFakeClock(), SyncNever))
+			owner, err := Open("db", manualOptions(mem, newFakeClock(), SyncNever))
 			must(t, err)
 			for i := range more {
 				must(t, ownerStep(steps+i).run(owner))
@@ -130,7 +130,7 @@ func TestReadOnlyCloseAgainstEverything(t *testing.T) {
 	const steps = 200
 	mem := ownedDB(t, steps)
 	for range 30 {
-		db, err := Open("db", readOnly(still(mem, newFakeClock(), SyncNever)))
+		db, err := Open("db", readOnly(manualOptions(mem, newFakeClock(), SyncNever)))
 		must(t, err)
 		var wg sync.WaitGroup
 		for _, do := range []func() error{

@@ -200,7 +200,7 @@ func TestReadOnlyBesideItsOwner(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, clock := filepath.ToSlash(filepath.Join(t.TempDir(), "db")), newFakeClock()
-			opts := tiny(c.fs(), clock)
+			opts := tinyOptions(c.fs(), clock)
 			opts.Sync = c.policy
 			db, err := Open(dir, opts)
 			must(t, err)
@@ -241,7 +241,7 @@ func told(t *testing.T, name string, read func() (int, error)) {
 func ownedDB(t *testing.T, steps int) *vfstest.Mem {
 	t.Helper()
 	mem := vfstest.NewMem()
-	db, err := Open("db", still(mem, newFakeClock(), SyncNever))
+	db, err := Open("db", manualOptions(mem, newFakeClock(), SyncNever))
 	must(t, err)
 	for i := range steps {
 		must(t, ownerStep(i).run(db))
@@ -289,10 +289,10 @@ func TestReadOnlyWhileFilesGo(t *testing.T) {
 			mem := killed.Clone()
 			o := &owner{}
 			var err error
-			o.db, err = Open("db", still(mem, newFakeClock(), SyncNever))
+			o.db, err = Open("db", manualOptions(mem, newFakeClock(), SyncNever))
 			must(t, err)
 			reached = false
-			opts := still(mem, newFakeClock(), SyncNever)
+			opts := manualOptions(mem, newFakeClock(), SyncNever)
 			opts.ReadOnly = true
 			opts.fs = on(mem, func(i int, _ vfstest.Op) {
 				if i != n {
@@ -335,12 +335,12 @@ func TestReadOnlyWhileFilesGo(t *testing.T) {
 func TestReadOnlyLosesPatience(t *testing.T) {
 	const steps = 200
 	mem := ownedDB(t, steps)
-	owner, err := Open("db", still(mem, newFakeClock(), SyncNever))
+	owner, err := Open("db", manualOptions(mem, newFakeClock(), SyncNever))
 	must(t, err)
 	defer func() { must(t, owner.Close()) }()
 	busy := false
 	opened := 0
-	opts := still(mem, newFakeClock(), SyncNever)
+	opts := manualOptions(mem, newFakeClock(), SyncNever)
 	opts.ReadOnly = true
 	opts.fs = on(mem, func(_ int, op vfstest.Op) {
 		if op.Kind != vfstest.OpOpen || !strings.Contains(op.Name, tablesName) {
@@ -378,8 +378,8 @@ func TestReadOnlyLosesPatience(t *testing.T) {
 // What a Refresh replaces counts as replaced as long as a snapshot holds it, and no longer.
 func TestReadOnlyStatsOfReplacedTables(t *testing.T) {
 	mem := ownedDB(t, 200)
-	owner := openTest(t, still(mem, newFakeClock(), SyncNever))
-	db := openTest(t, readOnly(still(mem, newFakeClock(), SyncNever)))
+	owner := openTest(t, manualOptions(mem, newFakeClock(), SyncNever))
+	db := openTest(t, readOnly(manualOptions(mem, newFakeClock(), SyncNever)))
 	s, err := db.Snapshot()
 	must(t, err)
 	before := db.Stats()

@@ -34,7 +34,7 @@ func TestReadOnlyBesideAnotherProcess(t *testing.T) {
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	o, opts := &owner{}, readOnly(tiny(vfs.OS, newFakeClock()))
+	o, opts := &owner{}, readOnly(tinyOptions(vfs.OS, newFakeClock()))
 	var wg sync.WaitGroup
 	var db *DB
 	for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -69,7 +69,7 @@ func TestReadOnlyBesideAnotherProcess(t *testing.T) {
 	if !maps.Equal(left, tree(t, dir)) {
 		t.Error("reading has changed what the owner has left")
 	}
-	db, err = Open(dir, tiny(vfs.OS, newFakeClock()))
+	db, err = Open(dir, tinyOptions(vfs.OS, newFakeClock()))
 	must(t, err)
 	must(t, newFollower().look(db, acked))
 	must(t, db.Close())
@@ -96,7 +96,7 @@ func tree(t *testing.T, dir string) map[string]string {
 
 // ownerChild owns a database and writes until it is killed.
 func ownerChild(dir string) {
-	opts := tiny(vfs.OS, newFakeClock())
+	opts := tinyOptions(vfs.OS, newFakeClock())
 	opts.Sync = SyncNever
 	db, err := Open(dir, opts)
 	for i := 0; err == nil; i++ {

@@ -49,7 +49,7 @@ func readOnly(o *Options) *Options {
 // A read-only database shows every entry of a closed one, refuses every write, and changes nothing.
 func TestReadOnly(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := still(mem, clock, SyncAlways)
+	o := manualOptions(mem, clock, SyncAlways)
 	db := openTest(t, o)
 	m := newModel(clock)
 	for _, s := range lifeScript(clock) {
@@ -137,7 +137,7 @@ func TestReadOnlyOfNothing(t *testing.T) {
 			mem := vfstest.NewMem()
 			must(t, c.prepare(mem))
 			before := mem.Clone()
-			if _, err := Open("db", readOnly(still(mem, newFakeClock(), SyncAlways))); !errors.Is(err, c.want) {
+			if _, err := Open("db", readOnly(manualOptions(mem, newFakeClock(), SyncAlways))); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 			if changed := mem.Diff(before); len(changed) > 0 {
@@ -200,7 +200,7 @@ func look(o *Options) ([]string, error) {
 // A damaged database fails read-only as it does otherwise, and is left as it is.
 func TestReadOnlyOfDamage(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(mem, clock, SyncAlways))
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	for _, s := range lifeScript(clock) {
 		must(t, s.run(db))
 	}
@@ -220,13 +220,13 @@ func TestReadOnlyOfDamage(t *testing.T) {
 			n++
 			damaged := killed.Clone()
 			must(t, damaged.Corrupt(name, off, 1<<(off%8)))
-			if err := looksLikeOpen(damaged, still(damaged, clock, SyncAlways)); err != nil {
+			if err := looksLikeOpen(damaged, manualOptions(damaged, clock, SyncAlways)); err != nil {
 				t.Fatalf("%s, byte %d: %v", name, off, err)
 			}
 		}
 		gone := killed.Clone()
 		must(t, gone.Remove(name))
-		if err := looksLikeOpen(gone, still(gone, clock, SyncAlways)); err != nil {
+		if err := looksLikeOpen(gone, manualOptions(gone, clock, SyncAlways)); err != nil {
 			t.Fatalf("%s is gone: %v", name, err)
 		}
 	}
@@ -242,7 +242,7 @@ func TestReadOnlyCrashStates(t *testing.T) {
 		crashes := mem.Crashes(*crashSeed, *crashRandom)
 		for k := range crashes.OpCount() + 1 {
 			for state := range crashes.At(k) {
-				if err := looksLikeOpen(state.FS, still(state.FS, newClockAt(int64(h.times[k])), policy)); err != nil {
+				if err := looksLikeOpen(state.FS, manualOptions(state.FS, newClockAt(int64(h.times[k])), policy)); err != nil {
 					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
 						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
 				}
@@ -270,13 +270,13 @@ func TestReadOnlyCrashStatesOfRecovery(t *testing.T) {
 // readDuringRecovery opens the database in fs and checks the states that a crash during that may leave.
 func readDuringRecovery(t *testing.T, fs *vfstest.Mem, now int64, path string) {
 	fs.Record()
-	db, err := Open("db", still(fs, newClockAt(now), SyncAlways))
+	db, err := Open("db", manualOptions(fs, newClockAt(now), SyncAlways))
 	must(t, err)
 	defer db.Close()
 	crashes := fs.Crashes(*crashSeed, 0)
 	for k := range crashes.OpCount() + 1 {
 		for state := range crashes.At(k) {
-			if err := looksLikeOpen(state.FS, still(state.FS, newClockAt(now), SyncAlways)); err != nil {
+			if err := looksLikeOpen(state.FS, manualOptions(state.FS, newClockAt(now), SyncAlways)); err != nil {
 				t.Fatalf("-crashseed %d, %s; recovery %d (%s), %s: %v", *crashSeed, path, k, fs.OpString(max(k-1, 0)),
 					state.Name, err)
 			}
@@ -289,10 +289,10 @@ func readDuringRecovery(t *testing.T, fs *vfstest.Mem, now int64, path string) {
 func TestReadOnlyClock(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	behind := newClockAt(clock.ms())
-	owner := openTest(t, still(mem, clock, SyncAlways))
+	owner := openTest(t, manualOptions(mem, clock, SyncAlways))
 	must(t, putStep("k", "v", clock.ms()+2000).run(owner))
 	must(t, putStep("l", "v", clock.ms()+9000).run(owner))
-	db := openTest(t, readOnly(still(mem, behind, SyncAlways)))
+	db := openTest(t, readOnly(manualOptions(mem, behind, SyncAlways)))
 	content{db}.has(t, "k", "v")
 	s, err := db.Snapshot()
 	must(t, err)
@@ -308,7 +308,7 @@ func TestReadOnlyClock(t *testing.T) {
 	must(t, owner.Flush()) // marks it in the manifest
 	must(t, db.Refresh())
 	content{db}.lacks(t, "l")
-	db = openTest(t, readOnly(still(mem, behind, SyncAlways)))
+	db = openTest(t, readOnly(manualOptions(mem, behind, SyncAlways)))
 	content{db}.lacks(t, "l")
 }
 
@@ -316,11 +316,11 @@ func TestReadOnlyClock(t *testing.T) {
 func TestRefreshOfAnotherDatabase(t *testing.T) {
 	mem, other, clock := vfstest.NewMem(), vfstest.NewMem(), newFakeClock()
 	for _, fs := range []*vfstest.Mem{mem, other} {
-		db := openTest(t, still(fs, clock, SyncAlways))
+		db := openTest(t, manualOptions(fs, clock, SyncAlways))
 		must(t, putStep("k", "v", 0).run(db))
 		must(t, db.Close())
 	}
-	db := openTest(t, readOnly(still(mem, clock, SyncAlways)))
+	db := openTest(t, readOnly(manualOptions(mem, clock, SyncAlways)))
 	manifest, err := other.ReadFile("db/MANIFEST")
 	must(t, err)
 	must(t, mem.WriteFile("db/MANIFEST", manifest))
@@ -332,7 +332,7 @@ func TestRefreshOfAnotherDatabase(t *testing.T) {
 
 // A database that is not read-only has nothing to refresh.
 func TestRefreshOfAnOwner(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	must(t, db.Refresh())
 	must(t, db.Close())
 	if err := db.Refresh(); !errors.Is(err, ErrClosed) {

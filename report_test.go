@@ -90,7 +90,7 @@ type expiryMachine struct {
 func newExpiryMachine(t *rapid.T) *expiryMachine {
 	w := &watchMachine{fs: vfstest.NewMem(), clock: newFakeClock()}
 	m := &expiryMachine{w, map[uint64]int64{}}
-	m.opts = still(m.fs, m.clock, rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy"))
+	m.opts = manualOptions(m.fs, m.clock, rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy"))
 	m.opts.RetainLog, m.opts.ExpiryEvents = 1<<30, true
 	m.opts.expiryMemory = rapid.SampledFrom([]int64{1, 300, 1000, 1 << 20}).Draw(t, "memory")
 	m.open(t)
@@ -213,7 +213,7 @@ func TestExpiryCrashStates(t *testing.T) {
 		mem.Record()
 		clock := newFakeClock()
 		options := func(fs vfs.FS, clock *fakeClock) *Options {
-			o := still(fs, clock, policy)
+			o := manualOptions(fs, clock, policy)
 			o.RetainLog, o.ExpiryEvents = 1<<30, true
 			return o
 		}
@@ -315,7 +315,7 @@ func checkExpiries(o *Options, complete []Change, at map[uint64]int64) error {
 // What expires is reported by itself, beside writers, and then its tables go.
 func TestExpiryInBackground(t *testing.T) {
 	clock := newFakeClock()
-	o := tiny(vfstest.NewMem(), clock)
+	o := tinyOptions(vfstest.NewMem(), clock)
 	o.ExpiryEvents, o.RetainLog, o.expiryMemory = true, 1<<30, 20<<10
 	db := openTest(t, o)
 	const n = 2000
@@ -359,7 +359,7 @@ func TestExpiryInBackground(t *testing.T) {
 // Expiry events can be switched on for a database that has lived without, and off again.
 func TestExpirySwitched(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := still(mem, clock, SyncAlways)
+	o := manualOptions(mem, clock, SyncAlways)
 	o.RetainLog = 1 << 30
 	kinds := func(db *DB) (kinds []string) {
 		changes, err := allChanges(db, 1)
@@ -399,7 +399,7 @@ func TestExpirySwitched(t *testing.T) {
 // Whoever writes beside the sweeper, every version that expires is reported once.
 func TestExpiryBesideWriters(t *testing.T) {
 	clock := newFakeClock()
-	o := tiny(vfstest.NewMem(), clock)
+	o := tinyOptions(vfstest.NewMem(), clock)
 	o.ExpiryEvents, o.RetainLog, o.expiryMemory, o.Sync = true, 1<<30, 2000, SyncNever
 	db := openTest(t, o)
 	const writers, writes = 4, 600
@@ -478,7 +478,7 @@ func TestExpiryFaults(t *testing.T) {
 		return at
 	}
 	options := func(fs vfs.FS, clock *fakeClock) *Options {
-		o := still(fs, clock, SyncAlways)
+		o := manualOptions(fs, clock, SyncAlways)
 		o.RetainLog, o.ExpiryEvents = 1<<30, true
 		return o
 	}
@@ -524,7 +524,7 @@ func checkFaulted(o *Options, clock *fakeClock, at map[uint64]int64) error {
 // A version that cannot be read holds up neither the others nor the writers of other keys, and is not dropped unreported.
 func TestExpiryUnreadable(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
-	o := roomy(mem, clock)
+	o := roomyOptions(mem, clock)
 	o.ExpiryEvents, o.RetainLog = true, 1<<30
 	db := openTest(t, o)
 	must(t, db.Put([]byte("good"), nil, TTL(time.Second)))
@@ -605,7 +605,7 @@ func TestExpiryTouches(t *testing.T) {
 func TestExpiryScansRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := newFakeClock()
-		o := roomy(vfstest.NewMem(), clock)
+		o := roomyOptions(vfstest.NewMem(), clock)
 		o.ExpiryEvents, o.expiryMemory = true, 2000
 		db := openTest(t, o)
 		defer db.Close()

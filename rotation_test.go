@@ -28,7 +28,7 @@ func TestFreezeWaitsForNoDisk(t *testing.T) {
 		}
 		return nil
 	})
-	o := tiny(fault, newFakeClock())
+	o := tinyOptions(fault, newFakeClock())
 	db := openTest(t, o)
 	rotations := 0
 	for i := range 400 {
@@ -56,7 +56,7 @@ func TestFreezeWaitsForNoDisk(t *testing.T) {
 // A transaction that begins when a frozen memtable holds a write that is on no disk yet, and so not seen, conflicts with it.
 func TestTransactionBesideAnUnsyncedFreeze(t *testing.T) {
 	fault := vfstest.NewFault(vfstest.NewMem())
-	o := tiny(fault, newFakeClock())
+	o := tinyOptions(fault, newFakeClock())
 	o.Sync, o.manual = SyncAlways, true
 	db := openTest(t, o)
 	key := []byte("k")

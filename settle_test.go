@@ -67,7 +67,7 @@ func TestSpaceComesBackByItself(t *testing.T) {
 					t.Run(name, func(t *testing.T) {
 						keys := 6_000_000 / (size + 1000)
 						clock := newFakeClock()
-						o := still(vfstest.NewMem(), clock, SyncNever)
+						o := manualOptions(vfstest.NewMem(), clock, SyncNever)
 						o.memtableSize, o.tableSize, o.segmentSize = memtable, 512<<10, 1<<20
 						db, err := Open("db", o)
 						must(t, err)
@@ -105,7 +105,7 @@ func TestSpaceComesBackByItself(t *testing.T) {
 func TestSweepsOfWhatIsNotWorthIt(t *testing.T) {
 	clock := newFakeClock()
 	var told recorder
-	o := still(vfstest.NewMem(), clock, SyncNever)
+	o := manualOptions(vfstest.NewMem(), clock, SyncNever)
 	o.memtableSize, o.OnEvent = 16<<20, told.onEvent
 	db := openTest(t, o)
 	for i := range 20_000 {

@@ -70,7 +70,7 @@ func compact(t testing.TB, db *DB) {
 // After everything has been overwritten, even several times, what is left takes little more than the data set.
 func TestSpaceAfterOverwriting(t *testing.T) {
 	fs := vfstest.NewMem()
-	o := still(fs, newFakeClock(), SyncNever)
+	o := manualOptions(fs, newFakeClock(), SyncNever)
 	o.memtableSize, o.tableSize = 64<<10, 64<<10
 	db, err := Open("db", o)
 	if err != nil {
@@ -101,7 +101,7 @@ func TestSpaceAfterOverwriting(t *testing.T) {
 // What has expired leaves the disk without any call of the user, the log included; what lives on is left.
 func TestExpiredBytesLeaveTheDisk(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	o := still(fs, clock, SyncNever)
+	o := manualOptions(fs, clock, SyncNever)
 	o.memtableSize, o.tableSize, o.segmentSize = 64<<10, 64<<10, 64<<10
 	db, err := Open("db", o)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestExpiredBytesLeaveTheDisk(t *testing.T) {
 func TestExpiredTablesAreDroppedUnread(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	fault := vfstest.NewFault(mem)
-	o := still(fault, clock, SyncNever)
+	o := manualOptions(fault, clock, SyncNever)
 	db, err := Open("db", o)
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,7 @@ func frozenBytes(db *DB) (n int64) {
 // The figures add up after every step of a life.
 func TestStatsAddUp(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, still(fs, clock, SyncAlways))
+	db := openTest(t, manualOptions(fs, clock, SyncAlways))
 	for _, s := range lifeScript(clock) {
 		must(t, s.run(db))
 		if checkSums(t, db, fs); t.Failed() {
@@ -72,7 +72,7 @@ func TestStatsAddUp(t *testing.T) {
 // Amplification, on writes of which every byte is known.
 func TestAmplification(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	o := roomy(fs, clock)
+	o := roomyOptions(fs, clock)
 	o.tableSize = 1 << 20
 	db := openTest(t, o)
 	if s := db.Stats(); s.WriteAmplification() != 0 || s.SpaceAmplification() != 0 {
@@ -129,7 +129,7 @@ func TestAmplification(t *testing.T) {
 
 	must(t, db.Put([]byte("k"), []byte("v")))
 	killed := fs.Clone()
-	o = roomy(killed, clock)
+	o = roomyOptions(killed, clock)
 	db = openTest(t, o)
 	if s := checkSums(t, db, killed); s.UserBytes != 0 {
 		t.Errorf("a replay counts: %d", s.UserBytes)
@@ -145,7 +145,7 @@ func TestExpiryStats(t *testing.T) {
 		Dropped                                      int64
 	}
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	db := openTest(t, roomy(fs, clock))
+	db := openTest(t, roomyOptions(fs, clock))
 	check := func(step string, want figures) {
 		t.Helper()
 		s := checkSums(t, db, fs)
@@ -184,7 +184,7 @@ func TestExpiryStats(t *testing.T) {
 func TestPinStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfstest.NewMem()
-		db := openTest(t, roomy(fs, newFakeClock()))
+		db := openTest(t, roomyOptions(fs, newFakeClock()))
 		check := func(step string, pins, tables int, bytes int64, oldest time.Duration) {
 			t.Helper()
 			s := checkSums(t, db, fs)
@@ -223,7 +223,7 @@ func TestPinStats(t *testing.T) {
 // Times are counted where writers wait.
 func TestStallStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := openTest(t, roomy(vfstest.NewMem(), newFakeClock()))
+		db := openTest(t, roomyOptions(vfstest.NewMem(), newFakeClock()))
 		for i := range slowAt + 2 {
 			must(t, db.Put(fmt.Appendf(nil, "key%02d", i), nil))
 			must(t, db.Flush())
@@ -239,7 +239,7 @@ func TestStallStats(t *testing.T) {
 
 // Stats may be asked for by anybody while everything is going on.
 func TestStatsConcurrently(t *testing.T) {
-	o := tiny(vfstest.NewMem(), newFakeClock())
+	o := tinyOptions(vfstest.NewMem(), newFakeClock())
 	db := openTest(t, o)
 	done := make(chan struct{})
 	go func() {

@@ -180,7 +180,7 @@ func TestConflicts(t *testing.T) {
 	for _, read := range reads {
 		for _, write := range writes {
 			for k := 'c'; k <= 'o'; k++ {
-				db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+				db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 				for i, key := range []string{"c", "e", "g", "i", "k", "m", "o"} { // an iterator's memory moves on with each value
 					must(t, db.Put([]byte(key), bytes.Repeat([]byte("v"), 1+3*i)))
 				}
@@ -224,7 +224,7 @@ func TestExpiryConflicts(t *testing.T) {
 		},
 	} {
 		clock := newFakeClock()
-		db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+		db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 		must(t, db.Put([]byte("k"), nil, TTL(time.Second)))
 		var saw []bool
 		must(t, db.Update(func(tx *Txn) error {
@@ -242,7 +242,7 @@ func TestExpiryConflicts(t *testing.T) {
 
 // TestOldTransaction holds that a transaction that has seen too many memtables pass gives up, and lets go of them.
 func TestOldTransaction(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	attempts := 0
 	err := db.Update(func(tx *Txn) error {
 		attempts++
@@ -263,7 +263,7 @@ func TestOldTransaction(t *testing.T) {
 }
 
 func TestTxnEnds(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	must(t, db.Put([]byte("k"), []byte("v")))
 	var kept *Txn
 	for name, run := range map[string]func(func(*Txn) error) error{
@@ -299,7 +299,7 @@ func TestTxnEnds(t *testing.T) {
 
 // TestLargeTransactions holds that one that does not fit a memtable works, and that one over the limit is refused early.
 func TestLargeTransactions(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	value := bytes.Repeat([]byte("v"), 100)
 	const n = 2000 // 25 memtables
 	must(t, db.Update(func(tx *Txn) error {
@@ -357,7 +357,7 @@ func TestSerializable(t *testing.T) {
 }
 
 func checkSerializable(t *testing.T, seed uint64) {
-	o := tiny(vfstest.NewMem(), newFakeClock())
+	o := tinyOptions(vfstest.NewMem(), newFakeClock())
 	if seed%2 == 1 {
 		o.Sync = SyncNever
 	}

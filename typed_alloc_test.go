@@ -12,7 +12,7 @@ import (
 // TestTypedAllocations: a look-up allocates what it returns. The race detector lets pools forget, so it is left out
 // there.
 func TestTypedAllocations(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	pairs := codec.PairOf(codec.String(), codec.Int64())
 	numbers := NewTyped(db, []byte("n/"), pairs, codec.Uint64())
 	texts := NewTyped(db, []byte("t/"), codec.Uint64(), codec.String())

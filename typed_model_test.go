@@ -42,7 +42,7 @@ type typedModelEntry struct {
 func TestTypedModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clock := newFakeClock()
-		db, err := Open("db", still(vfstest.NewMem(), clock, SyncNever))
+		db, err := Open("db", manualOptions(vfstest.NewMem(), clock, SyncNever))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 // TestTypedPrefixes: a range ends where its prefix does, also where there is nothing behind it.
 func TestTypedPrefixes(t *testing.T) {
 	for _, prefix := range []string{"", "a", "a/", "\x00", "\xff", "\xff\xff"} {
-		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		space := NewTyped(db, []byte(prefix), codec.Bytes(), codec.String())
 		all := []string{"\x00", "b", "\xff", "\xff\xff\xff"}
 		for _, k := range all {
@@ -46,7 +46,7 @@ func TestTypedPrefixes(t *testing.T) {
 
 // TestTypedPrefixIsCopied: a keyspace does not move with the slice that it was made with.
 func TestTypedPrefixIsCopied(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	prefix := []byte("a/")
 	space := NewTyped(db, prefix, codec.String(), codec.Uint64())
 	prefix[0] = 'b'
@@ -58,7 +58,7 @@ func TestTypedPrefixIsCopied(t *testing.T) {
 
 // TestTypedDecodeErrors: what does not decode is named, and what is behind it can be reached.
 func TestTypedDecodeErrors(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	space := NewTyped(db, []byte("n/"), codec.Bool(), codec.Uint64())
 	must(t, space.Put(true, 7, TTL(time.Hour)))
 	must(t, db.Put([]byte("n/\x00"), []byte("short")))
@@ -121,7 +121,7 @@ func (failing) Append([]byte, string) ([]byte, error) { return nil, errEncode }
 // TestTypedEncodeErrors: nothing is written, read or walked by a key that has no encoding, and no value without one
 // is put.
 func TestTypedEncodeErrors(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	bad := NewTyped(db, []byte("s/"), codec.Key[string](failing{codec.String()}), codec.Uint64())
 	_, get := bad.Get("k")
 	_, getEntry := bad.GetEntry("k")
@@ -151,7 +151,7 @@ func TestTypedEncodeErrors(t *testing.T) {
 
 // TestTypedDatabaseErrors: the errors of the database come through as they are.
 func TestTypedDatabaseErrors(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	space := NewTyped(db, nil, codec.String(), codec.String())
 	if _, err := space.Get("k"); err != ErrNotFound {
 		t.Errorf("an absent key: %v", err)
@@ -175,7 +175,7 @@ func TestTypedDatabaseErrors(t *testing.T) {
 
 // TestTypedConcurrent: keyspaces share nothing between calls. Each value tells its key.
 func TestTypedConcurrent(t *testing.T) {
-	db := openTest(t, tiny(vfstest.NewMem(), newFakeClock()))
+	db := openTest(t, tinyOptions(vfstest.NewMem(), newFakeClock()))
 	space := NewTyped(db, []byte("c/"), codec.PairOf(codec.String(), codec.Uint64()), codec.String())
 	var all sync.WaitGroup
 	for g := range 4 {
@@ -202,7 +202,7 @@ func TestTypedConcurrent(t *testing.T) {
 
 // TestTypedScratch: a huge value's memory is not kept.
 func TestTypedScratch(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	space := NewTyped(db, []byte("s/"), codec.Uint64(), codec.String())
 	s := &typedScratch{value: make([]byte, 1<<20)}
 	space.format.release(s)

@@ -12,7 +12,7 @@ import (
 
 // TestTypedTransaction: a keyspace in a transaction shows its writes, keeps to its prefix, and commits or does not.
 func TestTypedTransaction(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	from := NewTyped(db, []byte("from/"), codec.String(), codec.Int64())
 	to := NewTyped(db, []byte("to/"), codec.String(), codec.Int64())
 	must(t, from.Put("a", 10))
@@ -76,7 +76,7 @@ func TestTypedTransaction(t *testing.T) {
 // TestTypedUpdate: what was there is what the new value is made of, with the options that a put has.
 func TestTypedUpdate(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 	space := NewTyped(db, []byte("n/"), codec.String(), codec.Uint64())
 	add := func(wantOld uint64, wantPresent bool) func(uint64, bool) (uint64, error) {
 		return func(old uint64, present bool) (uint64, error) {
@@ -121,7 +121,7 @@ func TestTypedUpdate(t *testing.T) {
 
 // TestTypedUpdateConcurrent: no update is lost.
 func TestTypedUpdateConcurrent(t *testing.T) {
-	db := openTest(t, tiny(vfstest.NewMem(), newFakeClock()))
+	db := openTest(t, tinyOptions(vfstest.NewMem(), newFakeClock()))
 	space := NewTyped(db, []byte("n/"), codec.Bool(), codec.JSON[[]int]())
 	const workers, each = 4, 50
 	var all sync.WaitGroup

@@ -21,7 +21,7 @@ func slowSync() *Options {
 		}
 		return nil
 	})
-	o := still(fs, newFakeClock(), SyncAlways)
+	o := manualOptions(fs, newFakeClock(), SyncAlways)
 	o.memtableSize, o.segmentSize = 64<<20, 64<<20
 	return o
 }
@@ -103,7 +103,7 @@ func TestUpdateBesidePuts(t *testing.T) {
 // Precedence that lasts too long ends: those who wait go on, the transaction itself among them if its function writes.
 func TestTurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		key, runs := []byte("hot"), 0
 		start := time.Now()
 		err := db.attemptFirst(func(tx *Txn) error {
@@ -134,7 +134,7 @@ func TestTurnWaitsForTheDisk(t *testing.T) {
 	for _, fnErr := range []error{nil, failed} {
 		synctest.Test(t, func(t *testing.T) {
 			fs, release := vfstest.NewFault(vfstest.NewMem()), make(chan struct{})
-			db := openTest(t, still(fs, newFakeClock(), SyncAlways))
+			db := openTest(t, manualOptions(fs, newFakeClock(), SyncAlways))
 			fs.Inject(func(op vfstest.Op) error {
 				if op.Kind == vfstest.OpSync {
 					<-release

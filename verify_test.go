@@ -17,7 +17,7 @@ import (
 func TestVerifyWithoutASegment(t *testing.T) {
 	for missing := range 4 {
 		mem := vfstest.NewMem()
-		o := still(mem, newFakeClock(), SyncAlways)
+		o := manualOptions(mem, newFakeClock(), SyncAlways)
 		o.memtableSize, o.RetainLog = 1<<20, 1<<20
 		db := openTest(t, o)
 		for i := range 200 {
@@ -84,7 +84,7 @@ func TestUsesOfTheEpochAreShort(t *testing.T) {
 	meter := new(epochMeter)
 	fault := vfstest.NewFault(vfstest.NewMem())
 	fault.Inject(meter.read)
-	o := still(fault, clock, SyncNever)
+	o := manualOptions(fault, clock, SyncNever)
 	o.memtableSize, o.tableSize = 64<<20, 64<<20
 	o.expiryMemory, o.ExpiryEvents = 8<<20, true
 	db := openTest(t, o)

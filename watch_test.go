@@ -54,7 +54,7 @@ type heldWatcher struct {
 
 func newWatchMachine(t *rapid.T) *watchMachine {
 	m := &watchMachine{fs: vfstest.NewMem(), clock: newFakeClock()}
-	m.opts = tiny(m.fs, m.clock)
+	m.opts = tinyOptions(m.fs, m.clock)
 	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
 	m.opts.RetainLog = rapid.SampledFrom([]int64{0, 10 << 10, 1 << 30}).Draw(t, "retain")
 	m.open(t)
@@ -307,7 +307,7 @@ func firstError(seq iter.Seq2[Change, error]) error {
 }
 
 func TestWatchErrors(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	for i := range 10 {
 		must(t, db.Put(fmt.Appendf(nil, "k%d", i), nil))
 		must(t, db.Flush())
@@ -343,7 +343,7 @@ func TestWatchErrors(t *testing.T) {
 // A watcher that never reads holds nobody up: writers go on, segments are deleted, and it learns that it is too late.
 func TestWatchNeverReads(t *testing.T) {
 	mem := vfstest.NewMem()
-	o := still(mem, newFakeClock(), SyncNever)
+	o := manualOptions(mem, newFakeClock(), SyncNever)
 	o.RetainLog = 20 << 10
 	db := openTest(t, o)
 	must(t, db.Put([]byte("first"), nil))
@@ -383,7 +383,7 @@ func TestWatchNeverReads(t *testing.T) {
 func TestWatchBesideWriters(t *testing.T) {
 	const writers, writes = 4, 200
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		o := tiny(vfstest.NewMem(), newFakeClock())
+		o := tinyOptions(vfstest.NewMem(), newFakeClock())
 		o.Sync, o.RetainLog = policy, 1<<30
 		db := openTest(t, o)
 		errs := make(chan error, 2*writers)
@@ -472,7 +472,7 @@ func testWatchAfterCrash(t *testing.T, retain int64) {
 	mem := vfstest.NewMem()
 	mem.Record()
 	clock := newFakeClock()
-	o := still(mem, clock, SyncAlways)
+	o := manualOptions(mem, clock, SyncAlways)
 	o.RetainLog = retain
 	db, err := Open("db", o)
 	must(t, err)
@@ -503,7 +503,7 @@ func testWatchAfterCrash(t *testing.T, retain int64) {
 // checkWatched opens a database and holds that its log is a part of the complete history, up to its last write, and that
 // going through all of it leads to its content.
 func checkWatched(fs *vfstest.Mem, clock *fakeClock, retain int64, complete []Change) error {
-	o := still(fs, clock, SyncAlways)
+	o := manualOptions(fs, clock, SyncAlways)
 	o.RetainLog = retain
 	db, err := Open("db", o)
 	if err != nil {
@@ -550,7 +550,7 @@ func (m *model) change(c Change) {
 // A watcher of a log that has failed gets all that is on the disk, and then the failure.
 func TestWatchFailedLog(t *testing.T) {
 	fault := vfstest.NewFault(vfstest.NewMem())
-	db := openTest(t, still(fault, newFakeClock(), SyncAlways))
+	db := openTest(t, manualOptions(fault, newFakeClock(), SyncAlways))
 	waiting := make(chan error)
 	w := db.Watch(context.Background(), nil)
 	must(t, db.Put([]byte("a"), nil))
@@ -590,7 +590,7 @@ func TestWatchFailedLog(t *testing.T) {
 
 // Sequences that the log leaves out are reported as a gap, whatever the prefix.
 func TestWatchGap(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncAlways))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncAlways))
 	for range 9 {
 		must(t, db.Put([]byte("k"), nil))
 	}

@@ -63,7 +63,7 @@ func TestLargeBatchMemory(t *testing.T) {
 	}
 	const n, size = 60_000, 16 + 270
 	for _, ttl := range [][]WriteOption{nil, {TTL(time.Hour)}} {
-		o := still(vfs.OS, newFakeClock(), SyncNever)
+		o := manualOptions(vfs.OS, newFakeClock(), SyncNever)
 		o.memtableSize, o.segmentSize = 64<<20, 64<<20
 		db, err := Open(t.TempDir(), o)
 		must(t, err)

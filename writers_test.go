@@ -30,7 +30,7 @@ func wantExpected(t *testing.T, err error, writer int64, sequence, expected int3
 // the manifest.
 func TestWriter(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	o := still(fs, clock, SyncNever)
+	o := manualOptions(fs, clock, SyncNever)
 	db := openTest(t, o)
 	reopen := func() {
 		t.Helper()
@@ -69,7 +69,7 @@ func TestWriter(t *testing.T) {
 }
 
 func TestWriterSequenceStartsOver(t *testing.T) {
-	db := openTest(t, still(vfstest.NewMem(), newFakeClock(), SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	db.commit.writers.set(1, writerState{sequence: math.MaxInt32 - 1, used: db.clock.Now()})
 	must(t, applyAs(db, 1, math.MaxInt32, "k", "last"))
 	wantExpected(t, applyAs(db, 1, 1, "k", "gap"), 1, 1, 0)
@@ -80,7 +80,7 @@ func TestWriterSequenceStartsOver(t *testing.T) {
 // TestIdleWriter holds that a writer is remembered for the stated time and then forgotten, in memory and on disk.
 func TestIdleWriter(t *testing.T) {
 	fs, clock := vfstest.NewMem(), newFakeClock()
-	o := still(fs, clock, SyncNever)
+	o := manualOptions(fs, clock, SyncNever)
 	o.WriterIdle = time.Minute
 	db := openTest(t, o)
 	must(t, applyAs(db, 1, 0, "k", "first"))
@@ -104,7 +104,7 @@ func TestIdleWriter(t *testing.T) {
 
 func TestWriterBadInput(t *testing.T) {
 	clock := newFakeClock()
-	db := openTest(t, still(vfstest.NewMem(), clock, SyncNever))
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 	var b Batch
 	if b.SetWriter(-1, 0) == nil || b.SetWriter(0, -1) == nil {
 		t.Error("negative ids are taken")
