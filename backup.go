@@ -196,7 +196,7 @@ func (b *backupRun) entries(v *view, h snapfile.Header) error {
 func (db *DB) whileOpen(fn func() error) (err error) {
 	ticket := db.epoch.enter(0)
 	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return ErrClosed
 	}
 	if fault := vfs.Guard(func() { err = fn() }); fault != nil {
@@ -242,7 +242,7 @@ func (b *backupRun) changes(h snapfile.Header) error {
 			next = last + 1
 		}
 		if b.out.Full() {
-			if b.db.closed.Load() {
+			if b.db.health.closed.Load() {
 				return ErrClosed
 			}
 			if err := b.flush(); err != nil {
@@ -255,7 +255,7 @@ func (b *backupRun) changes(h snapfile.Header) error {
 
 // logTrimmed makes the error of a log that no longer has what was asked for the database's.
 func (db *DB) logTrimmed(err error) error {
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return ErrClosed
 	}
 	if errors.Is(err, wal.ErrDeleted) {

@@ -44,7 +44,7 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 		return CheckpointInfo{}, noSpace(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.work, cancel)()
+	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
 	state, err := db.pinTables()
 	if err != nil {
@@ -52,7 +52,7 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 	}
 	defer state.unpin()
 	info, err := db.checkpoint(ctx, dir, &state.State, o.Progress)
-	if err != nil && db.closed.Load() {
+	if err != nil && db.health.closed.Load() {
 		return CheckpointInfo{}, ErrClosed // of which ctx may know, but not say
 	}
 	if err != nil {
@@ -71,19 +71,19 @@ type pinnedTables struct {
 func (db *DB) pinTables() (pinnedTables, error) {
 	db.tables.mu.Lock()
 	defer db.tables.mu.Unlock()
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return pinnedTables{}, ErrClosed
 	}
 	v := db.view.Load().tables
 	v.pin()
 	db.tables.linking++
-	db.workers.Add(1) // for Close to wait for
+	db.health.workers.Add(1) // for Close to wait for
 	return pinnedTables{db.tables.state, func() {
 		db.tables.mu.Lock()
 		db.tables.linking--
 		db.tables.mu.Unlock()
 		db.unref(v)
-		db.workers.Done()
+		db.health.workers.Done()
 	}}, nil
 }
 

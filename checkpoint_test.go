@@ -92,7 +92,7 @@ func TestCheckpointWhileCompacting(t *testing.T) {
 		}
 	}})
 	must(t, err)
-	db.workers.Wait()
+	db.health.workers.Wait()
 	if names := files(t, mem, "db/tables"); len(names) != 1 {
 		t.Errorf("%q is left", names)
 	}

@@ -23,18 +23,18 @@ type clockMarks struct {
 	wanted  bool  // something has a deadline, or had at the last tick
 	entries [1]wal.Entry
 
-	wake chan struct{} // holds one request: wanted is new
+	wake requests // holds one request: wanted is new
 }
 
 func newClockMarks(db *DB) clockMarks {
-	return clockMarks{db: db, wake: make(chan struct{}, 1)}
+	return clockMarks{db: db, wake: newRequests()}
 }
 
 // wantLocked says that something has a deadline.
 func (m *clockMarks) wantLocked() {
 	if !m.wanted {
 		m.wanted = true
-		request(m.wake)
+		m.wake.request()
 	}
 }
 
@@ -66,7 +66,7 @@ func (m *clockMarks) loop() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-m.db.work.Done():
+		case <-m.db.health.work.Done():
 			return
 		case <-timer.C:
 		case <-m.wake:
@@ -84,7 +84,7 @@ func (m *clockMarks) tick() time.Duration {
 	db := m.db
 	db.commit.Lock()
 	defer db.commit.Unlock()
-	if m.wanted = !db.closed.Load() && db.view.Load().hasDeadlines(); !m.wanted {
+	if m.wanted = !db.health.closed.Load() && db.view.Load().hasDeadlines(); !m.wanted {
 		return 0
 	}
 	if err := m.beforeLocked(); err != nil {

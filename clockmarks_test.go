@@ -90,7 +90,7 @@ func TestClockMarksByTime(t *testing.T) {
 		o.RetainLog, o.Clock = 1<<30, nil
 		db := openTest(t, o)
 		defer db.Close()
-		db.workers.Go(db.marks.loop)
+		db.health.workers.Go(db.marks.loop)
 		now := func() int64 { return time.Now().UnixMilli() }
 		time.Sleep(time.Minute)
 		if times := clockMarksIn(t, db); len(times) != 0 {
@@ -140,7 +140,7 @@ func TestClockSetBackCrashStates(t *testing.T) {
 			clock.add(170 * time.Millisecond)
 			if i%20 == 19 {
 				must(t, db.Flush())
-				db.workers.Wait()
+				db.health.workers.Wait()
 			}
 		}
 		crashes := mem.Crashes(*crashSeed, *crashRandom)

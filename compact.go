@@ -22,11 +22,11 @@ func (db *DB) Compact(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.work, cancel)()
+	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
 	db.tables.compacting.Lock()
 	defer db.tables.compacting.Unlock()
-	if db.closed.Load() { // ctx may lag behind
+	if db.health.closed.Load() { // ctx may lag behind
 		return ErrClosed
 	}
 	all, last := false, db.view.Load().tables.lastSeq
@@ -38,7 +38,7 @@ func (db *DB) Compact(ctx context.Context) error {
 		all = all || plan.All
 		return plan
 	})
-	if err != nil && db.closed.Load() {
+	if err != nil && db.health.closed.Load() {
 		return ErrClosed
 	}
 	if err == nil {
@@ -62,16 +62,12 @@ func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
 	return newer > 0 && plan.Action != compaction.Drop
 }
 
-// compactLoop compacts what the picker picks, until Close.
-func (db *DB) compactLoop() {
-	db.backgroundLoop("compact", db.compacts, &db.compactFailed, db.compactPicked)
-}
-
+// compactPicked compacts what the picker picks.
 func (db *DB) compactPicked() error {
 	paid := db.readsHavePaid()
 	db.tables.compacting.Lock()
 	defer db.tables.compacting.Unlock()
-	return db.runPlans(db.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+	return db.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		c.Paid = paid
 		return compaction.Pick(l, now, c)
 	})
@@ -101,7 +97,7 @@ func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64,
 		} else if err != nil {
 			return fmt.Errorf("compact: %w", err)
 		} else {
-			db.compactFailed.Store(nil)
+			db.compacter.succeeded()
 		}
 	}
 	return ctx.Err()
@@ -144,11 +140,11 @@ func (db *DB) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 		db.stats.dropped.Add(1)
 		db.stats.droppedBytes.Add(t.Size)
 		if plan.Deleted {
-			db.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
+			db.events.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
 			continue
 		}
 		db.stats.expired.Add(p.Entries)
-		db.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
+		db.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
 	}
 }
 
@@ -167,17 +163,17 @@ func (db *DB) compacted(p *compaction.Plan, inputs []*compaction.Table, result c
 		c.compactedFor.Add(int64(took))
 		c.expired.Add(result.Expired)
 	}
-	db.emit(e)
+	db.events.emit(e)
 }
 
 // installTables is install for tables that were built. If nothing was committed they are removed again.
 func (db *DB) installTables(level int, built []*compaction.Table, change func(*manifest.State, *compaction.Levels),
 	also func(*view)) error {
-	err := db.failure()
+	err := db.health.failure()
 	tried := err == nil
 	if tried {
 		if err = db.install(change, also); err == nil {
-			db.updatePressure()
+			db.stall.update()
 			return nil
 		}
 	}

@@ -271,7 +271,7 @@ func TestCloseAgainstEverything(t *testing.T) {
 			})
 		}
 		users.Go(func() {
-			for !db.closed.Load() {
+			for !db.health.closed.Load() {
 				db.sweep()
 				db.Stats()
 				clock.add(time.Millisecond)

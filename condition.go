@@ -53,7 +53,7 @@ func (db *DB) refuseLocked(err error, p *params) error {
 func (db *DB) latest(key []byte, want part, cur *latest) error {
 	ticket := db.epoch.enter(uint32(key[len(key)-1]))
 	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return ErrClosed
 	}
 	return db.view.Load().latest(key, want, cur)

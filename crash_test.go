@@ -40,7 +40,7 @@ func record(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 		if err := s.run(db); err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
-		db.workers.Wait()
+		db.health.workers.Wait()
 		h.tick(mem, clock)
 		if s.apply != nil {
 			m := h.states[len(h.states)-1].clone()

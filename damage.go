@@ -67,7 +67,7 @@ func (db *DB) setApart(t *compaction.Table, err error) {
 	for level, tables := range db.view.Load().tables.levels {
 		for _, o := range tables {
 			if o == t {
-				db.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
+				db.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
 			}
 		}
 	}

@@ -117,8 +117,8 @@ func (h *hurt) live(flushes int) {
 		} else {
 			compact(h.t, h.db)
 		}
-		if n := len(h.db.view.Load().tables.levels[0]); n >= slowAt || h.db.pressure.Load() != pressureNone {
-			h.t.Fatalf("%d tables in level 0, pressure %d", n, h.db.pressure.Load())
+		if n := len(h.db.view.Load().tables.levels[0]); n >= slowAt || h.db.stall.pressure.Load() != pressureNone {
+			h.t.Fatalf("%d tables in level 0, pressure %d", n, h.db.stall.pressure.Load())
 		}
 	}
 }
@@ -290,10 +290,10 @@ func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
 	failure := fmt.Errorf("that of others")
 	db.tables.compacting.Lock() // so that no success takes the failure back
 	defer db.tables.compacting.Unlock()
-	db.compactFailed.Store(&failure)
+	db.compacter.failed.Store(&failure)
 	db.tables.flushing.Lock()
 	full := make([]byte, o.memtableSize)
-	for len(db.view.Load().frozen) < maxFrozen || db.pressure.Load() != pressureFlush {
+	for len(db.view.Load().frozen) < maxFrozen || db.stall.pressure.Load() != pressureFlush {
 		must(t, db.Put([]byte("k"), full))
 	}
 	put := make(chan error)
@@ -305,10 +305,10 @@ func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
 	db.tables.flushing.Unlock()
 	must(t, <-put)
 	for pressure, want := range map[int32]error{pressureFlush: nil, pressureCompact: failure} {
-		db.pressure.Store(pressure)
-		if err := db.awaited(); err != want {
+		db.stall.pressure.Store(pressure)
+		if err := db.stall.awaited(); err != want {
 			t.Errorf("pressure %d: %v, want %v", pressure, err, want)
 		}
 	}
-	db.pressure.Store(pressureNone)
+	db.stall.pressure.Store(pressureNone)
 }

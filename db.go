@@ -1,7 +1,6 @@
 package ebb
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -33,8 +32,7 @@ type DB struct {
 	clock *ttl.Clock
 	cache *table.Cache
 
-	closed  atomic.Bool
-	failed  atomic.Pointer[error] // see fail
+	health  health
 	epoch   epoch
 	visible atomic.Uint64 // reads see operations up to this sequence
 
@@ -50,29 +48,21 @@ type DB struct {
 
 	damage damagedSet
 
-	// pressure is not 0 while writers have to look how far the background is behind: see throttle.
-	pressure atomic.Int32
-	stall    stall
+	stall     stall
+	flusher   worker
+	compacter worker
+	sweeps    requests
+	settles   requests
 
-	work     context.Context // of the background goroutines; done when Close begins
-	stopWork context.CancelFunc
-	workers  sync.WaitGroup
-	flushes  chan struct{} // each holds one request
-	compacts chan struct{}
-	sweeps   chan struct{}
-	settles  chan struct{}
-
-	flushFailed   atomic.Pointer[error] // why the last flush failed; nil after one that did not
-	compactFailed atomic.Pointer[error]
-	cursors       sync.Pool     // of *cursor, for iterators
-	txns          sync.Pool     // of *txnState
-	precedences   chan struct{} // holds an element while an Update has precedence, or is about to
-	lastFlush     flushTime
-	reads         readCost
-	swept         sweeper // the sweeper's own
+	cursors     sync.Pool     // of *cursor, for iterators
+	txns        sync.Pool     // of *txnState
+	precedences chan struct{} // holds an element while an Update has precedence, or is about to
+	lastFlush   flushTime
+	reads       readCost
+	swept       sweeper // the sweeper's own
 
 	stats  counters
-	events events
+	events eventQueue
 }
 
 // commit is what one write at a time owns.
@@ -104,33 +94,47 @@ type commit struct {
 // things is ErrNotDatabase.
 func Open(dir string, o *Options) (*DB, error) {
 	opts := o.withDefaults()
-	db := &DB{opts: opts, fs: opts.fs}
-	db.work, db.stopWork = context.WithCancel(context.Background())
-	db.flushes, db.compacts, db.sweeps = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	db.precedences = make(chan struct{}, 1)
-	db.settles = make(chan struct{}, 1)
-	db.reads.compacts = db.compacts
-	db.stall.init()
-	db.marks = newClockMarks(db)
-	db.startEvents()
+	dir, err := opts.fs.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	db := &DB{dir: dir, opts: opts, fs: opts.fs}
+	db.wire()
 	db.cursors.New, db.txns.New = newCursor, newTxnState
-	if err := db.open(dir); err != nil {
-		db.stopWork()
+	if err := db.open(); err != nil {
+		db.health.stopWork()
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
 	}
 	if !opts.manual && !opts.ReadOnly {
-		db.workers.Go(db.flushLoop)
-		db.workers.Go(db.compactLoop)
-		db.workers.Go(db.sweepLoop)
-		db.workers.Go(db.settleLoop)
-		db.workers.Go(db.marks.loop)
+		db.health.workers.Go(func() { db.flusher.run(db.flushFrozen) })
+		db.health.workers.Go(func() { db.compacter.run(db.compactPicked) })
+		db.health.workers.Go(db.sweepLoop)
+		db.health.workers.Go(db.settleLoop)
+		db.health.workers.Go(db.marks.loop)
 		if db.expiries != nil {
-			db.workers.Go(db.expiries.loop)
+			db.health.workers.Go(db.expiries.loop)
 		}
 	}
-	request(db.flushes)
-	request(db.compacts)
+	db.flusher.request()
+	db.compacter.request()
 	return db, nil
+}
+
+// wire makes the parts of the database known to those that need them.
+func (db *DB) wire() {
+	o := &db.opts
+	db.events.start(o, db.dir, &db.stats)
+	db.health.init(&db.events, db.stall.wake)
+	db.flusher, db.compacter = newWorker("flush", &db.health), newWorker("compact", &db.health)
+	db.sweeps, db.settles, db.precedences = newRequests(), newRequests(), make(chan struct{}, 1)
+	db.reads.compacter = &db.compacter
+	s := &db.stall
+	s.view, s.memtableSize, s.health, s.counters = &db.view, o.memtableSize, &db.health, &db.stats
+	s.flush, s.compact, s.changed.L = &db.flusher, &db.compacter, &s.mu
+	if o.manual {
+		s.flushNow = db.flushFrozen
+	}
+	db.marks = newClockMarks(db)
 }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
@@ -145,17 +149,15 @@ func Open(dir string, o *Options) (*DB, error) {
 //     that, or where it cannot be stored, which Close reports, the older manifest is in force: the database is whole.
 //  6. Close the tables, when the last read has ended.
 func (db *DB) Close() error {
-	if db.closed.Swap(true) {
+	if !db.health.close() {
 		return nil
 	}
-	db.stopWork()
-	db.stall.wake()
 	pass(&db.commit.Mutex)      // no write is under way any more,
 	pass(&db.tables.flushing)   // nor a call of Flush
 	pass(&db.tables.compacting) // or Compact,
 	pass(&db.tables.ingesting)  // or Ingest,
 	pass(&db.tables.mu)         // nor begins a Checkpoint; and later ones find the database closed
-	db.workers.Wait()
+	db.health.workers.Wait()
 	db.flushOnClose()
 	return db.release()
 }
@@ -168,13 +170,13 @@ func pass(mu *sync.Mutex) {
 
 // release closes what has been opened, and tells the last events.
 func (db *DB) release() error {
-	defer db.stopEvents()
+	defer db.events.stop()
 	var errs []error
 	if db.log != nil {
 		errs = append(errs, db.closeLog())
 	}
 	db.epoch.wait()
-	db.workers.Wait() // what install has started
+	db.health.workers.Wait() // what install has started
 	errs = append(errs, db.closeTables())
 	if db.cache != nil {
 		db.cache.Close()
@@ -205,30 +207,4 @@ func (db *DB) setView(change func(*view)) {
 		v.check()
 	}
 	db.view.Store(&v)
-}
-
-// fail refuses all writes from now on, with err as the reason, unless there is one already. Reads go on.
-func (db *DB) fail(err error) error {
-	err = fmt.Errorf("%w: %w", ErrFailed, err)
-	if db.failed.CompareAndSwap(nil, &err) {
-		db.emit(Failed{err})
-		db.stall.wake()
-	}
-	return *db.failed.Load()
-}
-
-// failure returns why no writes are taken, or nil.
-func (db *DB) failure() error {
-	if p := db.failed.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
-// request asks a background goroutine to look, without waiting.
-func request(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -83,7 +83,7 @@ func TestSnapshotCloseWaitsForReaders(t *testing.T) {
 		must(t, err)
 		tables := s.view.tables
 		write("new")
-		db.workers.Wait() // only the snapshot holds the old tables
+		db.health.workers.Wait() // only the snapshot holds the old tables
 
 		reader := db.epoch.enter(7) // as Snapshot.Get does, before it looks whether the snapshot is closed
 		closed := false

@@ -50,9 +50,9 @@ func (marker) LogValue() slog.Value        { return slog.GroupValue() }
 // take returns what has been told since the last call, without the durations, which are real time.
 func (r *recorder) take(t *testing.T, db *DB) []Event {
 	t.Helper()
-	if !db.closed.Load() {
+	if !db.health.closed.Load() {
 		m := make(marker)
-		db.emit(m)
+		db.events.emit(m)
 		<-m
 	}
 	r.mu.Lock()
@@ -358,7 +358,7 @@ func TestCloseTableEvent(t *testing.T) {
 	fault.Inject(vfstest.FailFrom(vfstest.OpRemove, tableSuffix, 1, syscall.EIO))
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Compact(context.Background()))
-	db.workers.Wait()
+	db.health.workers.Wait()
 	failed := 0
 	for _, e := range r.take(t, db) {
 		if e, ok := e.(BackgroundError); ok && e.Task == "close table" && e.Retry == 0 && errors.Is(e.Err, syscall.EIO) {
@@ -431,7 +431,7 @@ func TestStallEvents(t *testing.T) {
 			must(t, db.Put(fmt.Appendf(nil, "key%d", i), nil))
 			must(t, db.Flush())
 		}
-		if p := db.pressure.Load(); p != pressureCompact {
+		if p := db.stall.pressure.Load(); p != pressureCompact {
 			t.Errorf("pressure %d", p)
 		}
 		must(t, db.Compact(context.Background()))
@@ -484,7 +484,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 			must(t, step(db.Load()))
 		}
 		m := make(marker)
-		db.Load().emit(m)
+		db.Load().events.emit(m)
 		<-m
 	}
 	put := func(size int, d time.Duration) func(*DB) error {
@@ -494,7 +494,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 		return func(*DB) error { set(now.Load().Add(d)); return nil }
 	}
 	sweep := func(db *DB) error { db.sweep(); return nil }
-	settle := func(db *DB) error { return db.runPlans(db.work, compaction.Pick) }
+	settle := func(db *DB) error { return db.runPlans(db.health.work, compaction.Pick) }
 
 	do(func(db *DB) error { return db.DeleteRange(nil, []byte{0xff}) }, compactStep.run)
 	do(put(1, time.Second), (*DB).Flush)
@@ -580,13 +580,13 @@ func TestEventsAreLogged(t *testing.T) {
 	db := &DB{dir: "db", opts: (&Options{
 		Logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), OnEvent: r.onEvent,
 	}).withDefaults()}
-	db.startEvents()
+	db.events.start(&db.opts, db.dir, &db.stats)
 	for _, e := range allEvents {
-		db.emit(e)
+		db.events.emit(e)
 	}
-	db.stopEvents()
-	db.emit(Failed{}) // too late
-	if len(db.events.queue) != 0 {
+	db.events.stop()
+	db.events.emit(Failed{}) // too late
+	if len(db.events.mu.queue) != 0 {
 		t.Error("kept for nobody")
 	}
 	if !reflect.DeepEqual(r.events, allEvents) {
@@ -620,13 +620,13 @@ func TestLoggerAlone(t *testing.T) {
 	db := openTest(t, o)
 	must(t, db.Put([]byte("k"), nil))
 	must(t, db.Flush())
-	_ = db.fail(syscall.EIO)
+	_ = db.health.fail(syscall.EIO)
 	must(t, db.Close())
 	if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "level=ERROR") {
 		t.Errorf("%s", out.String())
 	}
 	db = openTest(t, roomyOptions(vfstest.NewMem(), newFakeClock()))
-	if db.events.started || len(db.events.queue) != 0 {
+	if db.events.mu.started || len(db.events.mu.queue) != 0 {
 		t.Error("told to nobody")
 	}
 }

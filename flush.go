@@ -13,11 +13,11 @@ import (
 
 // Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
 func (db *DB) Flush() error {
-	if v := db.view.Load(); !db.closed.Load() && !db.opts.ReadOnly && !v.mem.empty() {
+	if v := db.view.Load(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.mem.empty() {
 		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freezeLocked says so
 	}
 	db.commit.Lock()
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		db.commit.Unlock()
 		return ErrClosed
 	}
@@ -42,7 +42,7 @@ func (db *DB) freezeIfFullLocked() {
 		return
 	}
 	if db.view.Load().full(db.opts.memtableSize) {
-		db.updatePressure()
+		db.stall.update()
 		return
 	}
 	// The write that filled the memtable is done, whatever becomes of this: a full disk or a failed log is the next write's
@@ -65,18 +65,13 @@ func (db *DB) freezeLocked() error {
 		v.frozen = append([]*mem{old}, v.frozen...)
 		v.mem = m
 	})
-	db.updatePressure()
-	request(db.flushes)
+	db.stall.update()
+	db.flusher.request()
 	return nil
 }
 
-// flushLoop flushes what is frozen, until Close.
-func (db *DB) flushLoop() {
-	db.backgroundLoop("flush", db.flushes, &db.flushFailed, db.flushFrozen)
-}
-
 // flushFrozen flushes all frozen memtables, the oldest first. Once Close has begun it is ErrClosed.
-func (db *DB) flushFrozen() error { return db.flushUntil(db.work) }
+func (db *DB) flushFrozen() error { return db.flushUntil(db.health.work) }
 
 // flushUntil is flushFrozen until ctx is done.
 func (db *DB) flushUntil(ctx context.Context) error {
@@ -94,8 +89,8 @@ func (db *DB) flushUntil(ctx context.Context) error {
 		if err := db.flush(v.frozen[len(v.frozen)-1]); err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}
-		db.flushFailed.Store(nil)
-		request(db.compacts)
+		db.flusher.succeeded()
+		db.compacter.request()
 	}
 }
 
@@ -132,7 +127,7 @@ func (db *DB) flush(m *mem) error {
 	}
 	db.flushed(built, time.Since(start))
 	db.lastFlush.set()
-	time.AfterFunc(settleAfter+settleAfter/10, func() { request(db.compacts) })
+	time.AfterFunc(settleAfter+settleAfter/10, func() { db.compacter.request() })
 	db.trim.before(db, next)
 	return nil
 }
@@ -148,7 +143,7 @@ func (db *DB) flushed(built compaction.Result, took time.Duration) {
 	for _, t := range built.Tables { // more than one only of a batch that is larger than a memtable
 		e.Table = t.File
 	}
-	db.emit(e)
+	db.events.emit(e)
 }
 
 // segmentAfter returns the log segment in which the memtable after m begins.
@@ -182,7 +177,7 @@ func (db *DB) buildFlush(m *mem, now int64) (compaction.Result, error) {
 // lost: the log has it.
 func (db *DB) flushOnClose() {
 	const worth = 1 << 20
-	if db.failure() != nil || db.log.Err() != nil {
+	if db.health.failure() != nil || db.log.Err() != nil {
 		return // nothing may be written any more
 	}
 	var err error
@@ -198,6 +193,6 @@ func (db *DB) flushOnClose() {
 	_ = db.marks.markLocked(db.clock.Now()) // what has expired in this run stays so; if it fails the log has told an event
 	db.commit.Unlock()
 	if err != nil {
-		db.backgroundError("flush on close", err, 0)
+		db.events.backgroundError("flush on close", err, 0)
 	}
 }

@@ -341,15 +341,15 @@ func TestLongMovesLeaveTheEpoch(t *testing.T) {
 		}
 		c.step = func() {
 			step()
-			db.closed.Store(true)
+			db.health.closed.Store(true)
 		}
 		for ok := move(); ok; ok = next() {
-			db.closed.Store(false)
+			db.health.closed.Store(false)
 		}
 		if it.Err() != ErrClosed {
 			t.Errorf("a walk beside Close ends with %v", it.Err())
 		}
-		db.closed.Store(false)
+		db.health.closed.Store(false)
 		c.step = step
 		it.Close()
 	}

@@ -73,7 +73,7 @@ func (db *DB) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 	}
 	ticket := db.epoch.enter(uint32(key[len(key)-1]))
 	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return dst, ErrClosed
 	}
 	// The view first, then how far reads see: then all that is in the view's tables can be seen. See freezeLocked.

@@ -56,7 +56,7 @@ func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 		o = &IngestOptions{}
 	}
 	info, err := db.ingest(ctx, r, o)
-	if err != nil && db.closed.Load() {
+	if err != nil && db.health.closed.Load() {
 		return IngestInfo{}, ErrClosed // of which ctx may know, but not say
 	}
 	if err != nil {
@@ -67,7 +67,7 @@ func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 
 func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (IngestInfo, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.work, cancel)()
+	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
 	file, err := openSnapshot(newPatientReader(ctx, r), 0)
 	if err != nil {
@@ -78,10 +78,10 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 	}
 	db.tables.ingesting.Lock()
 	defer db.tables.ingesting.Unlock()
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return IngestInfo{}, ErrClosed
 	}
-	if err := db.failure(); err != nil {
+	if err := db.health.failure(); err != nil {
 		return IngestInfo{}, err
 	}
 	seq := db.log.NextSeq() + ingestAhead
@@ -96,7 +96,7 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 	if err != nil {
 		return IngestInfo{}, err
 	}
-	request(db.compacts)
+	db.compacter.request()
 	db.trim.before(db, next)
 	return IngestInfo{Version: seq, Entries: built.Entries, Bytes: built.Bytes}, nil
 }
@@ -161,10 +161,10 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 // skipLocked flushes everything and makes the log's sequences go on after seq. It returns the memtable that is to take the
 // active one's place, which is empty.
 func (db *DB) skipLocked(seq uint64) (*mem, error) {
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return nil, ErrClosed
 	}
-	if err := db.failure(); err != nil {
+	if err := db.health.failure(); err != nil {
 		return nil, err
 	}
 	if !db.commit.mem.empty() {

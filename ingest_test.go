@@ -318,7 +318,7 @@ func TestIngestClosed(t *testing.T) {
 	closed := make(chan error)
 	first := sync.OnceFunc(func() {
 		go func() { closed <- db.Close() }()
-		<-db.work.Done()
+		<-db.health.work.Done()
 	})
 	_, err := db.Ingest(context.Background(), bytes.NewReader(data), &IngestOptions{Progress: func(Progress) { first() }})
 	if !errors.Is(err, ErrClosed) {
@@ -360,7 +360,7 @@ func TestCrashStatesOfIngest(t *testing.T) {
 			if err := s.run(db); err != nil {
 				t.Fatalf("%s: %v", s.name, err)
 			}
-			db.workers.Wait()
+			db.health.workers.Wait()
 			if s.apply != nil {
 				m := h.states[len(h.states)-1].clone()
 				s.apply(m)

@@ -43,7 +43,7 @@ func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
 func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
 	ticket := s.db.epoch.enter(0)
 	defer s.db.epoch.exit(ticket)
-	if s.db.closed.Load() || s.closed.Load() {
+	if s.db.health.closed.Load() || s.closed.Load() {
 		return nil, ErrClosed
 	}
 	s.view.tables.pin()
@@ -89,7 +89,7 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 				if n++; !yield(*it.c.entry(), nil) || n == o.Limit {
 					return
 				}
-				if it.c.at+1 == len(it.c.ahead) || it.scan != nil || it.c.db.closed.Load() {
+				if it.c.at+1 == len(it.c.ahead) || it.scan != nil || it.c.db.health.closed.Load() {
 					break
 				}
 				it.c.at++
@@ -160,7 +160,7 @@ func (it *Iterator) move(op move, key []byte) bool {
 		it.err = ErrClosed
 		return false
 	}
-	if c.db.closed.Load() {
+	if c.db.health.closed.Load() {
 		it.err = ErrClosed
 		return false
 	}
@@ -201,7 +201,7 @@ func (it *Iterator) read() error {
 func (c *cursor) readSome() error {
 	ticket := c.db.epoch.enter(uint32(c.op))
 	defer c.db.epoch.exit(ticket)
-	if c.db.closed.Load() {
+	if c.db.health.closed.Load() {
 		return ErrClosed
 	}
 	return vfs.Guard(c.step)

@@ -15,9 +15,9 @@ func (db *DB) closeLog() error {
 		return err
 	}
 	if err := db.lock.Check(); err != nil {
-		return db.fail(err)
+		return db.health.fail(err)
 	}
-	if db.failure() != nil {
+	if db.health.failure() != nil {
 		return nil // a manifest that replaces one in doubt may not be durable
 	}
 	return db.anchorLog()

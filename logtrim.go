@@ -40,11 +40,11 @@ func (t *logTrim) deleteLocked(db *DB) {
 		t.pause = 0
 	case db.log.Err() != nil:
 		t.pause = 0
-		db.backgroundError("delete log segments", err, 0) // the next Open deletes them
+		db.events.backgroundError("delete log segments", err, 0) // the next Open deletes them
 	default:
 		t.pause = min(max(2*t.pause, retryFirst), retryLast)
 		t.due = time.Now().Add(t.pause)
-		db.backgroundError("delete log segments", err, t.pause)
-		time.AfterFunc(t.pause, func() { request(db.flushes) })
+		db.events.backgroundError("delete log segments", err, t.pause)
+		time.AfterFunc(t.pause, func() { db.flusher.request() })
 	}
 }

@@ -99,7 +99,7 @@ func TestStatsOfMemory(t *testing.T) {
 	}
 	<-entered // Recovered, and the others wait behind it
 	for range 5 {
-		db.backgroundError("test", ErrNotFound, 0)
+		db.events.backgroundError("test", ErrNotFound, 0)
 	}
 	s := db.Stats()
 	if s.Writers != 10 || s.UpcomingBytes != 10*122 || s.QueuedEvents != 5 {

@@ -92,7 +92,7 @@ func (a *aside) compact(all bool) {
 		most += 20 * len(tables)
 	}
 	plans, done := 0, false
-	must(a.t, db.runPlans(db.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+	must(a.t, db.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		if plans++; plans > most {
 			a.t.Fatal("picking comes to no end")
 		}

@@ -57,7 +57,7 @@ func fillMoved(t *testing.T, db *movedDB, value string) {
 	run(putStep("a", value+"2", 0), compactStep, putStep("c", value, 0), flushStep, putStep("d", value, 0))
 	must(t, db.log.Rotate())
 	run(putStep("e", value, 0))
-	db.workers.Wait()
+	db.health.workers.Wait()
 }
 
 func openMoved(t *testing.T, dir string) *movedDB {

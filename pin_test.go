@@ -26,7 +26,7 @@ func TestIteratorOutlivesSnapshotAndTables(t *testing.T) {
 	defer it.Close()
 	s.Close()
 	write(2)
-	db.workers.Wait() // the tables of the first round are closed by now, if nobody has them pinned
+	db.health.workers.Wait() // the tables of the first round are closed by now, if nobody has them pinned
 	n := 0
 	for ok := it.First(); ok; ok = it.Next() {
 		if want := fmt.Sprintf("%d of round 1", n); string(it.Value()) != want {
@@ -38,7 +38,7 @@ func TestIteratorOutlivesSnapshotAndTables(t *testing.T) {
 		t.Errorf("%d entries: %v", n, it.Err())
 	}
 	it.Close()
-	db.workers.Wait()
+	db.health.workers.Wait()
 	if open, live := len(db.tables.refs), len(db.tables.state.Tables); open != live {
 		t.Errorf("%d tables are open, %d are live", open, live)
 	}

@@ -34,7 +34,7 @@ func (db *DB) takePrecedence() *precedence {
 	case db.precedences <- struct{}{}:
 	case <-timer.C:
 		return nil
-	case <-db.work.Done():
+	case <-db.health.work.Done():
 		return nil
 	}
 	t := &precedence{db: db, done: make(chan struct{})}

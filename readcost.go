@@ -29,8 +29,8 @@ const (
 
 // readCost counts what reads have paid. A nil one does not.
 type readCost struct {
-	paid     atomic.Int64 // bytes
-	compacts chan struct{}
+	paid      atomic.Int64 // bytes
+	compacter *worker
 }
 
 // lookup counts one that has asked that many of the tables of level 0 in vain.
@@ -53,7 +53,7 @@ func (db *DB) scanned(v *view, tables int) {
 
 func (c *readCost) pay(bytes int64) {
 	if all := c.paid.Add(bytes); all/paidEvery != (all-bytes)/paidEvery {
-		request(c.compacts)
+		c.compacter.request()
 	}
 }
 
@@ -79,7 +79,7 @@ func (db *DB) readsHavePaid() bool {
 	if memory > 0 {
 		db.commit.Lock()
 		defer db.commit.Unlock()
-		if v.mem == db.commit.mem && len(v.frozen) == 0 && db.failure() == nil {
+		if v.mem == db.commit.mem && len(v.frozen) == 0 && db.health.failure() == nil {
 			if err := db.freezeLocked(); err != nil { // that is the next write's to report
 				db.reads.paid.Store(0)
 			}

@@ -33,7 +33,7 @@ const patience = 100
 // openReadOnly is open for a read-only database.
 func (db *DB) openReadOnly() error {
 	refusal := ErrReadOnly
-	db.failed.Store(&refusal)
+	db.health.failed.Store(&refusal)
 	state, err := db.loadManifest()
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (db *DB) openReadOnly() error {
 func (db *DB) Refresh() error {
 	db.tables.flushing.Lock() // Close waits for who has it
 	defer db.tables.flushing.Unlock()
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return ErrClosed
 	}
 	if !db.opts.ReadOnly {
@@ -96,7 +96,7 @@ func (db *DB) steadily(read func(*manifest.State) error) error {
 		if err != nil {
 			return err
 		}
-		if err = read(state); err == nil || db.closed.Load() {
+		if err = read(state); err == nil || db.health.closed.Load() {
 			return err
 		}
 		if failure != nil && err.Error() == failure.Error() && reflect.DeepEqual(state, before) {
@@ -186,7 +186,7 @@ func (l *loader) openTables(state *manifest.State) (levels compaction.Levels, er
 func (l *loader) closeRest() {
 	for t := range l.opened {
 		if err := t.Reader.Close(); err != nil {
-			l.db.backgroundError("close table", err, 0)
+			l.db.events.backgroundError("close table", err, 0)
 		}
 	}
 }
@@ -194,7 +194,7 @@ func (l *loader) closeRest() {
 // replayLog hands the log's entries to entry, until the database is closed.
 func (db *DB) replayLog(state *manifest.State, entry func(*wal.Entry) error) (wal.Replayed, error) {
 	return wal.Replay(path.Join(db.dir, logName), db.logOptions(state, func(e *wal.Entry) error {
-		if db.closed.Load() {
+		if db.health.closed.Load() {
 			return ErrClosed
 		}
 		return entry(e)

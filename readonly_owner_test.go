@@ -249,7 +249,7 @@ func ownedDB(t *testing.T, steps int) *vfstest.Mem {
 			must(t, db.Flush())
 		}
 	}
-	db.workers.Wait()
+	db.health.workers.Wait()
 	killed := mem.Clone()
 	must(t, db.Close())
 	return killed
@@ -303,7 +303,7 @@ func TestReadOnlyWhileFilesGo(t *testing.T) {
 					must(t, ownerStep(steps+i).run(o.db))
 				}
 				must(t, act(o.db))
-				o.db.workers.Wait()
+				o.db.health.workers.Wait()
 			})
 			db, err := Open("db", opts)
 			if err != nil {
@@ -349,7 +349,7 @@ func TestReadOnlyLosesPatience(t *testing.T) {
 		if opened++; busy {
 			must(t, owner.Put([]byte("key"), nil))
 			must(t, compactStep.run(owner))
-			owner.workers.Wait()
+			owner.health.workers.Wait()
 		}
 	})
 	db := openTest(t, opts)

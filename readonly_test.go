@@ -204,7 +204,7 @@ func TestReadOnlyOfDamage(t *testing.T) {
 	for _, s := range lifeScript(clock) {
 		must(t, s.run(db))
 	}
-	db.workers.Wait()
+	db.health.workers.Wait()
 	killed := mem.Clone()
 	names := append(files(t, killed, "db/tables"), "db/MANIFEST")
 	for _, name := range files(t, killed, "db/wal") {

@@ -29,10 +29,7 @@ import (
 //  5. If the manifest is the first, or of an older version, store one that tells of the log. A crash before leaves a log that
 //     may be gone without a trace; nobody has been told of anything in it.
 //  6. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
-func (db *DB) open(dir string) (err error) {
-	if db.dir, err = db.fs.Abs(dir); err != nil {
-		return err
-	}
+func (db *DB) open() error {
 	if db.opts.ReadOnly {
 		return db.openReadOnly()
 	}
@@ -46,7 +43,7 @@ func (db *DB) open(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	db.lock, db.fs = lock, vfs.Owned(db.fs, lock, db.fail)
+	db.lock, db.fs = lock, vfs.Owned(db.fs, lock, db.health.fail)
 	state, err := db.loadState()
 	if err != nil {
 		return err
@@ -162,12 +159,12 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 		db.clock.Reset(r.clock)
 	}
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
-		db.emit(ClockSetBack{By: ahead})
+		db.events.emit(ClockSetBack{By: ahead})
 	}
 	db.commit.gaps = db.newGaps()
 	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, &db.reads), gaps: db.commit.gaps})
 	db.marks.wanted = db.view.Load().hasDeadlines()
-	db.updatePressure()
+	db.stall.update()
 	return nil
 }
 
@@ -178,7 +175,7 @@ func (db *DB) recovered(r wal.Recovery, tables int, took time.Duration) {
 		e.CutBytes = r.Cut.Bytes
 		db.stats.logCut.Store(e.CutBytes)
 	}
-	db.emit(e)
+	db.events.emit(e)
 }
 
 // logOptions are those of the log that belongs to a manifest.
@@ -196,6 +193,22 @@ func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *
 		Now:          db.clock.Now,
 		OnEvent:      db.logEvent,
 		FS:           db.opts.fs, // of which the log is an owner itself
+	}
+}
+
+// logEvent tells what the log did. What it has rotated and deleted is of no use to anybody else.
+func (db *DB) logEvent(e wal.Event) {
+	switch e := e.(type) {
+	case wal.TailCut:
+		db.events.emit(TailCut(e))
+	case wal.HistoryLost:
+		db.events.backgroundError("keep "+e.File+" for watchers", e.Err, 0)
+	case wal.DiskFull:
+		db.stats.noSpace.Add(1)
+		db.events.emit(DiskFull(e))
+	case wal.Failed:
+		db.events.emit(Failed(e))
+		db.stall.wake()
 	}
 }
 

@@ -114,7 +114,7 @@ func (x *expiries) expired(key []byte, now int64) (v ttl.Version, ok bool, err e
 	db := x.db
 	ticket := db.epoch.enter(uint32(key[len(key)-1]))
 	defer db.epoch.exit(ticket)
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return v, false, ErrClosed
 	}
 	var e kv.Entry

@@ -230,7 +230,7 @@ func TestExpiryCrashStates(t *testing.T) {
 			if err := s.run(db); err != nil {
 				t.Fatalf("%s: %v", s.name, err)
 			}
-			db.workers.Wait()
+			db.health.workers.Wait()
 			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
 				at[seq] = clock.ms()
 			}
@@ -468,7 +468,7 @@ func TestExpiryFaults(t *testing.T) {
 		}
 		for _, s := range expiryScript(clock) {
 			s.run(db) // what failed is not in the log, or the log has failed
-			db.workers.Wait()
+			db.health.workers.Wait()
 			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
 				at[seq] = clock.ms()
 			}

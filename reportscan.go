@@ -28,16 +28,16 @@ func (x *expiries) loop() {
 	retry := expiryPause
 	for {
 		select {
-		case <-x.db.work.Done():
+		case <-x.db.health.work.Done():
 			return
 		case <-timer.C:
 		}
 		err := x.sweep()
-		if x.db.closed.Load() {
+		if x.db.health.closed.Load() {
 			return
 		}
 		if err != nil {
-			x.db.backgroundError("report expiries", err, retry)
+			x.db.events.backgroundError("report expiries", err, retry)
 			timer.Reset(retry)
 			retry = min(2*retry, retryLast)
 			continue

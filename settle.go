@@ -43,7 +43,7 @@ func (db *DB) settleLoop() {
 	seen := uint64(0)
 	for {
 		select {
-		case <-db.work.Done():
+		case <-db.health.work.Done():
 			return
 		case <-db.settles: // the first write since it rested
 			timer.Reset(settleAfter)
@@ -70,7 +70,7 @@ func (db *DB) settle(seen *uint64) (rests bool) {
 	db.commit.Lock()
 	defer db.commit.Unlock()
 	db.commit.settling = true
-	if db.commit.mem == m && len(db.view.Load().frozen) == 0 && db.failure() == nil && !db.closed.Load() {
+	if db.commit.mem == m && len(db.view.Load().frozen) == 0 && db.health.failure() == nil && !db.health.closed.Load() {
 		db.commit.settling = db.freezeLocked() != nil // which the log has told
 	}
 	return !db.commit.settling

@@ -20,7 +20,7 @@ func rest(t *testing.T, db *DB, clock *fakeClock) {
 		db.lastFlush.at.Store(nil)
 		compact(t, db)
 	}
-	db.workers.Wait() // replaced tables are gone
+	db.health.workers.Wait() // replaced tables are gone
 }
 
 // Whatever overwrote, deleted or expired it, and however little that took in memory, space comes back within ten seconds in
@@ -131,7 +131,7 @@ func TestSweepsOfWhatIsNotWorthIt(t *testing.T) {
 	for end := clock.ms() + 60_000; clock.ms() < end; sweeps++ {
 		next := db.sweep()
 		select {
-		case <-db.compacts:
+		case <-db.compacter.requests:
 			requests++
 			compact(t, db)
 		default:

@@ -39,7 +39,7 @@ func (db *DB) pinView() (*view, uint64, error) {
 	ticket := db.epoch.enter(0)
 	defer db.epoch.exit(ticket)
 	for {
-		if db.closed.Load() {
+		if db.health.closed.Load() {
 			return nil, 0, ErrClosed
 		}
 		v := db.view.Load()
@@ -111,7 +111,7 @@ func (s *Snapshot) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) 
 	}
 	ticket := s.db.epoch.enter(uint32(key[len(key)-1])) // Close of the database waits for it
 	defer s.db.epoch.exit(ticket)
-	if s.db.closed.Load() || s.closed.Load() {
+	if s.db.health.closed.Load() || s.closed.Load() {
 		return dst, ErrClosed
 	}
 	return s.view.getLive(dst, key, s.seq, want, &s.now, e)

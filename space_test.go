@@ -62,7 +62,7 @@ func compact(t testing.TB, db *DB) {
 	t.Helper()
 	db.tables.compacting.Lock()
 	defer db.tables.compacting.Unlock()
-	if err := db.runPlans(db.work, compaction.Pick); err != nil {
+	if err := db.runPlans(db.health.work, compaction.Pick); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,14 +19,26 @@ const (
 )
 
 // stall is where writers wait for the background.
+//
+// pressure is what the view of the last update asks for: every change of the view, and of whether the active memtable is full,
+// is followed by an update. So no writer waits for what has happened.
 type stall struct {
-	mu      sync.Mutex
-	changed sync.Cond // what throttle looks at has changed
-	began   time.Time // when DB.pressure became what it is; guarded by mu
-	reason  string    // for it; guarded by mu
-}
+	view         *atomic.Pointer[view]
+	memtableSize int64
+	health       *health
+	counters     *counters
+	flush        *worker      // the flusher
+	compact      *worker      // the compacter
+	flushNow     func() error // of a database without background; nil: there is one
 
-func (s *stall) init() { s.changed.L = &s.mu }
+	pressure atomic.Int32 // not 0 while writers have to look how far the background is behind: see throttle
+	mu       struct {
+		sync.Mutex
+		began  time.Time // when pressure became what it is
+		reason string    // for it
+	}
+	changed sync.Cond // what throttle looks at has changed
+}
 
 // wake lets the writers that wait look again.
 func (s *stall) wake() {
@@ -34,7 +47,7 @@ func (s *stall) wake() {
 	s.changed.Broadcast()
 }
 
-// Values of DB.pressure.
+// Values of pressure.
 const (
 	pressureNone    = iota
 	pressureSlow    // by the number of tables in level 0
@@ -45,83 +58,75 @@ const (
 // stops reports whether writers are stopped.
 func stops(pressure int32) bool { return pressure >= pressureFlush }
 
-// updatePressure decides how writers are to be treated. It is called whenever the view or the active memtable's fill has
-// changed.
-func (db *DB) updatePressure() {
-	db.stall.mu.Lock()
-	defer db.stall.mu.Unlock()
-	v := db.view.Load()
+// update decides how writers are to be treated.
+func (s *stall) update() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.view.Load()
 	level0 := len(v.tables.levels[0])
 	p, reason := int32(pressureNone), ""
 	switch {
-	case v.mem.Size() >= db.opts.memtableSize && v.full(db.opts.memtableSize):
+	case v.mem.Size() >= s.memtableSize && v.full(s.memtableSize):
 		p, reason = pressureFlush, "memtables wait for their flush"
 	case level0 >= stopAt:
 		p, reason = pressureCompact, "level 0 waits for its compaction"
 	case level0 >= slowAt:
 		p, reason = pressureSlow, "level 0 waits for its compaction"
 	}
-	if was := db.pressure.Swap(p); was != p {
-		db.tellStallLocked(was, p, reason)
+	if was := s.pressure.Swap(p); was != p {
+		s.tellLocked(was, p, reason)
 	}
-	db.stall.changed.Broadcast()
+	s.changed.Broadcast()
 }
 
-// tellStallLocked tells that pressure has changed. The caller holds stall.mu.
-func (db *DB) tellStallLocked(was, is int32, reason string) {
-	s, now := &db.stall, time.Now()
+// tellLocked tells that pressure has changed. The caller holds mu.
+func (s *stall) tellLocked(was, is int32, reason string) {
+	now := time.Now()
 	if was != pressureNone {
-		db.emit(StallEnded{Stopped: stops(was), Reason: s.reason, Duration: now.Sub(s.began)})
+		s.health.events.emit(StallEnded{Stopped: stops(was), Reason: s.mu.reason, Duration: now.Sub(s.mu.began)})
 	}
 	if is != pressureNone {
-		db.emit(StallBegan{Stopped: stops(is), Reason: reason})
+		s.health.events.emit(StallBegan{Stopped: stops(is), Reason: reason})
 	}
-	s.began, s.reason = now, reason
+	s.mu.began, s.mu.reason = now, reason
 }
 
 // awaited returns why what writers wait for makes no progress, or nil if it does. What else fails is not theirs to be told.
-func (db *DB) awaited() error {
-	failure := &db.flushFailed
-	if db.pressure.Load() == pressureCompact {
-		failure = &db.compactFailed
+func (s *stall) awaited() error {
+	if s.pressure.Load() == pressureCompact {
+		return s.compact.err()
 	}
-	if err := failure.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return s.flush.err()
 }
 
 // throttle holds a writer up as far as the background is behind.
-func (db *DB) throttle() error {
-	if db.pressure.Load() == pressureSlow {
-		behind := len(db.view.Load().tables.levels[0]) - slowAt + 1
+func (s *stall) throttle() error {
+	if s.pressure.Load() == pressureSlow {
+		behind := len(s.view.Load().tables.levels[0]) - slowAt + 1
 		start := time.Now()
 		time.Sleep(time.Duration(behind) * slowStep)
-		db.stats.slowed.Add(1)
-		db.stats.slowedFor.Add(int64(time.Since(start)))
+		s.counters.slowed.Add(1)
+		s.counters.slowedFor.Add(int64(time.Since(start)))
 	}
-	if !stops(db.pressure.Load()) {
+	if !stops(s.pressure.Load()) {
 		return nil
 	}
-	if db.opts.manual {
-		return db.flushFrozen() // nobody else would
+	if s.flushNow != nil {
+		return s.flushNow() // nobody else would
 	}
-	db.stats.stopped.Add(1)
+	s.counters.stopped.Add(1)
 	start := time.Now()
-	defer func() { db.stats.stoppedFor.Add(int64(time.Since(start))) }()
-	db.stall.mu.Lock()
-	defer db.stall.mu.Unlock()
-	for stops(db.pressure.Load()) {
-		if db.closed.Load() {
-			return ErrClosed
-		}
-		if err := db.failure(); err != nil {
+	defer func() { s.counters.stoppedFor.Add(int64(time.Since(start))) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for stops(s.pressure.Load()) {
+		if err := s.health.refusal(); err != nil {
 			return err
 		}
-		if err := db.awaited(); err != nil {
+		if err := s.awaited(); err != nil {
 			return err
 		}
-		db.stall.changed.Wait()
+		s.changed.Wait()
 	}
 	return nil
 }

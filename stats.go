@@ -1,7 +1,7 @@
 package ebb
 
 import (
-	"sync/atomic"
+	"cmp"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -10,18 +10,6 @@ import (
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
-
-// counters are the moving parts of Stats. Times are in nanoseconds.
-type counters struct {
-	flushes, flushed, flushedFor           atomic.Int64
-	compactions, compacted, compactedFor   atomic.Int64
-	compactionRead                         atomic.Int64
-	dropped, droppedBytes, sweeps          atomic.Int64
-	expired                                atomic.Uint64
-	expiryEvents                           atomic.Int64
-	slowed, slowedFor, stopped, stoppedFor atomic.Int64
-	noSpace, backgroundErrors, logCut      atomic.Int64
-}
 
 // LevelStats says what is in one level.
 type LevelStats struct {
@@ -154,31 +142,6 @@ func (db *DB) Stats() Stats {
 	return s
 }
 
-// stats returns the counters' part.
-func (c *counters) stats() Stats {
-	return Stats{
-		ExpiredEntries:      c.expired.Load(),
-		DroppedTables:       c.dropped.Load(),
-		DroppedBytes:        c.droppedBytes.Load(),
-		Sweeps:              c.sweeps.Load(),
-		ExpiryEvents:        c.expiryEvents.Load(),
-		Flushes:             c.flushes.Load(),
-		FlushedBytes:        c.flushed.Load(),
-		FlushedFor:          time.Duration(c.flushedFor.Load()),
-		Compactions:         c.compactions.Load(),
-		CompactionReadBytes: c.compactionRead.Load(),
-		CompactedBytes:      c.compacted.Load(),
-		CompactedFor:        time.Duration(c.compactedFor.Load()),
-		SlowedWrites:        c.slowed.Load(),
-		SlowedFor:           time.Duration(c.slowedFor.Load()),
-		StoppedWrites:       c.stopped.Load(),
-		StoppedFor:          time.Duration(c.stoppedFor.Load()),
-		LogCutBytes:         c.logCut.Load(),
-		DiskFull:            c.noSpace.Load(),
-		BackgroundErrors:    c.backgroundErrors.Load(),
-	}
-}
-
 // addMemtables adds what is in the memtables of a view. The active one's histogram is read under the commit lock; if
 // another has become active since, then that is no longer needed.
 func (db *DB) addMemtables(s *Stats, v *view, now int64) {
@@ -210,7 +173,7 @@ func (db *DB) addLog(s *Stats, v *view) {
 		oldest = min(oldest, m.segment)
 	}
 	s.Log, s.LogObsoleteBytes = db.log.Stats(), db.log.BytesBefore(oldest)
-	s.Background, s.Failure = db.blocked(), db.failure()
+	s.Background, s.Failure = cmp.Or(db.flusher.err(), db.compacter.err()), db.health.failure()
 	if s.Failure == nil {
 		s.Failure = db.log.Err()
 	}

@@ -16,7 +16,7 @@ import (
 // checkSums holds that the figures of Stats add up, and are those of the files.
 func checkSums(t *testing.T, db *DB, fs *vfstest.Mem) Stats {
 	t.Helper()
-	db.workers.Wait() // which close what was replaced
+	db.health.workers.Wait() // which close what was replaced
 	s := db.Stats()
 	var tables int64
 	for _, l := range s.Levels {

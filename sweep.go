@@ -37,7 +37,7 @@ func (db *DB) sweepLoop() {
 	cadence := ttl.Cadence{}
 	for {
 		select {
-		case <-db.work.Done():
+		case <-db.health.work.Done():
 			return
 		case <-timer.C:
 		case <-db.sweeps: // something has got a deadline, the first in a memtable
@@ -69,15 +69,15 @@ func (db *DB) sweep() (next int64) {
 		next = due
 	}
 	if news {
-		request(db.compacts) // whether it pays is for the picker to say
+		db.compacter.request() // whether it pays is for the picker to say
 	}
 	if jump := db.clock.Jumped(); jump != db.swept.jumped {
-		db.emit(ClockJumped{By: jump - db.swept.jumped})
+		db.events.emit(ClockJumped{By: jump - db.swept.jumped})
 		db.swept.jumped = jump
 	}
 	db.stats.sweeps.Add(1)
 	if e.Duration = time.Since(start); e.Frozen || news {
-		db.emit(e)
+		db.events.emit(e)
 	}
 	return next
 }
@@ -110,7 +110,7 @@ func (s *sweeper) look(v *version, now int64, e *Swept) (next int64, news bool) 
 func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 	db.commit.Lock()
 	defer db.commit.Unlock()
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return 0, false
 	}
 	m := db.commit.mem

@@ -58,7 +58,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	t := &db.tables
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := db.failure(); err != nil {
+	if err := db.health.failure(); err != nil {
 		return err // a manifest that replaces one in doubt may not be durable, and what only that one names would go
 	}
 	old := db.view.Load().tables
@@ -70,7 +70,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	state.Tables = manifestTables(&levels)
 	if err := manifest.Store(db.fs, db.dir, &state); err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {
-			return db.fail(err)
+			return db.health.fail(err)
 		}
 		return noSpace(err)
 	}
@@ -90,13 +90,13 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 		db.replaced.add(old, dropped)
 	})
 	if v.deadlines {
-		request(db.sweeps) // an Ingest may have brought the first
+		db.sweeps.request() // an Ingest may have brought the first
 	}
 	if invariants {
 		db.checkTables()
 	}
 	db.unlink(dropped)
-	db.workers.Go(func() {
+	db.health.workers.Go(func() {
 		db.epoch.wait() // nobody reads from old any more who has not pinned it
 		db.unref(old)
 	})
@@ -177,7 +177,7 @@ func (db *DB) unref(v *version) {
 				delete(db.tables.refs, t)
 				closed = append(closed, t)
 				if err := db.closeDropped(t); err != nil {
-					db.backgroundError("close table", err, 0)
+					db.events.backgroundError("close table", err, 0)
 				}
 			}
 		}

@@ -40,7 +40,7 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	if err != nil {
 		return nil, err
 	}
-	if db.opts.ReadOnly && !db.closed.Load() {
+	if db.opts.ReadOnly && !db.health.closed.Load() {
 		return nil, ErrReadOnly // whether the key is there or not
 	}
 	var e kv.Entry

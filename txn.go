@@ -226,7 +226,7 @@ func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 	}
 	ticket := s.db.epoch.enter(uint32(key[len(key)-1]))
 	defer s.db.epoch.exit(ticket)
-	if s.db.closed.Load() {
+	if s.db.health.closed.Load() {
 		return dst, ErrClosed
 	}
 	out, err := s.view.getLive(dst, key, s.seq, want, &s.now, e)
@@ -333,7 +333,7 @@ func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 	}
 	ticket := s.db.epoch.enter(0)
 	defer s.db.epoch.exit(ticket)
-	if s.db.closed.Load() {
+	if s.db.health.closed.Load() {
 		return nil, ErrClosed
 	}
 	s.view.tables.pin()

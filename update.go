@@ -35,7 +35,7 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
-	if db.opts.ReadOnly && !db.closed.Load() {
+	if db.opts.ReadOnly && !db.health.closed.Load() {
 		return ErrReadOnly
 	}
 	pause := firstPause

@@ -31,7 +31,7 @@ func (db *DB) Verify(ctx context.Context) error {
 	if db.opts.ReadOnly {
 		return db.verifyLogFiles(ctx)
 	}
-	if err := db.verifyLog(ctx); err == nil || !db.closed.Load() {
+	if err := db.verifyLog(ctx); err == nil || !db.health.closed.Load() {
 		return closedLog(err)
 	}
 	return ErrClosed // of which the log has told in its own words

@@ -58,7 +58,7 @@ type epochMeter struct {
 
 // start begins anew, while nobody is in the epoch or waits for it.
 func (m *epochMeter) start(db *DB) {
-	db.workers.Wait()
+	db.health.workers.Wait()
 	*m = epochMeter{db: db, parity: (db.epoch.number.Add(1) - 1) % 2}
 }
 

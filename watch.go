@@ -113,7 +113,7 @@ var errLeft = errors.New("loop left")
 // run reports until there is an error, which it returns, or the loop is left.
 func (w *watcher) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer context.AfterFunc(w.db.work, func() { cancel(ErrClosed) })()
+	defer context.AfterFunc(w.db.health.work, func() { cancel(ErrClosed) })()
 	defer cancel(nil)
 	if w.db.opts.ReadOnly {
 		return fmt.Errorf("%w: it has no log to watch", ErrReadOnly)
@@ -127,7 +127,7 @@ func (w *watcher) run(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errLeft):
 		return nil
-	case w.db.closed.Load():
+	case w.db.health.closed.Load():
 		return ErrClosed
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -142,7 +142,7 @@ func (w *watcher) run(ctx context.Context) error {
 // tail reports what the log has, and then what it gets.
 func (w *watcher) tail(ctx context.Context) error {
 	for {
-		if w.db.closed.Load() {
+		if w.db.health.closed.Load() {
 			return ErrClosed // ctx may lag behind
 		}
 		if ctx.Err() != nil {

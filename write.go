@@ -80,7 +80,7 @@ func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 
 // Sync makes every write that has returned durable.
 func (db *DB) Sync() error {
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		return ErrClosed
 	}
 	if db.opts.ReadOnly {
@@ -119,19 +119,19 @@ func (db *DB) beginWrite() error { return db.beginWriteIn(nil) }
 
 // beginWriteIn is beginWrite for an Update that may have precedence.
 func (db *DB) beginWriteIn(own *precedence) error {
-	if db.pressure.Load() != 0 {
-		if err := db.throttle(); err != nil {
+	if db.stall.pressure.Load() != 0 {
+		if err := db.stall.throttle(); err != nil {
 			return err
 		}
 	}
 	db.commit.Lock()
 	db.awaitPrecedenceLocked(own)
 	db.commit.now = 0
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		db.commit.Unlock()
 		return ErrClosed
 	}
-	if err := db.failure(); err != nil {
+	if err := db.health.failure(); err != nil {
 		db.commit.Unlock()
 		return err
 	}
@@ -189,12 +189,12 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 	}
 	if !c.sweeps && c.mem.deadlines.Entries() > 0 {
 		c.sweeps = true
-		request(db.sweeps)
+		db.sweeps.request()
 		db.marks.wantLocked()
 	}
 	if !c.settling {
 		c.settling = true
-		request(db.settles)
+		db.settles.request()
 	}
 	db.freezeIfFullLocked()
 	if invariants {
@@ -253,7 +253,7 @@ func (db *DB) applyLocked(e *wal.Entry) error {
 	c := &db.commit
 	before := c.mem.putBytes
 	if err := c.mem.apply(e, c, db.clock); err != nil {
-		return db.fail(err)
+		return db.health.fail(err)
 	}
 	c.userBytes += c.mem.putBytes - before
 	db.expiries.noteLocked(e)

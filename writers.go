@@ -37,7 +37,7 @@ func (db *DB) WriterSequence(id int64) (int32, error) {
 	}
 	p.sync = p.sync && !db.opts.ReadOnly
 	db.commit.Lock()
-	if db.closed.Load() {
+	if db.health.closed.Load() {
 		db.commit.Unlock()
 		return 0, ErrClosed
 	}
