@@ -125,7 +125,7 @@ func (db *DB) Stats() Stats {
 	v, now := db.view.Load(), db.clock.Now()
 	db.addMemtables(&s, v, now)
 	if db.opts.ReadOnly {
-		s.Log.Segments = v.log.Segments
+		s.Log.Segments, s.Log.DiskBytes = v.log.Segments, v.log.DiskBytes
 	} else {
 		db.addLog(&s, v)
 	}

@@ -45,6 +45,39 @@ func checkSums(t *testing.T, db *DB, fs *vfstest.Mem) Stats {
 	return s
 }
 
+// Who only reads counts the files of the log as they are: beside an owner, with obsolete segments, after a crash and after
+// a close.
+func TestStatsOfLogReadOnly(t *testing.T) {
+	fs, clock := vfstest.NewMem(), newFakeClock()
+	o := manualOptions(fs, clock, SyncNever)
+	o.RetainLog = 1 << 20
+	db := openTest(t, o)
+	check := func(when string) Stats {
+		t.Helper()
+		ro := openTest(t, readOnly(o))
+		defer ro.Close()
+		s := ro.Stats()
+		if log := diskBytes(t, fs, "db/wal"); s.Log.DiskBytes != log || s.DiskBytes != s.TableBytes+log {
+			t.Errorf("%s: %d bytes of log and %d in all, want %d and %d", when, s.Log.DiskBytes, s.DiskBytes, log, s.TableBytes+log)
+		}
+		return s
+	}
+	for _, s := range lifeScript(clock) {
+		must(t, s.run(db))
+		if check(s.name); t.Failed() {
+			return
+		}
+	}
+	must(t, db.Put([]byte("last"), make([]byte, 10_000)))
+	fs = fs.Clone() // the process dies
+	o.fs = fs
+	if s := check("after a crash"); s.Log.DiskBytes < 10_000 {
+		t.Errorf("the log has %d bytes", s.Log.DiskBytes)
+	}
+	must(t, openTest(t, o).Close())
+	check("after a close")
+}
+
 func frozenBytes(db *DB) (n int64) {
 	for _, m := range db.view.Load().frozen {
 		n += m.Size()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -11,8 +12,9 @@ import (
 // Replayed says what Replay found.
 type Replayed struct {
 	Recovery
-	NextSeq uint64   // of the operation after the last
-	End     Position // after the last record; zero if there are no segments
+	NextSeq   uint64   // of the operation after the last
+	End       Position // after the last record; zero if there are no segments
+	DiskBytes int64    // of the log's files as they were then, obsolete segments among them
 }
 
 // Replay reads the log in a directory and hands its entries to Options.Replay, as Open does and by the same rules, but
@@ -36,7 +38,7 @@ type Replayed struct {
 //     anything else in it.
 func Replay(dir string, o *Options) (Replayed, error) {
 	l := &Log{dir: dir, opts: o.withDefaults()}
-	live, _, err := l.list()
+	live, obsolete, err := l.list()
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -46,6 +48,10 @@ func Replay(dir string, o *Options) (Replayed, error) {
 	files, err := l.openSegments(live)
 	if err != nil {
 		return Replayed{}, err
+	}
+	bytes, err := l.fileBytes(files, obsolete)
+	if err != nil {
+		return Replayed{}, errors.Join(err, closeAll(files))
 	}
 	w := l.newWalk(live, func(number uint32) (vfs.File, error) { return keptOpen{files[number-live[0]]}, nil })
 	w.live = true
@@ -58,7 +64,31 @@ func Replay(dir string, o *Options) (Replayed, error) {
 	}
 	scan := w.scan
 	l.recovery.Clean = scan.closed && scan.offset() == scan.limit
-	return Replayed{l.recovery, scan.nextSeq(), Position{scan.head.segment, uint32(scan.offset())}}, nil
+	return Replayed{l.recovery, scan.nextSeq(), Position{scan.head.segment, uint32(scan.offset())}, bytes}, nil
+}
+
+// fileBytes returns the size of open segments, of obsolete ones, which may go meanwhile, and of the one that an owner has
+// prepared.
+func (l *Log) fileBytes(open []vfs.File, obsolete []uint32) (bytes int64, err error) {
+	for _, f := range open {
+		size, err := f.Size()
+		if err != nil {
+			return 0, fmt.Errorf("wal: %w", err)
+		}
+		bytes += size
+	}
+	names := []string{path.Join(l.dir, nextName)}
+	for _, number := range obsolete {
+		names = append(names, segmentName(l.dir, number))
+	}
+	for _, name := range names {
+		size, err := l.opts.FS.Size(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("wal: %w", err)
+		}
+		bytes += size
+	}
+	return bytes, nil
 }
 
 // keptOpen is a file that somebody else closes.

@@ -24,7 +24,7 @@ func Describe(r *wal.Record) (wal.Description, error) {
 		}
 		s := d.state
 		return wal.Description{What: "manifest header", Fields: []slog.Attr{
-			slog.String("database", fmt.Sprintf("%x", s.Database)), slog.Uint64("next_file", s.NextFile),
+			slog.Int("format", int(v[1])), slog.String("database", fmt.Sprintf("%x", s.Database)), slog.Uint64("next_file", s.NextFile),
 			slog.Uint64("first_segment", uint64(s.FirstSegment)), slog.Uint64("last_seq", s.LastSeq),
 			slog.Time("clock", time.UnixMilli(s.Clock)), slog.Time("created", time.UnixMilli(s.Created)),
 			slog.Uint64("log_segment", uint64(s.Log.Segment)), slog.Uint64("log_offset", uint64(s.Log.Offset)),

@@ -85,13 +85,32 @@ func TestLockOtherProcess(t *testing.T) {
 	if !errors.As(err, &locked) || locked.PID != child.Process.Pid || !errors.Is(err, ErrLocked) {
 		t.Errorf("got %v, want locked by %d", err, child.Process.Pid)
 	}
+	wantOwner(t, name, child.Process.Pid, true)
 	// The lock goes with the process, however it ends.
 	must(t, child.Process.Kill())
 	_ = child.Wait()
 	in.Close()
+	wantOwner(t, name, child.Process.Pid, false)
 	l, err := OS.Lock(name)
 	must(t, err)
+	wantOwner(t, name, os.Getpid(), true)
+	wantErr(t, "lock after it was asked for", second(OS.Lock(name)), ErrLocked)
 	must(t, l.Close())
+	wantOwner(t, name, os.Getpid(), false)
+	l, err = OS.Lock(name)
+	must(t, err)
+	must(t, l.Close())
+	_, _, err = LockOwner(filepath.Join(dir, "NONE"))
+	wantErr(t, "owner by no lock file", err, fs.ErrNotExist)
+	_, _, err = LockOwner(dir)
+	wantErr(t, "owner by a directory", err, errNotRegular)
+}
+
+func wantOwner(t *testing.T, name string, pid int, held bool) {
+	t.Helper()
+	if p, h, err := LockOwner(name); p != pid || h != held || err != nil {
+		t.Errorf("the owner is %d, %v, %v, want %d, %v", p, h, err, pid, held)
+	}
 }
 
 func TestLockSpellings(t *testing.T) {

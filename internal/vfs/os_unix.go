@@ -48,8 +48,13 @@ func syncDir(name string) error {
 const noFollow = unix.O_NOFOLLOW
 
 // tryLock takes the exclusive lock on an open file and reports whether somebody else has it.
-func tryLock(f *os.File) (busy bool, err error) {
-	err = ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+func tryLock(f *os.File) (busy bool, err error) { return tryLockAs(f, unix.LOCK_EX) }
+
+// tryShare is tryLock for a lock that others may have beside it, if they are content with that too.
+func tryShare(f *os.File) (busy bool, err error) { return tryLockAs(f, unix.LOCK_SH) }
+
+func tryLockAs(f *os.File, how int) (busy bool, err error) {
+	err = ignoringEINTR(func() error { return unix.Flock(int(f.Fd()), how|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return true, nil
 	}

@@ -87,7 +87,14 @@ const lockOffset = 1 << 30
 
 // tryLock takes the exclusive lock on an open file and reports whether somebody else has it.
 func tryLock(f *os.File) (busy bool, err error) {
-	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	return tryLockAs(f, windows.LOCKFILE_EXCLUSIVE_LOCK)
+}
+
+// tryShare is tryLock for a lock that others may have beside it, if they are content with that too.
+func tryShare(f *os.File) (busy bool, err error) { return tryLockAs(f, 0) }
+
+func tryLockAs(f *os.File, exclusive uint32) (busy bool, err error) {
+	flags := exclusive | windows.LOCKFILE_FAIL_IMMEDIATELY
 	err = windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{Offset: lockOffset})
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
 		return true, nil

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // heldLocks are the locks of this process. The kernel's lock keeps other processes out; where it belongs to the process
@@ -113,4 +115,53 @@ func (l *osLock) Close() error {
 	}
 	delete(heldLocks.held, l)
 	return l.f.Close()
+}
+
+// LockOwner returns the process that a lock file of the operating system names, 0 if it names none, and whether somebody
+// holds the lock. The file may name one that is gone.
+//
+// To find out it takes the lock itself, for a moment and shared, in which a Lock by somebody else fails. So it asks only
+// if the process that the file names is there.
+func LockOwner(name string) (pid int, held bool, err error) {
+	heldLocks.mu.Lock()
+	defer heldLocks.mu.Unlock()
+	info, err := os.Lstat(name)
+	if err != nil {
+		return 0, false, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, false, &os.PathError{Op: "lock", Path: name, Err: errNotRegular}
+	}
+	for l := range heldLocks.held {
+		if os.SameFile(l.info, info) { // and nothing may be opened: see lockOS
+			return os.Getpid(), true, nil
+		}
+	}
+	f, err := os.OpenFile(name, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return 0, false, err
+	}
+	defer f.Close()
+	if pid = readPID(f); !running(pid) {
+		return pid, false, nil
+	}
+	held, err = tryShare(f)
+	return pid, held, err
+}
+
+// running reports whether there may be a process with an id.
+func running(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer p.Release()
+	if runtime.GOOS == "windows" {
+		return true // FindProcess has looked
+	}
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, os.ErrPermission)
 }
