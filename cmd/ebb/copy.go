@@ -55,7 +55,7 @@ func backupFile(flags *flag.FlagSet) action {
 		}
 		bar.Finish()
 		return s.out.line(fmt.Sprintf("%s up to sequence %d, %s; 'backup -since %[2]d' is the next increment", plural(info.Entries, "entry"),
-			info.Through, megabytes(info.Bytes)), field{"entries", info.Entries}, field{"range_deletes", info.RangeDeletes},
+			info.Through, size(info.Bytes)), field{"entries", info.Entries}, field{"range_deletes", info.RangeDeletes},
 			field{"since", info.Since}, field{"through", info.Through}, field{"file", bytesCount(info.Bytes)})
 	}
 }
@@ -120,7 +120,7 @@ func checkpoint(ctx context.Context, s *session, args []string) error {
 			return err
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("%s, %s, of which %s had to be copied", plural(info.Tables, "table"), megabytes(info.Bytes), megabytes(info.Copied)),
+		return s.out.line(fmt.Sprintf("%s, %s, of which %s had to be copied", plural(info.Tables, "table"), size(info.Bytes), size(info.Copied)),
 			field{"tables", info.Tables}, field{"through", info.Through}, field{"size", bytesCount(info.Bytes)}, field{"copied", bytesCount(info.Copied)})
 	})
 }

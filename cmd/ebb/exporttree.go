@@ -40,7 +40,7 @@ func exportTree(ctx context.Context, s *session, args []string) error {
 			bytes += int64(len(e.Value))
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("exported %s, %s", plural(files, "file"), megabytes(bytes)), field{"files", files},
+		return s.out.line(fmt.Sprintf("exported %s, %s", plural(files, "file"), size(bytes)), field{"files", files},
 			field{"exported", bytesCount(bytes)})
 	})
 }

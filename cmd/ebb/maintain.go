@@ -28,7 +28,7 @@ func compact(ctx context.Context, s *session, _ []string) error {
 			return err
 		}
 		after, took := db.Stats().TableBytes, time.Since(start)
-		return s.out.line(fmt.Sprintf("%s before, %s after, in %v", megabytes(before), megabytes(after), took.Round(time.Millisecond)),
+		return s.out.line(fmt.Sprintf("%s before, %s after, in %v", size(before), size(after), took.Round(time.Millisecond)),
 			field{"before", bytesCount(before)}, field{"after", bytesCount(after)}, field{"took", took})
 	})
 }

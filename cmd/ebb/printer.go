@@ -91,7 +91,7 @@ func (f field) text() string {
 	case time.Duration:
 		return coarse(v)
 	case bytesCount:
-		return megabytes(int64(v))
+		return size(int64(v))
 	}
 	return fmt.Sprint(f.value)
 }
@@ -115,8 +115,8 @@ func plural[N int | int64 | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if stem, ok := strings.CutSuffix(noun, "y"); ok && stem[len(stem)-1] != 'e' {
-		noun = stem + "ie" // entries, but keys
+	if stem, ok := strings.CutSuffix(noun, "y"); ok && !strings.ContainsAny(stem[len(stem)-1:], "aeo") {
+		noun = stem + "ie" // entries, but keys and days
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
@@ -124,7 +124,18 @@ func plural[N int | int64 | uint64](n N, noun string) string {
 // bytesCount is a size in bytes.
 type bytesCount int64
 
-func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+// size returns a number of bytes in a unit that leaves up to three digits before the point: 4.4 KB is 4,400 bytes.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if -1000 < n && n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	x, i := float64(n)/1000, 0
+	for (x >= 999.95 || x <= -999.95) && i+1 < len(units) {
+		x, i = x/1000, i+1
+	}
+	return fmt.Sprintf("%.1f %cB", x, units[i])
+}
 
 // columns writes rows in columns, or as JSON objects. Every row has the same fields.
 type columns struct {
@@ -141,16 +152,14 @@ func (t *columns) row(fields ...field) error {
 	if t.p.json {
 		return t.p.object(fields)
 	}
-	if t.rows++; t.rows == 1 {
-		for _, f := range fields {
-			fmt.Fprint(t.w, f.name, "\t")
-		}
-		fmt.Fprintln(t.w)
-	}
+	var names, texts []string
 	for _, f := range fields {
-		fmt.Fprint(t.w, f.text(), "\t")
+		names, texts = append(names, f.name), append(texts, f.text())
 	}
-	_, err := fmt.Fprintln(t.w)
+	if t.rows++; t.rows == 1 {
+		fmt.Fprintln(t.w, strings.Join(names, "\t"))
+	}
+	_, err := fmt.Fprintln(t.w, strings.Join(texts, "\t"))
 	return err
 }
 

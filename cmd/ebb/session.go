@@ -17,6 +17,7 @@ type session struct {
 	globals
 	dir    string
 	db     *ebb.DB // nil until the first command that needs it
+	opened opened  // of db
 	owner  error   // who has the database, if the session can only read because of that
 	stdin  io.Reader
 	out    *printer
@@ -72,11 +73,27 @@ func (s *session) open() (*ebb.DB, error) {
 	return db, nil
 }
 
+// opened says how a database was opened, and what was found.
+type opened struct {
+	readOnly bool
+	found    ebb.Recovered
+}
+
 func (s *session) openAs(readOnly bool) (*ebb.DB, error) {
-	return ebb.Open(s.dir, &ebb.Options{
-		ReadOnly: readOnly, ExpiryEvents: s.expiries && !readOnly,
+	found := make(chan ebb.Recovered, 1)
+	db, err := ebb.Open(s.dir, &ebb.Options{
+		ReadOnly: readOnly, ExpiryEvents: s.expiries && !readOnly, Memory: memoryBudget,
 		Logger: slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		OnEvent: func(e ebb.Event) {
+			if r, ok := e.(ebb.Recovered); ok { // each Open tells it once
+				found <- r
+			}
+		},
 	})
+	if err == nil {
+		s.opened = opened{readOnly, <-found}
+	}
+	return db, err
 }
 
 // checkExists refuses a directory that holds nothing.

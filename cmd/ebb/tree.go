@@ -53,7 +53,7 @@ func importTree(ctx context.Context, s *session, args []string) error {
 		took := time.Since(start)
 		bar.Finish()
 		return s.out.line(fmt.Sprintf("imported %s, %s in %v (%s/s); skipped %d that are not regular files", plural(im.files, "file"),
-			megabytes(im.bytes), took.Round(time.Millisecond), megabytes(int64(float64(im.bytes)/took.Seconds())), skipped),
+			size(im.bytes), took.Round(time.Millisecond), size(int64(float64(im.bytes)/took.Seconds())), skipped),
 			field{"files", im.files}, field{"imported", bytesCount(im.bytes)}, field{"took", took}, field{"skipped", skipped})
 	})
 }
@@ -138,7 +138,7 @@ func verifyTree(ctx context.Context, s *session, args []string) error {
 		bar.Finish()
 		took := time.Since(start)
 		err = s.out.line(fmt.Sprintf("compared %s, %s in %v: %d same, %d changed, %d missing, %d extra; "+
-			"skipped %d that are not regular files", plural(len(c.names), "file"), megabytes(c.bytes), took.Round(time.Millisecond),
+			"skipped %d that are not regular files", plural(len(c.names), "file"), size(c.bytes), took.Round(time.Millisecond),
 			c.same, c.changed, c.missing, c.extra, skipped),
 			field{"files", len(c.names)}, field{"compared", bytesCount(c.bytes)}, field{"took", took}, field{"same", c.same},
 			field{"changed", c.changed}, field{"missing", c.missing}, field{"extra", c.extra}, field{"skipped", skipped})
