@@ -85,8 +85,8 @@ func (l *Levels) hiddenBy(level int) (sum Hidden) {
 	}
 	if level == 0 {
 		var all Hidden
-		for _, tables := range l[1:] {
-			for _, t := range tables {
+		for level, t := range l.All() {
+			if level > 0 {
 				all.add(t, 1)
 			}
 		}
@@ -97,8 +97,8 @@ func (l *Levels) hiddenBy(level int) (sum Hidden) {
 
 // Total returns the size of all tables.
 func (l *Levels) Total() (n int64) {
-	for level := range l {
-		n += l.bytes(level)
+	for _, t := range l.All() {
+		n += t.Size
 	}
 	return n
 }
@@ -111,11 +111,9 @@ func (p *picker) dropCovered() *Plan {
 		return nil
 	}
 	var dropped []*Table
-	for _, tables := range p.Levels {
-		for _, t := range tables {
-			if allCovered(t, covering) {
-				dropped = append(dropped, t)
-			}
+	for _, t := range p.All() {
+		if allCovered(t, covering) {
+			dropped = append(dropped, t)
 		}
 	}
 	if len(dropped) == 0 {
@@ -126,11 +124,9 @@ func (p *picker) dropCovered() *Plan {
 
 // covering returns the range deletes of tables: apart, and in the order of their keys, for each table that has any.
 func (p *picker) covering() (list [][]kv.RangeDelete) {
-	for _, tables := range p.Levels {
-		for _, t := range tables {
-			if deletes := t.Deletes.All(); len(deletes) > 0 {
-				list = append(list, deletes)
-			}
+	for _, t := range p.All() {
+		if deletes := t.Deletes.All(); len(deletes) > 0 {
+			list = append(list, deletes)
 		}
 	}
 	return list

@@ -1,6 +1,7 @@
 package compaction
 
 import (
+	"iter"
 	"slices"
 	"sort"
 
@@ -77,6 +78,19 @@ func Find(tables []*Table, key []byte) int {
 	return sort.Search(len(tables), func(i int) bool { return kv.Compare(tables[i].end, key) > 0 })
 }
 
+// All yields every table with its level: the levels in their order, the tables of each in theirs.
+func (l *Levels) All() iter.Seq2[int, *Table] {
+	return func(yield func(int, *Table) bool) {
+		for level, tables := range l {
+			for _, t := range tables {
+				if !yield(level, t) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // overlapping returns the tables of a level that overlap a stretch of keys. Those of a level other than 0 are neighbours.
 func (l *Levels) overlapping(level int, start, end []byte) []*Table {
 	if level > 0 {
@@ -138,14 +152,12 @@ func (l *Levels) Replace(inputs []*Table, level int, outputs []*Table) Levels {
 		gone[t] = true
 	}
 	var next Levels
-	for i := range l {
-		for _, t := range l[i] {
-			if !gone[t] {
-				next[i] = append(next[i], t)
-			} else if i == level && level == 0 {
-				next[0] = append(next[0], outputs...)
-				outputs = nil
-			}
+	for i, t := range l.All() {
+		if !gone[t] {
+			next[i] = append(next[i], t)
+		} else if i == level && level == 0 {
+			next[0] = append(next[0], outputs...)
+			outputs = nil
 		}
 	}
 	if level > 0 {
