@@ -400,13 +400,14 @@ func TestBackupSyncs(t *testing.T) {
 	db := openTest(t, manualOptions(mem, clock, SyncNever))
 	must(t, putStep("a", "1", 0).run(db))
 	takeBackup(t, db, nil)
-	crashes := mem.Crashes(1, 0)
-	for state := range crashes.At(crashes.OpCount()) {
-		db, err := Open("db", manualOptions(state.FS, clock, SyncNever))
-		must(t, err)
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: mem.OpCount()}, func(c *vfstest.Crash) error {
+		db, err := Open("db", manualOptions(c.FS, clock, SyncNever))
+		if err != nil {
+			return err
+		}
 		content{db}.has(t, "a", "1")
-		must(t, db.Close())
-	}
+		return db.Close()
+	})
 }
 
 // wantNothing holds that a failed Restore or Checkpoint has left nothing behind.

@@ -211,51 +211,56 @@ func checkCopy(fs *vfstest.Mem, clock *fakeClock, m *model) (there bool, err err
 	return true, errors.Join(db.Put([]byte("use"), nil), db.Flush())
 }
 
+// checkOriginal holds that what a copy was made of is whole.
+func checkOriginal(fs *vfstest.Mem, clock *fakeClock, m *model) error {
+	db, err := Open("db", keepLog(fs, clock))
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.compare(db, clock.ms()), db.Close())
+}
+
 // Every crash during a Restore or a Checkpoint leaves all of the copy or nothing, and the original whole.
 func TestCrashStatesOfNewDir(t *testing.T) {
-	for i := range 4 {
-		mem, clock := vfstest.NewMem(), newFakeClock()
-		var fs vfs.FS = mem
-		if i == 3 {
-			fs = noLinks(mem)
-		}
-		db, m, cases := newDirSource(t, mem, fs, clock)
-		c := cases[i/2]
-		if i%2 == 1 { // an empty directory is in the place
-			must(t, mem.MkdirAll("copy"))
-		}
-		mem.Record()
-		must(t, c.make(fs, db))
-		made := mem.OpCount()
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		copies := 0
-		for k := range crashes.OpCount() + 1 {
-			for state := range crashes.At(k) {
-				fail := func(what string, err error) {
-					t.Fatalf("%s: %s: -crashseed %d, after operation %d (%s), %s: %v", c.name, what, *crashSeed, k,
-						mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-				there, err := checkCopy(state.FS.Clone(), newClockAt(clock.ms()), m)
-				if err != nil {
-					fail("copy", err)
-				}
-				if there {
-					copies++
-				} else if k == made {
-					fail("copy", errors.New("it is not there"))
-				}
-				original, err := Open("db", keepLog(state.FS, newClockAt(clock.ms())))
-				if err != nil {
-					fail("original", err)
-				}
-				if err := m.compare(original, clock.ms()); err != nil {
-					fail("original", err)
-				}
-				must(t, original.Close())
+	for _, c := range []struct {
+		name    string
+		source  int  // of newDirSource
+		inside  bool // an empty directory is in the place
+		noLinks bool
+	}{
+		{"restore", 0, false, false}, {"restore into a directory", 0, true, false},
+		{"checkpoint", 1, false, false}, {"checkpoint into a directory, without links", 1, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mem, clock := vfstest.NewMem(), newFakeClock()
+			var fs vfs.FS = mem
+			if c.noLinks {
+				fs = noLinks(mem)
 			}
-		}
-		total, distinct := crashes.Counts()
-		t.Logf("%s: %d operations, %d crash states, %d distinct, %d with the copy", c.name, made, total, distinct, copies)
+			db, m, cases := newDirSource(t, mem, fs, clock)
+			if c.inside {
+				must(t, mem.MkdirAll("copy"))
+			}
+			mem.Record()
+			must(t, cases[c.source].make(fs, db))
+			copies := 0
+			vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+				there, err := checkCopy(c.FS.Clone(), newClockAt(clock.ms()), m)
+				switch {
+				case err != nil:
+					return fmt.Errorf("copy: %w", err)
+				case there:
+					copies++
+				case c.Last:
+					return errors.New("the copy is not there")
+				}
+				if err := checkOriginal(c.FS, newClockAt(clock.ms()), m); err != nil {
+					return fmt.Errorf("original: %w", err)
+				}
+				return nil
+			})
+			t.Logf("%d states with the copy", copies)
+		})
 	}
 }
 

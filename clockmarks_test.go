@@ -120,53 +120,38 @@ func TestClockMarksByTime(t *testing.T) {
 // After a crash anywhere, with the clock set back by an hour, nothing is there that had expired a second before the last
 // write that must be there.
 func TestClockSetBackCrashStates(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem, clock := vfstest.NewMem(), newFakeClock()
 		mem.Record()
-		db, err := Open("db", manualOptions(mem, clock, policy))
-		must(t, err)
-		start := clock.ms()
-		type write struct {
-			at    int64
-			acked int // operations when it had returned
-		}
-		var writes []write
+		db := openTest(t, manualOptions(mem, clock, policy))
+		times := []int64{clock.ms()} // of each write, behind that of the beginning
+		promises := vfstest.NewPromises(mem)
 		deadlines := map[string]int64{}
 		for i := range 90 {
 			key := fmt.Sprintf("k%03d", i)
 			deadlines[key] = clock.ms() + 100 + int64(i*37%900)
+			promises.Begin()
 			must(t, db.Put([]byte(key), make([]byte, 200), ExpireAt(time.UnixMilli(deadlines[key]))))
-			writes = append(writes, write{clock.ms(), mem.OpCount()})
+			promises.Done()
+			times = append(times, clock.ms())
 			clock.add(170 * time.Millisecond)
 			if i%20 == 19 {
 				must(t, db.Flush())
 				db.health.workers.Wait()
 			}
+			if i%20 == 19 || policy == SyncAlways {
+				promises.Synced()
+			}
 		}
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
 		back := 0
-		for k := 0; k <= crashes.OpCount(); k += 3 {
-			last := start
-			for _, w := range writes {
-				if w.acked <= k {
-					last = w.at
-				}
-			}
-			for state := range crashes.At(k) {
-				if policy != SyncAlways && state.Name != "all" {
-					continue // nobody was promised the last write
-				}
-				n, err := checkExpired(state.FS, newClockAt(start-time.Hour.Milliseconds()), deadlines, last)
-				if err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
-						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-				back = max(back, n)
-			}
-		}
-		must(t, db.Close())
-		t.Logf("policy %d: %d keys at most came back, all of the last second", policy, back)
-	}
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{Step: 3}, func(c *vfstest.Crash) error {
+			least, _ := promises.At(c)
+			n, err := checkExpired(c.FS, newClockAt(times[0]-time.Hour.Milliseconds()), deadlines, times[least])
+			back = max(back, n)
+			return err
+		})
+		t.Logf("%d keys at most came back, all of the last second", back)
+	})
 }
 
 // checkExpired opens a database after a crash and holds that what had expired a second before a time is not there. It

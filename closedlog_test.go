@@ -192,17 +192,19 @@ func TestEveryTruncationOfAClosedDatabase(t *testing.T) {
 }
 
 // endsAsPromised holds that the manifest in a directory says where the log ends.
-func endsAsPromised(t *testing.T, fs vfs.FS, dir string) {
-	t.Helper()
+func endsAsPromised(fs vfs.FS, dir string) error {
 	state, err := manifest.Load(fs, dir)
-	must(t, err)
+	if err != nil {
+		return err
+	}
 	name := fmt.Sprintf("%s/wal/%06d.wal", dir, state.Log.Segment)
 	if size, err := fs.Size(name); err != nil || size != int64(state.Log.Offset) {
-		t.Errorf("the manifest of %s says %+v, the segment has %d bytes: %v", dir, state.Log, size, err)
+		return fmt.Errorf("the manifest of %s says %+v, the segment has %d bytes: %w", dir, state.Log, size, err)
 	}
 	if _, err := fs.Size(fmt.Sprintf("%s/wal/%06d.wal", dir, state.Log.Segment+1)); !errors.Is(err, fs2.ErrNotExist) {
-		t.Errorf("the manifest of %s says %+v, but another segment follows: %v", dir, state.Log, err)
+		return fmt.Errorf("the manifest of %s says %+v, but another segment follows: %w", dir, state.Log, err)
 	}
+	return nil
 }
 
 // Whatever has made the directory of a database, and whatever was done since, a database that is closed says where its log
@@ -217,12 +219,12 @@ func TestLogEndIsPromised(t *testing.T) {
 	}
 	must(t, second(db.Backup(t.Context(), &file, nil)))
 	must(t, second(db.Checkpoint(t.Context(), "checkpoint", nil)))
-	endsAsPromised(t, mem, "checkpoint")
+	must(t, endsAsPromised(mem, "checkpoint"))
 	must(t, second(db.Ingest(t.Context(), bytes.NewReader(file.Bytes()), nil)))
 	must(t, Restore(t.Context(), "restored", &RestoreOptions{Options: o}, &file))
-	endsAsPromised(t, mem, "restored")
+	must(t, endsAsPromised(mem, "restored"))
 	must(t, db.Close())
-	endsAsPromised(t, mem, "db")
+	must(t, endsAsPromised(mem, "db"))
 	for _, dir := range []string{"db", "checkpoint", "restored"} {
 		for range 2 {
 			db, err := Open(dir, o)
@@ -230,10 +232,9 @@ func TestLogEndIsPromised(t *testing.T) {
 			must(t, db.Put([]byte("again"), nil))
 			mem.Record()
 			must(t, db.Close())
-			crashes := mem.Crashes(*crashSeed, *crashRandom)
-			for state := range crashes.At(crashes.OpCount()) {
-				endsAsPromised(t, state.FS, dir)
-			}
+			vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: mem.OpCount()}, func(c *vfstest.Crash) error {
+				return endsAsPromised(c.FS, dir)
+			})
 		}
 	}
 }
@@ -265,7 +266,7 @@ func TestManifestWithoutAnchor(t *testing.T) {
 // A second life of a database, after a clean end of the first: whatever a crash leaves of it, what the manifest says of the
 // log is true, and nothing of the first life is missing, nor what was synced in the second.
 func TestCrashStatesAfterAClose(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem, clock := vfstest.NewMem(), newFakeClock()
 		o := manualOptions(mem, clock, policy)
 		db := openTest(t, o)
@@ -278,48 +279,42 @@ func TestCrashStatesAfterAClose(t *testing.T) {
 			put()
 		}
 		must(t, db.Close())
+		first := n
 		mem.Record()
-		durable := []int{n} // keys, by operations recorded
-		note := func(keys int) {
-			for len(durable) <= mem.OpCount() {
-				durable = append(durable, durable[len(durable)-1])
-			}
-			durable[mem.OpCount()] = keys
+		promises := vfstest.NewPromises(mem)
+		promised := func() {
+			promises.Begin()
+			put()
+			promises.Done()
 		}
 		var err error
 		db, err = Open("db", o)
 		must(t, err)
 		for i := range 40 {
-			put()
-			if policy == SyncAlways {
-				note(n)
-			}
+			promised()
 			if i%13 == 5 {
 				must(t, db.Flush())
-				note(n)
+			}
+			if policy == SyncAlways || i%13 == 5 {
+				promises.Synced()
 			}
 		}
 		must(t, db.Compact(t.Context()))
-		put()
+		promised()
 		must(t, db.Close())
-		note(n)
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		for k := range crashes.OpCount() + 1 {
-			for state := range crashes.At(k) {
-				db, err := Open("db", manualOptions(state.FS, clock, policy))
-				if err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v", policy, *crashSeed, k,
-						mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-				if got := keys(t, db); got < durable[k] || got > n {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %d keys, at least %d were synced", policy,
-						*crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, got, durable[k])
-				}
-				must(t, db.Close())
-				endsAsPromised(t, state.FS, "db")
+		promises.Synced()
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+			db, err := Open("db", manualOptions(c.FS, clock, policy))
+			if err != nil {
+				return err
 			}
-		}
-	}
+			least, most := promises.At(c)
+			if got := keys(t, db) - first; got < least || got > most {
+				return fmt.Errorf("%d keys, want %d to %d", got, least, most)
+			}
+			return errors.Join(db.Close(), endsAsPromised(c.FS, "db"))
+		})
+	})
 }
 
 // A Close that cannot say where the log ends says so, and the database is whole.

@@ -147,13 +147,14 @@ func TestFailedConditionIsDurable(t *testing.T) {
 	if err := db.Put([]byte("k"), []byte("2"), IfAbsent, Sync); !errors.Is(err, ErrConditionFailed) {
 		t.Fatal(err)
 	}
-	crashes := fs.Crashes(1, 5)
-	for state := range crashes.At(crashes.OpCount()) {
-		after, err := Open("db", manualOptions(state.FS, clock, SyncNever))
-		must(t, err)
+	vfstest.EachCrash(t, fs, vfstest.CrashPoints{From: fs.OpCount(), Random: 5}, func(c *vfstest.Crash) error {
+		after, err := Open("db", manualOptions(c.FS, clock, SyncNever))
+		if err != nil {
+			return err
+		}
 		content{after}.has(t, "k", "1")
-		must(t, after.Close())
-	}
+		return after.Close()
+	})
 }
 
 // TestConditionsConcurrently holds that of concurrent writers exactly one wins, and that no increment is lost, while

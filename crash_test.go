@@ -1,68 +1,69 @@
 package ebb
 
 import (
-	"flag"
 	"fmt"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
-var (
-	crashSeed   = flag.Uint64("crashseed", 1, "seed of the random crash states")
-	crashRandom = flag.Int("crashrandom", 2, "random crash states at each operation")
-)
-
-// history is what a script did to a database, and at how many file operations it did it.
+// history is what a script did to a database.
 type history struct {
-	policy SyncPolicy
-	states []*model       // states[i]: what is there after i writes
-	bySeq  map[uint64]int // which of them is that as of a sequence
-	begun  []int          // operations recorded when write i began
-	acked  []int          // when it had returned
-	synced []int          // when it was known to be on the disk
-	times  []moment       // the clock at each number of operations
+	policy   SyncPolicy
+	states   []*model       // states[i]: what is there after i writes
+	bySeq    map[uint64]int // which of them is that as of a sequence
+	promises *vfstest.Promises
+	times    []moment // the clock at each number of file operations
 }
 
-// record runs the script on a recording file system.
-func record(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
+// eachPolicy runs a test for the policies that promise most and least.
+func eachPolicy(t *testing.T, test func(t *testing.T, policy SyncPolicy)) {
+	t.Run("SyncAlways", func(t *testing.T) { test(t, SyncAlways) })
+	t.Run("SyncNever", func(t *testing.T) { test(t, SyncNever) })
+}
+
+// record runs a script on a database in mem, which it makes record, and closes the database. After each step, and before
+// that, it calls seen with the database.
+func record(t *testing.T, mem *vfstest.Mem, o *Options, clock *fakeClock, script []step, seen func(*DB)) *history {
 	t.Helper()
-	clock := newFakeClock()
-	h := &history{policy: policy, states: []*model{newModel(clock)}, bySeq: map[uint64]int{0: 0}}
-	db, err := Open("db", manualOptions(mem, clock, policy))
+	mem.Record()
+	h := &history{policy: o.Sync, states: []*model{newModel(clock)}, bySeq: map[uint64]int{0: 0}, promises: vfstest.NewPromises(mem)}
+	db, err := Open("db", o)
 	must(t, err)
 	h.tick(mem, clock)
 	seq := uint64(0)
-	for _, s := range lifeScript(clock) {
+	for _, s := range script {
 		if s.apply != nil {
-			h.begun = append(h.begun, mem.OpCount())
+			h.promises.Begin()
 		}
 		if err := s.run(db); err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
 		db.health.workers.Wait()
-		h.tick(mem, clock)
 		if s.apply != nil {
 			m := h.states[len(h.states)-1].clone()
 			s.apply(m)
 			seq += s.ops
 			h.states, h.bySeq[seq] = append(h.states, m), len(h.states)
-			h.acked = append(h.acked, mem.OpCount())
+			h.promises.Done()
 		}
-		if policy == SyncAlways || s.apply == nil && s.name != "sweep" {
-			h.allSynced(mem)
+		if o.Sync == SyncAlways || s.syncs {
+			h.promises.Synced()
 		}
+		seen(db)
+		h.tick(mem, clock)
 	}
 	must(t, db.Close())
-	h.allSynced(mem)
+	h.promises.Synced()
 	h.tick(mem, clock)
 	return h
 }
 
-func (h *history) allSynced(mem *vfstest.Mem) {
-	for len(h.synced) < len(h.acked) {
-		h.synced = append(h.synced, mem.OpCount())
-	}
+// recordLife records lifeScript under a policy.
+func recordLife(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
+	t.Helper()
+	clock := newFakeClock()
+	return record(t, mem, manualOptions(mem, clock, policy), clock, lifeScript(clock), func(*DB) {})
 }
 
 // tick notes the time up to the operations recorded so far.
@@ -72,26 +73,12 @@ func (h *history) tick(mem *vfstest.Mem, clock *fakeClock) {
 	}
 }
 
-// at returns how many writes must be there after a crash behind k operations: of the process, and of the power; and how
-// many may be.
-func (h *history) at(k int) (killed, powerCut, most int) {
-	for i := range h.acked {
-		if h.acked[i] <= k {
-			killed = i + 1
-		}
-		if h.synced[i] <= k {
-			powerCut = i + 1
-		}
-		if h.begun[i] <= k {
-			most = i + 1
-		}
-	}
-	return killed, powerCut, most
-}
+// clockAt returns a clock that shows the time of a crash.
+func (h *history) clockAt(c *vfstest.Crash) *fakeClock { return newClockAt(int64(h.times[c.Op])) }
 
-// check opens the database in a crash state and holds it against the history: then writes, and opens it again.
-func (h *history) check(fs *vfstest.Mem, now int64, least, most int) error {
-	o := manualOptions(fs, newClockAt(now), h.policy)
+// check opens the database that a crash has left and holds it against the history: then writes, and opens it again.
+func (h *history) check(fs *vfstest.Mem, clock *fakeClock, least, most int) error {
+	o := manualOptions(fs, clock, h.policy)
 	db, err := Open("db", o)
 	if err != nil {
 		return err
@@ -117,75 +104,51 @@ func (h *history) check(fs *vfstest.Mem, now int64, least, most int) error {
 // Every state that a crash at any operation of a database's life may leave opens, with all that was promised, batches whole,
 // nothing that was not written, and nothing that had expired or been deleted.
 func TestCrashStates(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
-		mem.Record()
-		h := record(t, mem, policy)
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		for k := range crashes.OpCount() + 1 {
-			killed, powerCut, most := h.at(k)
-			for state := range crashes.At(k) {
-				least := powerCut
-				if state.Name == "all" {
-					least = killed
-				}
-				if err := h.check(state.FS, int64(h.times[k]), least, most); err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
-						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-			}
-		}
-		total, distinct := crashes.Counts()
-		t.Logf("policy %d: %d writes, %d operations, %d crash states, %d distinct",
-			policy, len(h.acked), crashes.OpCount(), total, distinct)
-	}
+		h := recordLife(t, mem, policy)
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+			least, most := h.promises.At(c)
+			return h.check(c.FS, h.clockAt(c), least, most)
+		})
+	})
 }
 
 // The same for crashes of the recovery from a crash, and of the recovery from that.
 func TestCrashStatesOfRecovery(t *testing.T) {
 	mem := vfstest.NewMem()
-	mem.Record()
-	h := record(t, mem, SyncAlways)
-	crashes := mem.Crashes(*crashSeed, 1)
-	step := 5
+	h := recordLife(t, mem, SyncAlways)
+	points := vfstest.CrashPoints{Step: 5, OneIn: 8, Random: 1}
 	if testing.Short() {
-		step = 23
+		points.Step = 23
 	}
 	states := 0
-	for k := 0; k <= crashes.OpCount(); k += step {
-		_, powerCut, most := h.at(k)
-		i := 0
-		for state := range crashes.At(k) {
-			if i++; i%8 == k%8 {
-				path := fmt.Sprintf("operation %d, %s", k, state.Name)
-				states += h.crashDuringOpen(t, state.FS, int64(h.times[k]), 2, powerCut, most, path)
-			}
-		}
-	}
+	vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
+		least, most := h.promises.At(c)
+		n, err := h.crashDuringOpen(c.FS, int64(h.times[c.Op]), 2, least, most)
+		states += n
+		return err
+	})
 	t.Logf("%d crash states of recovery", states)
 }
 
 // crashDuringOpen opens the database in fs and checks states that a crash during that may leave, to a depth.
-func (h *history) crashDuringOpen(t *testing.T, fs *vfstest.Mem, now int64, depth, least, most int, path string) (states int) {
+func (h *history) crashDuringOpen(fs *vfstest.Mem, now int64, depth, least, most int) (states int, err error) {
 	fs.Record()
 	db, err := Open("db", manualOptions(fs, newClockAt(now), h.policy))
 	if err != nil {
-		t.Fatalf("-crashseed %d, %s: %v", *crashSeed, path, err)
+		return 0, err
 	}
-	crashes := fs.Crashes(*crashSeed, 1)
 	defer db.Close()
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			states++
-			here := fmt.Sprintf("%s; recovery %d (%s), %s", path, k, fs.OpString(max(k-1, 0)), state.Name)
-			deeper := state.FS.Clone()
-			if err := h.check(state.FS, now, least, most); err != nil {
-				t.Fatalf("-crashseed %d, %s: %v", *crashSeed, here, err)
-			}
-			if depth > 1 && k%5 == 1 && state.Name != "all" {
-				states += h.crashDuringOpen(t, deeper, now, depth-1, least, most, here)
-			}
+	err = vfstest.TryCrashes(fs, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
+		states++
+		deeper := c.FS.Clone()
+		if err := h.check(c.FS, newClockAt(now), least, most); err != nil || depth == 1 || c.Op%5 != 1 || c.Killed() {
+			return err
 		}
-	}
-	return states
+		n, err := h.crashDuringOpen(deeper, now, depth-1, least, most)
+		states += n
+		return err
+	})
+	return states, err
 }

@@ -100,12 +100,18 @@ type step struct {
 	run   func(*DB) error
 	apply func(*model) // nil if it changes nothing that reads see
 	ops   uint64       // sequences that it takes
+	syncs bool         // whether all that was written is on the disk when it has run, whatever the policy
+}
+
+// writeStep is a step that changes something.
+func writeStep(name string, run func(*DB) error, apply func(*model), ops uint64) step {
+	return step{name: name, run: run, apply: apply, ops: ops}
 }
 
 func putStep(key, value string, deadline int64) step {
-	return step{"put " + key, func(db *DB) error {
+	return writeStep("put "+key, func(db *DB) error {
 		return db.Put([]byte(key), []byte(value), ExpireAt(deadlineTime(deadline)))
-	}, func(m *model) { m.entries[key] = modelEntry{value, deadline} }, 1}
+	}, func(m *model) { m.entries[key] = modelEntry{value, deadline} }, 1)
 }
 
 // deadlineTime makes 0 the zero time, which is no deadline.
@@ -117,25 +123,25 @@ func deadlineTime(deadline int64) time.Time {
 }
 
 func deleteStep(key string) step {
-	return step{"delete " + key, func(db *DB) error { return db.Delete([]byte(key)) },
-		func(m *model) { delete(m.entries, key) }, 1}
+	return writeStep("delete "+key, func(db *DB) error { return db.Delete([]byte(key)) },
+		func(m *model) { delete(m.entries, key) }, 1)
 }
 
 func deleteRangeStep(start, end string) step {
-	return step{"delete range", func(db *DB) error { return db.DeleteRange([]byte(start), []byte(end)) },
+	return writeStep("delete range", func(db *DB) error { return db.DeleteRange([]byte(start), []byte(end)) },
 		func(m *model) {
 			for k := range m.entries {
 				if start <= k && k < end {
 					delete(m.entries, k)
 				}
 			}
-		}, 1}
+		}, 1)
 }
 
 // batchStep puts value under all keys but the last, which it deletes.
 func batchStep(value string, deadline int64, keys ...string) step {
 	last := len(keys) - 1
-	return step{"batch", func(db *DB) error {
+	return writeStep("batch", func(db *DB) error {
 		var b Batch
 		for _, k := range keys[:last] {
 			if err := b.Put([]byte(k), []byte(value), ExpireAt(deadlineTime(deadline))); err != nil {
@@ -148,7 +154,7 @@ func batchStep(value string, deadline int64, keys ...string) step {
 			m.entries[k] = modelEntry{value, deadline}
 		}
 		delete(m.entries, keys[last])
-	}, uint64(len(keys))}
+	}, uint64(len(keys)))
 }
 
 // lifeWriter is the writer of lifeScript. Its last batch is the value of the key that it writes.
@@ -156,7 +162,7 @@ const lifeWriter = 3
 
 // writerStep applies the next batch of lifeWriter twice.
 func writerStep() step {
-	return step{"batch of a writer", func(db *DB) error {
+	return writeStep("batch of a writer", func(db *DB) error {
 		next := int32(0)
 		if last, err := db.WriterSequence(lifeWriter); err == nil {
 			next = last + 1
@@ -172,7 +178,7 @@ func writerStep() step {
 			next++
 		}
 		m.entries["writer"] = modelEntry{strconv.Itoa(next), 0}
-	}, 1}
+	}, 1)
 }
 
 // writerIs holds that the database knows of lifeWriter what the model does.
@@ -187,7 +193,7 @@ func (m *model) writerIs(db *DB) error {
 
 // addStep adds one to a counter.
 func addStep(key string, deadline int64) step {
-	return step{"add " + key, func(db *DB) error {
+	return writeStep("add "+key, func(db *DB) error {
 		_, err := db.Add([]byte(key), 1, ExpireAt(deadlineTime(deadline)))
 		return err
 	}, func(m *model) {
@@ -197,12 +203,12 @@ func addStep(key string, deadline int64) step {
 		}
 		n, _ := strconv.Atoi(old.value)
 		m.entries[key] = modelEntry{strconv.Itoa(n + 1), old.deadline}
-	}, 1}
+	}, 1)
 }
 
 // appendStep appends the value of one key to that of another, in a transaction.
 func appendStep(to, from string) step {
-	return step{"append", func(db *DB) error {
+	return writeStep("append", func(db *DB) error {
 		return db.Update(func(tx *Txn) error {
 			value, err := tx.Get([]byte(to))
 			if err != nil && err != ErrNotFound {
@@ -219,15 +225,19 @@ func appendStep(to, from string) step {
 		b, _ := m.live(from, now)
 		m.entries[to] = modelEntry{a.value + b.value, 0}
 		delete(m.entries, from)
-	}, 2}
+	}, 2)
 }
 
 func otherStep(name string, run func(*DB) error) step { return step{name: name, run: run} }
 
+func syncingStep(name string, run func(*DB) error) step {
+	return step{name: name, run: run, syncs: true}
+}
+
 var (
-	flushStep   = otherStep("flush", (*DB).Flush)
-	syncStep    = otherStep("sync", (*DB).Sync)
-	compactStep = otherStep("compact", func(db *DB) error { return db.Compact(context.Background()) })
+	flushStep   = syncingStep("flush", (*DB).Flush)
+	syncStep    = syncingStep("sync", (*DB).Sync)
+	compactStep = syncingStep("compact", func(db *DB) error { return db.Compact(context.Background()) })
 )
 
 // sweepStep moves the clock and sweeps.

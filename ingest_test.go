@@ -31,14 +31,16 @@ func snapshotOf(t *testing.T, clock *fakeClock, entries map[string]modelEntry) [
 
 // ingestStep ingests a snapshot file.
 func ingestStep(data []byte, entries map[string]modelEntry) step {
-	return step{"ingest", func(db *DB) error {
+	s := writeStep("ingest", func(db *DB) error {
 		_, err := db.Ingest(context.Background(), bytes.NewReader(data), nil)
 		return err
 	}, func(m *model) {
 		for k, e := range entries {
 			m.entries[k] = e
 		}
-	}, 1}
+	}, 1)
+	s.syncs = true
+	return s
 }
 
 // ingested is what tests ingest: it replaces, adds, and brings deadlines.
@@ -346,54 +348,19 @@ func ingestScript(t *testing.T, clock *fakeClock) []step {
 
 // Every crash during a life with ingests leaves each of them whole or not at all, and all that was promised.
 func TestCrashStatesOfIngest(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem, clock := vfstest.NewMem(), newFakeClock()
-		script := ingestScript(t, clock)
-		mem.Record()
-		h := &history{policy: policy, states: []*model{newModel(clock)}}
-		db, err := Open("db", manualOptions(mem, clock, policy))
-		must(t, err)
-		for _, s := range script {
-			if s.apply != nil {
-				h.begun = append(h.begun, mem.OpCount())
-			}
-			if err := s.run(db); err != nil {
-				t.Fatalf("%s: %v", s.name, err)
-			}
-			db.health.workers.Wait()
-			if s.apply != nil {
-				m := h.states[len(h.states)-1].clone()
-				s.apply(m)
-				h.states, h.acked = append(h.states, m), append(h.acked, mem.OpCount())
-			}
-			if policy == SyncAlways || s.apply == nil || s.name == "ingest" {
-				h.allSynced(mem)
-			}
-		}
-		must(t, db.Close())
-		h.allSynced(mem)
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		for k := range crashes.OpCount() + 1 {
-			killed, powerCut, most := h.at(k)
-			for state := range crashes.At(k) {
-				least := powerCut
-				if state.Name == "all" {
-					least = killed
-				}
-				if err := h.checkAny(state.FS, clock, least, most); err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
-						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-			}
-		}
-		total, distinct := crashes.Counts()
-		t.Logf("policy %d: %d operations, %d crash states, %d distinct", policy, crashes.OpCount(), total, distinct)
-	}
+		h := record(t, mem, manualOptions(mem, clock, policy), clock, ingestScript(t, clock), func(*DB) {})
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+			least, most := h.promises.At(c)
+			return h.checkAny(c.FS, h.clockAt(c), least, most)
+		})
+	})
 }
 
 // checkAny opens the database in a crash state and looks for one of the allowed states of the history that it is.
 func (h *history) checkAny(fs *vfstest.Mem, clock *fakeClock, least, most int) error {
-	o := manualOptions(fs, newClockAt(clock.ms()), h.policy)
+	o := manualOptions(fs, clock, h.policy)
 	db, err := Open("db", o)
 	if err != nil {
 		return err

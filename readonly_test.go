@@ -235,53 +235,35 @@ func TestReadOnlyOfDamage(t *testing.T) {
 
 // In every state that a crash may leave, a read-only database shows what Open would, and leaves it as it is.
 func TestReadOnlyCrashStates(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
-		mem.Record()
-		h := record(t, mem, policy)
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		for k := range crashes.OpCount() + 1 {
-			for state := range crashes.At(k) {
-				if err := looksLikeOpen(state.FS, manualOptions(state.FS, newClockAt(int64(h.times[k])), policy)); err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
-						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-			}
-		}
-	}
+		h := recordLife(t, mem, policy)
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+			return looksLikeOpen(c.FS, manualOptions(c.FS, h.clockAt(c), policy))
+		})
+	})
 }
 
 // The same for states in which a crash during Open may leave what a crash has left.
 func TestReadOnlyCrashStatesOfRecovery(t *testing.T) {
 	mem := vfstest.NewMem()
-	mem.Record()
-	h := record(t, mem, SyncAlways)
-	crashes := mem.Crashes(*crashSeed, 0)
-	for k := 7; k <= crashes.OpCount(); k += 41 {
-		i := 0
-		for state := range crashes.At(k) {
-			if i++; i%8 == 1 {
-				readDuringRecovery(t, state.FS, int64(h.times[k]), fmt.Sprintf("operation %d, %s", k, state.Name))
-			}
-		}
-	}
+	h := recordLife(t, mem, SyncAlways)
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: 7, Step: 41, OneIn: 8, Random: -1}, func(c *vfstest.Crash) error {
+		return readDuringRecovery(c.FS, int64(h.times[c.Op]))
+	})
 }
 
 // readDuringRecovery opens the database in fs and checks the states that a crash during that may leave.
-func readDuringRecovery(t *testing.T, fs *vfstest.Mem, now int64, path string) {
+func readDuringRecovery(fs *vfstest.Mem, now int64) error {
 	fs.Record()
 	db, err := Open("db", manualOptions(fs, newClockAt(now), SyncAlways))
-	must(t, err)
-	defer db.Close()
-	crashes := fs.Crashes(*crashSeed, 0)
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			if err := looksLikeOpen(state.FS, manualOptions(state.FS, newClockAt(now), SyncAlways)); err != nil {
-				t.Fatalf("-crashseed %d, %s; recovery %d (%s), %s: %v", *crashSeed, path, k, fs.OpString(max(k-1, 0)),
-					state.Name, err)
-			}
-		}
+	if err != nil {
+		return err
 	}
+	defer db.Close()
+	return vfstest.TryCrashes(fs, vfstest.CrashPoints{Random: -1}, func(c *vfstest.Crash) error {
+		return looksLikeOpen(c.FS, manualOptions(c.FS, newClockAt(now), SyncAlways))
+	})
 }
 
 // A read-only database goes by the time that its owner has come to, when it is opened and when it is refreshed: what has

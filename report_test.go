@@ -208,59 +208,37 @@ func expiryScript(clock *fakeClock) []step {
 
 // After a crash anywhere, whatever was reported stays reported, and the rest is reported once.
 func TestExpiryCrashStates(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
-		mem := vfstest.NewMem()
-		mem.Record()
-		clock := newFakeClock()
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		options := func(fs vfs.FS, clock *fakeClock) *Options {
 			o := manualOptions(fs, clock, policy)
 			o.RetainLog, o.ExpiryEvents = 1<<30, true
 			return o
 		}
-		db, err := Open("db", options(mem, clock))
-		must(t, err)
-		var times []int64
-		at := map[uint64]int64{}
-		tick := func() {
-			for len(times) <= mem.OpCount() {
-				times = append(times, clock.ms())
-			}
-		}
-		for _, s := range expiryScript(clock) {
-			if err := s.run(db); err != nil {
-				t.Fatalf("%s: %v", s.name, err)
-			}
-			db.health.workers.Wait()
+		mem, clock := vfstest.NewMem(), newFakeClock()
+		at := map[uint64]int64{} // when each sequence was written
+		var complete []Change
+		h := record(t, mem, options(mem, clock), clock, expiryScript(clock), func(db *DB) {
+			more, err := allChanges(db, uint64(len(complete))+1)
+			must(t, err)
+			complete = append(complete, more...)
 			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
 				at[seq] = clock.ms()
 			}
-			tick()
-		}
-		complete, err := allChanges(db, 1)
-		must(t, err)
+		})
 		var l ledger
 		must(t, l.follow(complete, func(seq uint64) int64 { return at[seq] }, clock.ms()))
 		must(t, l.allReported(clock.ms()))
 		if l.reported != 12 { // b is overwritten in time, j and d are deleted
 			t.Errorf("%d versions were reported", l.reported)
 		}
-		must(t, db.Close())
-		tick()
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		stride := 1
+		var points vfstest.CrashPoints
 		if testing.Short() {
-			stride = 5
+			points.Step = 5
 		}
-		for k := 0; k <= crashes.OpCount(); k += stride {
-			for state := range crashes.At(k) {
-				err := checkExpiries(options(state.FS, newClockAt(times[k])), complete, at)
-				if err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d (%s), %s: %v",
-						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-			}
-		}
-	}
+		vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
+			return checkExpiries(options(c.FS, h.clockAt(c)), complete, at)
+		})
+	})
 }
 
 // checkExpiries opens a database after a crash, holds that its history is a beginning of the complete one, lets time pass,

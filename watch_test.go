@@ -469,35 +469,22 @@ func TestWatchAfterCrash(t *testing.T) {
 }
 
 func testWatchAfterCrash(t *testing.T, retain int64) {
-	mem := vfstest.NewMem()
-	mem.Record()
-	clock := newFakeClock()
+	mem, clock := vfstest.NewMem(), newFakeClock()
 	o := manualOptions(mem, clock, SyncAlways)
 	o.RetainLog = retain
-	db, err := Open("db", o)
-	must(t, err)
 	var complete []Change
-	for _, s := range lifeScript(clock) {
-		if err := s.run(db); err != nil {
-			t.Fatalf("%s: %v", s.name, err)
-		}
+	record(t, mem, o, clock, lifeScript(clock), func(db *DB) {
 		more, err := allChanges(db, uint64(len(complete))+1)
 		must(t, err)
 		complete = append(complete, more...)
-	}
-	must(t, db.Close())
-	crashes := mem.Crashes(*crashSeed, 1)
-	stride := 3
+	})
+	points := vfstest.CrashPoints{Step: 3, Random: 1}
 	if testing.Short() {
-		stride = 13
+		points.Step = 13
 	}
-	for k := 0; k <= crashes.OpCount(); k += stride {
-		for state := range crashes.At(k) {
-			if err := checkWatched(state.FS, clock, retain, complete); err != nil {
-				t.Fatalf("-crashseed %d, after operation %d, %s: %v", *crashSeed, k, state.Name, err)
-			}
-		}
-	}
+	vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
+		return checkWatched(c.FS, newClockAt(clock.ms()), retain, complete)
+	})
 }
 
 // checkWatched opens a database and holds that its log is a part of the complete history, up to its last write, and that

@@ -3,6 +3,7 @@ package compaction
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -337,31 +338,29 @@ func TestCrashStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crashes := mem.Crashes(1, 4)
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			for _, input := range s.levels.all() {
-				want, err := s.fs.ReadFile(testName(input.File))
-				got, gerr := state.FS.ReadFile(testName(input.File))
-				if err != nil || gerr != nil || !slices.Equal(got, want) {
-					t.Fatalf("after %d operations, %s: input %d has changed: %v", k, state.Name, input.File, gerr)
-				}
-			}
-			if k < crashes.OpCount() {
-				continue
-			}
-			for _, output := range result.Tables {
-				id := table.Identity{Database: testDatabase, File: output.File}
-				r, err := table.Open(state.FS, testName(output.File), id, nil)
-				if err == nil {
-					err = errors.Join(r.Verify(context.Background()), r.Close())
-				}
-				if err != nil {
-					t.Fatalf("%s: output %d: %v", state.Name, output.File, err)
-				}
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{Random: 4}, func(c *vfstest.Crash) error {
+		for _, input := range s.levels.all() {
+			want, err := s.fs.ReadFile(testName(input.File))
+			got, gerr := c.FS.ReadFile(testName(input.File))
+			if err != nil || gerr != nil || !slices.Equal(got, want) {
+				return fmt.Errorf("input %d has changed: %w", input.File, errors.Join(err, gerr))
 			}
 		}
-	}
+		if !c.Last {
+			return nil
+		}
+		for _, output := range result.Tables {
+			id := table.Identity{Database: testDatabase, File: output.File}
+			r, err := table.Open(c.FS, testName(output.File), id, nil)
+			if err == nil {
+				err = errors.Join(r.Verify(context.Background()), r.Close())
+			}
+			if err != nil {
+				return fmt.Errorf("output %d: %w", output.File, err)
+			}
+		}
+		return nil
+	})
 }
 
 // What a build allocates does not grow with the entries, but for what it needs for each block.

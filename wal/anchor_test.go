@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -92,42 +93,46 @@ func TestAnchorOfAClosedLog(t *testing.T) {
 // Every anchor that a log has told is true of every state that a power cut leaves afterwards, and of what goes on from
 // there.
 func TestAnchorsInCrashStates(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
-		mem.Record()
 		h := script(t, mem, policy)
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
 		next := 0
 		var a Anchor
-		for k := range crashes.OpCount() + 1 {
-			for ; next < len(h.anchors) && h.anchors[next].at <= k; next++ {
-				if p := h.anchors[next].Anchor; p.Compare(a.Position) < 0 {
-					t.Fatalf("the anchor went back from %v to %v", a, p)
-				} else {
-					a = p
+		vfstest.EachCrash(t, mem, allStates, func(c *vfstest.Crash) error {
+			for ; next < len(h.anchors) && h.anchors[next].at <= c.Op; next++ {
+				p := h.anchors[next].Anchor
+				if p.Compare(a.Position) < 0 {
+					return fmt.Errorf("the anchor went back from %v to %v", a, p)
 				}
+				a = p
 			}
-			for state := range crashes.At(k) {
-				l, _, err := tryOpen(anchored(state.FS, policy, a))
-				if err != nil {
-					t.Fatalf("policy %d, -crashseed %d, after operation %d, %s, anchor %v: %v", policy, *crashSeed, k, state.Name, a, err)
-				}
-				later := l.Anchor()
-				e := put(0)
-				if err := errors.Join(l.Append(&e), l.Rotate(), l.Close()); err != nil {
-					t.Fatal(err)
-				}
-				for _, a := range []Anchor{a, later, l.Anchor()} {
-					l, _, err := tryOpen(anchored(state.FS, policy, a))
-					if err != nil {
-						t.Fatalf("opened again with anchor %v: %v", a, err)
-					}
-					closeLog(t, l)
-				}
-			}
-		}
+			return goesOnFrom(c.FS, policy, a)
+		})
 		if next != len(h.anchors) || next < 27 {
 			t.Errorf("%d of %d anchors tried", next, len(h.anchors))
 		}
+	})
+}
+
+// goesOnFrom holds that the log opens with an anchor, and after a further append with those that it tells then.
+func goesOnFrom(fs *vfstest.Mem, policy SyncPolicy, a Anchor) error {
+	l, _, err := tryOpen(anchored(fs, policy, a))
+	if err != nil {
+		return fmt.Errorf("anchor %v: %w", a, err)
 	}
+	later := l.Anchor()
+	e := put(0)
+	if err := errors.Join(l.Append(&e), l.Rotate(), l.Close()); err != nil {
+		return err
+	}
+	for _, a := range []Anchor{a, later, l.Anchor()} {
+		l, _, err := tryOpen(anchored(fs, policy, a))
+		if err != nil {
+			return fmt.Errorf("opened again with anchor %v: %w", a, err)
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,24 +1,26 @@
 package wal
 
 import (
-	"flag"
 	"fmt"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
-var (
-	crashSeed   = flag.Uint64("crashseed", 1, "seed of the random crash states")
-	crashRandom = flag.Int("crashrandom", 8, "random crash states at each operation")
-)
+// eachPolicy runs a test for the policies that promise most and least.
+func eachPolicy(t *testing.T, test func(t *testing.T, policy SyncPolicy)) {
+	t.Run("SyncAlways", func(t *testing.T) { test(t, SyncAlways) })
+	t.Run("SyncNever", func(t *testing.T) { test(t, SyncNever) })
+}
 
-// history is what a script did to a log, with the number of file operations at which it happened.
+// allStates are the crashes at every operation, with more chance in them than elsewhere: those of a log are quick to try.
+var allStates = vfstest.CrashPoints{Random: 8}
+
+// history is what a script did to a log.
 type history struct {
-	entries []Entry
-	written []int // operations recorded when entry i was with the kernel
-	durable []int // operations recorded when entry i was known to be on the disk
-	anchors []toldAnchor
+	entries  []Entry
+	promises *vfstest.Promises
+	anchors  []toldAnchor
 }
 
 // toldAnchor is what Log.Anchor returned, and how many operations had been recorded by then.
@@ -27,33 +29,12 @@ type toldAnchor struct {
 	at int
 }
 
-// at returns how many entries must be there after a crash behind k operations: of the process, and of the power; and how
-// many may.
-func (h *history) at(k int) (killed, powerCut, most int) {
-	for i := range h.entries {
-		if h.written[i] <= k {
-			killed = i + 1
-		}
-		if i < len(h.durable) && h.durable[i] <= k {
-			powerCut = i + 1
-		}
-		if i == 0 || h.written[i-1] <= k {
-			most = i + 1
-		}
-	}
-	return killed, powerCut, most
-}
-
-// script appends, syncs, rotates and deletes on a recording file system, and notes what was promised when.
+// script appends, syncs, rotates and deletes on a file system, which it makes record, and notes what was promised when.
 func script(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 	t.Helper()
+	mem.Record()
 	l, _ := open(t, testOptions(mem, policy))
-	h := &history{}
-	durable := func() {
-		for len(h.durable) < len(h.entries) {
-			h.durable = append(h.durable, mem.OpCount())
-		}
-	}
+	h := &history{promises: vfstest.NewPromises(mem)}
 	for i := range 26 {
 		if i%8 == 3 { // as the background does
 			if err := l.Prepare(); err != nil {
@@ -61,35 +42,31 @@ func script(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 			}
 		}
 		e := put(i)
+		h.promises.Begin()
 		if err := l.Append(&e); err != nil {
 			t.Fatal(err)
 		}
-		h.entries, h.written = append(h.entries, e), append(h.written, mem.OpCount())
-		if i%9 == 5 {
-			if err := l.Sync(); err != nil {
-				t.Fatal(err)
-			}
-			durable()
-		}
+		h.promises.Done()
+		h.entries = append(h.entries, e)
 		if i == 12 {
 			if err := l.Rotate(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if i == 14 {
+		if i%9 == 5 || i == 14 {
 			if err := l.Sync(); err != nil {
 				t.Fatal(err)
 			}
-			durable()
+			h.promises.Synced()
 		}
 		if policy == SyncAlways {
-			durable()
+			h.promises.Synced()
 		}
 		h.anchors = append(h.anchors, toldAnchor{l.Anchor(), mem.OpCount()})
 	}
 	closeLog(t, l)
 	h.anchors = append(h.anchors, toldAnchor{l.Anchor(), mem.OpCount()})
-	durable()
+	h.promises.Synced()
 	return h
 }
 
@@ -124,75 +101,58 @@ func (h *history) check(mem *vfstest.Mem, policy SyncPolicy, least, most int) er
 // Every state that a crash at any operation of a log's life may leave opens, with all that was promised and nothing that
 // was not appended.
 func TestCrashStates(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
-		mem.Record()
 		h := script(t, mem, policy)
-		crashes := mem.Crashes(*crashSeed, *crashRandom)
-		for k := range crashes.OpCount() + 1 {
-			killed, powerCut, most := h.at(k)
-			for state := range crashes.At(k) {
-				least := powerCut
-				if state.Name == "all" {
-					least = killed
-				}
-				if err := h.check(state.FS, policy, least, most); err != nil {
-					t.Fatalf("policy %d, seed %d, after operation %d (%s), %s: %v",
-						policy, *crashSeed, k, mem.OpString(max(k-1, 0)), state.Name, err)
-				}
-			}
-		}
-		total, distinct := crashes.Counts()
-		t.Logf("policy %d: %d operations, %d crash states, %d distinct", policy, crashes.OpCount(), total, distinct)
-	}
+		vfstest.EachCrash(t, mem, allStates, func(c *vfstest.Crash) error {
+			least, most := h.promises.At(c)
+			return h.check(c.FS, policy, least, most)
+		})
+	})
 }
 
 // The same for crashes of the recovery from a crash, and of the recovery from that.
 func TestCrashStatesOfRecovery(t *testing.T) {
-	for policy, step := range map[SyncPolicy]int{SyncAlways: 7, SyncNever: 11} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
-		mem.Record()
 		h := script(t, mem, policy)
-		crashes := mem.Crashes(*crashSeed, 1)
-		states := 0
+		points := vfstest.CrashPoints{Step: 7, Random: 1}
+		if policy == SyncNever {
+			points.Step = 11
+		}
 		if testing.Short() {
-			step = 25
+			points.Step = 25
 		}
-		for k := 0; k <= crashes.OpCount(); k += step {
-			_, powerCut, most := h.at(k)
-			for state := range crashes.At(k) {
-				states += crashDuringOpen(t, h, state.FS, 2, powerCut, most,
-					fmt.Sprintf("policy %d, operation %d, %s", policy, k, state.Name))
-			}
-		}
-		t.Logf("policy %d: %d crash states of recovery", policy, states)
-	}
+		states := 0
+		vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
+			least, most := h.promises.At(c)
+			n, err := h.crashDuringOpen(c.FS, 2, least, most)
+			states += n
+			return err
+		})
+		t.Logf("%d crash states of recovery", states)
+	})
 }
 
 // crashDuringOpen opens the log in fs and checks every state that a crash during that may leave, to a depth.
-func crashDuringOpen(t *testing.T, h *history, fs *vfstest.Mem, depth, least, most int, path string) int {
+func (h *history) crashDuringOpen(fs *vfstest.Mem, depth, least, most int) (states int, err error) {
 	fs.Record()
 	l, err := Open("db/wal", ptr(testOptions(fs, SyncAlways)))
 	if err != nil {
-		t.Fatalf("%s: open: %v", path, err)
+		return 0, err
 	}
-	crashes := fs.Crashes(*crashSeed, 1)
 	defer l.Close()
-	states := 0
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			states++
-			deeper := state.FS.Clone()
-			here := fmt.Sprintf("%s; recovery %d (%s), %s", path, k, fs.OpString(max(k-1, 0)), state.Name)
-			if err := h.check(state.FS, SyncAlways, least, most); err != nil {
-				t.Fatalf("seed %d, %s: %v", *crashSeed, here, err)
-			}
-			if depth > 1 && k%4 == 1 && state.Name != "all" {
-				states += crashDuringOpen(t, h, deeper, depth-1, least, most, here)
-			}
+	err = vfstest.TryCrashes(fs, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
+		states++
+		deeper := c.FS.Clone()
+		if err := h.check(c.FS, SyncAlways, least, most); err != nil || depth == 1 || c.Op%4 != 1 || c.Killed() {
+			return err
 		}
-	}
-	return states
+		n, err := h.crashDuringOpen(deeper, depth-1, least, most)
+		states += n
+		return err
+	})
+	return states, err
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -63,7 +63,7 @@ func TestFailuresThatAreFinal(t *testing.T) {
 
 // The records of an append that failed for lack of room do not come back behind a later one that is shorter.
 func TestFailedAppendsStayAway(t *testing.T) {
-	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
+	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
 		mem.Record()
 		fault := vfstest.NewFault(mem)
@@ -101,32 +101,14 @@ func TestFailedAppendsStayAway(t *testing.T) {
 		if l.Synced() != end {
 			t.Errorf("synced to %v of %v by the cut", l.Synced(), end)
 		}
-		powerCuts(mem, func(name string, fs *vfstest.Mem) {
-			l, es, err := tryOpen(testOptions(fs, policy))
-			if err != nil {
-				t.Fatalf("policy %d, %s: %v", policy, name, err)
-			}
-			if err := sameEntries(es, []Entry{first}); err != nil {
-				t.Errorf("policy %d, %s: %v", policy, name, err)
-			}
-			closeLog(t, l)
-		})
+		crashNow(t, mem, holds(policy, []Entry{first}))
 		later := put(8) // as long as each of those that failed
 		if err := l.Append(&later); err != nil {
 			t.Fatal(err)
 		}
-		powerCuts(mem, func(name string, fs *vfstest.Mem) {
-			l, es, err := tryOpen(testOptions(fs, policy))
-			if err != nil {
-				t.Fatalf("policy %d, %s: %v", policy, name, err)
-			}
-			if err := isPrefix(es, []Entry{first, later}); err != nil || len(es) < 1 {
-				t.Errorf("policy %d, %s: %v", policy, name, err)
-			}
-			closeLog(t, l)
-		})
+		crashNow(t, mem, begins(policy, []Entry{first, later}, 1))
 		closeLog(t, l)
-	}
+	})
 }
 
 // Of a group that is larger than a segment and finds the disk full on its way, those with a sequence are in the log.

@@ -95,15 +95,9 @@ func TestFullDiskHeals(t *testing.T) {
 					if len(acked) < 23-length {
 						t.Fatalf("%s, %d x %v from %d: only %d acknowledged", name, length, kind, n, len(acked))
 					}
-					crashes := mem.Crashes(*crashSeed, 0)
-					for state := range crashes.At(crashes.OpCount()) {
-						l, got, err := tryOpen(testOptions(state.FS, SyncAlways))
-						if err == nil {
-							err = errors.Join(sameEntries(got, acked), l.Close())
-						}
-						if err != nil {
-							t.Fatalf("%s, %d x %v from %d, %s: %v", name, length, kind, n, state.Name, err)
-						}
+					points := vfstest.CrashPoints{From: mem.OpCount(), Random: -1}
+					if err := vfstest.TryCrashes(mem, points, holds(SyncAlways, acked)); err != nil {
+						t.Fatalf("%s, %d x %v from %d: %v", name, length, kind, n, err)
 					}
 				}
 			}

@@ -2,6 +2,8 @@ package wal
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -10,11 +12,35 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
-// powerCuts calls see with every state that a power cut may leave now.
-func powerCuts(mem *vfstest.Mem, see func(name string, fs *vfstest.Mem)) {
-	crashes := mem.Crashes(*crashSeed, *crashRandom)
-	for state := range crashes.At(crashes.OpCount()) {
-		see(state.Name, state.FS)
+// crashNow calls check with every state that a crash may leave now.
+func crashNow(t *testing.T, mem *vfstest.Mem, check func(c *vfstest.Crash) error) {
+	t.Helper()
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: mem.OpCount(), Random: 8}, check)
+}
+
+// holds returns a check that the log opens under a policy with exactly these entries.
+func holds(policy SyncPolicy, want []Entry) func(c *vfstest.Crash) error {
+	return func(c *vfstest.Crash) error {
+		l, got, err := tryOpen(testOptions(c.FS, policy))
+		if err != nil {
+			return err
+		}
+		return errors.Join(sameEntries(got, want), l.Close())
+	}
+}
+
+// begins returns a check that the log opens under a policy with a beginning of these entries, at least so many.
+func begins(policy SyncPolicy, want []Entry, least int) func(c *vfstest.Crash) error {
+	return func(c *vfstest.Crash) error {
+		l, got, err := tryOpen(testOptions(c.FS, policy))
+		if err != nil {
+			return err
+		}
+		err = errors.Join(isPrefix(got, want), l.Close())
+		if err == nil && len(got) < least {
+			err = fmt.Errorf("%d entries, want at least %d", len(got), least)
+		}
+		return err
 	}
 }
 

@@ -148,13 +148,13 @@ func TestLargeValuesOnAFullDisk(t *testing.T) {
 		} else if !errors.Is(err, ErrNoSpace) {
 			t.Fatal(err)
 		}
-		powerCuts(mem, func(name string, fs *vfstest.Mem) {
-			o.FS = fs
-			l, got := open(t, o)
-			if err := sameEntries(got, want); err != nil {
-				t.Errorf("write %d, %s: %v", n, name, err)
+		crashNow(t, mem, func(c *vfstest.Crash) error {
+			o.FS = c.FS
+			l, got, err := tryOpen(o)
+			if err != nil {
+				return fmt.Errorf("write %d: %w", n, err)
 			}
-			closeLog(t, l)
+			return errors.Join(sameEntries(got, want), l.Close())
 		})
 		closeLog(t, l)
 		if err == nil {

@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,18 +24,16 @@ func TestQuarantineIsDurableFirst(t *testing.T) {
 	torn.Record()
 	l, _ := open(t, testOptions(torn, SyncNever))
 	quarantine := l.Recovery().Cut.Quarantine
-	crashes := torn.Crashes(*crashSeed, *crashRandom)
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			data, err := state.FS.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if kept, _ := state.FS.ReadFile(quarantine); !bytes.Contains(data, tail) && !bytes.Equal(kept, tail) {
-				t.Errorf("after operation %d, %s: the tail is neither in the log nor kept", k, state.Name)
-			}
+	vfstest.EachCrash(t, torn, allStates, func(c *vfstest.Crash) error {
+		data, err := c.FS.ReadFile(name)
+		if err != nil {
+			return err
 		}
-	}
+		if kept, _ := c.FS.ReadFile(quarantine); !bytes.Contains(data, tail) && !bytes.Equal(kept, tail) {
+			return errors.New("the tail is neither in the log nor kept")
+		}
+		return nil
+	})
 	closeLog(t, l)
 }
 
@@ -50,28 +49,26 @@ func TestDeleteBeforeLeavesNoGap(t *testing.T) {
 	if err := l.DeleteBefore(5); err != nil {
 		t.Fatal(err)
 	}
-	crashes := mem.Crashes(*crashSeed, *crashRandom)
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			l, es, err := tryOpen(testOptions(state.FS, SyncAlways))
-			if err != nil {
-				t.Fatalf("after operation %d, %s: %v", k, state.Name, err)
-			}
-			if len(es) == 0 || es[len(es)-1].Seq != want[len(want)-1].Seq {
-				t.Errorf("after operation %d, %s: %d entries", k, state.Name, len(es))
-			}
-			closeLog(t, l)
+	vfstest.EachCrash(t, mem, allStates, func(c *vfstest.Crash) error {
+		l, es, err := tryOpen(testOptions(c.FS, SyncAlways))
+		if err != nil {
+			return err
 		}
-	}
+		if len(es) == 0 || es[len(es)-1].Seq != want[len(want)-1].Seq {
+			return fmt.Errorf("%d entries", len(es))
+		}
+		return l.Close()
+	})
 	closeLog(t, l)
-	powerCuts(mem, func(name string, fs *vfstest.Mem) {
-		l, es, err := tryOpen(testOptions(fs, SyncAlways))
-		if err != nil || !l.Recovery().Clean || es[0].Pos.Segment != 5 {
-			t.Errorf("%s, after a clean close: %v", name, err)
+	crashNow(t, mem, func(c *vfstest.Crash) error { // after a clean close
+		l, es, err := tryOpen(testOptions(c.FS, SyncAlways))
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			closeLog(t, l)
+		if !l.Recovery().Clean || es[0].Pos.Segment != 5 {
+			return fmt.Errorf("%+v, from segment %d on", l.Recovery(), es[0].Pos.Segment)
 		}
+		return l.Close()
 	})
 }
 
@@ -96,25 +93,22 @@ func TestDeleteBeforeLeavesABeginning(t *testing.T) {
 	if _, err := l.Write(want[3:]); err != nil {
 		t.Fatal(err)
 	}
-	crashes := mem.Crashes(*crashSeed, *crashRandom)
-	for k := before; k <= crashes.OpCount(); k++ {
-		for state := range crashes.At(k) {
-			l, es, err := tryOpen(testOptions(state.FS, SyncNever))
-			if err != nil {
-				t.Fatalf("after operation %d, %s: %v", k, state.Name, err)
-			}
-			from := want
-			if l.First().Segment > 1 {
-				from = want[3:]
-			}
-			for i := range es {
-				if i >= len(from) || es[i].Seq != from[i].Seq || !bytes.Equal(es[i].Key, from[i].Key) {
-					t.Errorf("after operation %d, %s: entry %d is %+v", k, state.Name, i, es[i])
-				}
-			}
-			closeLog(t, l)
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: before, Random: 8}, func(c *vfstest.Crash) error {
+		l, es, err := tryOpen(testOptions(c.FS, SyncNever))
+		if err != nil {
+			return err
 		}
-	}
+		from := want
+		if l.First().Segment > 1 {
+			from = want[3:]
+		}
+		for i := range es {
+			if i >= len(from) || es[i].Seq != from[i].Seq || !bytes.Equal(es[i].Key, from[i].Key) {
+				return fmt.Errorf("entry %d is %+v", i, es[i])
+			}
+		}
+		return l.Close()
+	})
 	if err := l.Rotate(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,25 +143,21 @@ func TestTornZerosBehindASeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := segmentName("db/wal", 1)
-	crashes, torn := mem.Crashes(*crashSeed, *crashRandom), 0
-	for k := before; k <= crashes.OpCount(); k++ {
-		for state := range crashes.At(k) {
-			data, err := state.FS.ReadFile(first)
-			if err != nil {
-				t.Fatal(err)
-			}
-			l, es, err := tryOpen(testOptions(state.FS, SyncNever))
-			if err == nil {
-				err = errors.Join(isPrefix(es, want), l.Close())
-			}
-			if err != nil {
-				t.Fatalf("after operation %d, %s: %v", k, state.Name, err)
-			}
-			if len(es) > 0 && len(bytes.TrimRight(data, "\x00")) > zeroChunk {
-				torn++
-			}
+	torn := 0
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: before, Random: 8}, func(c *vfstest.Crash) error {
+		data, err := c.FS.ReadFile(first)
+		if err != nil {
+			return err
 		}
-	}
+		l, es, err := tryOpen(testOptions(c.FS, SyncNever))
+		if err != nil {
+			return err
+		}
+		if len(es) > 0 && len(bytes.TrimRight(data, "\x00")) > zeroChunk {
+			torn++
+		}
+		return errors.Join(isPrefix(es, want), l.Close())
+	})
 	if torn == 0 {
 		t.Error("no power cut has torn the zeros")
 	}
@@ -217,15 +207,7 @@ func TestFailedSyncThenAFullDisk(t *testing.T) {
 	if err := isPrefix(es, want); err != nil || len(es) < 3 {
 		t.Fatalf("%d entries: %v", len(es), err)
 	}
-	powerCuts(mem, func(name string, fs *vfstest.Mem) {
-		l, again, err := tryOpen(testOptions(fs, SyncAlways))
-		if err == nil {
-			err = errors.Join(sameEntries(again, es), l.Close())
-		}
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	})
+	crashNow(t, mem, holds(SyncAlways, es))
 	closeLog(t, l)
 }
 
@@ -253,15 +235,10 @@ func TestFailedSyncThenRestartThenPowerCut(t *testing.T) {
 					t.Fatal(err)
 				}
 				got = append(got, e)
-				powerCuts(mem, func(name string, fs *vfstest.Mem) {
-					l, again, err := tryOpen(testOptions(fs, SyncAlways))
-					if err == nil {
-						err = errors.Join(sameEntries(again, got), l.Close())
-					}
-					if err != nil {
-						t.Fatalf("%v %d of %d, %s: %v", kind, n, counter.Count(kind), name, err)
-					}
-				})
+				points := vfstest.CrashPoints{From: mem.OpCount(), Random: 8}
+				if err := vfstest.TryCrashes(mem, points, holds(SyncAlways, got)); err != nil {
+					t.Fatalf("%v %d of %d: %v", kind, n, counter.Count(kind), err)
+				}
 			}
 			closeLog(t, l)
 		}
@@ -290,15 +267,14 @@ func TestQuarantineOfADeadOpenIsMadeDurable(t *testing.T) {
 	}
 	kept := l.Recovery().Cut.Quarantine
 	closeLog(t, l)
-	powerCuts(torn, func(name string, fs *vfstest.Mem) {
-		if _, err := fs.ReadFile(kept); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+	crashNow(t, torn, func(c *vfstest.Crash) error {
+		_, err := c.FS.ReadFile(kept)
+		return err
 	})
 }
 
-// To replace TestKilledThenPowerCut: the power also goes at each operation of the last append. A process dies at any operation; the next finds the page cache as it was, goes on, and dies at any operation; one more
-// appends, and then the power goes. Nothing that was acknowledged under SyncAlways is lost.
+// A process dies at any operation; the next finds the page cache as it was, goes on, and dies at any operation; one more
+// appends, and the power goes at any operation of that. Nothing that was acknowledged under SyncAlways is lost.
 func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 	step := 1
 	if testing.Short() {
@@ -321,19 +297,16 @@ func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 				t.Fatal(err)
 			}
 			all := append(got, e)
-			crashes := mem.Crashes(*crashSeed, 1)
-			for k := before; k <= crashes.OpCount(); k++ {
-				for state := range crashes.At(k) {
-					states++
-					l, es, err := tryOpen(testOptions(state.FS, SyncAlways))
-					if err == nil {
-						err = errors.Join(isPrefix(es, all), l.Close())
-					}
-					if err != nil || len(es) < len(got) || k == crashes.OpCount() && len(es) < len(all) {
-						t.Fatalf("killed at %d and %d, after operation %d, %s: %d of %d entries: %v",
-							first, second, k, state.Name, len(es), len(all), err)
-					}
+			err = vfstest.TryCrashes(mem, vfstest.CrashPoints{From: before, Random: 1}, func(c *vfstest.Crash) error {
+				states++
+				least := len(got)
+				if c.Last {
+					least = len(all)
 				}
+				return begins(SyncAlways, all, least)(c)
+			})
+			if err != nil {
+				t.Fatalf("killed at %d and %d: %v", first, second, err)
 			}
 		}
 	}

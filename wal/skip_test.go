@@ -135,19 +135,16 @@ func TestCrashStatesOfSkip(t *testing.T) {
 		t.Fatal(err)
 	}
 	appended := mem.OpCount()
-	crashes := mem.Crashes(*crashSeed, *crashRandom)
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			l, replayed, err := tryOpen(testOptions(state.FS, SyncAlways))
-			if err != nil {
-				t.Fatalf("after %d operations, %s: %v", k, state.Name, err)
-			}
-			next := l.NextSeq()
-			ok := next == 2 && k < skipped || next == 500 && k < appended || next == 501 && len(replayed) == 2
-			if !ok || len(replayed) < 1 || replayed[0].Seq != 1 {
-				t.Fatalf("after %d operations, %s: %d entries, %d is next", k, state.Name, len(replayed), next)
-			}
-			closeLog(t, l)
+	vfstest.EachCrash(t, mem, allStates, func(c *vfstest.Crash) error {
+		l, replayed, err := tryOpen(testOptions(c.FS, SyncAlways))
+		if err != nil {
+			return err
 		}
-	}
+		next := l.NextSeq()
+		ok := next == 2 && c.Op < skipped || next == 500 && c.Op < appended || next == 501 && len(replayed) == 2
+		if !ok || len(replayed) < 1 || replayed[0].Seq != 1 {
+			return fmt.Errorf("%d entries, %d is next", len(replayed), next)
+		}
+		return l.Close()
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"reflect"
@@ -179,22 +180,17 @@ func TestCrashStates(t *testing.T) {
 	if err := Store(mem, "db", next); err != nil {
 		t.Fatal(err)
 	}
-	crashes := mem.Crashes(1, 16)
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			got, err := Load(state.FS, "db")
-			if err != nil {
-				t.Fatalf("after %d operations, %s: %v", k, state.Name, err)
-			}
-			isOld, isNew := reflect.DeepEqual(got, old), reflect.DeepEqual(got, next)
-			if !isOld && !isNew || k == 0 && !isOld || k == crashes.OpCount() && !isNew {
-				t.Fatalf("after %d operations, %s: %+v", k, state.Name, got)
-			}
-			if err := Store(state.FS, "db", next); err != nil {
-				t.Fatalf("after %d operations, %s: store again: %v", k, state.Name, err)
-			}
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{Random: 16}, func(c *vfstest.Crash) error {
+		got, err := Load(c.FS, "db")
+		if err != nil {
+			return err
 		}
-	}
+		isOld, isNew := reflect.DeepEqual(got, old), reflect.DeepEqual(got, next)
+		if !isOld && !isNew || c.Op == 0 && !isOld || c.Last && !isNew {
+			return fmt.Errorf("%+v", got)
+		}
+		return Store(c.FS, "db", next) // again
+	})
 }
 
 // A failed Store says whether the old manifest is still in force, and is right.

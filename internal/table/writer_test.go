@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"strings"
@@ -204,32 +205,30 @@ func TestWriterCrash(t *testing.T) {
 	if err := mem.SyncDir("/"); err != nil {
 		t.Fatal(err)
 	}
-	crashes := mem.Crashes(1, 5)
 	var whole, refused, absent int
-	for k := range crashes.OpCount() + 1 {
-		for state := range crashes.At(k) {
-			r, err := Open(state.FS, testName, testID, nil)
-			if errors.Is(err, fs.ErrNotExist) && k < crashes.OpCount() {
-				absent++
-				continue
-			}
-			if err == nil {
-				err = compareAll(r, c)
-				if verr := r.Verify(context.Background()); (err == nil) != (verr == nil) {
-					t.Errorf("%s after %d operations: reading says %v, Verify %v", state.Name, k, err, verr)
-				}
-				r.Close()
-			}
-			switch {
-			case err == nil:
-				whole++
-			case k == crashes.OpCount() || !errors.Is(err, corrupt.ErrCorrupt):
-				t.Errorf("%s after %d operations: %v", state.Name, k, err)
-			default:
-				refused++
-			}
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{Random: 5}, func(crash *vfstest.Crash) error {
+		r, err := Open(crash.FS, testName, testID, nil)
+		if errors.Is(err, fs.ErrNotExist) && !crash.Last {
+			absent++
+			return nil
 		}
-	}
+		if err == nil {
+			err = compareAll(r, c)
+			if verr := r.Verify(context.Background()); (err == nil) != (verr == nil) {
+				return fmt.Errorf("reading says %v, Verify %w", err, verr)
+			}
+			r.Close()
+		}
+		switch {
+		case err == nil:
+			whole++
+		case crash.Last || !errors.Is(err, corrupt.ErrCorrupt):
+			return err
+		default:
+			refused++
+		}
+		return nil
+	})
 	if whole == 0 || refused == 0 || absent == 0 {
 		t.Errorf("%d states with a whole table, %d with one that refuses, %d with none: no test", whole, refused, absent)
 	}

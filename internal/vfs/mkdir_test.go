@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -29,11 +30,11 @@ func TestMkdirAllSyncAfterAProcessDied(t *testing.T) {
 		if err := vfs.MkdirAllSync(mem, "home/a/b"); err != nil {
 			t.Fatal(err)
 		}
-		crashes := mem.Crashes(1, 4)
-		for state := range crashes.At(crashes.OpCount()) {
-			if _, err := state.FS.ReadDir("home/a/b"); err != nil {
-				t.Errorf("died after %d levels, %s: %v", died, state.Name, err)
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{From: mem.OpCount(), Random: 4}, func(c *vfstest.Crash) error {
+			if _, err := c.FS.ReadDir("home/a/b"); err != nil {
+				return fmt.Errorf("died after %d levels: %w", died, err)
 			}
-		}
+			return nil
+		})
 	}
 }
