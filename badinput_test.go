@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -96,7 +97,7 @@ func TestNotADatabase(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		for _, diff := range mem.Diff(before) {
-			if filepath.Base(diff) != lockName {
+			if filepath.Base(diff) != dir.LockName {
 				t.Errorf("%s: Open has changed %s", name, diff)
 			}
 		}

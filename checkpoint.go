@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -34,8 +35,8 @@ type CheckpointInfo struct {
 //
 //  1. Flush: what was written before the call is in tables.
 //  2. Pin the tables and the manifest's state that goes with them.
-//  3. Link the tables into a directory beside the target or in it, and publish that: see newDir. A crash leaves no
-//     checkpoint or all of it.
+//  3. Link the tables into a directory beside the target or in it, and publish that. A crash leaves no checkpoint or all of
+//     it.
 func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) (CheckpointInfo, error) {
 	if o == nil {
 		o = &CheckpointOptions{}
@@ -87,15 +88,15 @@ func (db *DB) pinTables() (pinnedTables, error) {
 	}}, nil
 }
 
-func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State, report func(Progress)) (info CheckpointInfo,
+func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.State, report func(Progress)) (info CheckpointInfo,
 	err error) {
-	d, err := makeDir(db.opts.fs, dir, "checkpoint")
+	d, err := dir.Make(db.opts.fs, target, "checkpoint", secret)
 	if err != nil {
 		return info, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.remove())
+			err = errors.Join(err, d.Remove())
 		}
 	}()
 	info.Through = state.LastSeq
@@ -103,7 +104,7 @@ func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State,
 		if err := ctx.Err(); err != nil {
 			return info, err
 		}
-		copied, err := linkOrCopy(ctx, db.fs, db.tableName(t.File), d.tableName(t.File))
+		copied, err := linkOrCopy(ctx, db.fs, db.dir.Table(t.File), d.Table(t.File))
 		if err != nil {
 			return info, err
 		}
@@ -114,14 +115,14 @@ func (db *DB) checkpoint(ctx context.Context, dir string, state *manifest.State,
 			report(Progress{uint64(info.Tables), info.Bytes})
 		}
 	}
-	if err := db.fs.SyncDir(d.tablesDir()); err != nil { // which it does only if all of them were this database's
+	if err := db.fs.SyncDir(d.Tables()); err != nil { // which it does only if all of them were this database's
 		return info, err
 	}
 	state.Clock = db.clock.Now()
-	if err := d.finish(state); err != nil {
+	if err := finishDir(db.opts.fs, d, state); err != nil {
 		return info, err
 	}
-	return info, d.publish()
+	return info, d.Publish()
 }
 
 // linkOrCopy gives a file a second name or, if that cannot be, makes a synced copy of it. It returns how many bytes it has

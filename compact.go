@@ -190,7 +190,7 @@ func (db *DB) installTables(level int, built []*compaction.Table, change func(*m
 
 // tableOutput says how tables of a level are built.
 func (db *DB) tableOutput(level int) compaction.Output {
-	o := compaction.Output{FS: db.fs, Name: db.tableName, NextFile: db.nextFile, Database: db.log.ID(),
+	o := compaction.Output{FS: db.fs, Name: db.dir.Table, NextFile: db.nextFile, Database: db.log.ID(),
 		TargetSize: db.opts.tableSize, Memory: db.opts.buildMemory(), Cache: db.cache}
 	if level == compaction.NumLevels-1 {
 		o.Compression = db.opts.Compression

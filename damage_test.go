@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -75,10 +76,10 @@ func (h *hurt) strike(level int) {
 	if len(tables) > 0 {
 		table := tables[h.rand.IntN(len(tables))]
 		off, bit := table.Size/8+h.rand.Int64N(table.Size/4), byte(1<<h.rand.IntN(8))
-		must(h.t, h.mem.Corrupt(h.db.tableName(table.File), off, bit))
+		must(h.t, h.mem.Corrupt(h.db.dir.Table(table.File), off, bit))
 		if db, err := Open("db", h.o); err != nil { // the index, without which nothing can be read
-			isCorrupt(h.t, "open", err, h.db.tableName(table.File))
-			must(h.t, h.mem.Corrupt(h.db.tableName(table.File), off, bit))
+			isCorrupt(h.t, "open", err, h.db.dir.Table(table.File))
+			must(h.t, h.mem.Corrupt(h.db.dir.Table(table.File), off, bit))
 			h.open()
 			return
 		} else {
@@ -239,7 +240,7 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 	db.setApart(db.view.Load().tables.levels[compaction.NumLevels-1][0], ErrCorrupt)
 	rounds, busy := 0, false
 	fault.Inject(func(op vfstest.Op) error {
-		if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, tableSuffix) && !busy && rounds < 50 {
+		if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, dir.TableSuffix) && !busy && rounds < 50 {
 			busy = true // a table of Compact: writers fill level 0
 			for range 8 {
 				write()

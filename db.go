@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -24,7 +25,7 @@ import (
 // so is a rotation, unless appends have outrun the disk) and over the end of an Ingest, and tables.mu over the
 // manifest, which nobody else waits for.
 type DB struct {
-	dir   string // absolute
+	dir   directory // absolute
 	opts  Options
 	fs    vfs.FS // opts.fs, or that as the owner of the lock sees it
 	lock  vfs.Lock
@@ -86,6 +87,9 @@ type commit struct {
 	userBytes int64 // of the keys and values of puts, since Open
 }
 
+// directory is where a database is.
+type directory = dir.Dir
+
 // Open opens the database in a directory, or makes a new one there. o may be nil.
 //
 // An existing database comes back with every write that was acknowledged under the policy it was written with, and without
@@ -98,7 +102,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	db := &DB{dir: dir, opts: opts, fs: opts.fs}
+	db := &DB{dir: directory(dir), opts: opts, fs: opts.fs}
 	db.wire()
 	db.cursors.New, db.txns.New = newCursor, newTxnState
 	if err := db.open(); err != nil {
@@ -123,7 +127,7 @@ func Open(dir string, o *Options) (*DB, error) {
 // wire makes the parts of the database known to those that need them.
 func (db *DB) wire() {
 	o := &db.opts
-	db.events.start(o, db.dir, &db.stats)
+	db.events.start(o, string(db.dir), &db.stats)
 	db.health.init(&db.events, db.stall.wake)
 	db.flusher, db.compacter = newWorker("flush", &db.health), newWorker("compact", &db.health)
 	db.sweeps, db.settles, db.precedences = newRequests(), newRequests(), make(chan struct{}, 1)

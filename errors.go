@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -66,9 +67,9 @@ var (
 	// Options.ReadOnly can look at it all the same.
 	ErrLocked = vfs.ErrLocked
 	// ErrNotDatabase says that the directory holds something else.
-	ErrNotDatabase = errors.New("ebb: not a database")
+	ErrNotDatabase = dir.ErrNotDatabase
 	// ErrTargetExists refuses to make a database where there is something already.
-	ErrTargetExists = errors.New("ebb: target exists")
+	ErrTargetExists = dir.ErrTargetExists
 	// ErrSnapshotOrder refuses snapshot files that do not follow one another: the first has to be full, the others increments
 	// of the same database, none of which begins after the one before has ended.
 	ErrSnapshotOrder = errors.New("ebb: snapshot file does not follow")

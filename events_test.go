@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
@@ -98,7 +99,7 @@ func openRecorded(t *testing.T, fs vfs.FS, clock *fakeClock) (*DB, *recorder) {
 
 func tableSize(t *testing.T, db *DB, file uint64) int64 {
 	t.Helper()
-	size, err := db.fs.Size(db.tableName(file))
+	size, err := db.fs.Size(db.dir.Table(file))
 	must(t, err)
 	return size
 }
@@ -277,7 +278,7 @@ func TestBackgroundErrorEvent(t *testing.T) {
 		synctest.Wait()
 		r.take(t, db)
 		fault.Inject(func(op vfstest.Op) error {
-			if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, tableSuffix) {
+			if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, dir.TableSuffix) {
 				return syscall.EIO
 			}
 			return nil
@@ -355,7 +356,7 @@ func TestCloseTableEvent(t *testing.T) {
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Flush())
 	r.take(t, db)
-	fault.Inject(vfstest.FailFrom(vfstest.OpRemove, tableSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailFrom(vfstest.OpRemove, dir.TableSuffix, 1, syscall.EIO))
 	must(t, db.Put([]byte("a"), nil))
 	must(t, db.Compact(context.Background()))
 	db.health.workers.Wait()
@@ -524,7 +525,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	set(leap)
 	do(sweep)
 	do((*DB).Flush, func(db *DB) error { return db.Put([]byte("key"), make([]byte, 2<<20)) })
-	fault.Inject(vfstest.FailFrom(vfstest.OpCreate, tableSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailFrom(vfstest.OpCreate, dir.TableSuffix, 1, syscall.EIO))
 	must(t, db.Load().Close()) // whose flush fails
 	fault.Inject(nil)
 
@@ -580,7 +581,7 @@ func TestEventsAreLogged(t *testing.T) {
 	db := &DB{dir: "db", opts: (&Options{
 		Logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), OnEvent: r.onEvent,
 	}).withDefaults()}
-	db.events.start(&db.opts, db.dir, &db.stats)
+	db.events.start(&db.opts, string(db.dir), &db.stats)
 	for _, e := range allEvents {
 		db.events.emit(e)
 	}

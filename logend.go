@@ -33,7 +33,7 @@ func (db *DB) anchorLog() error {
 		return nil
 	}
 	state.Clock = db.clock.Now()
-	if err := manifest.Store(db.fs, db.dir, &state); err != nil {
+	if err := manifest.Store(db.fs, string(db.dir), &state); err != nil {
 		return noSpace(err)
 	}
 	t.state = state

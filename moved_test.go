@@ -91,7 +91,7 @@ func TestMovedDirectory(t *testing.T) {
 		"close":   func(t *testing.T, db *movedDB) error { return nil },
 		"ingest":  func(t *testing.T, db *movedDB) error { return second(db.Ingest(t.Context(), &db.backup, nil)) },
 		"checkpoint": func(t *testing.T, db *movedDB) error {
-			target := db.dir + "-checkpoint"
+			target := string(db.dir) + "-checkpoint"
 			err := second(db.Checkpoint(t.Context(), target, nil))
 			if left, _ := filepath.Glob(target + "*"); len(left) > 0 {
 				t.Errorf("left: %v", left)
@@ -102,7 +102,7 @@ func TestMovedDirectory(t *testing.T) {
 			state, err := db.pinTables()
 			must(t, err)
 			defer state.unpin()
-			return second(db.checkpoint(t.Context(), db.dir+"-checkpoint", &state.State, nil))
+			return second(db.checkpoint(t.Context(), string(db.dir)+"-checkpoint", &state.State, nil))
 		},
 		"delete segments": func(t *testing.T, db *movedDB) error { return db.log.DeleteBefore(db.log.End().Segment) },
 		"store manifest": func(t *testing.T, db *movedDB) error {

@@ -26,7 +26,7 @@ func makeBoth(t *testing.T, db *DB, m *model, checkpoint, restored string) {
 		must(t, err)
 		for _, name := range names {
 			switch name {
-			case lockName, "MANIFEST", tablesName, logName, "lost+found":
+			case "LOCK", "MANIFEST", "tables", "wal", "lost+found":
 			default:
 				t.Errorf("%s is left in %s", name, dir)
 			}

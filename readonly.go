@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"reflect"
 	"time"
 
@@ -109,11 +108,11 @@ func (db *DB) steadily(read func(*manifest.State) error) error {
 
 // loadManifest reads the manifest of a database that must be there.
 func (db *DB) loadManifest() (*manifest.State, error) {
-	state, err := manifest.Load(db.fs, db.dir)
+	state, err := manifest.Load(db.fs, string(db.dir))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return state, err
 	}
-	if err := db.checkForeign(); err != nil {
+	if err := db.dir.Check(db.fs); err != nil {
 		return nil, err
 	}
 	return nil, fmt.Errorf("%w: there is no %s", ErrNotDatabase, manifest.Name)
@@ -193,7 +192,7 @@ func (l *loader) closeRest() {
 
 // replayLog hands the log's entries to entry, until the database is closed.
 func (db *DB) replayLog(state *manifest.State, entry func(*wal.Entry) error) (wal.Replayed, error) {
-	return wal.Replay(path.Join(db.dir, logName), db.logOptions(state, func(e *wal.Entry) error {
+	return wal.Replay(db.dir.Log(), db.logOptions(state, func(e *wal.Entry) error {
 		if db.health.closed.Load() {
 			return ErrClosed
 		}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -343,7 +344,7 @@ func TestReadOnlyLosesPatience(t *testing.T) {
 	opts := manualOptions(mem, newFakeClock(), SyncNever)
 	opts.ReadOnly = true
 	opts.fs = on(mem, func(_ int, op vfstest.Op) {
-		if op.Kind != vfstest.OpOpen || !strings.Contains(op.Name, tablesName) {
+		if op.Kind != vfstest.OpOpen || !strings.Contains(op.Name, dir.TablesName) {
 			return
 		}
 		if opened++; busy {

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -33,13 +31,13 @@ func (db *DB) open() error {
 	if db.opts.ReadOnly {
 		return db.openReadOnly()
 	}
-	if err := vfs.MkdirAllSync(db.fs, db.dir); err != nil {
+	if err := vfs.MkdirAllSync(db.fs, string(db.dir)); err != nil {
 		return err
 	}
-	if err := db.checkForeign(); err != nil {
+	if err := db.dir.Check(db.fs); err != nil {
 		return err // before a lock file is left there
 	}
-	lock, err := db.fs.Lock(path.Join(db.dir, lockName))
+	lock, err := db.fs.Lock(db.dir.Lock())
 	if err != nil {
 		return err
 	}
@@ -80,35 +78,21 @@ func (db *DB) openCache() (err error) {
 
 // loadState reads the manifest, or makes the first.
 func (db *DB) loadState() (*manifest.State, error) {
-	state, err := manifest.Load(db.fs, db.dir)
+	state, err := manifest.Load(db.fs, string(db.dir))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return state, err
 	}
-	if err := db.checkForeign(); err != nil {
+	if err := db.dir.Check(db.fs); err != nil {
 		return nil, err
 	}
 	state = manifest.New(ttl.NewClock(0, db.opts.Clock).Now())
-	return state, manifest.Store(db.fs, db.dir, state)
-}
-
-// checkForeign refuses a directory that holds other things and no manifest.
-func (db *DB) checkForeign() error {
-	names, err := db.fs.ReadDir(db.dir)
-	if err != nil || slices.Contains(names, manifest.Name) {
-		return err
-	}
-	for _, name := range names {
-		if name != lockName && !strings.HasPrefix(name, manifest.Name) && !vfs.SystemFile(name) {
-			return fmt.Errorf("%w: there is no %s, but %q", ErrNotDatabase, manifest.Name, name)
-		}
-	}
-	return nil
+	return state, manifest.Store(db.fs, string(db.dir), state)
 }
 
 // openTables opens what the manifest names.
 func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
 	var levels compaction.Levels
-	if err := vfs.MkdirAllSync(db.fs, db.tablesDir()); err != nil {
+	if err := vfs.MkdirAllSync(db.fs, db.dir.Tables()); err != nil {
 		return levels, err
 	}
 	db.tables.state = *state
@@ -126,7 +110,7 @@ func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
 
 // openTable opens one table that the manifest names.
 func (db *DB) openTable(state *manifest.State, ref manifest.Table) (*compaction.Table, error) {
-	name := db.tableName(ref.File)
+	name := db.dir.Table(ref.File)
 	r, err := table.Open(db.fs, name, table.Identity{Database: state.Database, File: ref.File}, db.cache)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, corrupt.New(name, 0, "table", fmt.Errorf("missing: %w", err))
@@ -146,7 +130,7 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 	start := time.Now()
 	db.commit.writers.open(state.Writers, db.opts.WriterIdle)
 	r := replay{db: db, commit: &db.commit, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
-	log, err := wal.Open(path.Join(db.dir, logName), db.logOptions(state, r.entry))
+	log, err := wal.Open(db.dir.Log(), db.logOptions(state, r.entry))
 	if err != nil {
 		return err
 	}
@@ -239,7 +223,7 @@ func (r *replay) entry(e *wal.Entry) error {
 
 // removeOrphans removes the tables that the manifest does not name.
 func (db *DB) removeOrphans() error {
-	names, err := db.fs.ReadDir(db.tablesDir())
+	names, err := db.fs.ReadDir(db.dir.Tables())
 	if err != nil {
 		return err
 	}
@@ -248,12 +232,11 @@ func (db *DB) removeOrphans() error {
 		live[t.File] = true
 	}
 	for _, name := range names {
-		digits, ok := strings.CutSuffix(name, tableSuffix)
-		file, err := strconv.ParseUint(digits, 10, 64)
-		if !ok || err != nil || live[file] {
+		file, ok := dir.TableNumber(name)
+		if !ok || live[file] {
 			continue
 		}
-		if err := db.fs.Remove(path.Join(db.tablesDir(), name)); err != nil {
+		if err := db.fs.Remove(path.Join(db.dir.Tables(), name)); err != nil {
 			return err
 		}
 		// The manifest may not have come to this number: no later table must have it, as a crash can bring the file back.

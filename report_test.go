@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -369,7 +370,7 @@ func TestExpirySwitched(t *testing.T) {
 	if got := kinds(db); len(got) != 3 {
 		t.Errorf("switched off: %v", got)
 	}
-	if left := files(t, mem, path.Join("db", tablesName)); len(left) != 0 {
+	if left := files(t, mem, path.Join("db", dir.TablesName)); len(left) != 0 {
 		t.Errorf("%v are left", left)
 	}
 }

@@ -2,17 +2,21 @@ package ebb
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/snapfile"
+	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
 )
 
 // RestoreOptions configure a Restore. The zero value works.
@@ -29,7 +33,7 @@ type RestoreOptions struct {
 //
 // All files are verified to their ends before dir is a database; until then it is built in a directory beside dir or, where
 // dir is there, in it, so that it may be a mount point or a symbolic link. That goes if Restore fails; a crash may leave it,
-// but no database or all of it: see newDir for the steps. Damaged, truncated or altered files are errors that match
+// but no database or all of it. Damaged, truncated or altered files are errors that match
 // ErrCorrupt, whole ones that do not follow one another ErrSnapshotOrder.
 func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Reader) error {
 	if o == nil {
@@ -48,12 +52,12 @@ type restore struct {
 	opts     Options
 	progress progress
 
-	dir    *newDir
+	dir    *dir.New
 	state  *manifest.State
 	levels compaction.Levels
 }
 
-func (r *restore) run(dir string, files []io.Reader) (err error) {
+func (r *restore) run(target string, files []io.Reader) (err error) {
 	readers, err := openSnapshots(files)
 	if err != nil {
 		return err
@@ -63,12 +67,12 @@ func (r *restore) run(dir string, files []io.Reader) (err error) {
 		mark = max(mark, f.Header().Clock)
 	}
 	r.state = manifest.New(ttl.NewClock(mark, r.opts.Clock).Now())
-	if r.dir, err = makeDir(r.opts.fs, dir, "restore"); err != nil {
+	if r.dir, err = dir.Make(r.opts.fs, target, "restore", secret); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.dir.remove())
+			err = errors.Join(err, r.dir.Remove())
 		}
 	}()
 	err = r.tables(readers)
@@ -76,10 +80,10 @@ func (r *restore) run(dir string, files []io.Reader) (err error) {
 		return err
 	}
 	r.state.Tables = manifestTables(&r.levels)
-	if err := r.dir.finish(r.state); err != nil {
+	if err := finishDir(r.opts.fs, r.dir, r.state); err != nil {
 		return err
 	}
-	return r.dir.publish()
+	return r.dir.Publish()
 }
 
 // openSnapshots reads the headers of snapshot files and checks that the files follow one another.
@@ -226,7 +230,7 @@ func (r *restore) finished(f *snapfile.Reader, writers []manifest.Writer) {
 }
 
 func (r *restore) output(level int, size int64) compaction.Output {
-	o := compaction.Output{FS: r.opts.fs, Name: r.dir.tableName, Database: r.state.Database,
+	o := compaction.Output{FS: r.opts.fs, Name: r.dir.Table, Database: r.state.Database,
 		TargetSize: size, Memory: r.opts.buildMemory(),
 		NextFile: func() uint64 { r.state.NextFile++; return r.state.NextFile - 1 }}
 	if level == compaction.NumLevels-1 {
@@ -317,3 +321,22 @@ func (p *progress) end(f *snapfile.Reader) {
 	p.before.Entries += f.Totals().Entries
 	p.before.Bytes += f.Read()
 }
+
+// finishDir makes a directory with tables a whole database: an empty log that goes on behind state, and the manifest.
+func finishDir(fs vfs.FS, d *dir.New, state *manifest.State) error {
+	state.FirstSegment = 1
+	log, err := wal.Open(d.Log(), &wal.Options{
+		ID: state.Database, BaseSeq: state.LastSeq + 1, FS: fs, Now: func() int64 { return state.Clock },
+	})
+	if err != nil {
+		return err
+	}
+	if err := log.Close(); err != nil {
+		return err
+	}
+	state.Log = log.Anchor()
+	return manifest.Store(fs, string(d.Dir), state)
+}
+
+// secret fills b with what nobody has met before.
+func secret(b []byte) { rand.Read(b) } // never fails

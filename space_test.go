@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -164,7 +165,7 @@ func TestExpiredTablesAreDroppedUnread(t *testing.T) {
 	}
 	clock.add(time.Hour)
 	fault.Inject(func(op vfstest.Op) error {
-		if (op.Kind == vfstest.OpRead || op.Kind == vfstest.OpOpen || op.Kind == vfstest.OpMap) && strings.HasSuffix(op.Name, tableSuffix) {
+		if (op.Kind == vfstest.OpRead || op.Kind == vfstest.OpOpen || op.Kind == vfstest.OpMap) && strings.HasSuffix(op.Name, dir.TableSuffix) {
 			t.Errorf("%v of %s", op.Kind, op.Name)
 		}
 		return nil

@@ -2,21 +2,12 @@ package ebb
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"path"
 	"sync"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/manifest"
-)
-
-const (
-	lockName    = "LOCK"
-	logName     = "wal"
-	tablesName  = "tables"
-	tableSuffix = ".tbl"
 )
 
 // tables is what the database knows of its table files.
@@ -32,12 +23,6 @@ type tables struct {
 	refs  map[*compaction.Table]int
 	// linking is how many checkpoints are under way. While there are any, a table keeps its name as long as it is open.
 	linking int
-}
-
-func (db *DB) tablesDir() string { return path.Join(db.dir, tablesName) }
-
-func (db *DB) tableName(file uint64) string {
-	return path.Join(db.tablesDir(), fmt.Sprintf("%06d%s", file, tableSuffix))
 }
 
 // nextFile returns a number that no table has had. The manifest that names the table makes it last.
@@ -68,7 +53,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	state.Clock = db.clock.Now()
 	state.Log = db.log.Anchor()
 	state.Tables = manifestTables(&levels)
-	if err := manifest.Store(db.fs, db.dir, &state); err != nil {
+	if err := manifest.Store(db.fs, string(db.dir), &state); err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {
 			return db.health.fail(err)
 		}
@@ -121,7 +106,7 @@ func (db *DB) unlink(dropped []*compaction.Table) {
 		return
 	}
 	for _, t := range dropped {
-		db.fs.Remove(db.tableName(t.File)) // if not now, then by unref, or by the next Open
+		db.fs.Remove(db.dir.Table(t.File)) // if not now, then by unref, or by the next Open
 	}
 }
 
@@ -201,7 +186,7 @@ func (db *DB) closeDropped(t *compaction.Table) error {
 	if db.opts.ReadOnly {
 		return err
 	}
-	if rerr := db.fs.Remove(db.tableName(t.File)); !errors.Is(rerr, fs.ErrNotExist) {
+	if rerr := db.fs.Remove(db.dir.Table(t.File)); !errors.Is(rerr, fs.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -66,7 +67,7 @@ func (m *epochMeter) read(op vfstest.Op) error {
 	switch {
 	case op.Kind == vfstest.OpMap:
 		return vfs.ErrNotSupported // so that all reading is seen
-	case op.Kind != vfstest.OpRead || !strings.HasSuffix(op.Name, tableSuffix) || m.db == nil:
+	case op.Kind != vfstest.OpRead || !strings.HasSuffix(op.Name, dir.TableSuffix) || m.db == nil:
 		return nil
 	}
 	if !m.db.epoch.inUse(m.parity) {

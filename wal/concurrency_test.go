@@ -109,7 +109,7 @@ func TestOneSyncAtATime(t *testing.T) {
 			reached, gate := make(chan struct{}), make(chan struct{})
 			var syncs, syncing atomic.Int32
 			fault.Inject(func(op vfstest.Op) error {
-				active := strings.HasSuffix(op.Name, "000001"+segmentSuffix)
+				active := strings.HasSuffix(op.Name, "000001"+SegmentSuffix)
 				switch {
 				case active && op.Kind == vfstest.OpSync && syncs.Add(1) == 1:
 					syncing.Store(1)
@@ -460,7 +460,7 @@ func TestFailedSyncIsNotRetriedByWhoWaits(t *testing.T) {
 					close(reached)
 					<-gate
 					return syscall.EIO
-				case op.Kind == vfstest.OpSync && strings.HasSuffix(op.Name, "000002"+segmentSuffix): // a new one, of zeros
+				case op.Kind == vfstest.OpSync && strings.HasSuffix(op.Name, "000002"+SegmentSuffix): // a new one, of zeros
 					syncs++
 				case op.Kind == vfstest.OpWrite && c.full:
 					return syscall.ENOSPC

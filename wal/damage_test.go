@@ -43,7 +43,7 @@ func segmentNames(t testing.TB, mem *vfstest.Mem) []string {
 	}
 	var segments []string
 	for _, n := range names {
-		if strings.HasSuffix(n, segmentSuffix) {
+		if strings.HasSuffix(n, SegmentSuffix) {
 			segments = append(segments, "db/wal/"+n)
 		}
 	}

@@ -41,7 +41,7 @@ func TestFailuresThatAreFinal(t *testing.T) {
 				if c.full && op.Kind == vfstest.OpWrite && op.Off > 0 {
 					return vfstest.Short(3, syscall.ENOSPC)
 				}
-				if c.full && op.Kind == c.kind && !strings.HasSuffix(op.Name, segmentSuffix) {
+				if c.full && op.Kind == c.kind && !strings.HasSuffix(op.Name, SegmentSuffix) {
 					return nil
 				}
 				return fail(op)

@@ -78,8 +78,13 @@ const (
 	lockName       = "LOCK"
 	nextName       = "next.tmp"
 	quarantineName = "quarantine"
-	segmentSuffix  = ".wal"
 )
+
+// SegmentSuffix is how the name of a segment's file ends.
+const SegmentSuffix = ".wal"
+
+// SegmentName returns the name of a segment's file in the directory of its log.
+func SegmentName(number uint32) string { return fmt.Sprintf("%06d%s", number, SegmentSuffix) }
 
 // header is the first record of a segment.
 type header struct {
@@ -227,19 +232,17 @@ func decodeBatch(value []byte) (ops uint64, kvBatch []byte, ok bool) {
 // maxBatchOps is the largest number of operations of one batch: its count is an int32.
 const maxBatchOps = 1<<31 - 1
 
-func segmentName(dir string, id uint32) string {
-	return path.Join(dir, fmt.Sprintf("%06d%s", id, segmentSuffix))
-}
+func segmentName(dir string, id uint32) string { return path.Join(dir, SegmentName(id)) }
 
 // parseSegmentName returns the number in a segment's file name. A name that ends like one and is none is an error: it may
 // be a segment that somebody renamed.
 func parseSegmentName(name string) (id uint32, isSegment bool, err error) {
-	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	digits, ok := strings.CutSuffix(name, SegmentSuffix)
 	if !ok {
 		return 0, false, nil
 	}
 	n, perr := strconv.ParseUint(digits, 10, 32)
-	if perr != nil || n == 0 || fmt.Sprintf("%06d", n) != digits {
+	if perr != nil || n == 0 || SegmentName(uint32(n)) != name {
 		return 0, false, fmt.Errorf("%w: %q is no segment's name", ErrMisplaced, name)
 	}
 	return uint32(n), true, nil

@@ -112,7 +112,7 @@ func TestDeleteBeforeLeavesABeginning(t *testing.T) {
 	if err := l.Rotate(); err != nil {
 		t.Fatal(err)
 	}
-	fault.Inject(vfstest.FailNth(vfstest.OpSync, segmentSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailNth(vfstest.OpSync, SegmentSuffix, 1, syscall.EIO))
 	if err := l.DeleteBefore(l.End().Segment); !errors.Is(err, ErrFailed) {
 		t.Errorf("what follows cannot be synced: %v", err)
 	}
@@ -191,7 +191,7 @@ func TestFailedSyncThenAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fault.Inject(vfstest.FailNth(vfstest.OpSync, segmentSuffix, 1, syscall.EIO))
+	fault.Inject(vfstest.FailNth(vfstest.OpSync, SegmentSuffix, 1, syscall.EIO))
 	if err := l.Append(&want[3]); !errors.Is(err, ErrFailed) {
 		t.Fatal(err)
 	}

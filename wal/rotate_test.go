@@ -90,7 +90,7 @@ func TestRotationTriesAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			fault.Inject(func(op vfstest.Op) error {
-				if op.Kind == kind && strings.HasSuffix(op.Name, "000002"+segmentSuffix) {
+				if op.Kind == kind && strings.HasSuffix(op.Name, "000002"+SegmentSuffix) {
 					return cause
 				}
 				return nil

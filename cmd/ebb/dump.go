@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/snapfile"
@@ -139,7 +140,7 @@ func describerOf(name string, data []byte) describer {
 		}
 	}
 	switch {
-	case strings.HasSuffix(name, ".tbl"):
+	case strings.HasSuffix(name, dir.TableSuffix):
 		return tbl.Describe
 	case filepath.Base(name) == manifest.Name:
 		return manifest.Describe

@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
 	"time"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/table"
@@ -74,14 +73,8 @@ func checkRepair(src, dest string) error {
 	if err := checkExists(src); err != nil {
 		return err
 	}
-	names, err := os.ReadDir(dest)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := dir.CheckTarget(vfs.OS, dest); err != nil {
 		return err
-	}
-	for _, name := range names {
-		if !vfs.SystemFile(name.Name()) {
-			return fmt.Errorf("%s is not empty", dest)
-		}
 	}
 	return checkSource(dest, src)
 }

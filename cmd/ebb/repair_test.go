@@ -307,7 +307,7 @@ func TestRepairRefuses(t *testing.T) {
 	empty, missing := t.TempDir(), filepath.Join(t.TempDir(), "missing")
 	runArgs("repair", missing, empty).want(t, exitFailed, "", "missing")
 	runArgs("repair", empty, missing).want(t, exitFailed, "", "not a database")
-	runArgs("repair", dir, dir).want(t, exitFailed, "", "is not empty")
+	runArgs("repair", dir, dir).want(t, exitFailed, "", "target exists")
 	runArgs("repair", dir, filepath.Join(dir, "new")).want(t, exitFailed, "", "lies in")
 	if _, err := os.Stat(filepath.Join(dir, "new")); err == nil {
 		t.Error("a refused repair has made a directory in the source")

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
@@ -30,13 +31,13 @@ func (r *salvage) read(ctx context.Context) error {
 	case err == nil:
 		live, first, end = make(map[string]bool), state.FirstSegment, state.Log.Position
 		for _, t := range state.Tables {
-			live[fmt.Sprintf("%06d.tbl", t.File)] = true
+			live[dir.TableName(t.File)] = true
 		}
 		r.database, r.now = &state.Database, max(r.now, state.Clock)
 	case errors.Is(err, manifest.ErrVersion):
 		return err
 	default:
-		if err := errors.Join(r.lose(filepath.Join(r.src, manifest.Name), err), r.assume(withoutManifest)); err != nil {
+		if err := errors.Join(r.lose(dir.Dir(r.src).Manifest(), err), r.assume(withoutManifest)); err != nil {
 			return err
 		}
 	}
@@ -57,10 +58,10 @@ const withoutManifest = "every table and every log segment counts, as nothing te
 
 // readTables opens the live tables.
 func (r *salvage) readTables(live map[string]bool) error {
-	dir := filepath.Join(r.src, "tables")
-	names, err := filesIn(dir, ".tbl")
+	tables := dir.Dir(r.src).Tables()
+	names, err := filesIn(tables, dir.TableSuffix)
 	if err != nil {
-		if err := r.lose(dir, err); err != nil {
+		if err := r.lose(tables, err); err != nil {
 			return err
 		}
 	}
@@ -69,12 +70,12 @@ func (r *salvage) readTables(live map[string]bool) error {
 			continue // what a crash has left of a flush or a compaction
 		}
 		delete(live, name)
-		if err := r.openTable(filepath.Join(dir, name)); err != nil {
+		if err := r.openTable(filepath.Join(tables, name)); err != nil {
 			return err
 		}
 	}
 	for name := range live {
-		if err := r.lose(filepath.Join(dir, name), fs.ErrNotExist); err != nil {
+		if err := r.lose(filepath.Join(tables, name), fs.ErrNotExist); err != nil {
 			return err
 		}
 	}
@@ -121,22 +122,22 @@ func filesIn(dir, suffix string) ([]string, error) {
 
 // readLog reads the segments from the first that is live. The log has come to end at least.
 func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) error {
-	dir := filepath.Join(r.src, "wal")
-	names, err := filesIn(dir, ".wal")
+	log := dir.Dir(r.src).Log()
+	names, err := filesIn(log, wal.SegmentSuffix)
 	if err != nil {
-		return r.lose(dir, err)
+		return r.lose(log, err)
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	names = slices.DeleteFunc(names, func(name string) bool { return isObsolete(name, first) })
-	if firstName := fmt.Sprintf("%06d.wal", first); first > 0 && !slices.Contains(names, firstName) {
-		if err := r.lose(filepath.Join(dir, firstName), fs.ErrNotExist); err != nil {
+	if firstName := wal.SegmentName(first); first > 0 && !slices.Contains(names, firstName) {
+		if err := r.lose(filepath.Join(log, firstName), fs.ErrNotExist); err != nil {
 			return err
 		}
 	}
 	var last *wal.Salvaged
 	var lastErr error
 	for _, name := range names {
-		name = filepath.Join(dir, name)
+		name = filepath.Join(log, name)
 		s, err := r.readSegment(ctx, name, first)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -160,13 +161,13 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 	if last == nil || lastErr != nil || !last.Before(end) {
 		return nil // or it is told already
 	}
-	return r.lose(dir, fmt.Errorf("the log ends in segment %d at %d: it had come to %d, %d", last.Segment, last.Read, end.Segment, end.Offset))
+	return r.lose(log, fmt.Errorf("the log ends in segment %d at %d: it had come to %d, %d", last.Segment, last.Read, end.Segment, end.Offset))
 }
 
 // isObsolete reports whether a file is named as a segment before the first that is live. Such a segment is kept for watchers
 // and increments only: all of it is in tables, and what has been compacted away there it would bring back.
 func isObsolete(name string, first uint32) bool {
-	number, err := strconv.ParseUint(strings.TrimSuffix(name, ".wal"), 10, 32)
+	number, err := strconv.ParseUint(strings.TrimSuffix(name, wal.SegmentSuffix), 10, 32)
 	return err == nil && uint32(number) < first
 }
 
