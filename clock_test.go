@@ -233,8 +233,6 @@ func TestDeadlines(t *testing.T) {
 		{"put rounds up", put(), put(TTL(time.Millisecond + 1)), 2, nil},
 		{"put at rounds up", put(), put(ExpireAt(ms(1005).Add(1))), 6, nil},
 		{"put longest", put(), put(TTL(math.MaxInt64)), (math.MaxInt64 + 999_999) / 1_000_000, nil},
-		{"put last wins", put(), put(TTL(time.Hour), TTL(time.Second)), 1000, nil},
-		{"put last of past wins", put(), put(TTL(-1), TTL(time.Second)), 1000, nil},
 		{"batch", put(TTL(time.Hour)), batch(TTL(time.Second)), 1000, nil},
 		{"batch clears", put(TTL(time.Hour)), batch(), 0, nil},
 		{"batch past deletes", put(), batch(TTL(-1)), none, nil},

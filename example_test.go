@@ -462,7 +462,7 @@ func Example_errors() {
 	// not found: true
 	// empty key: true
 	// key too large: true - ebb: key too large: 65537 bytes, the limit is 65536
-	// invalid option: true - ebb: invalid write option: KeepTTL beside a deadline
+	// invalid option: true - ebb: invalid write option: TTL beside KeepTTL
 	// closed: true
 }
 

@@ -255,24 +255,16 @@ func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	var ttl WriteOption
-	for i, o := range opts {
-		if i > 0 {
-			return fmt.Errorf("%w: more than one deadline", ErrInvalidOption)
-		}
-		switch o.kind {
-		case optionTTL, optionExpireAt:
-			ttl = o
-		case optionKeepTTL:
-			var err error
-			if ttl, err = tx.kept(key); err != nil {
-				return err
-			}
-		default:
-			return errOption(o)
+	g, err := parseOptions(opts, deadlineOptions|keepOption)
+	if err != nil {
+		return err
+	}
+	if g.ttl.kind == optionKeepTTL {
+		if g.ttl, err = tx.kept(key); err != nil {
+			return err
 		}
 	}
-	return tx.write(key, value, kv.Put, ttl)
+	return tx.write(key, value, kv.Put, g.ttl)
 }
 
 // kept returns the option that keeps the deadline of a key.

@@ -36,9 +36,12 @@ func (t TypedTxn[K, V]) Delete(key K) error {
 // written to the key in between. If fn returns an error nothing is written, and Update returns it. fn may be called
 // several times: it is a transaction, see DB.Update. It takes the options of Txn.Put and of DB.Update.
 func (t *Typed[K, V]) Update(key K, fn func(old V, present bool) (V, error), opts ...WriteOption) error {
+	if _, err := parseOptions(opts, deadlineOptions|keepOption|commonOptions); err != nil {
+		return err
+	}
 	var ofPut, ofUpdate []WriteOption
 	for _, o := range opts {
-		if commonOptions&(1<<o.kind) != 0 {
+		if commonOptions.has(o.kind) {
 			ofUpdate = append(ofUpdate, o)
 		} else {
 			ofPut = append(ofPut, o)

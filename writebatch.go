@@ -27,14 +27,11 @@ func (b *Batch) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	put := batchOp{key: key, value: value, kind: kv.Put}
-	for _, o := range opts {
-		if o.kind != optionTTL && o.kind != optionExpireAt {
-			return fmt.Errorf("%w: in a batch a put takes a deadline only", ErrInvalidOption)
-		}
-		put.ttl = o
+	g, err := parseOptions(opts, deadlineOptions)
+	if err != nil {
+		return err
 	}
-	return b.add(&put)
+	return b.add(&batchOp{key, value, kv.Put, g.ttl})
 }
 
 // Delete adds a delete.

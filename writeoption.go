@@ -9,7 +9,8 @@ import (
 )
 
 // WriteOption changes what one write does, or says on what condition it is done. It is a small value: making one allocates
-// nothing. An option that makes no sense for the call is ErrInvalidOption.
+// nothing. An option that the call does not take, one that is given twice, and two that cannot be together, as TTL and
+// ExpireAt, Sync and NoSync, or two conditions, are ErrInvalidOption, and nothing is written.
 type WriteOption struct {
 	kind  optionKind
 	value int64
@@ -37,14 +38,22 @@ const (
 // optionSet is a set of option kinds, a bit each.
 type optionSet uint16
 
+func (s optionSet) has(k optionKind) bool { return s&(1<<k) != 0 }
+
 const (
-	commonOptions    = optionSet(1<<optionVersionTo | 1<<optionSync | 1<<optionNoSync)
+	commonOptions    = versionOption | syncOptions
+	versionOption    = optionSet(1 << optionVersionTo)
+	syncOptions      = optionSet(1<<optionSync | 1<<optionNoSync)
 	deadlineOptions  = optionSet(1<<optionTTL | 1<<optionExpireAt)
 	keepOption       = optionSet(1 << optionKeepTTL)
 	presentOptions   = optionSet(1<<optionIfPresent | 1<<optionIfVersion)
 	conditionOptions = presentOptions | 1<<optionIfAbsent
-	expireOptions    = optionSet(1<<optionIfVersion | 1<<optionIfNoDeadline | 1<<optionIfDeadline | 1<<optionIfLater | 1<<optionIfEarlier)
+	touchConditions  = optionSet(1<<optionIfNoDeadline | 1<<optionIfDeadline | 1<<optionIfLater | 1<<optionIfEarlier)
+	expireOptions    = touchConditions | 1<<optionIfVersion
 )
+
+// choices are options of which a write takes one at most.
+var choices = [...]optionSet{deadlineOptions | keepOption, conditionOptions | touchConditions, syncOptions, versionOption}
 
 // Options of writes.
 var (
@@ -98,7 +107,59 @@ func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
 	return deadline, kv.Expired(deadline, now)
 }
 
-// params are the options of one write, taken together.
+// given are the options of one write as the caller has given them, one of each choice at most.
+type given struct {
+	ttl       WriteOption // TTL, ExpireAt or KeepTTL; the zero option: none of them
+	condition WriteOption // the zero option: none
+	sync      optionKind  // optionSync or optionNoSync; 0: as the policy says
+	versionTo *uint64     // nil: nobody asks
+}
+
+// parseOptions is the one reader of write options. It refuses what is not allowed, what is given twice, and what cannot be
+// together.
+func parseOptions(opts []WriteOption, allowed optionSet) (g given, err error) {
+	for i, o := range opts {
+		if !allowed.has(o.kind) {
+			return given{}, fmt.Errorf("%w: %v is not for this call", ErrInvalidOption, o.kind)
+		}
+		switch {
+		case (deadlineOptions | keepOption).has(o.kind):
+			g.ttl = o
+		case syncOptions.has(o.kind):
+			g.sync = o.kind
+		case versionOption.has(o.kind):
+			g.versionTo = o.to
+		default:
+			g.condition = o
+		}
+		if i > 0 {
+			if err := checkTogether(opts[:i], o.kind); err != nil {
+				return given{}, err
+			}
+		}
+	}
+	return g, nil
+}
+
+// checkTogether refuses a kind of options beside those before it.
+func checkTogether(before []WriteOption, k optionKind) error {
+	for _, choice := range choices {
+		if !choice.has(k) {
+			continue
+		}
+		for _, o := range before {
+			if o.kind == k {
+				return fmt.Errorf("%w: %v twice", ErrInvalidOption, k)
+			}
+			if choice.has(o.kind) {
+				return fmt.Errorf("%w: %v beside %v", ErrInvalidOption, k, o.kind)
+			}
+		}
+	}
+	return nil
+}
+
+// params are the options of one write, evaluated.
 type params struct {
 	deadline  int64 // Unix ms; 0: none
 	past      bool  // the deadline has passed already: the write deletes
@@ -112,31 +173,19 @@ type params struct {
 // params evaluates options, of which the common ones and those in allowed make sense for the call. It reads the clock at
 // most once.
 func (db *DB) params(opts []WriteOption, allowed optionSet) (params, error) {
-	p := params{sync: db.opts.Sync == SyncAlways}
-	for _, o := range opts {
-		if (allowed|commonOptions)&(1<<o.kind) == 0 {
-			return params{}, errOption(o)
-		}
-		switch o.kind {
-		case optionTTL, optionExpireAt:
-			p.deadline, p.past = o.deadline(db.clock.Now())
-		case optionKeepTTL:
-			p.keepTTL = true
-		case optionVersionTo:
-			p.versionTo = o.to
-		case optionSync:
-			p.sync = true
-		case optionNoSync:
-			p.sync = false
-		default:
-			if p.condition != 0 {
-				return params{}, fmt.Errorf("%w: more than one condition", ErrInvalidOption)
-			}
-			p.condition, p.version = o.kind, uint64(o.value)
-		}
+	g, err := parseOptions(opts, allowed|commonOptions)
+	if err != nil {
+		return params{}, err
 	}
-	if p.keepTTL && p.deadline != 0 {
-		return params{}, fmt.Errorf("%w: KeepTTL beside a deadline", ErrInvalidOption)
+	p := params{
+		keepTTL:   g.ttl.kind == optionKeepTTL,
+		sync:      g.sync == optionSync || g.sync == 0 && db.opts.Sync == SyncAlways,
+		condition: g.condition.kind,
+		version:   uint64(g.condition.value),
+		versionTo: g.versionTo,
+	}
+	if deadlineOptions.has(g.ttl.kind) {
+		p.deadline, p.past = g.ttl.deadline(db.clock.Now())
 	}
 	return p, nil
 }
@@ -144,6 +193,4 @@ func (db *DB) params(opts []WriteOption, allowed optionSet) (params, error) {
 var optionNames = [...]string{"the zero WriteOption", "TTL", "ExpireAt", "KeepTTL", "IfAbsent", "IfPresent", "IfVersion",
 	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync"}
 
-func errOption(o WriteOption) error {
-	return fmt.Errorf("%w: %s is not for this call", ErrInvalidOption, optionNames[o.kind])
-}
+func (k optionKind) String() string { return optionNames[k] }

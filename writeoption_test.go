@@ -1,0 +1,149 @@
+package ebb
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
+)
+
+// optionsByName returns every write option there is.
+func optionsByName(version *uint64) map[string]WriteOption {
+	return map[string]WriteOption{
+		"the zero WriteOption": {},
+		"TTL":                  TTL(time.Hour),
+		"ExpireAt":             ExpireAt(time.UnixMilli(1 << 42)),
+		"KeepTTL":              KeepTTL,
+		"IfAbsent":             IfAbsent,
+		"IfPresent":            IfPresent,
+		"IfVersion":            IfVersion(7),
+		"IfNoDeadline":         IfNoDeadline,
+		"IfDeadline":           IfDeadline,
+		"IfLater":              IfLater,
+		"IfEarlier":            IfEarlier,
+		"VersionTo":            VersionTo(version),
+		"Sync":                 Sync,
+		"NoSync":               NoSync,
+	}
+}
+
+// contradict are the options of which a call takes one.
+var contradict = [][]string{
+	{"TTL", "ExpireAt", "KeepTTL"},
+	{"IfAbsent", "IfPresent", "IfVersion", "IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier"},
+	{"VersionTo"},
+	{"Sync", "NoSync"},
+}
+
+// optionVerb is a call that takes write options.
+type optionVerb struct {
+	name  string
+	takes string // the names of the options
+	do    func(...WriteOption) error
+}
+
+// optionVerbs returns every call that takes write options. Each puts all of them to the same key.
+func optionVerbs(db *DB) []optionVerb {
+	key, value := []byte("k"), []byte("1")
+	space := NewTyped(db, nil, codec.String(), codec.String())
+	const (
+		common = " VersionTo Sync NoSync"
+		put    = "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion" + common
+		del    = "IfPresent IfVersion" + common
+		expire = "IfVersion IfNoDeadline IfDeadline IfLater IfEarlier" + common
+	)
+	inTxn := func(fn func(tx *Txn, o ...WriteOption) error) func(...WriteOption) error {
+		return func(o ...WriteOption) error { return db.Update(func(tx *Txn) error { return fn(tx, o...) }) }
+	}
+	return []optionVerb{
+		{"Put", put, func(o ...WriteOption) error { return db.Put(key, value, o...) }},
+		{"Delete", del, func(o ...WriteOption) error { return db.Delete(key, o...) }},
+		{"DeleteRange", common, func(o ...WriteOption) error { return db.DeleteRange(key, []byte("l"), o...) }},
+		{"Expire", expire, func(o ...WriteOption) error { return db.Expire(key, time.Hour, o...) }},
+		{"Persist", "IfVersion" + common, func(o ...WriteOption) error { return db.Persist(key, o...) }},
+		{"GetTouch", expire, func(o ...WriteOption) error { return second(db.GetTouch(key, time.Hour, o...)) }},
+		{"Add", strings.ReplaceAll(put, "KeepTTL", ""), func(o ...WriteOption) error { return second(db.Add(key, 1, o...)) }},
+		{"CompareAndSwap", put, func(o ...WriteOption) error { return second(db.CompareAndSwap(key, value, value, o...)) }},
+		{"Apply", common, func(o ...WriteOption) error {
+			var b Batch
+			return errors.Join(b.Put(key, value), db.Apply(&b, o...))
+		}},
+		{"Apply of nothing", common, func(o ...WriteOption) error { return db.Apply(new(Batch), o...) }},
+		{"Batch.Put", "TTL ExpireAt", func(o ...WriteOption) error { return new(Batch).Put(key, value, o...) }},
+		{"Update", common, func(o ...WriteOption) error {
+			return db.Update(func(tx *Txn) error { return tx.Put(key, value) }, o...)
+		}},
+		{"Txn.Put", "TTL ExpireAt KeepTTL", inTxn(func(tx *Txn, o ...WriteOption) error { return tx.Put(key, value, o...) })},
+		{"Typed.Put", put, func(o ...WriteOption) error { return space.Put("k", "1", o...) }},
+		{"Typed.Delete", del, func(o ...WriteOption) error { return space.Delete("k", o...) }},
+		{"Typed.Expire", expire, func(o ...WriteOption) error { return space.Expire("k", time.Hour, o...) }},
+		{"Typed.GetTouch", expire, func(o ...WriteOption) error { return second(space.GetTouch("k", time.Hour, o...)) }},
+		{"Typed.Update", "TTL ExpireAt KeepTTL" + common, func(o ...WriteOption) error {
+			return space.Update("k", func(old string, _ bool) (string, error) { return old, nil }, o...)
+		}},
+		{"TypedTxn.Put", "TTL ExpireAt KeepTTL", inTxn(func(tx *Txn, o ...WriteOption) error { return space.In(tx).Put("k", "1", o...) })},
+	}
+}
+
+// TestWriteOptionPairs gives every call every option, and every two of them: what it does not take, the same twice, and what
+// cannot be together is refused with an error that names it, and nothing is written.
+func TestWriteOptionPairs(t *testing.T) {
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+	var version uint64
+	options := optionsByName(&version)
+	for _, v := range optionVerbs(db) {
+		takes := strings.Fields(v.takes)
+		t.Run(v.name, func(t *testing.T) {
+			for first, a := range options {
+				must(t, db.Put([]byte("k"), []byte("1")))
+				checkOptions(t, db, v, []WriteOption{a}, firstNotIn(takes, first))
+				for second, b := range options {
+					refused := firstNotIn(takes, first, second)
+					if refused == nil && slices.ContainsFunc(contradict, func(c []string) bool {
+						return slices.Contains(c, first) && slices.Contains(c, second)
+					}) {
+						refused = []string{first, second}
+					}
+					must(t, db.Put([]byte("k"), []byte("1")))
+					checkOptions(t, db, v, []WriteOption{a, b}, refused)
+				}
+			}
+		})
+	}
+}
+
+// firstNotIn returns the first of names that is not in list, alone; nil if all are.
+func firstNotIn(list []string, names ...string) []string {
+	for _, name := range names {
+		if !slices.Contains(list, name) {
+			return []string{name}
+		}
+	}
+	return nil
+}
+
+// checkOptions makes a call. If names is not nil it must be refused with an error that has all of them.
+func checkOptions(t *testing.T, db *DB, v optionVerb, opts []WriteOption, names []string) {
+	t.Helper()
+	before := db.commit.lastSeq
+	err := v.do(opts...)
+	if names == nil {
+		if errors.Is(err, ErrInvalidOption) {
+			t.Errorf("%v: %v", opts, err)
+		}
+		return
+	}
+	if !errors.Is(err, ErrInvalidOption) || db.commit.lastSeq != before {
+		t.Errorf("%v: %v, want it refused for %v; sequence %d after %d", opts, err, names, db.commit.lastSeq, before)
+		return
+	}
+	for _, name := range names {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not name %s", err, name)
+		}
+	}
+}
