@@ -2,13 +2,10 @@ package ebb
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
-	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/manifest"
-	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // CheckpointOptions configure a Checkpoint. The zero value works.
@@ -88,86 +85,16 @@ func (db *DB) pinTables() (pinnedTables, error) {
 	}}, nil
 }
 
-func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.State, report func(Progress)) (info CheckpointInfo,
-	err error) {
-	d, err := dir.Make(db.opts.fs, target, "checkpoint", secret)
-	if err != nil {
-		return info, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Remove())
-		}
-	}()
-	info.Through = state.LastSeq
-	for _, t := range state.Tables {
-		if err := ctx.Err(); err != nil {
-			return info, err
-		}
-		copied, err := linkOrCopy(ctx, db.fs, db.dir.Table(t.File), d.Table(t.File))
-		if err != nil {
-			return info, err
-		}
-		info.Tables++
-		info.Bytes += t.Size
-		info.Copied += copied
-		if report != nil {
-			report(Progress{uint64(info.Tables), info.Bytes})
-		}
-	}
-	if err := db.fs.SyncDir(d.Tables()); err != nil { // which it does only if all of them were this database's
-		return info, err
-	}
-	state.Clock = db.clock.Now()
-	if err := finishDir(db.opts.fs, d, state); err != nil {
-		return info, err
-	}
-	return info, d.Publish()
-}
-
-// linkOrCopy gives a file a second name or, if that cannot be, makes a synced copy of it. It returns how many bytes it has
-// copied.
-func linkOrCopy(ctx context.Context, fs vfs.FS, from, to string) (int64, error) {
-	err := fs.Link(from, to)
-	if err == nil || !vfs.CannotLink(err) {
-		return 0, err
-	}
-	in, err := fs.Open(from)
-	if err != nil {
-		return 0, err
-	}
-	out, err := fs.Create(to)
-	if err != nil {
-		return 0, errors.Join(err, in.Close())
-	}
-	n, err := copyFile(ctx, out, in)
-	if err == nil {
-		err = out.Sync()
-	}
-	return n, errors.Join(err, out.Close(), in.Close())
-}
-
-// copyChunk is how much of a file is copied between two looks at the context.
-const copyChunk = 1 << 20
-
-// copyFile copies the content of one file to another, which is empty.
-func copyFile(ctx context.Context, to, from vfs.File) (off int64, err error) {
-	buf := make([]byte, copyChunk)
-	for {
-		if err := ctx.Err(); err != nil {
-			return off, err
-		}
-		n, err := from.ReadAt(buf, off)
-		if err != nil && err != io.EOF {
-			return off, err
-		}
-		if _, werr := to.WriteAt(buf[:n], off); werr != nil {
-			return off, werr
-		}
-		to.WriteBack(off, int64(n))
-		off += int64(n)
-		if err == io.EOF {
-			return off, nil
-		}
-	}
+func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.State, report func(Progress)) (CheckpointInfo,
+	error) {
+	through := state.LastSeq
+	done, err := copies.Link(ctx, target, state, &copies.LinkOptions{
+		FS:     db.opts.fs,
+		Owned:  db.fs,
+		From:   db.dir,
+		Random: secret,
+		Now:    db.clock.Now,
+		Report: reportTo(report),
+	})
+	return CheckpointInfo{Through: through, Tables: done.Tables, Bytes: done.Bytes, Copied: done.Copied}, err
 }

@@ -199,10 +199,10 @@ func endsAsPromised(fs vfs.FS, dir string) error {
 	}
 	name := fmt.Sprintf("%s/wal/%06d.wal", dir, state.Log.Segment)
 	if size, err := fs.Size(name); err != nil || size != int64(state.Log.Offset) {
-		return fmt.Errorf("the manifest of %s says %+v, the segment has %d bytes: %w", dir, state.Log, size, err)
+		return fmt.Errorf("the manifest of %s says %+v, the segment has %d bytes: %v", dir, state.Log, size, err)
 	}
 	if _, err := fs.Size(fmt.Sprintf("%s/wal/%06d.wal", dir, state.Log.Segment+1)); !errors.Is(err, fs2.ErrNotExist) {
-		return fmt.Errorf("the manifest of %s says %+v, but another segment follows: %w", dir, state.Log, err)
+		return fmt.Errorf("the manifest of %s says %+v, but another segment follows: %v", dir, state.Log, err)
 	}
 	return nil
 }

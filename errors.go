@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -72,7 +73,7 @@ var (
 	ErrTargetExists = dir.ErrTargetExists
 	// ErrSnapshotOrder refuses snapshot files that do not follow one another: the first has to be full, the others increments
 	// of the same database, none of which begins after the one before has ended.
-	ErrSnapshotOrder = errors.New("ebb: snapshot file does not follow")
+	ErrSnapshotOrder = copies.ErrSnapshotOrder
 )
 
 // noSpace makes an error that is a full disk's match ErrNoSpace.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/snapfile"
 )
@@ -69,7 +70,7 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
-	file, err := openSnapshot(newPatientReader(ctx, r), 0)
+	file, err := copies.Open(copies.NewPatient(ctx, r), 0)
 	if err != nil {
 		return IngestInfo{}, err
 	}
@@ -105,17 +106,19 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 // asks each.
 func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64, report func(Progress)) (compaction.Result, error) {
 	now := db.clock.Now()
-	p := progress{report: report}
+	p := copies.NewProgress(reportTo(report))
+	source := copies.NewSource(file, p)
+	source.Now, source.Seq = now, seq
 	out := db.tableOutput(compaction.NumLevels - 1)
 	out.Growing = true
 	built, err := compaction.Build(ctx, compaction.Input{
-		Source:  &snapshotSource{file: file, progress: &p, now: now, seq: seq},
+		Source:  source,
 		Older:   func(_, _ []byte) bool { return true },
 		Now:     now,
 		BaseSeq: seq,
 	}, out)
 	if err == nil {
-		p.end(file)
+		p.End(file)
 	}
 	return built, err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -148,7 +149,7 @@ func TestIngestFlushesTheRest(t *testing.T) {
 	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	entries := ingested(clock)
 	m := newModel(clock)
-	file, err := openSnapshot(bytes.NewReader(snapshotOf(t, clock, entries)), 0)
+	file, err := copies.Open(bytes.NewReader(snapshotOf(t, clock, entries)), 0)
 	must(t, err)
 	seq := db.log.NextSeq() + ingestAhead
 	built, err := db.buildIngest(context.Background(), file, seq, nil)
@@ -175,7 +176,7 @@ func TestIngestOvertaken(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()
 	db := openTest(t, manualOptions(mem, clock, SyncAlways))
 	m := newModel(clock)
-	file, err := openSnapshot(bytes.NewReader(snapshotOf(t, clock, ingested(clock))), 0)
+	file, err := copies.Open(bytes.NewReader(snapshotOf(t, clock, ingested(clock))), 0)
 	must(t, err)
 	seq := db.log.NextSeq() + 1
 	built, err := db.buildIngest(context.Background(), file, seq, nil)

@@ -76,7 +76,7 @@ func checkBelow(newer []*compaction.Table, older *compaction.Table) {
 // check holds that the manifest says what the view shows, and that each table has a reference of each version that it is in.
 // The caller holds mu; replaced may not change.
 func (t *tables) check(v *view, replaced *replaced) {
-	want := manifestTables(&v.tables.levels)
+	want := v.tables.levels.Manifest()
 	invariant(slices.Equal(t.state.Tables, want), "the manifest names %v, the view has %v", t.state.Tables, want)
 	oldest := v.mem
 	if n := len(v.frozen); n > 0 {

@@ -52,7 +52,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	change(&state, &levels)
 	state.Clock = db.clock.Now()
 	state.Log = db.log.Anchor()
-	state.Tables = manifestTables(&levels)
+	state.Tables = levels.Manifest()
 	if err := manifest.Store(db.fs, string(db.dir), &state); err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {
 			return db.health.fail(err)
@@ -86,17 +86,6 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 		db.unref(old)
 	})
 	return nil
-}
-
-// manifestTables lists the tables as the manifest does.
-func manifestTables(levels *compaction.Levels) []manifest.Table {
-	var list []manifest.Table
-	for level, tables := range levels {
-		for _, t := range tables {
-			list = append(list, manifest.Table{Level: level, File: t.File, Size: t.Size, Entries: t.Reader.Properties().Entries})
-		}
-	}
-	return list
 }
 
 // unlink removes the names of tables that are no longer live, so that they leave the directory at once. Who still reads

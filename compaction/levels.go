@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/table"
 )
 
@@ -17,6 +18,15 @@ const bottom = NumLevels - 1
 // Levels are the live tables. Level 0 is ordered from the newest to the oldest, and its tables may overlap; those of any
 // other level are ordered by key and do not. For any key, a table of a lower level is newer than one of a higher.
 type Levels [NumLevels][]*Table
+
+// Manifest lists the tables as a manifest does.
+func (l *Levels) Manifest() []manifest.Table {
+	var list []manifest.Table
+	for level, t := range l.All() {
+		list = append(list, manifest.Table{Level: level, File: t.File, Size: t.Size, Entries: t.Reader.Properties().Entries})
+	}
+	return list
+}
 
 // Table is an open table with what picking needs to know. It does not change.
 type Table struct {

@@ -343,7 +343,7 @@ func TestCrashStates(t *testing.T) {
 			want, err := s.fs.ReadFile(testName(input.File))
 			got, gerr := c.FS.ReadFile(testName(input.File))
 			if err != nil || gerr != nil || !slices.Equal(got, want) {
-				return fmt.Errorf("input %d has changed: %w", input.File, errors.Join(err, gerr))
+				return fmt.Errorf("input %d has changed: %v", input.File, errors.Join(err, gerr))
 			}
 		}
 		if !c.Last {

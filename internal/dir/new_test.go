@@ -59,7 +59,7 @@ func whole(fsys *vfstest.Mem, target Dir) (bool, error) {
 	}
 	for _, name := range parts(target) {
 		if b, err := fsys.ReadFile(name); err != nil || !bytes.Equal(b, []byte(name[len(target):])) {
-			return true, fmt.Errorf("%s is %q, %w", name, b, err)
+			return true, fmt.Errorf("%s is %q, %v", name, b, err)
 		}
 	}
 	return true, nil

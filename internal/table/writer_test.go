@@ -215,7 +215,7 @@ func TestWriterCrash(t *testing.T) {
 		if err == nil {
 			err = compareAll(r, c)
 			if verr := r.Verify(context.Background()); (err == nil) != (verr == nil) {
-				return fmt.Errorf("reading says %v, Verify %w", err, verr)
+				return fmt.Errorf("reading says %v, Verify %v", err, verr)
 			}
 			r.Close()
 		}

@@ -1,13 +1,13 @@
-package ebb
+package copies
 
 import (
 	"context"
 	"io"
 )
 
-// patientReader reads from a reader that may block, until a context is done. The read that is under way then is left to end
-// by itself; it has memory of its own, and what it reads is lost.
-type patientReader struct {
+// Patient reads from a reader that may block, until a context is done. The read that is under way then is left to end by
+// itself; it has memory of its own, and what it reads is lost.
+type Patient struct {
 	ctx  context.Context
 	from io.Reader
 	buf  []byte
@@ -22,12 +22,13 @@ type read struct {
 	err error
 }
 
-func newPatientReader(ctx context.Context, r io.Reader) *patientReader {
-	return &patientReader{ctx: ctx, from: r, buf: make([]byte, 64<<10), done: make(chan read, 1)}
+// NewPatient returns a Patient that reads from r until ctx is done.
+func NewPatient(ctx context.Context, r io.Reader) *Patient {
+	return &Patient{ctx: ctx, from: r, buf: make([]byte, 64<<10), done: make(chan read, 1)}
 }
 
 // Read is that of an io.Reader. After the context's error it may not be called again.
-func (r *patientReader) Read(p []byte) (int, error) {
+func (r *Patient) Read(p []byte) (int, error) {
 	if len(r.rest) == 0 && r.err == nil {
 		go func() {
 			n, err := r.from.Read(r.buf)
@@ -48,7 +49,7 @@ func (r *patientReader) Read(p []byte) (int, error) {
 }
 
 // Name returns the name of what it reads, if that has one.
-func (r *patientReader) Name() string {
+func (r *Patient) Name() string {
 	if named, ok := r.from.(interface{ Name() string }); ok {
 		return named.Name()
 	}

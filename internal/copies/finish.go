@@ -1,0 +1,24 @@
+package copies
+
+import (
+	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// finish makes a directory with tables a whole database: an empty log that goes on behind state, and then the manifest.
+func finish(fs vfs.FS, d *dir.New, state *manifest.State) error {
+	state.FirstSegment = 1
+	log, err := wal.Open(d.Log(), &wal.Options{
+		ID: state.Database, BaseSeq: state.LastSeq + 1, FS: fs, Now: func() int64 { return state.Clock },
+	})
+	if err != nil {
+		return err
+	}
+	if err := log.Close(); err != nil {
+		return err
+	}
+	state.Log = log.Anchor()
+	return manifest.Store(fs, string(d.Dir), state)
+}
