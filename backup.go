@@ -194,8 +194,8 @@ func (b *backupRun) entries(v *view, h snapfile.Header) error {
 // whileOpen runs fn, which may read tables. Close waits for it, and so does whoever lets go of tables: it reads some of
 // them, never all.
 func (db *DB) whileOpen(fn func() error) (err error) {
-	ticket := db.epoch.enter(0)
-	defer db.epoch.exit(ticket)
+	ticket := db.epoch.Enter(0)
+	defer db.epoch.Exit(ticket)
 	if db.health.closed.Load() {
 		return ErrClosed
 	}

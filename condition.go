@@ -51,8 +51,8 @@ func (db *DB) refuseLocked(err error, p *params) error {
 
 // latest is one look.
 func (db *DB) latest(key []byte, want part, cur *latest) error {
-	ticket := db.epoch.enter(uint32(key[len(key)-1]))
-	defer db.epoch.exit(ticket)
+	ticket := db.epoch.Enter(uint32(key[len(key)-1]))
+	defer db.epoch.Exit(ticket)
 	if db.health.closed.Load() {
 		return ErrClosed
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/epoch"
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -34,7 +35,7 @@ type DB struct {
 	cache *table.Cache
 
 	health  health
-	epoch   epoch
+	epoch   epoch.Epoch
 	visible atomic.Uint64 // reads see operations up to this sequence
 
 	viewMu   sync.Mutex           // held to replace view
@@ -179,7 +180,7 @@ func (db *DB) release() error {
 	if db.log != nil {
 		errs = append(errs, db.closeLog())
 	}
-	db.epoch.wait()
+	db.epoch.Wait()
 	db.health.workers.Wait() // what install has started
 	errs = append(errs, db.closeTables())
 	if db.cache != nil {

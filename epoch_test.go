@@ -9,43 +9,6 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
-// Who has read the number before a waiter's step and counts itself after it is not in: the waiter has not seen it, and the
-// next one waits for the other parity.
-func TestEpochEnterLooksTwice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var e epoch
-		for range 4 {
-			number := e.number.Load()
-			e.wait() // between the two
-			if _, ok := e.enterIn(number, 3); ok {
-				t.Fatal("entered after the waiter's step")
-			}
-			if e.inUse(0) || e.inUse(1) {
-				t.Fatal("who has not entered is counted")
-			}
-			ticket, ok := e.enterIn(e.number.Load(), 3)
-			if !ok {
-				t.Fatal("not entered")
-			}
-			waited := false
-			go func() {
-				e.wait()
-				waited = true
-			}()
-			synctest.Wait()
-			if waited {
-				t.Fatal("wait has not waited for a use")
-			}
-			e.exit(ticket)
-			time.Sleep(time.Second) // of the bubble's time
-			synctest.Wait()
-			if !waited {
-				t.Fatal("wait goes on after the last use")
-			}
-		}
-	})
-}
-
 // A view that was replaced between the look at it and the look at how far reads see is not pinned: what was written since is
 // in another memtable.
 func TestPinViewLooksTwice(t *testing.T) {
@@ -85,7 +48,7 @@ func TestSnapshotCloseWaitsForReaders(t *testing.T) {
 		write("new")
 		db.health.workers.Wait() // only the snapshot holds the old tables
 
-		reader := db.epoch.enter(7) // as Snapshot.Get does, before it looks whether the snapshot is closed
+		reader := db.epoch.Enter(7) // as Snapshot.Get does, before it looks whether the snapshot is closed
 		closed := false
 		go func() {
 			s.Close()
@@ -95,7 +58,7 @@ func TestSnapshotCloseWaitsForReaders(t *testing.T) {
 		if closed || tables.refs.Load() == 0 {
 			t.Error("the tables are closed under a reader")
 		}
-		db.epoch.exit(reader)
+		db.epoch.Exit(reader)
 		time.Sleep(time.Second) // of the bubble's time
 		synctest.Wait()
 		if !closed || tables.refs.Load() != 0 {

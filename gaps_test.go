@@ -319,7 +319,7 @@ func TestLongMovesLeaveTheEpoch(t *testing.T) {
 		it, err := db.NewIterator(nil)
 		must(t, err)
 		c, step, stays := it.c, it.c.step, 0
-		db.epoch.wait()
+		db.epoch.Wait()
 		c.step = func() {
 			before := c.moves
 			step()

@@ -71,8 +71,8 @@ func (db *DB) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	ticket := db.epoch.enter(uint32(key[len(key)-1]))
-	defer db.epoch.exit(ticket)
+	ticket := db.epoch.Enter(uint32(key[len(key)-1]))
+	defer db.epoch.Exit(ticket)
 	if db.health.closed.Load() {
 		return dst, ErrClosed
 	}

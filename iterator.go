@@ -41,8 +41,8 @@ func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
 
 // NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
 func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
-	ticket := s.db.epoch.enter(0)
-	defer s.db.epoch.exit(ticket)
+	ticket := s.db.epoch.Enter(0)
+	defer s.db.epoch.Exit(ticket)
 	if s.db.health.closed.Load() || s.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -199,8 +199,8 @@ func (it *Iterator) read() error {
 
 // readSome makes a move as far as one stay in the epoch lasts.
 func (c *cursor) readSome() error {
-	ticket := c.db.epoch.enter(uint32(c.op))
-	defer c.db.epoch.exit(ticket)
+	ticket := c.db.epoch.Enter(uint32(c.op))
+	defer c.db.epoch.Exit(ticket)
 	if c.db.health.closed.Load() {
 		return ErrClosed
 	}

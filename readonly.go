@@ -224,7 +224,7 @@ func (db *DB) replaceView(l *loader) {
 	db.viewMu.Unlock()
 	db.visible.Store(l.view.log.NextSeq - 1)
 	if old != nil {
-		db.epoch.wait() // nobody reads from old any more who has not pinned it
+		db.epoch.Wait() // nobody reads from old any more who has not pinned it
 		db.unref(old.tables)
 	}
 }

@@ -112,8 +112,8 @@ func (x *expiries) publishLocked() {
 // expired tells whether the newest version of a key has expired, and which that is. Its Key is not set.
 func (x *expiries) expired(key []byte, now int64) (v ttl.Version, ok bool, err error) {
 	db := x.db
-	ticket := db.epoch.enter(uint32(key[len(key)-1]))
-	defer db.epoch.exit(ticket)
+	ticket := db.epoch.Enter(uint32(key[len(key)-1]))
+	defer db.epoch.Exit(ticket)
 	if db.health.closed.Load() {
 		return v, false, ErrClosed
 	}

@@ -36,8 +36,8 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 // pinView returns a view, whose tables stay open until unref, and a sequence as of which it is whole: no operation up to it
 // is missing, and the tables hold none after it.
 func (db *DB) pinView() (*view, uint64, error) {
-	ticket := db.epoch.enter(0)
-	defer db.epoch.exit(ticket)
+	ticket := db.epoch.Enter(0)
+	defer db.epoch.Exit(ticket)
 	for {
 		if db.health.closed.Load() {
 			return nil, 0, ErrClosed
@@ -64,7 +64,7 @@ func (db *DB) wholeAt(v *view) (seq uint64, ok bool) {
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
 		if s.db.view.Load().tables != s.view.tables {
-			s.db.epoch.wait() // for who reads it now; otherwise install waits, before the tables can go
+			s.db.epoch.Wait() // for who reads it now; otherwise install waits, before the tables can go
 		}
 		s.db.unref(s.view.tables)
 	}
@@ -109,8 +109,8 @@ func (s *Snapshot) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) 
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	ticket := s.db.epoch.enter(uint32(key[len(key)-1])) // Close of the database waits for it
-	defer s.db.epoch.exit(ticket)
+	ticket := s.db.epoch.Enter(uint32(key[len(key)-1])) // Close of the database waits for it
+	defer s.db.epoch.Exit(ticket)
 	if s.db.health.closed.Load() || s.closed.Load() {
 		return dst, ErrClosed
 	}

@@ -82,7 +82,7 @@ func (db *DB) install(change func(*manifest.State, *compaction.Levels), also fun
 	}
 	db.unlink(dropped)
 	db.health.workers.Go(func() {
-		db.epoch.wait() // nobody reads from old any more who has not pinned it
+		db.epoch.Wait() // nobody reads from old any more who has not pinned it
 		db.unref(old)
 	})
 	return nil

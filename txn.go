@@ -224,8 +224,8 @@ func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 		}
 		return present(append(dst, w.Value...)), nil
 	}
-	ticket := s.db.epoch.enter(uint32(key[len(key)-1]))
-	defer s.db.epoch.exit(ticket)
+	ticket := s.db.epoch.Enter(uint32(key[len(key)-1]))
+	defer s.db.epoch.Exit(ticket)
 	if s.db.health.closed.Load() {
 		return dst, ErrClosed
 	}
@@ -323,8 +323,8 @@ func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 	if s == nil {
 		return nil, ErrTxnDone
 	}
-	ticket := s.db.epoch.enter(0)
-	defer s.db.epoch.exit(ticket)
+	ticket := s.db.epoch.Enter(0)
+	defer s.db.epoch.Exit(ticket)
 	if s.db.health.closed.Load() {
 		return nil, ErrClosed
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/epoch"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -49,18 +50,18 @@ func TestVerifyWithoutASegment(t *testing.T) {
 	}
 }
 
-// epochMeter finds out how much of the tables is read at most during one use of the epoch. It stands in as a waiter: while
-// it sees users of the number it has replaced, they are those that were there.
+// epochMeter finds out how much of the tables is read at most during one use of the epoch. It stands in as a waiter: as long
+// as its probe is not over, there are uses that were there when it began.
 type epochMeter struct {
 	db             *DB
-	parity         uint32
+	probe          epoch.Probe
 	now, most, all int // bytes
 }
 
 // start begins anew, while nobody is in the epoch or waits for it.
 func (m *epochMeter) start(db *DB) {
 	db.health.workers.Wait()
-	*m = epochMeter{db: db, parity: (db.epoch.number.Add(1) - 1) % 2}
+	*m = epochMeter{db: db, probe: db.epoch.Probe()}
 }
 
 func (m *epochMeter) read(op vfstest.Op) error {
@@ -70,8 +71,8 @@ func (m *epochMeter) read(op vfstest.Op) error {
 	case op.Kind != vfstest.OpRead || !strings.HasSuffix(op.Name, dir.TableSuffix) || m.db == nil:
 		return nil
 	}
-	if !m.db.epoch.inUse(m.parity) {
-		m.now, m.parity = 0, (m.db.epoch.number.Add(1)-1)%2
+	if m.probe.Over() {
+		m.now, m.probe = 0, m.db.epoch.Probe()
 	}
 	m.now += op.Len
 	m.all += op.Len
