@@ -92,12 +92,3 @@ func (m *clockMarks) tick() time.Duration {
 	}
 	return max(ttl.Remaining(m.last+clockEvery, db.clock.Now()), time.Millisecond)
 }
-
-// hasDeadlines reports whether anything has a deadline. The caller holds the commit lock.
-func (v *view) hasDeadlines() bool {
-	has := v.tables.deadlines || v.mem.deadlines.Entries() > 0
-	for _, m := range v.frozen {
-		has = has || m.deadlines.Entries() > 0
-	}
-	return has
-}

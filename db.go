@@ -192,15 +192,6 @@ func (db *DB) release() error {
 	return errors.Join(errs...)
 }
 
-// newMem returns an empty memtable whose first entry will be in the given log segment.
-func (db *DB) newMem(hint memtable.Hint, segment uint32) *mem {
-	return &mem{
-		Memtable:  memtable.New(hint),
-		segment:   segment,
-		deadlines: ttl.NewHistogram(db.clock.Now()),
-	}
-}
-
 // setView replaces parts of the view.
 func (db *DB) setView(change func(*view)) {
 	db.viewMu.Lock()

@@ -58,7 +58,7 @@ func (db *DB) freezeLocked() error {
 	}
 	old := db.commit.mem
 	old.lastSeq, old.logEnd = db.commit.lastSeq, db.log.End()
-	m := db.newMem(old.Hint(), db.log.End().Segment)
+	m := newMem(old.Hint(), db.log.End().Segment, db.clock.Now())
 	db.commit.mem, db.commit.sweeps = m, false
 	db.commit.recent.push(old, m)
 	db.setView(func(v *view) {
@@ -117,7 +117,7 @@ func (db *DB) flush(m *mem) error {
 	err = db.installTables(0, built.Tables, func(s *manifest.State, l *compaction.Levels) {
 		s.FirstSegment = next
 		s.LastSeq = max(s.LastSeq, m.lastSeq)
-		s.Writers = db.writersAfter(s.Writers, m)
+		s.Writers = m.writersAfter(s.Writers, db.clock.Now()-db.opts.WriterIdle.Milliseconds())
 		*l = l.AddNewest(built.Tables)
 	}, func(v *view) {
 		v.frozen = slices.Clone(v.frozen[:len(v.frozen)-1]) // what goes is not to be kept by an array

@@ -187,5 +187,5 @@ func (db *DB) skipLocked(seq uint64) (*mem, error) {
 	if err := db.log.SyncTo(db.log.End()); err != nil { // the manifest will count on it
 		return nil, err
 	}
-	return db.newMem(db.commit.mem.Hint(), db.log.End().Segment), nil
+	return newMem(db.commit.mem.Hint(), db.log.End().Segment, db.clock.Now()), nil
 }

@@ -23,11 +23,11 @@ func TestEveryOperation(t *testing.T) {
 	o.ExpiryEvents = true
 	db := openTest(t, o)
 	db.expiries.soon.Fill() // as during a scan
-	m := db.newMem(db.commit.mem.Hint(), 1)
+	m := newMem(db.commit.mem.Hint(), 1, db.clock.Now())
 	b := newBackupRun(t)
 	var watched []string
 	for _, e := range optest.Entries() {
-		must(t, m.apply(e, &db.commit, db.clock))
+		must(t, db.commit.apply(m, e, db.clock))
 		if e.Kind == wal.KindClock {
 			continue // its readers look at the kind first
 		}
@@ -49,7 +49,7 @@ func TestEveryOperation(t *testing.T) {
 	compare(t, "in the memtable", memEntries(m), "1@7 batch-deleted= until 0", "0@5 batch-put=v until 0",
 		"0@6 batch-ttl= until 1125899906842624", "1@3 deleted= until 0", "1@8 expired-1= until 0", "1@9 expired-2= until 0",
 		"0@1 put=value until 0", "0@2 ttl=brief until 1125899906842624")
-	if s, ok := m.writers[7]; !ok || s.sequence != 3 || s.version != 7 {
+	if s, ok := m.writers[7]; !ok || s.Sequence != 3 || s.Version != 7 {
 		t.Errorf("writer 7: %+v, %v", s, ok)
 	}
 	if n := b.out.Totals(); n.Entries != 8 || n.RangeDeletes != 1 {
@@ -62,7 +62,7 @@ func TestEveryOperation(t *testing.T) {
 	unknown := &wal.Entry{Kind: 99, Key: []byte("k")}
 	_, change := changeOf(&op.Op{Kind: op.Kinds})
 	_, overwritten := db.expiries.overwrittenBy(unknown, math.MaxInt64)
-	for i, err := range []error{m.apply(unknown, &db.commit, db.clock), b.change(unknown, 0, 0), change, overwritten} {
+	for i, err := range []error{db.commit.apply(m, unknown, db.clock), b.change(unknown, 0, 0), change, overwritten} {
 		if !errors.Is(err, op.ErrUnknown) {
 			t.Errorf("consumer %d of an unknown kind: %v", i, err)
 		}

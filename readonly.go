@@ -155,7 +155,7 @@ func (l *loader) load(state *manifest.State) error {
 	}
 	l.commit = new(commit)
 	l.commit.writers.open(state.Writers, l.db.opts.WriterIdle)
-	r := replay{db: l.db, commit: l.commit, mem: l.db.newMem(memtable.Hint{}, state.FirstSegment)}
+	r := replay{db: l.db, commit: l.commit, mem: newMem(memtable.Hint{}, state.FirstSegment, l.db.clock.Now())}
 	log, err := l.db.replayLog(state, r.entry)
 	if err != nil {
 		return err

@@ -129,7 +129,7 @@ func (db *DB) openTable(state *manifest.State, ref manifest.Table) (*compaction.
 func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 	start := time.Now()
 	db.commit.writers.open(state.Writers, db.opts.WriterIdle)
-	r := replay{db: db, commit: &db.commit, mem: db.newMem(memtable.Hint{}, state.FirstSegment)}
+	r := replay{db: db, commit: &db.commit, mem: newMem(memtable.Hint{}, state.FirstSegment, db.clock.Now())}
 	log, err := wal.Open(db.dir.Log(), db.logOptions(state, r.entry))
 	if err != nil {
 		return err
@@ -213,9 +213,9 @@ func (r *replay) entry(e *wal.Entry) error {
 	if r.mem.Size() >= r.db.opts.memtableSize {
 		r.mem.lastSeq = e.Seq - 1
 		r.frozen = append([]*mem{r.mem}, r.frozen...)
-		r.mem = r.db.newMem(r.mem.Hint(), e.Pos.Segment)
+		r.mem = newMem(r.mem.Hint(), e.Pos.Segment, r.db.clock.Now())
 	}
-	if err := r.mem.apply(e, r.commit, r.db.clock); err != nil {
+	if err := r.commit.apply(r.mem, e, r.db.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil

@@ -1,12 +1,8 @@
 package ebb
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
-
-	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/kv"
 )
 
 // settleAfter is how long after the last flush the database counts as idle, and compacts only to save space; and how often
@@ -85,22 +81,4 @@ func (db *DB) worthSettling(m *mem, idle bool) bool {
 	}
 	hidden := m.hides(levels).Size
 	return hidden > db.opts.memtableSize && float64(hidden+levels.Hidden().Size) > share*float64(levels.Total())
-}
-
-// hides estimates what a memtable hides of tables.
-func (m *mem) hides(levels *compaction.Levels) compaction.Hidden {
-	var start, end []byte
-	it := m.NewIterator(math.MaxUint64)
-	defer it.Close()
-	if it.First() {
-		start = append(start, it.Entry().Key...)
-	}
-	if it.Last() {
-		end = append(append(end, it.Entry().Key...), 0)
-	}
-	var deletes []kv.RangeDelete
-	if m.Stats().RangeDeletes > 0 {
-		deletes = m.RangeDeletes().All()
-	}
-	return levels.Hides(0, start, end, uint64(m.Len()), deletes)
 }

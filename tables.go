@@ -120,14 +120,6 @@ func (r *replaced) add(old *version, dropped []*compaction.Table) {
 	}
 }
 
-// pin keeps the tables of a version open. The caller is inside the epoch in which it has loaded the version, or holds a
-// reference.
-func (v *version) pin() {
-	if n := v.refs.Add(1); invariants {
-		invariant(n > 1, "tables that nobody holds are pinned")
-	}
-}
-
 // unref gives a reference to a version up. With the last one, its tables lose one each, and those that nobody refers to
 // any more are closed.
 func (db *DB) unref(v *version) {

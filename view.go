@@ -1,16 +1,9 @@
 package ebb
 
 import (
-	"math"
-	"slices"
-	"sync/atomic"
-	"weak"
-
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/memtable"
-	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -37,26 +30,6 @@ func (v *view) full(memtableSize int64) bool {
 	return len(v.frozen) >= maxFrozen || size >= maxFrozen*memtableSize
 }
 
-// mem is a memtable with what the log and the sweeper need to know of it.
-type mem struct {
-	*memtable.Memtable
-	segment   uint32                // the log segment in which its first entry may be
-	deadlines *ttl.Histogram        // of what was put into it; guarded by DB.commit
-	writers   map[int64]writerState // the last batch of each writer that has one in it; nil: there are none
-	lastSeq   uint64                // of the newest entry; set when it is frozen
-	logEnd    wal.Position          // behind its entries and the header of the segment after them; set when it is frozen
-
-	// For transactions, which have to know what was written since they began: see readSet.check.
-	next atomic.Pointer[mem] // the memtable after it; it is kept only by who keeps this one
-	cut  atomic.Bool         // next was let go of: this one is old
-
-	_        [64]byte // what follows changes with every put, what is before it is what reads read
-	putBytes int64    // of the keys and values that were put into it; guarded by DB.commit
-}
-
-// empty reports whether nothing was written to m.
-func (m *mem) empty() bool { return m.Len() == 0 && m.Stats().RangeDeletes == 0 }
-
 // firstAfter returns the oldest memtable that may have operations after a sequence: a frozen one, if not all of it was
 // synced, and so seen, when the view was loaded.
 func (v *view) firstAfter(seq uint64) *mem {
@@ -66,97 +39,6 @@ func (v *view) firstAfter(seq uint64) *mem {
 		}
 	}
 	return v.mem
-}
-
-// recent are the memtables that are older than the active one, the newest first, without keeping them: those that a
-// transaction that began with them may still need.
-type recent [maxFrozen + 1]weak.Pointer[mem]
-
-// push makes old the newest, with next after it. The oldest is cut off from those after it, so that whoever still has it
-// does not keep them all.
-func (r *recent) push(old, next *mem) {
-	old.next.Store(next)
-	if oldest := r[len(r)-1].Value(); oldest != nil {
-		oldest.cut.Store(true)
-		oldest.next.Store(nil)
-	}
-	copy(r[1:], r[:])
-	r[0] = weak.Make(old)
-}
-
-// cutAll makes every transaction that began before conflict: old is the active memtable, which is to be replaced.
-func (r *recent) cutAll(old *mem) {
-	old.cut.Store(true)
-	for _, p := range r {
-		if m := p.Value(); m != nil {
-			m.cut.Store(true)
-		}
-	}
-	*r = recent{}
-}
-
-// version is a set of tables. As long as somebody holds a reference, its tables stay open.
-type version struct {
-	levels  compaction.Levels
-	deletes [compaction.NumLevels]tableDeletes
-	lastSeq uint64 // the newest in the tables
-	// deadlines tells that something in the tables has one.
-	deadlines bool
-	reads     *readCost
-	refs      atomic.Int64
-}
-
-// tableDeletes are the tables of a level that have range deletes.
-type tableDeletes struct {
-	tables []*compaction.Table
-	newest uint64 // sequence of the newest of the deletes
-}
-
-// newVersion returns a version with one reference.
-func newVersion(levels compaction.Levels, reads *readCost) *version {
-	v := &version{levels: levels, reads: reads}
-	for level, tables := range levels {
-		for _, t := range tables {
-			p := t.Reader.Properties()
-			v.lastSeq = max(v.lastSeq, p.MaxSeq)
-			v.deadlines = v.deadlines || p.DeadlineEntries > 0
-			if t.Deletes != nil {
-				d := &v.deletes[level]
-				d.tables, d.newest = append(d.tables, t), max(d.newest, t.Deletes.Newest())
-			}
-		}
-	}
-	v.refs.Store(1)
-	return v
-}
-
-// has reports whether a table is one of the version's.
-func (v *version) has(t *compaction.Table) bool {
-	for _, tables := range v.levels {
-		if slices.Contains(tables, t) {
-			return true
-		}
-	}
-	return false
-}
-
-// without returns the tables that are not in another version.
-func (v *version) without(o *version) []*compaction.Table {
-	in := make(map[*compaction.Table]bool)
-	for _, tables := range o.levels {
-		for _, t := range tables {
-			in[t] = true
-		}
-	}
-	var list []*compaction.Table
-	for _, tables := range v.levels {
-		for _, t := range tables {
-			if !in[t] {
-				list = append(list, t)
-			}
-		}
-	}
-	return list
 }
 
 // part says how much of an entry a look-up is to find.
@@ -189,47 +71,40 @@ func (v *view) getMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 	return known, found
 }
 
-// get finds what a memtable knows of a key. known says that no older source is to be asked.
-func (m *mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
-	deletes := m.RangeDeletes()
-	if *e, known = m.Get(key, seq); known {
-		return true, e.Kind == kv.Put && (deletes.Newest() <= e.Seq || deletes.Seq(key, seq) < e.Seq)
+// hasDeadlines reports whether anything has a deadline. The caller holds the commit lock.
+func (v *view) hasDeadlines() bool {
+	has := v.tables.deadlines || v.mem.deadlines.Entries() > 0
+	for _, m := range v.frozen {
+		has = has || m.deadlines.Entries() > 0
 	}
-	return deletes.Seq(key, seq) > 0, false
+	return has
 }
 
-// get is view.get for the tables, newest first.
-func (v *version) get(dst, key []byte, want part, e *kv.Entry) ([]byte, bool, error) {
-	for i, t := range v.levels[0] {
-		if out, known, found, err := ask(t, dst, key, want, e); known || err != nil {
-			v.reads.lookup(i, len(v.levels[0]))
-			return out, found, err
+// liveBytes estimates the keys and values in tables that have not expired and that nothing newer hides: see
+// compaction.Hidden for how good an estimate it is.
+func (v *view) liveBytes(now int64) int64 {
+	var live int64
+	var older compaction.Levels
+	for level := len(v.tables.levels) - 1; level >= 0; level-- {
+		tables := v.tables.levels[level]
+		for i := len(tables) - 1; i >= 0; i-- { // of level 0 the oldest is last
+			t := tables[i]
+			p := t.Reader.Properties()
+			tombstones := float64(p.KeyBytes) * float64(p.Tombstones) / float64(max(p.Entries, 1))
+			start, end := t.Bounds()
+			live += int64(p.KeyBytes+p.ValueBytes-p.ExpiredBytes(now)) - int64(tombstones)
+			live -= older.Hides(0, start, end, p.Entries, p.RangeDeletes).Data
+			live = max(live, 0)
+			if level == 0 {
+				older[0] = append(older[0], t)
+			}
+		}
+		if level > 0 {
+			older[level] = tables
 		}
 	}
-	v.reads.lookup(len(v.levels[0]), len(v.levels[0]))
-	for level := 1; level < compaction.NumLevels; level++ {
-		i := compaction.Find(v.levels[level], key) // they do not overlap
-		if i == len(v.levels[level]) {
-			continue
-		}
-		if out, known, found, err := ask(v.levels[level][i], dst, key, want, e); known || err != nil {
-			return out, found, err
-		}
+	for _, m := range append(v.frozen[:len(v.frozen):len(v.frozen)], v.mem) {
+		live -= m.hides(&v.tables.levels).Data
 	}
-	return dst, false, nil
-}
-
-// ask is get for one table. known says that no older one is to be asked.
-func ask(t *compaction.Table, dst, key []byte, want part, e *kv.Entry) (out []byte, known, found bool, err error) {
-	if !t.Covers(key) {
-		return dst, false, false, nil
-	}
-	deleted := t.Deletes.Seq(key, math.MaxUint64)
-	if want == withValue {
-		dst, known, err = t.Reader.AppendGet(dst, key, e)
-	} else {
-		known, err = t.Reader.Stat(key, e)
-	}
-	found = known && e.Kind == kv.Put && e.Seq > deleted
-	return dst, known || deleted > 0, found, err
+	return max(live, 0)
 }

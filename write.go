@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -252,7 +253,7 @@ func (db *DB) show(seq uint64) {
 func (db *DB) applyLocked(e *wal.Entry) error {
 	c := &db.commit
 	before := c.mem.putBytes
-	if err := c.mem.apply(e, c, db.clock); err != nil {
+	if err := c.apply(c.mem, e, db.clock); err != nil {
 		return db.health.fail(err)
 	}
 	c.userBytes += c.mem.putBytes - before
@@ -260,8 +261,8 @@ func (db *DB) applyLocked(e *wal.Entry) error {
 	return nil
 }
 
-// apply takes an entry of the log into the memtable, and what c keeps of the newest.
-func (m *mem) apply(e *wal.Entry, c *commit, clock clock) error {
+// apply takes an entry of the log into a memtable, and what c keeps of the newest.
+func (c *commit) apply(m *mem, e *wal.Entry, clock clock) error {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
 		return err
@@ -269,26 +270,19 @@ func (m *mem) apply(e *wal.Entry, c *commit, clock clock) error {
 	for ops.Next() {
 		o := &ops.Op
 		c.note(o.Seq, o.Key, o.End)
-		var err error
+		if err := m.apply(o); err != nil {
+			return err
+		}
 		switch o.Kind {
 		case op.Put:
-			err = m.put(o.Key, o.Value, o.Seq, o.Deadline)
 			c.gaps.Cut(o.Key)
-		case op.Delete, op.Expired:
-			err = m.Set(o.Key, nil, o.Seq, 0, kv.Delete)
 		case op.DeleteRange:
-			m.DeleteRange(o.Key, o.End, o.Seq)
 			c.offerRange(m, o)
-		default:
-			err = op.Unknown(o.Kind)
-		}
-		if err != nil {
-			return err
 		}
 	}
 	if w, ok := ops.Writer(); ok {
 		s := writerState{w.Sequence, op.LastSeq(e), clock.Now()}
-		m.setWriter(w.ID, s)
+		m.setWriter(manifest.Writer{ID: w.ID, Sequence: s.sequence, Version: s.version, Used: s.used})
 		c.writers.set(w.ID, s)
 	}
 	return nil
@@ -299,14 +293,4 @@ func (c *commit) note(seq uint64, start, end []byte) {
 	if c.scans.Load() > 0 {
 		c.last.note(seq, start, end)
 	}
-}
-
-// put sets a key and counts it and its deadline.
-func (m *mem) put(key, value []byte, seq uint64, deadline int64) error {
-	size := int64(len(key) + len(value))
-	m.putBytes += size
-	if deadline != 0 {
-		m.deadlines.Add(deadline, size)
-	}
-	return m.Set(key, value, seq, deadline, kv.Put)
 }

@@ -3,7 +3,6 @@ package ebb
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -103,29 +102,6 @@ func (db *DB) checkWriterLocked(b writerBatch, p *params) (repeated bool, err er
 		return false, db.refuseLocked(ErrTooManyWriters, p)
 	}
 	return false, nil
-}
-
-// setWriter notes that a batch of a writer is in the memtable.
-func (m *mem) setWriter(id int64, s writerState) {
-	if m.writers == nil {
-		m.writers = make(map[int64]writerState)
-	}
-	m.writers[id] = s
-}
-
-// writersAfter returns the writers of a manifest with what a memtable adds, without those that are idle.
-func (db *DB) writersAfter(list []manifest.Writer, m *mem) []manifest.Writer {
-	all := make(map[int64]manifest.Writer, len(list)+len(m.writers))
-	for _, w := range list {
-		all[w.ID] = w
-	}
-	for id, s := range m.writers {
-		all[id] = manifest.Writer{ID: id, Sequence: s.sequence, Version: s.version, Used: s.used}
-	}
-	idle := db.opts.WriterIdle.Milliseconds()
-	now := db.clock.Now()
-	maps.DeleteFunc(all, func(_ int64, w manifest.Writer) bool { return now-w.Used > idle })
-	return slices.SortedFunc(maps.Values(all), func(a, b manifest.Writer) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // writers remembers the writers that are not idle, in the order of their last use. So those that are idle are found without
