@@ -131,6 +131,8 @@ func (l *Log) Write(entries []Entry) (Position, error) {
 
 // writeLocked stages and flushes entries: in one piece, or in pieces that each fit a segment. It returns how many entries
 // were flushed if not all were.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) writeLocked(entries []Entry, split bool) (written int, err error) {
 	for i := range entries {
 		e := &entries[i]
@@ -151,12 +153,16 @@ func (l *Log) writeLocked(entries []Entry, split bool) (written int, err error) 
 }
 
 // fitsLocked reports whether the active segment has room for size bytes, a watermark and the seal.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) fitsLocked(size int64) bool {
 	return l.active.Load().off+size+2*markSize <= l.opts.SegmentSize
 }
 
 // beginLocked readies the stage for up to size bytes of records: in a segment with room for them, and behind a watermark
 // if there is something new to say.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) beginLocked(size int64) error {
 	if err := l.usableLocked(); err != nil {
 		return err
@@ -180,10 +186,12 @@ func (l *Log) beginLocked(size int64) error {
 }
 
 // stageLocked encodes e behind what is staged.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) stageLocked(e *Entry) error {
 	t, s := &l.mu.stage, l.active.Load()
-	if l.direct(e) {
-		return l.stageLarge(e)
+	if l.directLocked(e) {
+		return l.stageLargeLocked(e)
 	}
 	r := Record{Key: e.Key, Value: e.Value, Tombstone: e.Kind == KindDelete}
 	switch e.Kind {
@@ -224,14 +232,18 @@ func (e *Entry) setTTL(r *Record, baseTime int64) {
 	}
 }
 
-// direct reports whether an entry's value is to be written from where it is.
-func (l *Log) direct(e *Entry) bool {
+// directLocked reports whether an entry's value is to be written from where it is.
+//
+// +checklocks:l.mu.Mutex
+func (l *Log) directLocked(e *Entry) bool {
 	return (e.Kind == KindPut || e.Kind == KindBatch) && len(e.Value) >= l.opts.directFrom &&
 		l.mu.stage.large == nil && l.opts.Compression == CompressionNone
 }
 
-// stageLarge is stageLocked for a put or a batch whose value is not copied.
-func (l *Log) stageLarge(e *Entry) error {
+// stageLargeLocked is stageLocked for a put or a batch whose value is not copied.
+//
+// +checklocks:l.mu.Mutex
+func (l *Log) stageLargeLocked(e *Entry) error {
 	t, s := &l.mu.stage, l.active.Load()
 	r, head := Record{Key: e.Key}, t.value[:0]
 	if e.Kind == KindPut {
@@ -253,6 +265,8 @@ func (l *Log) stageLarge(e *Entry) error {
 }
 
 // flushLocked writes what is staged. From here on it is with the kernel: the process may die.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) flushLocked() error {
 	t, s := &l.mu.stage, l.active.Load()
 	n := t.size()
@@ -282,6 +296,8 @@ func (l *Log) flushLocked() error {
 }
 
 // writeFailedLocked deals with a write that failed at the end of s.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) writeFailedLocked(s *segment, err error) error {
 	l.awaitZerosLocked(s)
 	l.turn.take(exclusive)
@@ -294,6 +310,8 @@ func (l *Log) writeFailedLocked(s *segment, err error) error {
 
 // healLocked takes back a write that failed for lack of room, or of memory: its bytes are cut off, durably, so that no later
 // append can be followed by the rest of them, and nothing has happened. Any other failure is final. The turn is taken.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) healLocked(s *segment, err error) error {
 	if !vfs.Exhausted(err) {
 		return l.fail(err)
@@ -314,6 +332,8 @@ func (l *Log) healLocked(s *segment, err error) error {
 }
 
 // exhaustedLocked reports what can be tried again: a full disk, most often.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) exhaustedLocked(err error) error {
 	if !vfs.NoSpace(err) {
 		return fmt.Errorf("wal: %w", err)

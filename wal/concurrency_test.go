@@ -240,7 +240,7 @@ func TestFailedSyncEndsAllWhoWait(t *testing.T) {
 	}
 	for {
 		l.turn.mu.Lock()
-		n := len(l.turn.waiting)
+		n := len(l.turn.mu.waiting)
 		l.turn.mu.Unlock()
 		if n == 3 {
 			break

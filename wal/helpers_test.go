@@ -138,3 +138,14 @@ func liveUntil(t *testing.T, mem *vfstest.Mem, policy SyncPolicy, n int) (acked 
 
 // dying is a file system on which the process dies before it syncs the quarantine.
 type dying struct{ unlocked }
+
+// locked reports whether somebody holds the lock that appends take.
+//
+// +checklocksignore: checklocks does not know TryLock.
+func (l *Log) locked() bool {
+	if l.mu.TryLock() {
+		l.mu.Unlock()
+		return false
+	}
+	return true
+}

@@ -76,7 +76,10 @@ func TestLargeValues(t *testing.T) {
 				if err := l.AppendAll(group); err != nil {
 					t.Fatal(err)
 				}
-				if l.mu.stage.large != nil {
+				l.mu.Lock()
+				kept := l.mu.stage.large != nil
+				l.mu.Unlock()
+				if kept {
 					t.Fatal("a value is kept")
 				}
 				for i := range group {

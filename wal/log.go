@@ -22,27 +22,37 @@ type Log struct {
 	dir      string
 	id       ID
 	opts     Options
-	lock     io.Closer
+	lock     io.Closer // +checklocksignore: guarded by nothing; Close lets go of it last, when nothing can be deleted any more
 	recovery Recovery
 
 	mu struct {
 		sync.Mutex
-		closed   bool
+		// +checklocks:Mutex
+		closed bool
+		// +checklocks:Mutex
 		segments []segmentInfo // oldest first, the active one last
-		needed   uint32        // segments before it are obsolete: they are there for readers only
-		stage    stage
-		next     *preparation // of the segment after the active one; nil if nobody has begun
-		records  uint64       // appended
-		bytes    uint64       // appended
-		events   []Event      // to tell once mu is free
+		// +checklocks:Mutex
+		needed uint32 // segments before it are obsolete: they are there for readers only
+		// +checklocks:Mutex
+		stage stage
+		// +checklocks:Mutex
+		next *preparation // of the segment after the active one; nil if nobody has begun
+		// +checklocks:Mutex
+		records uint64 // appended
+		// +checklocks:Mutex
+		bytes uint64 // appended
+		// +checklocks:Mutex
+		events []Event // to tell once mu is free
 	}
 
 	unsynced unsynced
 
-	active atomic.Pointer[segment] // written under mu and unsynced
-	end    atomic.Uint64           // packed Position after the last record; written under mu, and for another segment under unsynced
-	synced atomic.Uint64           // packed Position that is on the disk; written under the sync turn
-	anchor atomic.Pointer[Anchor]  // see Anchor
+	active atomic.Pointer[segment] // written under mu and unsynced.mu
+	// +checkatomic
+	// +checklocks:mu.Mutex
+	end    atomic.Uint64          // packed Position after the last record; written under unsynced.mu, too, when the segment is another
+	synced atomic.Uint64          // packed Position that is on the disk; written under the sync turn
+	anchor atomic.Pointer[Anchor] // see Anchor
 	failed atomic.Pointer[error]
 
 	failureTold atomic.Bool
@@ -104,6 +114,7 @@ func (l *Log) BytesBefore(segment uint32) int64 {
 	return l.sealedBytesLocked(segment)
 }
 
+// +checklocks:l.mu.Mutex
 func (l *Log) sealedBytesLocked(before uint32) (n int64) {
 	for _, s := range l.mu.segments[:len(l.mu.segments)-1] {
 		if s.id < before {
@@ -169,6 +180,8 @@ func (l *Log) tellFailure() {
 }
 
 // usableLocked says whether appends are possible at all.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) usableLocked() error {
 	if l.mu.closed {
 		return ErrClosed
@@ -177,6 +190,8 @@ func (l *Log) usableLocked() error {
 }
 
 // unlock frees mu, wakes who tails the log, and tells the events that were collected under mu.
+//
+// +checklocksrelease:l.mu.Mutex
 func (l *Log) unlock() {
 	events := l.mu.events
 	l.mu.events = nil
@@ -226,6 +241,8 @@ func request(wanted chan struct{}) {
 }
 
 // wantZeros asks for zeros if little room is left. It does not wait.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) wantZerosLocked(s *segment) {
 	if !s.mapped || s.zeroing != nil || s.zeroed-s.off > zeroAhead || s.zeroed >= l.opts.SegmentSize || l.opts.inline {
 		return
@@ -264,6 +281,8 @@ func (l *Log) zeroActive() {
 
 // awaitZerosLocked waits until nobody extends s. It keeps mu: what the caller has staged, and which segment is the active
 // one, must not change under it.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) awaitZerosLocked(s *segment) {
 	if x := s.zeroing; x != nil {
 		<-x.done

@@ -110,11 +110,17 @@ func commit(b *testing.B, writers, n int, do func(*Entry) error) time.Duration {
 // rawGroup is group commit on a bare file: what the log's cost is measured against.
 type rawGroup struct {
 	file vfs.File
-	mu   sync.Mutex
-	off  int64
-	buf  []byte
-	next *rawRound
-	busy bool
+	mu   struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		off int64
+		// +checklocks:Mutex
+		buf []byte
+		// +checklocks:Mutex
+		next *rawRound
+		// +checklocks:Mutex
+		busy bool
+	}
 }
 
 type rawRound struct {
@@ -144,28 +150,28 @@ const rawSize = 64 << 20
 
 func (g *rawGroup) append(e *Entry) error {
 	g.mu.Lock()
-	g.buf = append(append(g.buf, e.Key...), e.Value...)
-	if g.next == nil {
-		g.next = &rawRound{done: make(chan struct{})}
+	g.mu.buf = append(append(g.mu.buf, e.Key...), e.Value...)
+	if g.mu.next == nil {
+		g.mu.next = &rawRound{done: make(chan struct{})}
 	}
-	r := g.next
-	if g.busy {
+	r := g.mu.next
+	if g.mu.busy {
 		g.mu.Unlock()
 		<-r.done
 		return r.err
 	}
-	g.busy = true
+	g.mu.busy = true
 	for {
 		g.mu.Unlock()
 		runtime.Gosched()
 		g.mu.Lock()
-		buf, round := g.buf, g.next
-		g.buf, g.next = nil, nil
-		if g.off+int64(len(buf)) > rawSize {
-			g.off = 0
+		buf, round := g.mu.buf, g.mu.next
+		g.mu.buf, g.mu.next = nil, nil
+		if g.mu.off+int64(len(buf)) > rawSize {
+			g.mu.off = 0
 		}
-		off := g.off
-		g.off += int64(len(buf))
+		off := g.mu.off
+		g.mu.off += int64(len(buf))
 		g.mu.Unlock()
 		_, err := g.file.WriteAt(buf, off)
 		if err == nil {
@@ -174,11 +180,11 @@ func (g *rawGroup) append(e *Entry) error {
 		round.err = err
 		close(round.done)
 		g.mu.Lock()
-		if g.next == nil {
+		if g.mu.next == nil {
 			break
 		}
 	}
-	g.busy = false
+	g.mu.busy = false
 	g.mu.Unlock()
 	<-r.done
 	return r.err

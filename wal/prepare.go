@@ -57,6 +57,8 @@ func (l *Log) Prepare() error {
 }
 
 // wantNextLocked asks for the next segment if it is time to. It does not wait.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) wantNextLocked(s *segment) {
 	if l.mu.next == nil && s.off >= prepareAfter && !l.opts.inline {
 		request(l.nextWanted)
@@ -64,6 +66,8 @@ func (l *Log) wantNextLocked(s *segment) {
 }
 
 // nextLocked returns the next segment, which it makes if nobody has.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) nextLocked() (*segment, error) {
 	x := l.mu.next
 	if x == nil {

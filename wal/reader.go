@@ -46,11 +46,12 @@ func (l *Log) NewReaderAt(seq uint64) (*Reader, error) {
 	if next := l.active.Load().nextSeq(); seq > next {
 		return nil, fmt.Errorf("%w: %d, the next is %d", ErrAhead, seq, next)
 	}
-	i := sort.Search(len(l.mu.segments), func(i int) bool { return l.mu.segments[i].baseSeq > seq })
+	segments := l.mu.segments
+	i := sort.Search(len(segments), func(i int) bool { return segments[i].baseSeq > seq })
 	if i == 0 {
-		return nil, fmt.Errorf("%w: sequence %d, the oldest is %d", ErrDeleted, seq, l.mu.segments[0].baseSeq)
+		return nil, fmt.Errorf("%w: sequence %d, the oldest is %d", ErrDeleted, seq, segments[0].baseSeq)
 	}
-	from := Position{l.mu.segments[i-1].id, 0}
+	from := Position{segments[i-1].id, 0}
 	return &Reader{log: l, from: from, seq: seq, pos: from}, nil
 }
 
@@ -227,8 +228,11 @@ func (l *Log) visible() Position {
 type tail struct {
 	waiting atomic.Int32
 
-	mu    sync.Mutex
-	grown chan struct{} // guarded by mu; closed and forgotten when the log grows
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		grown chan struct{} // closed and forgotten when the log grows
+	}
 }
 
 func (t *tail) wake() {
@@ -237,9 +241,9 @@ func (t *tail) wake() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.grown != nil {
-		close(t.grown)
-		t.grown = nil
+	if t.mu.grown != nil {
+		close(t.mu.grown)
+		t.mu.grown = nil
 	}
 }
 
@@ -248,10 +252,10 @@ func (t *tail) wait(ctx context.Context, stop <-chan struct{}, ready func() bool
 	defer t.waiting.Add(-1)
 	for {
 		t.mu.Lock()
-		if t.grown == nil {
-			t.grown = make(chan struct{})
+		if t.mu.grown == nil {
+			t.mu.grown = make(chan struct{})
 		}
-		grown := t.grown
+		grown := t.mu.grown
 		t.mu.Unlock()
 		if ready() {
 			return nil

@@ -102,7 +102,9 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
+	l.mu.Lock()
 	l.mu.needed = l.mu.segments[0].id
+	l.mu.Unlock()
 	return l.retain(obsolete)
 }
 
@@ -152,7 +154,9 @@ func (l *Log) begin() error {
 	if err != nil {
 		return fmt.Errorf("wal: new log: %w", err)
 	}
+	l.mu.Lock()
 	l.activateLocked(s, nil)
+	l.mu.Unlock()
 	l.anchor.Store(s.anchor())
 	l.synced.Store(s.end().pack())
 	l.recovery = Recovery{Clean: true}
@@ -199,9 +203,11 @@ func (l *Log) resume(scan *segmentScan) error {
 	if err := l.mapActive(s); err != nil {
 		return errors.Join(fmt.Errorf("wal: %w", err), f.Close())
 	}
+	l.mu.Lock()
 	l.active.Store(s)
-	l.anchor.Store(s.anchor())
 	l.end.Store(s.end().pack())
+	l.mu.Unlock()
+	l.anchor.Store(s.anchor())
 	l.synced.Store(s.end().pack())
 	return nil
 }

@@ -42,7 +42,7 @@ func (l *Log) DeleteBefore(segment uint32) error {
 			break
 		}
 		if err = remove(l.opts.FS, segmentName(l.dir, s.id)); err != nil {
-			l.putBack(s)
+			l.addOldest(s)
 			break
 		}
 		next++
@@ -69,14 +69,16 @@ func (l *Log) takeOldest() (s segmentInfo, old bool) {
 	return s, true
 }
 
-// putBack takes back what takeOldest did.
-func (l *Log) putBack(s segmentInfo) {
+// addOldest puts a segment before those that the log knows.
+func (l *Log) addOldest(s segmentInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.segments = slices.Insert(l.mu.segments, 0, s)
 }
 
 // retainedLocked returns how many bytes the obsolete segments have.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) retainedLocked() int64 {
 	var sum int64
 	for _, s := range l.mu.segments {
@@ -98,7 +100,7 @@ func (l *Log) retain(obsolete []uint32) error {
 		return nil
 	}
 	slices.Sort(obsolete)
-	next, err := l.header(l.mu.segments[0].id)
+	next, err := l.header(l.First().Segment)
 	if err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (l *Log) retain(obsolete []uint32) error {
 			}
 			break
 		}
-		l.mu.segments = slices.Insert(l.mu.segments, 0, segmentInfo{number, h.baseSeq, int64(next.prev.length)})
+		l.addOldest(segmentInfo{number, h.baseSeq, int64(next.prev.length)})
 		next = h
 	}
 	for _, number := range obsolete[:kept] { // oldest first; a gap that a crash leaves ends the history

@@ -46,6 +46,8 @@ func (l *Log) SkipTo(seq uint64) error {
 //
 // A step that failed for lack of something is taken again by the next append; after step 2 that begins with a sealed segment.
 // The next segment's sequences begin at seq if that is above those there are.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) rotateLocked(seq uint64) error {
 	if l.unsynced.count() >= maxUnsynced {
 		l.turn.take(exclusive)
@@ -78,6 +80,8 @@ func (l *Log) rotateLocked(seq uint64) error {
 }
 
 // rotateFailedLocked reports a step that can be taken again if it failed for lack of something.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) rotateFailedLocked(err error) error {
 	if vfs.Exhausted(err) {
 		return l.exhaustedLocked(err)
@@ -95,6 +99,8 @@ func (l *Log) syncedIn(s *segment) uint32 {
 }
 
 // sealLocked takes step 2 of rotateLocked. An extension that is under way writes behind the zeros that there are.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) sealLocked(s *segment) error {
 	if s.sealed {
 		return nil
@@ -117,12 +123,14 @@ func (l *Log) sealLocked(s *segment) error {
 }
 
 // activateLocked makes s the segment that appends go to, in the place of one that was sealed, if there was one.
+//
+// +checklocks:l.mu.Mutex
 func (l *Log) activateLocked(s *segment, before *sealedSegment) {
 	l.mu.segments = append(l.mu.segments, segmentInfo{id: s.segment, baseSeq: s.baseSeq})
 	l.unsynced.mu.Lock()
 	defer l.unsynced.mu.Unlock()
 	if before != nil {
-		l.unsynced.list = append(l.unsynced.list, *before)
+		l.unsynced.mu.list = append(l.unsynced.mu.list, *before)
 	}
 	l.active.Store(s)
 	l.end.Store(s.end().pack())

@@ -17,11 +17,10 @@ func TestRotationHoldsNoLock(t *testing.T) {
 		l, _ := open(t, testOptions(fault, policy))
 		locked, free := map[vfstest.OpKind]int{}, map[vfstest.OpKind]int{}
 		fault.Inject(func(op vfstest.Op) error {
-			if l.mu.TryLock() {
-				l.mu.Unlock()
-				free[op.Kind]++
-			} else {
+			if l.locked() {
 				locked[op.Kind]++
+			} else {
+				free[op.Kind]++
 			}
 			return nil
 		})

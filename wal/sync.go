@@ -106,9 +106,11 @@ func (l *Log) syncedTo(s *segment, end Position) {
 // unsynced are the sealed segments whose end is not known to be on the disk. Whoever has the turn syncs them, the oldest
 // first, and closes their files.
 type unsynced struct {
-	mu sync.Mutex
-	// Guarded by mu, together with Log.active and the segment of Log.end: a segment is added when another becomes active.
-	list []sealedSegment
+	mu struct { // guards Log.active and the segment of Log.end, too: a segment is added when another becomes active
+		sync.Mutex
+		// +checklocks:Mutex
+		list []sealedSegment
+	}
 }
 
 // sealedSegment is a segment that does not change any more but for the zeros behind its end.
@@ -124,17 +126,17 @@ const maxUnsynced = 4
 func (u *unsynced) count() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.list)
+	return len(u.mu.list)
 }
 
 // first returns the oldest, without a segment if there is none.
 func (u *unsynced) first() *sealedSegment {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.list) == 0 {
+	if len(u.mu.list) == 0 {
 		return nil
 	}
-	s := u.list[0]
+	s := u.mu.list[0]
 	return &s
 }
 
@@ -142,7 +144,7 @@ func (u *unsynced) first() *sealedSegment {
 func (u *unsynced) removeFirst() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.list = slices.Delete(u.list, 0, 1)
+	u.mu.list = slices.Delete(u.mu.list, 0, 1)
 }
 
 // close closes the files of those that a failure has left.
@@ -150,13 +152,13 @@ func (u *unsynced) close() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var errs []error
-	for _, s := range u.list {
+	for _, s := range u.mu.list {
 		if s.extending != nil {
 			<-s.extending.done
 		}
 		errs = append(errs, s.file.Close())
 	}
-	u.list = nil
+	u.mu.list = nil
 	return errors.Join(errs...)
 }
 
@@ -168,12 +170,15 @@ func (l *Log) settled(target uint64) bool {
 // turn is the right to sync or to replace the active segment. One goroutine has it at a time; the others queue, and are
 // woken when what they wait for is settled, or to take the turn themselves.
 type turn struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	taken   bool
-	waiting []*waiter // in order of arrival
-	spare   []*waiter // the other of two buffers
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		taken bool
+		// +checklocks:Mutex
+		waiting []*waiter // in order of arrival
+	}
 
+	spare   []*waiter // the other of two buffers for waiting; whoever has the turn may use it
 	waiters sync.Pool // of *waiter
 }
 
@@ -189,8 +194,8 @@ const exclusive = math.MaxUint64
 // take waits until the turn is the caller's, and returns true, or until target is settled, and returns false.
 func (t *turn) take(target uint64) bool {
 	t.mu.Lock()
-	if !t.taken {
-		t.taken = true
+	if !t.mu.taken {
+		t.mu.taken = true
 		t.mu.Unlock()
 		return true
 	}
@@ -199,7 +204,7 @@ func (t *turn) take(target uint64) bool {
 		w = &waiter{wake: make(chan bool, 1)}
 	}
 	w.target = target
-	t.waiting = append(t.waiting, w)
+	t.mu.waiting = append(t.mu.waiting, w)
 	t.mu.Unlock()
 	mine := <-w.wake
 	t.waiters.Put(w)
@@ -209,7 +214,7 @@ func (t *turn) take(target uint64) bool {
 // release gives the turn up: to the first in the queue whose target is not settled, if there is one.
 func (t *turn) release(settled func(target uint64) bool) {
 	t.mu.Lock()
-	queue, rest := t.waiting, t.spare[:0]
+	queue, rest := t.mu.waiting, t.spare[:0]
 	var heir *waiter
 	done := queue[:0]
 	for _, w := range queue {
@@ -222,9 +227,9 @@ func (t *turn) release(settled func(target uint64) bool) {
 			rest = append(rest, w)
 		}
 	}
-	t.waiting = rest
+	t.mu.waiting = rest
 	if heir == nil {
-		t.taken = false
+		t.mu.taken = false
 		t.spare = nil
 	}
 	t.mu.Unlock()

@@ -149,7 +149,9 @@ func (w *walk) leave() {
 		w.doubted = w.doubted[:0]
 	}
 	w.doubted = append(w.doubted, doubted{s.head.segment, synced, s.offset()})
+	l.mu.Lock()
 	l.mu.segments = append(l.mu.segments, segmentInfo{s.head.segment, s.head.baseSeq, s.offset()})
+	l.mu.Unlock()
 	l.recovery.Segments++
 	l.recovery.Bytes += s.offset()
 }
