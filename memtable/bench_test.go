@@ -65,28 +65,31 @@ func (o *ours) scan(dst, from []byte, n int) []byte {
 
 // theirs is what one would write first: items by value in a google/btree, behind a sync.RWMutex.
 type theirs struct {
-	mu   sync.RWMutex
-	tree *btree.BTreeG[[2][]byte]
+	mu struct {
+		sync.RWMutex
+		// +checklocks:RWMutex
+		tree *btree.BTreeG[[2][]byte]
+	}
 }
 
 func (o *theirs) set(key, value []byte, _ uint64) {
 	item := [2][]byte{bytes.Clone(key), bytes.Clone(value)}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.tree.ReplaceOrInsert(item)
+	o.mu.tree.ReplaceOrInsert(item)
 }
 
 func (o *theirs) get(key []byte) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	_, ok := o.tree.Get([2][]byte{key})
+	_, ok := o.mu.tree.Get([2][]byte{key})
 	return ok
 }
 
 func (o *theirs) scan(dst, from []byte, n int) []byte {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	o.tree.AscendGreaterOrEqual([2][]byte{from}, func(item [2][]byte) bool {
+	o.mu.tree.AscendGreaterOrEqual([2][]byte{from}, func(item [2][]byte) bool {
 		dst = append(append(dst, item[0]...), item[1]...)
 		n--
 		return n > 0
@@ -100,7 +103,9 @@ var implementations = []struct {
 }{
 	{"memtable", func() sorted { return &ours{Memtable: New(Hint{prefix: "user"})} }},
 	{"btree", func() sorted {
-		return &theirs{tree: btree.NewG(degree, func(a, b [2][]byte) bool { return bytes.Compare(a[0], b[0]) < 0 })}
+		o := new(theirs)
+		o.mu.tree = btree.NewG(degree, func(a, b [2][]byte) bool { return bytes.Compare(a[0], b[0]) < 0 })
+		return o
 	}},
 }
 

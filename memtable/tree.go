@@ -34,24 +34,33 @@ const (
 //   - Only the writer changes tail, and it fills a place before tail covers it. Only who holds mu takes from the queue,
 //     and a place is filled again only after head has passed it.
 //   - order is changed by who holds mu, and only while there are queued nodes. The writer alone queues, so between its
-//     draining the queue and its next insert nobody changes order, and it may read it without mu.
+//     draining the queue and its next insert nobody changes order, and it may read what it has found in order without mu.
 type tree struct {
 	arena *arena
 
 	queue   [maxQueue]uint32
 	tail    atomic.Int64 // nodes ever queued: those in the tree
-	head    atomic.Int64 // nodes ever taken from the queue
 	waiting atomic.Int32 // readers that want mu
+	// +checkatomic
+	// +checklocks:mu.Mutex
+	head atomic.Int64 // nodes ever taken from the queue
 
-	mu     sync.Mutex // guards what follows and head; held for one walk or for draining the queue
-	order  *btree.BTreeG[item]
-	prefix []byte
-	probe  []byte // the key of node 0
+	mu struct { // held for one walk or for draining the queue
+		sync.Mutex
+		// +checklocks:Mutex
+		order *btree.BTreeG[item]
+		// +checklocks:Mutex
+		prefix []byte
+		// +checklocks:Mutex
+		probe []byte // the key of node 0
+	}
 }
 
 func (t *tree) init(a *arena, prefix []byte) {
-	t.arena, t.prefix = a, prefix
-	t.order = btree.NewG(degree, t.less)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.arena, t.mu.prefix = a, prefix
+	t.mu.order = btree.NewG(degree, t.less)
 }
 
 func (t *tree) less(a, b item) bool {
@@ -64,9 +73,12 @@ func (t *tree) less(a, b item) bool {
 	return a.node != b.node && kv.Compare(t.key(a.node), t.key(b.node)) < 0
 }
 
+// key returns the key of a node that is compared.
+//
+// +checklocksignore: of probe it needs mu, which every walk holds that compares node 0; a rebuild holds none and compares none.
 func (t *tree) key(node uint32) []byte {
 	if node == 0 {
-		return t.probe
+		return t.mu.probe
 	}
 	return t.arena.key(node)
 }
@@ -81,26 +93,40 @@ func (t *tree) insert(node uint32) {
 	}
 	t.queue[tail%maxQueue] = node
 	t.tail.Store(tail + 1)
-	if t.waiting.Load() == 0 && t.mu.TryLock() {
-		t.drainLocked()
-		t.mu.Unlock()
+	if t.waiting.Load() == 0 {
+		t.tryDrain()
 	}
 	if n := tail + 1; n == firstLook || n == lastLook {
 		t.reconsider(n)
 	}
 }
 
+// tryDrain is drainLocked, if nobody has the lock.
+//
+// +checklocksignore: checklocks does not know TryLock.
+func (t *tree) tryDrain() {
+	if t.mu.TryLock() {
+		t.drainLocked()
+		t.mu.Unlock()
+	}
+}
+
 // drainLocked puts the queued nodes in order.
+//
+// +checklocks:t.mu.Mutex
 func (t *tree) drainLocked() {
 	head, tail := t.head.Load(), t.tail.Load()
 	for i := head; i != tail; i++ {
 		node := t.queue[i%maxQueue]
-		t.order.ReplaceOrInsert(makeItem(t.arena.key(node), t.prefix, node))
+		t.mu.order.ReplaceOrInsert(makeItem(t.arena.key(node), t.mu.prefix, node))
 	}
 	t.head.Store(tail)
 }
 
 // lock locks mu, if need be by trying again and again; see tree for why.
+//
+// +checklocksacquire:t.mu.Mutex
+// +checklocksignore: checklocks does not know TryLock.
 func (t *tree) lock() {
 	for range yields {
 		for range spins {
@@ -114,6 +140,8 @@ func (t *tree) lock() {
 }
 
 // lockForRead locks mu and leaves nothing in the queue.
+//
+// +checklocksacquire:t.mu.Mutex
 func (t *tree) lockForRead() {
 	t.waiting.Add(1)
 	t.lock()
@@ -126,26 +154,27 @@ func (t *tree) lockForRead() {
 func (t *tree) reconsider(n int64) {
 	t.lock()
 	t.drainLocked()
+	old, used := t.mu.order, t.mu.prefix
 	t.mu.Unlock()
-	prefix := t.commonPrefix(n)
-	if bytes.HasPrefix(prefix, t.prefix) && len(prefix) <= len(t.prefix)+reserve {
+	prefix := t.commonPrefix(old, n)
+	if bytes.HasPrefix(prefix, used) && len(prefix) <= len(used)+reserve {
 		return
 	}
 	order := btree.NewG(degree, t.less)
-	t.order.Ascend(func(it item) bool {
+	old.Ascend(func(it item) bool {
 		order.ReplaceOrInsert(makeItem(t.arena.key(it.node), prefix, it.node))
 		return true
 	})
 	t.lock()
-	t.order, t.prefix = order, prefix
+	t.mu.order, t.mu.prefix = order, prefix
 	t.mu.Unlock()
 }
 
-// commonPrefix returns what the middle three quarters of the n keys share. Strays at the ends do not count: they would
+// commonPrefix returns what the middle three quarters of the n keys in order share. Strays at the ends do not count: they would
 // spoil the prefix for all others.
-func (t *tree) commonPrefix(n int64) []byte {
+func (t *tree) commonPrefix(order *btree.BTreeG[item], n int64) []byte {
 	var nodes []uint32
-	t.order.Ascend(func(it item) bool {
+	order.Ascend(func(it item) bool {
 		nodes = append(nodes, it.node)
 		return true
 	})
@@ -156,7 +185,7 @@ func (t *tree) commonPrefix(n int64) []byte {
 func (t *tree) hint() Hint {
 	t.lock()
 	defer t.mu.Unlock()
-	return Hint{prefix: string(t.prefix)}
+	return Hint{prefix: string(t.mu.prefix)}
 }
 
 // start is where a walk begins: at the edge of the tree, at a key, or at the neighbour of a node.
@@ -180,10 +209,10 @@ func (t *tree) ascend(s start, nodes []uint32) int {
 	t.lockForRead()
 	defer t.mu.Unlock()
 	if s.edge {
-		t.order.Ascend(collect)
+		t.mu.order.Ascend(collect)
 	} else {
-		t.order.AscendGreaterOrEqual(t.pivotLocked(s), collect)
-		t.probe = nil
+		t.mu.order.AscendGreaterOrEqual(t.pivotLocked(s), collect)
+		t.mu.probe = nil
 	}
 	return n
 }
@@ -202,24 +231,26 @@ func (t *tree) descend(s start, nodes []uint32) int {
 	t.lockForRead()
 	defer t.mu.Unlock()
 	if s.edge {
-		t.order.Descend(collect)
+		t.mu.order.Descend(collect)
 	} else {
 		pivot := t.pivotLocked(s)
-		t.order.DescendLessOrEqual(pivot, func(it item) bool {
+		t.mu.order.DescendLessOrEqual(pivot, func(it item) bool {
 			atKey := n == 0 && !t.less(it, pivot)
 			return atKey || collect(it)
 		})
-		t.probe = nil
+		t.mu.probe = nil
 	}
 	slices.Reverse(nodes[:n])
 	return n
 }
 
 // pivotLocked returns the item that a walk from s begins at.
+//
+// +checklocks:t.mu.Mutex
 func (t *tree) pivotLocked(s start) item {
 	if s.node != 0 {
-		return makeItem(t.arena.key(s.node), t.prefix, s.node)
+		return makeItem(t.arena.key(s.node), t.mu.prefix, s.node)
 	}
-	t.probe = s.key
-	return makeItem(s.key, t.prefix, 0)
+	t.mu.probe = s.key
+	return makeItem(s.key, t.mu.prefix, 0)
 }
