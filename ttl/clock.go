@@ -137,25 +137,32 @@ func (c *Clock) elapsed() int64 {
 
 // A stepClock makes readings that may step back into a wall clock and an elapsed time that does not.
 type stepClock struct {
-	mu      sync.Mutex // guards the fields below, and orders the calls of now
-	now     func() time.Time
-	last    time.Time     // the previous reading
-	elapsed time.Duration // the sum of all steps forward
+	now func() time.Time
+
+	mu struct { // orders the calls of now, too
+		sync.Mutex
+		// +checklocks:Mutex
+		last time.Time // the previous reading
+		// +checklocks:Mutex
+		elapsed time.Duration // the sum of all steps forward
+	}
 }
 
 func newStepClock(now func() time.Time) *stepClock {
-	first := now()
-	return &stepClock{now: now, last: first, elapsed: subMilli(first)}
+	s := &stepClock{now: now}
+	s.mu.last = now()
+	s.mu.elapsed = subMilli(s.mu.last)
+	return s
 }
 
 func (s *stepClock) read() (wall, elapsed int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.now()
-	step := max(t.Sub(s.last), 0)
-	s.last = t
-	s.elapsed = time.Duration(add(int64(s.elapsed), int64(step)))
-	return unixMilli(t), s.elapsed.Milliseconds()
+	step := max(t.Sub(s.mu.last), 0)
+	s.mu.last = t
+	s.mu.elapsed = time.Duration(add(int64(s.mu.elapsed), int64(step)))
+	return unixMilli(t), s.mu.elapsed.Milliseconds()
 }
 
 // hasMonotonic reports whether t carries a monotonic reading, which Round(0) strips.
