@@ -92,9 +92,11 @@ func (s *Set) news(r *Run) bool {
 }
 
 // touchedLocked returns the gaps that a run has keys in common with, in order, and how far the run is looked at.
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) touchedLocked(r *Run) (touched []*gap, end []byte) {
 	end = r.End
-	overlapping(s.gaps, r.Start, r.End, func(g *gap) bool {
+	overlapping(s.mu.gaps, r.Start, r.End, func(g *gap) bool {
 		if len(touched) == maxTouched {
 			end = g.start
 			return false
@@ -106,18 +108,15 @@ func (s *Set) touchedLocked(r *Run) (touched []*gap, end []byte) {
 }
 
 // fillLocked adds candidates where a run, up to end, touches no gap. The touched ones are in order.
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) fillLocked(r *Run, touched []*gap, end []byte) (fresh []*gap) {
 	at := r.Start
-	fill := func(to []byte) {
-		if kv.Compare(at, to) < 0 {
-			fresh = append(fresh, newGap(bytes.Clone(at), bytes.Clone(to), never, never, r.Since, 0))
-		}
-	}
 	for _, g := range touched {
-		fill(g.start)
+		fresh = appendCandidate(fresh, at, g.start, r.Since)
 		at = g.end
 	}
-	fill(end)
+	fresh = appendCandidate(fresh, at, end, r.Since)
 	for _, g := range fresh {
 		g.dead = max(r.Dead/len(fresh), min(r.Dead, s.worth), 1)
 		s.addLocked(g)
@@ -125,7 +124,17 @@ func (s *Set) fillLocked(r *Run, touched []*gap, end []byte) (fresh []*gap) {
 	return fresh
 }
 
+// appendCandidate appends a candidate for start <= key < end, if there can be such a key.
+func appendCandidate(list []*gap, start, end []byte, since int64) []*gap {
+	if kv.Compare(start, end) >= 0 {
+		return list
+	}
+	return append(list, newGap(bytes.Clone(start), bytes.Clone(end), never, never, since, 0))
+}
+
 // proveLocked makes a gap of what of a candidate is in a run.
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) proveLocked(g *gap, r *Run) {
 	s.removeLocked(g)
 	start, end, parts := g.start, g.end, 1
@@ -148,12 +157,14 @@ func (s *Set) proveLocked(g *gap, r *Run) {
 }
 
 // joinLocked joins neighbours in a run and beside it.
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) joinLocked(r *Run, applied uint64) {
 	var list []*gap
-	if g := before(s.gaps, r.Start); g != nil {
+	if g := before(s.mu.gaps, r.Start); g != nil {
 		list = append(list, g)
 	}
-	s.gaps.AscendGreaterOrEqual(item{start: r.Start}, func(i item) bool {
+	s.mu.gaps.AscendGreaterOrEqual(item{start: r.Start}, func(i item) bool {
 		list = append(list, i.gap)
 		return kv.Compare(i.start, r.End) < 0 && len(list) < 3*maxTouched
 	})

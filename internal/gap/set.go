@@ -19,18 +19,24 @@ type Set struct {
 	worth     int                  // see NewSet
 	published atomic.Pointer[tree] // what gaps was after the last change; nil: empty
 
-	mu sync.Mutex
-	// Guarded by mu.
-	gaps  *tree
-	bytes int64  // that gaps take, about
-	hand  []byte // where to look next for one that goes: see evictLocked
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		gaps *tree
+		// +checklocks:Mutex
+		bytes int64 // that gaps take, about
+		// +checklocks:Mutex
+		hand []byte // where to look next for one that goes: see evictLocked
+	}
 }
 
 // NewSet returns an empty set that takes about so many bytes at most. It remembers runs of worth entries or more; what is
 // behind a gap it remembers sooner. applied tells up to which sequence puts have been applied: a put has to show there before
 // it is cut out. It is called with a lock of the set held.
 func NewSet(limit int64, worth int, applied func() uint64) *Set {
-	return &Set{applied: applied, limit: limit, worth: worth, gaps: newTree()}
+	s := &Set{applied: applied, limit: limit, worth: worth}
+	s.mu.gaps = newTree()
+	return s
 }
 
 // Worth is how many entries make a run worth remembering.
@@ -113,7 +119,7 @@ func (s *Set) Cut(key []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := find(s.gaps, key)
+	g := find(s.mu.gaps, key)
 	if g == nil {
 		return
 	}
@@ -134,40 +140,46 @@ func (s *Set) Cut(key []byte) {
 	s.publishLocked()
 }
 
+// +checklocks:s.mu.Mutex
 func (s *Set) addLocked(g *gap) {
-	s.gaps.ReplaceOrInsert(item{g.start, g})
-	s.bytes += g.size()
+	s.mu.gaps.ReplaceOrInsert(item{g.start, g})
+	s.mu.bytes += g.size()
 }
 
+// +checklocks:s.mu.Mutex
 func (s *Set) removeLocked(g *gap) {
-	s.gaps.Delete(item{start: g.start})
-	s.bytes -= g.size()
+	s.mu.gaps.Delete(item{start: g.start})
+	s.mu.bytes -= g.size()
 }
 
 // publishLocked lets readers see the gaps as they are.
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) publishLocked() {
-	if s.gaps.Len() == 0 {
+	if s.mu.gaps.Len() == 0 {
 		s.published.Store(nil)
 		return
 	}
-	s.published.Store(s.gaps.Clone())
+	s.published.Store(s.mu.gaps.Clone())
 }
 
 // evictLocked removes gaps until the rest is within the limit. It goes round, and spares those once that have been used
 // since it last came by, as a clock does (Corbató, A Paging Experiment with the Multics System, 1968).
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) evictLocked() {
 	const spare = 16 // at a time
-	for spared := 0; s.bytes > s.limit; {
+	for spared := 0; s.mu.bytes > s.limit; {
 		var g *gap
-		s.gaps.AscendGreaterOrEqual(item{start: s.hand}, func(i item) bool {
+		s.mu.gaps.AscendGreaterOrEqual(item{start: s.mu.hand}, func(i item) bool {
 			g = i.gap
 			return false
 		})
 		if g == nil {
-			s.hand = nil // round again; there is one, as bytes is not 0
+			s.mu.hand = nil // round again; there is one, as bytes is not 0
 			continue
 		}
-		s.hand = g.end
+		s.mu.hand = g.end
 		if spared < spare && g.used.Swap(false) {
 			spared++
 			continue

@@ -161,8 +161,11 @@ func (w *world) check() error {
 func (s *Set) check() error {
 	var last *gap
 	var err error
+	s.mu.Lock()
+	gaps, counted := s.mu.gaps, s.mu.bytes
+	s.mu.Unlock()
 	bytesOf, n := int64(0), 0
-	s.gaps.Ascend(func(i item) bool {
+	gaps.Ascend(func(i item) bool {
 		g := i.gap
 		switch {
 		case !bytes.Equal(i.start, g.start) || bytes.Compare(g.start, g.end) >= 0:
@@ -181,14 +184,14 @@ func (s *Set) check() error {
 	switch {
 	case err != nil:
 		return err
-	case bytesOf != s.bytes || bytesOf > s.limit:
-		return fmt.Errorf("%d bytes, counted %d, of %d", bytesOf, s.bytes, s.limit)
+	case bytesOf != counted || bytesOf > s.limit:
+		return fmt.Errorf("%d bytes, counted %d, of %d", bytesOf, counted, s.limit)
 	case (t == nil) != (n == 0) || t != nil && t.Len() != n:
 		return fmt.Errorf("%d gaps, of which readers see others", n)
 	}
 	if t != nil {
 		t.Ascend(func(i item) bool {
-			if find(s.gaps, i.start) != i.gap {
+			if find(gaps, i.start) != i.gap {
 				err = fmt.Errorf("readers see another gap at %q", i.start)
 			}
 			return err == nil
