@@ -25,14 +25,19 @@ type osFile struct {
 	readOnly bool
 
 	mapped atomic.Pointer[mapping]
-	length atomic.Int64 // meaningful only while mapped is set
 
 	lengthMu sync.Mutex // held while the length of the file changes, and length with it
+	// +checkatomic
+	// +checklocks:lengthMu
+	length atomic.Int64 // meaningful only while mapped is set
 
-	mapMu sync.Mutex
-	// Guarded by mapMu.
-	closed bool
-	maps   [][]byte // what Close unmaps
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		closed bool
+		// +checklocks:Mutex
+		maps [][]byte // what Close unmaps
+	}
 }
 
 // mapping is a shared, writable mapping of the first len(mem) bytes of a file, whether the file has them yet or not.
@@ -195,9 +200,9 @@ func (f *osFile) Map() ([]byte, error) {
 
 // addMap maps the first n bytes and leaves the mapping to Close.
 func (f *osFile) addMap(n int, write bool) ([]byte, error) {
-	f.mapMu.Lock()
-	defer f.mapMu.Unlock()
-	if f.closed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.closed {
 		return nil, &fs.PathError{Op: "mmap", Path: f.f.Name(), Err: fs.ErrClosed}
 	}
 	mem, err := mmap(f.f, n, write)
@@ -207,7 +212,7 @@ func (f *osFile) addMap(n int, write bool) ([]byte, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "mmap", Path: f.f.Name(), Err: err}
 	}
-	f.maps = append(f.maps, mem)
+	f.mu.maps = append(f.mu.maps, mem)
 	return mem, nil
 }
 
@@ -217,12 +222,12 @@ func (f *osFile) addMap(n int, write bool) ([]byte, error) {
 func (f *osFile) Close() error {
 	f.mapped.Store(nil)
 	err := f.f.Close()
-	f.mapMu.Lock()
-	defer f.mapMu.Unlock()
-	f.closed = true
-	for _, mem := range f.maps {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.closed = true
+	for _, mem := range f.mu.maps {
 		err = errors.Join(err, munmap(mem))
 	}
-	f.maps = nil
+	f.mu.maps = nil
 	return err
 }

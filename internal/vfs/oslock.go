@@ -15,8 +15,11 @@ import (
 // and not to the open file, it would let a second Lock of this process in. Being about the process, it is the one piece of
 // state that the package keeps.
 var heldLocks struct {
-	mu   sync.Mutex
-	held map[*osLock]struct{} // guarded by mu
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		held map[*osLock]struct{}
+	}
 }
 
 // osLock is a lock held on a file, known by device and inode so that the spelling of the path does not matter.
@@ -35,7 +38,7 @@ func lockOS(name string) (Lock, error) {
 		if !info.Mode().IsRegular() { // its target would be cut, or opening it wait for ever
 			return nil, &os.PathError{Op: "lock", Path: name, Err: errNotRegular}
 		}
-		for l := range heldLocks.held {
+		for l := range heldLocks.mu.held {
 			if os.SameFile(l.info, info) {
 				return nil, &LockedError{Name: name, PID: os.Getpid()}
 			}
@@ -53,10 +56,10 @@ func lockOS(name string) (Lock, error) {
 	if err := l.Check(); err != nil { // replaced before the lock was ours
 		return nil, errors.Join(err, f.Close())
 	}
-	if heldLocks.held == nil {
-		heldLocks.held = make(map[*osLock]struct{})
+	if heldLocks.mu.held == nil {
+		heldLocks.mu.held = make(map[*osLock]struct{})
 	}
-	heldLocks.held[l] = struct{}{}
+	heldLocks.mu.held[l] = struct{}{}
 	return l, nil
 }
 
@@ -110,10 +113,10 @@ func moved(name string) error { return &fs.PathError{Op: "check", Path: name, Er
 func (l *osLock) Close() error {
 	heldLocks.mu.Lock()
 	defer heldLocks.mu.Unlock()
-	if _, ok := heldLocks.held[l]; !ok {
+	if _, ok := heldLocks.mu.held[l]; !ok {
 		return nil
 	}
-	delete(heldLocks.held, l)
+	delete(heldLocks.mu.held, l)
 	return l.f.Close()
 }
 
@@ -132,7 +135,7 @@ func LockOwner(name string) (pid int, held bool, err error) {
 	if !info.Mode().IsRegular() {
 		return 0, false, &os.PathError{Op: "lock", Path: name, Err: errNotRegular}
 	}
-	for l := range heldLocks.held {
+	for l := range heldLocks.mu.held {
 		if os.SameFile(l.info, info) { // and nothing may be opened: see lockOS
 			return os.Getpid(), true, nil
 		}

@@ -52,7 +52,7 @@ type CrashState struct {
 func (m *Mem) Crashes(seed uint64, random int) *Crasher {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return &Crasher{rec: *m.rec, seed: seed, random: random}
+	return &Crasher{rec: *m.mu.rec, seed: seed, random: random}
 }
 
 // OpCount returns how many operations there are, so that k of At runs from 0 to OpCount.

@@ -65,7 +65,7 @@ func tree(m *Mem) string {
 			walk(child, path.Join(name, base))
 		}
 	}
-	walk(m.Clone().root, "")
+	walk(m.tree(), "")
 	slices.Sort(parts)
 	return strings.Join(parts, " ")
 }

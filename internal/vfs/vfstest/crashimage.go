@@ -157,12 +157,11 @@ func (im *image) build(ops []op, outs []outcome) *Mem {
 			applyName(b.dirs, &ops[s.op])
 		}
 	}
-	m := NewMem()
-	m.root = b.make(rootID)
+	root, nextID := b.make(rootID), 0
 	for ino := range b.made {
-		m.nextID = max(m.nextID, ino+1)
+		nextID = max(nextID, ino+1)
 	}
-	return m
+	return newMem(root, nextID)
 }
 
 // applyName does a name operation to the entries of directories.

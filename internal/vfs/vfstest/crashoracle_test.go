@@ -78,9 +78,7 @@ func (o oracle) replay(persists func(i int) bool) *Mem {
 			n.data = append(n.data, make([]byte, max(0, int(op.off)-len(n.data)))...)[:op.off]
 		}
 	}
-	m := NewMem()
-	m.root = root
-	return m
+	return newMem(root, rootID+1) // nothing is created in it
 }
 
 // states returns the trees of all subsets, or false if there are too many.

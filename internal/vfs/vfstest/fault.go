@@ -68,13 +68,18 @@ type Fault struct {
 	inject atomic.Pointer[Injector]
 	space  space
 
-	mu     sync.Mutex
-	counts [opKinds]int // guarded by mu; OpAny counts all
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		counts [opKinds]int // OpAny counts all
+	}
 }
 
 // NewFault returns a Fault on fsys that fails nothing yet.
 func NewFault(fsys vfs.FS) *Fault {
-	return &Fault{fs: fsys, space: space{files: map[string]*usage{}, room: unlimited}}
+	f := &Fault{fs: fsys}
+	f.space.init()
+	return f
 }
 
 // Inject makes fn decide about every operation from now on, instead of what decided before; nil ends all faults.
@@ -90,7 +95,7 @@ func (f *Fault) Inject(fn Injector) {
 func (f *Fault) Count(kind OpKind) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.counts[kind]
+	return f.mu.counts[kind]
 }
 
 // check counts an operation and asks the Injector about it. Outside of a write a short write is a plain error.
@@ -105,9 +110,9 @@ func (f *Fault) check(op Op) error {
 
 func (f *Fault) decide(op Op) error {
 	f.mu.Lock()
-	f.counts[op.Kind]++
-	f.counts[OpAny]++
-	op.N = f.counts[op.Kind]
+	f.mu.counts[op.Kind]++
+	f.mu.counts[OpAny]++
+	op.N = f.mu.counts[op.Kind]
 	f.mu.Unlock()
 	if fn := f.inject.Load(); fn != nil {
 		return (*fn)(op)

@@ -33,7 +33,7 @@ func (m *Mem) WriteFile(name string, data []byte) error {
 		if err != nil {
 			return pathError(OpWrite, name, err)
 		}
-		n = m.newInode(false)
+		n = m.newInodeLocked(false)
 		dir.entries[base] = n
 	}
 	n.content = content{data: bytes.Clone(data), owned: true}
@@ -58,9 +58,8 @@ func (m *Mem) Corrupt(name string, off int64, mask byte) error {
 // Diff returns the sorted paths of the files and directories that are in one of the two only, or differ. It is empty if
 // not one byte differs.
 func (m *Mem) Diff(other *Mem) []string {
-	a, b := m.Clone(), other.Clone()
 	differ := make(map[string]bool)
-	diff(a.root, b.root, "", differ)
+	diff(m.tree(), other.tree(), "", differ)
 	return slices.Sorted(maps.Keys(differ))
 }
 
@@ -96,7 +95,7 @@ func (n *inode) child(base string) *inode {
 func (m *Mem) hash() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.root.hashTree("")
+	return m.mu.root.hashTree("")
 }
 
 // hashTree adds up one hash for each name below n, which spares sorting them.

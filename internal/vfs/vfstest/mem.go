@@ -17,12 +17,17 @@ import (
 // down every operation that changes something, from which Crashes builds the states that a power cut may leave. Paths are
 // cleaned and rooted; there are no symbolic links. Methods may be called from any goroutine.
 type Mem struct {
-	mu sync.RWMutex
-	// Guarded by mu.
-	root   *inode
-	nextID int
-	locked map[*inode]bool
-	rec    *recording // nil while nothing is recorded
+	mu struct {
+		sync.RWMutex
+		// +checklocks:RWMutex
+		root *inode
+		// +checklocks:RWMutex
+		nextID int
+		// +checklocks:RWMutex
+		locked map[*inode]bool
+		// +checklocks:RWMutex
+		rec *recording // nil while nothing is recorded
+	}
 }
 
 // inode is a file or a directory of a Mem, guarded by the Mem's mutex.
@@ -39,28 +44,34 @@ func (n *inode) isDir() bool { return n.entries != nil }
 
 // NewMem returns an empty file system that records nothing.
 func NewMem() *Mem {
-	return &Mem{
-		root:   &inode{id: rootID, entries: map[string]*inode{}},
-		nextID: rootID + 1,
-		locked: map[*inode]bool{},
-	}
+	return newMem(&inode{id: rootID, entries: map[string]*inode{}}, rootID+1)
 }
 
-// newInode returns an inode of no name yet.
-func (m *Mem) newInode(dir bool) *inode {
-	n := &inode{id: m.nextID}
-	m.nextID++
+// newMem returns a file system of what is under a root, whose inodes are below nextID.
+func newMem(root *inode, nextID int) *Mem {
+	m := new(Mem)
+	m.mu.root, m.mu.nextID, m.mu.locked = root, nextID, map[*inode]bool{}
+	return m
+}
+
+// newInodeLocked returns an inode of no name yet.
+//
+// +checklocks:m.mu.RWMutex
+func (m *Mem) newInodeLocked(dir bool) *inode {
+	n := &inode{id: m.mu.nextID}
+	m.mu.nextID++
 	if dir {
 		n.entries = map[string]*inode{}
 	}
 	return n
 }
 
+// +checklocksread:m.mu.RWMutex
 func (m *Mem) lookupLocked(name string) (*inode, error) {
 	if name == "" {
 		return nil, fs.ErrNotExist
 	}
-	n := m.root
+	n := m.mu.root
 	for part := range strings.SplitSeq(path.Clean("/" + name)[1:], "/") {
 		if part == "" { // the root
 			break
@@ -76,6 +87,8 @@ func (m *Mem) lookupLocked(name string) (*inode, error) {
 }
 
 // parentLocked returns the directory of a name and the name's last part.
+//
+// +checklocksread:m.mu.RWMutex
 func (m *Mem) parentLocked(name string) (dir *inode, base string, err error) {
 	dirName, base := path.Split(path.Clean("/" + name))
 	if name == "" || base == "" {
@@ -108,6 +121,7 @@ func (m *Mem) Create(name string) (vfs.File, error) {
 	return &memFile{m: m, n: n, name: name}, nil
 }
 
+// +checklocks:m.mu.RWMutex
 func (m *Mem) createLocked(name string) (*inode, error) {
 	dir, base, err := m.parentLocked(name)
 	if err != nil {
@@ -116,9 +130,9 @@ func (m *Mem) createLocked(name string) (*inode, error) {
 	if dir.entries[base] != nil {
 		return nil, fs.ErrExist
 	}
-	n := m.newInode(false)
+	n := m.newInodeLocked(false)
 	dir.entries[base] = n
-	m.record(op{kind: OpCreate, ino: dir.id, entry: base, child: n.id, path: name})
+	m.recordLocked(op{kind: OpCreate, ino: dir.id, entry: base, child: n.id, path: name})
 	return n, nil
 }
 
@@ -144,6 +158,7 @@ func (m *Mem) Remove(name string) error {
 	return pathError(OpRemove, name, m.removeLocked(name))
 }
 
+// +checklocks:m.mu.RWMutex
 func (m *Mem) removeLocked(name string) error {
 	dir, base, err := m.parentLocked(name)
 	if err != nil {
@@ -157,7 +172,7 @@ func (m *Mem) removeLocked(name string) error {
 		return syscall.ENOTEMPTY
 	}
 	delete(dir.entries, base)
-	m.record(op{kind: OpRemove, ino: dir.id, entry: base, path: name})
+	m.recordLocked(op{kind: OpRemove, ino: dir.id, entry: base, path: name})
 	return nil
 }
 
@@ -168,6 +183,7 @@ func (m *Mem) Rename(oldname, newname string) error {
 	return pathError(OpRename, oldname, m.renameLocked(oldname, newname))
 }
 
+// +checklocks:m.mu.RWMutex
 func (m *Mem) renameLocked(oldname, newname string) error {
 	from, fromBase, err := m.parentLocked(oldname)
 	if err != nil {
@@ -192,7 +208,7 @@ func (m *Mem) renameLocked(oldname, newname string) error {
 	}
 	delete(from.entries, fromBase)
 	to.entries[toBase] = n
-	m.record(op{
+	m.recordLocked(op{
 		kind: OpRename, ino: to.id, entry: toBase, child: n.id, from: from.id, fromEntry: fromBase,
 		path: oldname + " to " + newname,
 	})
@@ -205,6 +221,7 @@ func (m *Mem) Link(oldname, newname string) error {
 	return pathError(OpLink, oldname, m.linkLocked(oldname, newname))
 }
 
+// +checklocks:m.mu.RWMutex
 func (m *Mem) linkLocked(oldname, newname string) error {
 	n, err := m.lookupLocked(oldname)
 	if err != nil {
@@ -221,7 +238,7 @@ func (m *Mem) linkLocked(oldname, newname string) error {
 		return fs.ErrExist
 	}
 	dir.entries[base] = n
-	m.record(op{kind: OpLink, ino: dir.id, entry: base, child: n.id, path: oldname + " to " + newname})
+	m.recordLocked(op{kind: OpLink, ino: dir.id, entry: base, child: n.id, path: oldname + " to " + newname})
 	return nil
 }
 
@@ -231,17 +248,17 @@ func (m *Mem) MkdirAll(name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	dir, done := m.root, ""
-	for part := range strings.SplitSeq(path.Clean("/" + name)[1:], "/") {
+	dir, done := m.mu.root, ""
+	for _, part := range strings.Split(path.Clean("/" + name)[1:], "/") {
 		if part == "" { // the root
 			break
 		}
 		done = path.Join(done, part)
 		next := dir.entries[part]
 		if next == nil {
-			next = m.newInode(true)
+			next = m.newInodeLocked(true)
 			dir.entries[part] = next
-			m.record(op{kind: OpMkdir, ino: dir.id, entry: part, child: next.id, path: done})
+			m.recordLocked(op{kind: OpMkdir, ino: dir.id, entry: part, child: next.id, path: done})
 		}
 		if !next.isDir() {
 			return pathError(OpMkdir, name, syscall.ENOTDIR)
@@ -286,7 +303,7 @@ func (m *Mem) syncDir(kind OpKind, name string) error {
 	if err != nil {
 		return pathError(OpSyncDir, name, err)
 	}
-	m.record(op{kind: kind, ino: n.id, path: name})
+	m.recordLocked(op{kind: kind, ino: n.id, path: name})
 	return nil
 }
 
@@ -307,10 +324,10 @@ func (m *Mem) Lock(name string) (vfs.Lock, error) {
 	if err != nil {
 		return nil, pathError(OpLock, name, err)
 	}
-	if m.locked[n] {
+	if m.mu.locked[n] {
 		return nil, &vfs.LockedError{Name: name, PID: os.Getpid()}
 	}
-	m.locked[n] = true
+	m.mu.locked[n] = true
 	return &memLock{m: m, name: name, n: n}, nil
 }
 
@@ -332,7 +349,7 @@ func (l *memLock) Check() error {
 func (l *memLock) Close() error {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
-	delete(l.m.locked, l.n)
+	delete(l.m.mu.locked, l.n)
 	l.n = nil
 	return nil
 }

@@ -18,6 +18,8 @@ type memFile struct {
 }
 
 // checkLocked says whether the file may be used, and changed if write is what kind does.
+//
+// +checklocksread:f.m.mu.RWMutex
 func (f *memFile) checkLocked(kind OpKind) error {
 	if f.closed {
 		return pathError(kind, f.name, fs.ErrClosed)
@@ -63,7 +65,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	f.n.write(p, off)
-	f.m.recordWrite(f, p, off)
+	f.m.recordWriteLocked(f, p, off)
 	return len(p), nil
 }
 
@@ -86,7 +88,7 @@ func (f *memFile) Truncate(size int64) error {
 		return pathError(OpTruncate, f.name, fs.ErrInvalid)
 	}
 	f.n.truncate(size)
-	f.m.record(op{kind: OpTruncate, ino: f.n.id, off: size, path: f.name})
+	f.m.recordLocked(op{kind: OpTruncate, ino: f.n.id, off: size, path: f.name})
 	return nil
 }
 
@@ -100,7 +102,7 @@ func (f *memFile) sync(kind OpKind) error {
 	if err := f.checkLocked(OpSync); err != nil {
 		return err
 	}
-	f.m.record(op{kind: kind, ino: f.n.id, path: f.name})
+	f.m.recordLocked(op{kind: kind, ino: f.n.id, path: f.name})
 	return nil
 }
 

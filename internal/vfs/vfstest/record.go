@@ -34,18 +34,20 @@ func (o *op) isName() bool { return o.child != 0 || o.kind == OpRemove }
 func (m *Mem) Record() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.rec = &recording{base: m.root.clone(map[*inode]*inode{})}
+	m.mu.rec = &recording{base: m.mu.root.clone(map[*inode]*inode{})}
 }
 
-func (m *Mem) record(o op) {
-	if m.rec != nil {
-		m.rec.ops = append(m.rec.ops, o)
+// +checklocks:m.mu.RWMutex
+func (m *Mem) recordLocked(o op) {
+	if m.mu.rec != nil {
+		m.mu.rec.ops = append(m.mu.rec.ops, o)
 	}
 }
 
-func (m *Mem) recordWrite(f *memFile, p []byte, off int64) {
-	if m.rec != nil {
-		m.record(op{kind: OpWrite, ino: f.n.id, off: off, data: bytes.Clone(p), path: f.name})
+// +checklocks:m.mu.RWMutex
+func (m *Mem) recordWriteLocked(f *memFile, p []byte, off int64) {
+	if m.mu.rec != nil {
+		m.recordLocked(op{kind: OpWrite, ino: f.n.id, off: off, data: bytes.Clone(p), path: f.name})
 	}
 }
 
@@ -53,17 +55,17 @@ func (m *Mem) recordWrite(f *memFile, p []byte, off int64) {
 func (m *Mem) OpCount() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if m.rec == nil {
+	if m.mu.rec == nil {
 		return 0
 	}
-	return len(m.rec.ops)
+	return len(m.mu.rec.ops)
 }
 
 // OpString describes operation i of the recording, for messages. It panics if there is no such operation.
 func (m *Mem) OpString(i int) string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return opString(m.rec.ops, i)
+	return opString(m.mu.rec.ops, i)
 }
 
 func opString(ops []op, i int) string {
@@ -98,5 +100,12 @@ func (n *inode) clone(done map[*inode]*inode) *inode {
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Mem{root: m.root.clone(map[*inode]*inode{}), nextID: m.nextID, locked: map[*inode]bool{}}
+	return newMem(m.mu.root.clone(map[*inode]*inode{}), m.mu.nextID)
+}
+
+// tree returns a copy of all there is.
+func (m *Mem) tree() *inode {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.root.clone(map[*inode]*inode{})
 }

@@ -21,9 +21,9 @@ const unlimited = math.MaxInt64
 func (f *Fault) SetRoom(n int64) {
 	f.space.mu.Lock()
 	defer f.space.mu.Unlock()
-	f.space.room = n
+	f.space.mu.room = n
 	if n < 0 {
-		f.space.room = unlimited
+		f.space.mu.room = unlimited
 	}
 }
 
@@ -31,16 +31,25 @@ func (f *Fault) SetRoom(n int64) {
 func (f *Fault) Room() int64 {
 	f.space.mu.Lock()
 	defer f.space.mu.Unlock()
-	return f.space.room
+	return f.space.mu.room
 }
 
 // space keeps account of a disk. Operations that take or give room are done under its mutex, so that two cannot take the
 // same.
 type space struct {
-	mu sync.Mutex
-	// Guarded by mu.
-	room  int64
-	files map[string]*usage // by name: every file that was mentioned so far
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		room int64
+		// +checklocks:Mutex
+		files map[string]*usage // by name: every file that was mentioned so far
+	}
+}
+
+func (s *space) init() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.room, s.mu.files = unlimited, map[string]*usage{}
 }
 
 // usage is what one file takes.
@@ -53,16 +62,19 @@ type usage struct {
 // cleanName is what a file is known by.
 func cleanName(name string) string { return path.Clean(name) }
 
-func (s *space) add(n int64) {
-	if s.room != unlimited {
-		s.room += n
+// +checklocks:s.mu.Mutex
+func (s *space) addLocked(n int64) {
+	if s.mu.room != unlimited {
+		s.mu.room += n
 	}
 }
 
 // usageLocked returns the usage of a file that exists.
+//
+// +checklocks:s.mu.Mutex
 func (s *space) usageLocked(name string, size func() (int64, error)) (*usage, error) {
 	name = cleanName(name)
-	if u := s.files[name]; u != nil {
+	if u := s.mu.files[name]; u != nil {
 		return u, nil
 	}
 	n, err := size()
@@ -70,7 +82,7 @@ func (s *space) usageLocked(name string, size func() (int64, error)) (*usage, er
 		return nil, err
 	}
 	u := &usage{size: n, names: 1}
-	s.files[name] = u
+	s.mu.files[name] = u
 	return u, nil
 }
 
@@ -95,18 +107,22 @@ func (s *space) close(u *usage) {
 }
 
 // releaseLocked gives back the room of a file that nobody can reach.
+//
+// +checklocks:s.mu.Mutex
 func (s *space) releaseLocked(u *usage) {
 	if u.names == 0 && u.opens == 0 {
-		s.add(u.size)
+		s.addLocked(u.size)
 		u.size = 0
 	}
 }
 
 // unnameLocked takes a name from the file that had it, if it is known.
+//
+// +checklocks:s.mu.Mutex
 func (s *space) unnameLocked(name string) {
 	name = cleanName(name)
-	if u := s.files[name]; u != nil {
-		delete(s.files, name)
+	if u := s.mu.files[name]; u != nil {
+		delete(s.mu.files, name)
 		u.names--
 		s.releaseLocked(u)
 	}
@@ -124,6 +140,8 @@ func (s *space) remove(fsys vfs.FS, name string) error {
 }
 
 // meetLocked makes a file known, if it is one.
+//
+// +checklocks:s.mu.Mutex
 func (s *space) meetLocked(fsys vfs.FS, name string) {
 	if _, err := fsys.ReadDir(name); err == nil {
 		return // a directory takes nothing
@@ -148,14 +166,14 @@ func (s *space) rename(fsys vfs.FS, oldname, newname string) error {
 		return err
 	}
 	from, to := cleanName(oldname), cleanName(newname)
-	if u := s.files[from]; u != nil && u == s.files[to] { // two names of one file: both stay
+	if u := s.mu.files[from]; u != nil && u == s.mu.files[to] { // two names of one file: both stay
 		return nil
 	}
 	s.unnameLocked(newname)
-	for name, u := range s.files {
+	for name, u := range s.mu.files {
 		if rest, ok := strings.CutPrefix(name, from); ok && (rest == "" || rest[0] == '/') { // itself, or in it
-			delete(s.files, name)
-			s.files[to+rest] = u
+			delete(s.mu.files, name)
+			s.mu.files[to+rest] = u
 		}
 	}
 	return nil
@@ -168,9 +186,9 @@ func (s *space) link(fsys vfs.FS, oldname, newname string) error {
 	if err := fsys.Link(oldname, newname); err != nil {
 		return err
 	}
-	u := s.files[cleanName(oldname)]
+	u := s.mu.files[cleanName(oldname)]
 	u.names++
-	s.files[cleanName(newname)] = u
+	s.mu.files[cleanName(newname)] = u
 	return nil
 }
 
@@ -178,15 +196,15 @@ func (s *space) write(f *faultFile, p []byte, off int64) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fits := p
-	if growth := off + int64(len(p)) - f.use.size; growth > s.room {
-		fits = p[:max(0, f.use.size+s.room-off)]
+	if growth := off + int64(len(p)) - f.use.size; growth > s.mu.room {
+		fits = p[:max(0, f.use.size+s.mu.room-off)]
 	}
 	n, err := 0, error(nil)
 	if len(fits) > 0 || len(p) == 0 {
 		n, err = f.file.WriteAt(fits, off)
 	}
 	if end := off + int64(n); n > 0 && end > f.use.size {
-		s.add(f.use.size - end)
+		s.addLocked(f.use.size - end)
 		f.use.size = end
 	}
 	if err == nil && len(fits) < len(p) {
@@ -198,13 +216,13 @@ func (s *space) write(f *faultFile, p []byte, off int64) (int, error) {
 func (s *space) truncate(f *faultFile, size int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if size-f.use.size > s.room {
+	if size-f.use.size > s.mu.room {
 		return noSpaceError(OpTruncate, f.name)
 	}
 	if err := f.file.Truncate(size); err != nil {
 		return err
 	}
-	s.add(f.use.size - size)
+	s.addLocked(f.use.size - size)
 	f.use.size = size
 	return nil
 }
