@@ -50,6 +50,15 @@ type heldWatcher struct {
 	pending []Change // what it has to see first
 	upTo    uint64   // what pending goes up to
 	seen    uint64   // it cannot have missed what comes up to here
+	aside   *DB      // read-only, which it follows the owner by; nil: it is the owner's
+}
+
+func (h *heldWatcher) end() error {
+	h.stop()
+	if h.aside == nil {
+		return nil
+	}
+	return h.aside.Close()
 }
 
 func newWatchMachine(t *rapid.T) *watchMachine {
@@ -171,14 +180,24 @@ func (m *watchMachine) Tick(t *rapid.T) {
 }
 
 func (m *watchMachine) Reopen(t *rapid.T) {
-	if rapid.Bool().Draw(t, "kill") {
+	kill := rapid.Bool().Draw(t, "kill")
+	if kill {
 		killed := m.fs.Clone()
 		m.must(t, m.db.Close())
 		m.fs, m.opts.fs = killed, killed
 	} else {
 		m.must(t, m.db.Close())
 	}
+	var aside []heldWatcher // that go on with the next owner
 	for _, h := range m.held {
+		if h.aside != nil && !kill {
+			aside = append(aside, h)
+			continue
+		}
+		if h.aside != nil {
+			m.must(t, h.end())
+			continue
+		}
 		_, err, ok := h.pull()
 		for more := 0; ok && err == nil && more < 5; more++ { // the rest of a batch that it has begun
 			_, err, ok = h.pull()
@@ -188,7 +207,7 @@ func (m *watchMachine) Reopen(t *rapid.T) {
 		}
 		h.stop()
 	}
-	m.held = nil
+	m.held = aside
 	m.open(t)
 }
 
@@ -199,14 +218,30 @@ func (m *watchMachine) end(t *rapid.T, prefix string) uint64 {
 	return m.db.commit.lastSeq
 }
 
+// openAside opens the database to read only, beside its owner.
+func (m *watchMachine) openAside(t *rapid.T) *DB {
+	db, err := Open("db", readOnly(m.opts))
+	m.must(t, err)
+	return db
+}
+
 // Watch reads from a random sequence up to the end.
-func (m *watchMachine) Watch(t *rapid.T) {
+func (m *watchMachine) Watch(t *rapid.T) { m.watch(t, m.db) }
+
+// WatchAside does so from the outside.
+func (m *watchMachine) WatchAside(t *rapid.T) {
+	db := m.openAside(t)
+	m.watch(t, db)
+	m.must(t, db.Close())
+}
+
+func (m *watchMachine) watch(t *rapid.T, db *DB) {
 	prefix := m.prefix(t)
 	from := 1 + rapid.Uint64Range(0, m.db.commit.lastSeq).Draw(t, "from")
 	oldest := m.db.log.FirstSeq()
 	end := m.end(t, prefix)
 	want := m.expected(from, prefix)
-	for c, err := range m.db.Watch(context.Background(), &WatchOptions{From: from, Prefix: []byte(prefix)}) {
+	for c, err := range db.Watch(context.Background(), &WatchOptions{From: from, Prefix: []byte(prefix)}) {
 		if err != nil {
 			if !errors.Is(err, ErrLogTrimmed) || m.opts.RetainLog == 1<<30 || m.db.log.FirstSeq() <= from {
 				t.Fatalf("from %d, the oldest is %d: %v", from, oldest, err)
@@ -226,13 +261,18 @@ func (m *watchMachine) Watch(t *rapid.T) {
 // Hold begins a watcher, now or from some sequence on.
 func (m *watchMachine) Hold(t *rapid.T) {
 	if len(m.held) == 3 {
-		m.held[0].stop()
+		m.must(t, m.held[0].end())
 		m.held = slices.Delete(m.held, 0, 1)
 	}
 	prefix := m.prefix(t)
-	next, stop := iter.Pull2(m.db.Watch(context.Background(), &WatchOptions{Prefix: []byte(prefix)}))
-	m.held = append(m.held, heldWatcher{pull: next, stop: stop, prefix: prefix, upTo: m.db.visible.Load(),
-		seen: m.db.visible.Load()})
+	h := heldWatcher{prefix: prefix, upTo: m.db.visible.Load(), seen: m.db.visible.Load()}
+	db := m.db
+	if rapid.Bool().Draw(t, "aside") {
+		db = m.openAside(t)
+		h.aside = db
+	}
+	h.pull, h.stop = iter.Pull2(db.Watch(context.Background(), &WatchOptions{Prefix: []byte(prefix)}))
+	m.held = append(m.held, h)
 }
 
 // Pull lets a held watcher see some of what it has not seen.
@@ -247,7 +287,7 @@ func (m *watchMachine) Pull(t *rapid.T) {
 	for range rapid.IntRange(0, len(h.pending)).Draw(t, "changes") {
 		c, err, ok := h.pull()
 		if errors.Is(err, ErrLogTrimmed) && m.opts.RetainLog < 1<<30 && h.seen+1 < m.db.log.FirstSeq() {
-			h.stop()
+			m.must(t, h.end())
 			m.held = slices.Delete(m.held, i, i+1)
 			return
 		}
@@ -264,14 +304,14 @@ func TestWatchModel(t *testing.T) {
 		m := newWatchMachine(t)
 		defer func() {
 			for _, h := range m.held {
-				h.stop()
+				m.must(t, h.end())
 			}
 			m.must(t, m.db.Close())
 		}()
 		t.Repeat(map[string]func(*rapid.T){
 			"write": m.Write, "write2": m.Write, "write3": m.Write, "batch": m.Batch, "batch2": m.Batch,
 			"deleteRange": m.DeleteRange, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick, "reopen": m.Reopen,
-			"watch": m.Watch, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
+			"watch": m.Watch, "watchAside": m.WatchAside, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
 		})
 	})
 }
@@ -583,7 +623,7 @@ func TestWatchGap(t *testing.T) {
 	}
 	db.show(11) // as an Ingest does
 	var got []string
-	w := watcher{db: db, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
+	w := watcher{db: db, log: &ownLog{db: db}, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
 		must(t, err)
 		got = append(got, fmt.Sprintf("%v %d", c.Kind, c.Seq))
 		return true

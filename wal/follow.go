@@ -5,26 +5,33 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"runtime"
 	"slices"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // Follower reads a log that somebody else appends to, in this process or another, from its files alone: it takes no lock,
 // changes nothing, and nothing waits for it. It is for one goroutine.
 //
 // It reads what Replay reads: whole records, synced or not, the last of which may belong to an append that is about to fail.
-// At the end it lets go of its file, and looks for it by its name when it is asked again, as an owner that opens the log
-// after a crash may have put a copy in its place. If by then a record that Next has returned is not there any more, because
-// its append did fail, that is ErrDeleted.
+// At the end it looks for its file by its name when it is asked again, as an owner that opens the log after a crash may have
+// put a copy in its place. If by then a record that Next has returned is not there any more, because its append did fail,
+// that is ErrDeleted. If the file has lost its name, it is read to its end, if it could be kept open.
 type Follower struct {
 	log  *Log // of which there are only a directory and options
 	seq  uint64
 	scan *segmentScan // its file is open only while there is something to read
 	next *segmentScan // tries the segment after that
 	at   followedTo   // in the segment of scan; none before one is found
+	kept vfs.File     // that scan had when it came to the end; may be nil
+	gone bool         // the file that scan has was deleted
 	err  error
 }
+
+// keepOpen says whether an open file stands in nobody's way. On Windows it would keep an owner from replacing it.
+const keepOpen = runtime.GOOS != "windows"
 
 // followedTo is the end of an entry, or of the header, in a segment: all that a scan has to know to go on from there.
 type followedTo struct {
@@ -79,7 +86,16 @@ func (f *Follower) Close() error {
 	if f.err == nil {
 		f.err = ErrClosed
 	}
-	return f.scan.closeFile()
+	return errors.Join(f.scan.closeFile(), f.closeKept())
+}
+
+func (f *Follower) closeKept() error {
+	if f.kept == nil {
+		return nil
+	}
+	kept := f.kept
+	f.kept = nil
+	return kept.Close()
 }
 
 // step is Next without skipping.
@@ -115,7 +131,7 @@ func (f *Follower) step(e *Entry) error {
 		if fresh && followed == number {
 			return f.damaged(bad)
 		}
-		if fresh {
+		if fresh && !f.gone {
 			if begun, err := f.begunAfter(); err != nil || !begun {
 				return f.pause(err)
 			}
@@ -148,9 +164,15 @@ func (f *Follower) note() {
 
 func (at *followedTo) nextSeq() uint64 { return at.head.baseSeq + at.ops }
 
-// pause lets go of the file. The next step begins behind the last entry. Without an error it is the end, for now.
+// pause ends reading for now. The next step begins behind the last entry. Without an error it is the end.
 func (f *Follower) pause(err error) error {
-	if cerr := f.scan.closeFile(); cerr != nil && err == nil {
+	cerr := f.closeKept()
+	if keepOpen {
+		f.kept, f.scan.file = f.scan.file, nil
+	} else {
+		cerr = f.scan.closeFile()
+	}
+	if cerr != nil && (err == nil || err == io.EOF) {
 		err = fmt.Errorf("wal: %w", cerr)
 	}
 	if err == nil {
@@ -159,19 +181,25 @@ func (f *Follower) pause(err error) error {
 	return err
 }
 
-// resume opens the file in which to go on: the same, or, if that has gone and nothing was missed, another. It returns io.EOF
-// if there is none yet.
+// resume opens the file in which to go on: the one of that name, or the one that had it, or, if that has gone and nothing was
+// missed, another. It returns io.EOF if there is none yet.
 func (f *Follower) resume() error {
 	if !f.at.found {
 		return f.locate()
 	}
 	number := f.at.head.segment
 	file, err := f.log.opts.FS.Open(segmentName(f.log.dir, number))
-	if errors.Is(err, fs.ErrNotExist) {
-		return f.locate()
+	if f.gone = errors.Is(err, fs.ErrNotExist); f.gone {
+		if f.kept == nil {
+			return f.locate()
+		}
+		file, err, f.kept = f.kept, nil, nil
 	}
 	if err != nil {
 		return fmt.Errorf("wal: %w", err)
+	}
+	if err := f.closeKept(); err != nil {
+		return fmt.Errorf("wal: %w", errors.Join(err, file.Close()))
 	}
 	s := f.scan
 	*s = segmentScan{window: window{file: file, base: f.at.offset, buf: s.buf[:0]}, name: segmentName(f.log.dir, number),
@@ -217,6 +245,8 @@ func (f *Follower) locate() error {
 		switch {
 		case err == errGone:
 			continue
+		case oldest == 0 && (err == nil || errors.Is(err, errNotBegun)) && f.at.found:
+			return fmt.Errorf("%w: there is no segment in %s any more", ErrDeleted, f.log.dir)
 		case oldest == 0 && (err == nil || errors.Is(err, errNotBegun)):
 			return io.EOF
 		case err != nil:
@@ -268,7 +298,7 @@ func (f *Follower) enter(number uint32) error {
 		err = corrupt.New(name, 0, "segment header", ErrForeign)
 	case err == nil:
 		f.log.id = s.head.id
-		f.scan, f.next = s, f.scan
+		f.scan, f.next, f.gone = s, f.scan, false
 		if err = f.next.closeFile(); err != nil {
 			return fmt.Errorf("wal: %w", err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -12,9 +13,10 @@ import (
 )
 
 func watchCommands() []command {
-	return []command{{"watch", "[PREFIX]", "show changes as they are made, until Ctrl-C", 0, 1, database | writes, watch, `
--from SEQUENCE shows the past first, as far back as the log reaches. As only one process writes, what comes new while this
-runs are expiries, if ebb was called with -expiries; to watch what a service does is for the service: see DB.Watch.`}}
+	return []command{{"watch", "[PREFIX]", "show changes as they are made, until Ctrl-C", 0, 1, database | keyArgs, watch, `
+It follows what the process writes that has the database open, and goes on when another one opens it. -from SEQUENCE shows
+the past first, as far back as the log reaches, -past nothing else. Expiries are shown if that process reports them: see
+Options.ExpiryEvents; in a session that has the database itself, with 'ebb -expiries'.`}}
 }
 
 // watch shows changes until it has shown enough, or Ctrl-C, which is how it is meant to end.
@@ -24,36 +26,56 @@ func watch(flags *flag.FlagSet) action {
 	limit := flags.Int("limit", 0, "stop after so `many`; 0 is no limit")
 	past := flags.Bool("past", false, "stop where it would begin to wait")
 	return func(ctx context.Context, s *session, args []string) error {
-		var prefix []byte
+		prefix := ""
 		if len(args) > 0 {
-			prefix = []byte(args[0])
+			prefix = args[0]
 		}
-		return s.write(func(db *ebb.DB) error {
-			last, err := newest(db)
-			if err != nil || *past && (o.From == 0 || o.From > last) {
-				return err
+		s.owning = s.expiries // which nobody reports but who has the database
+		db, err := s.open()
+		if err != nil {
+			return err
+		}
+		if err := db.Refresh(); err != nil { // what the owner has written since belongs to the past
+			return err
+		}
+		last, err := newest(db)
+		if err != nil {
+			return err
+		}
+		if o.From > last+1 || *past && o.From == last+1 {
+			return no("nothing has the sequence %d yet: the newest is %d", o.From, last)
+		}
+		if *past && o.From == 0 {
+			return &usageError{errors.New("-past shows what is before now, from the sequence on that -from has to tell"), nil}
+		}
+		n := 0
+		for c, err := range db.Watch(ctx, &o) {
+			if err != nil && ctx.Err() != nil {
+				return nil
 			}
-			n := 0
-			for c, err := range db.Watch(ctx, &o) {
-				if err != nil && ctx.Err() != nil {
-					return nil
-				}
-				if err != nil {
+			if err != nil {
+				return trimmed(err)
+			}
+			if concerns(&c, []byte(prefix)) {
+				if err := s.change(&c); err != nil {
 					return err
 				}
-				if concerns(&c, prefix) {
-					if err := s.change(&c); err != nil {
-						return err
-					}
-					n++
-				}
-				if n > 0 && n == *limit || *past && c.Seq >= last {
-					return nil
-				}
+				n++
 			}
-			return nil
-		})
+			if n > 0 && n == *limit || *past && c.Seq >= last {
+				return nil
+			}
+		}
+		return nil
 	}
+}
+
+// trimmed says what to do where the log does not reach back so far.
+func trimmed(err error) error {
+	if errors.Is(err, ebb.ErrLogTrimmed) {
+		return fmt.Errorf("%w; 'scan' shows what is there now, 'watch' what comes next. Options.RetainLog keeps more of the log", err)
+	}
+	return err
 }
 
 // newest returns the sequence of the newest write.

@@ -1,0 +1,141 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/ebbdb/ebb/wal"
+)
+
+// changeLog is where a watcher reads: the log that the database has open, or the files of one that is somebody else's.
+type changeLog interface {
+	Next(*wal.Entry) error // io.EOF at the end, for now
+	NextSeq() uint64       // of what Next can return
+	Close() error
+	// wait returns when there may be more to read.
+	wait(ctx context.Context) error
+	// await returns when reads see everything up to a sequence that Next has come to.
+	await(seq uint64) error
+}
+
+// changeLogAt returns the log from a sequence on.
+func (db *DB) changeLogAt(seq uint64) (changeLog, error) {
+	if db.opts.ReadOnly {
+		o := &wal.Options{ID: db.databaseID(), FS: db.fs}
+		return &followedLog{Follower: wal.Follow(db.dir.Log(), o, seq)}, nil
+	}
+	r, err := db.log.NewReaderAt(seq)
+	if err != nil {
+		return nil, err
+	}
+	return &ownLog{Reader: r, db: db}, nil
+}
+
+// explainWatch says what has ended a watcher that was to report a sequence next.
+func (db *DB) explainWatch(err error, next uint64) error {
+	switch {
+	case errors.Is(err, wal.ErrDeleted) && db.opts.ReadOnly:
+		return fmt.Errorf("%w: watch from %d: %w", ErrLogTrimmed, next, err)
+	case errors.Is(err, wal.ErrAhead) && db.opts.ReadOnly:
+		return fmt.Errorf("%w: watch from %d: %w", ErrSequenceAhead, next, err)
+	case errors.Is(err, wal.ErrForeign) && db.opts.ReadOnly:
+		return fmt.Errorf("%w: another one has taken its place: %w", ErrNotDatabase, err)
+	case errors.Is(err, wal.ErrDeleted):
+		return fmt.Errorf("%w: watch from %d, the oldest is %d", ErrLogTrimmed, next, db.log.FirstSeq())
+	case errors.Is(err, wal.ErrAhead):
+		return fmt.Errorf("%w: watch from %d, the next is %d", ErrSequenceAhead, next, db.log.NextSeq())
+	}
+	return closedLog(err)
+}
+
+// ownLog is the log of a database that owns it.
+type ownLog struct {
+	*wal.Reader
+	db    *DB
+	woken time.Time // when it last waited to no end
+}
+
+// wakeEvery is how often a watcher lets itself be woken. Waking it costs a writer who does not wait for the disk as much as
+// several writes; after a pause all of them are read at once. The first change after a quiet time is reported at once.
+// Measured on two cores, unsynced puts of 100 B take 4 % longer with a watcher that keeps up, and 6 % with 1 ms.
+const wakeEvery = 5 * time.Millisecond
+
+// wait returns when there may be more to report.
+func (l *ownLog) wait(ctx context.Context) error {
+	if pause := wakeEvery - time.Since(l.woken); pause > 0 {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := l.Wait(ctx)
+	l.woken = time.Now()
+	return err
+}
+
+// await returns when reads see everything up to a sequence that the log has. The write that made it is about to show it, or
+// waits for the disk: then the watcher waits with it.
+//
+// A writer writes to the log and to the memtable under the commit lock, and shows the write when the log is synced, if it
+// is to be. Here it is the same: whoever holds the lock in between has the memtable's part behind it, SyncTo the disk's.
+func (l *ownLog) await(seq uint64) error {
+	const patience = 100 // a writer needs less than a microsecond from the log to the end
+	for range patience {
+		if l.db.visible.Load() >= seq {
+			return nil
+		}
+		runtime.Gosched()
+	}
+	pass(&l.db.commit.Mutex)
+	if l.db.visible.Load() >= seq {
+		return nil
+	}
+	if err := l.db.log.SyncTo(l.Position()); err != nil {
+		return err
+	}
+	l.db.show(seq)
+	return nil
+}
+
+// followedLog is the log of another owner, whose files are looked at again from time to time: at once where there was more
+// the last time, and ever less often where there is not.
+type followedLog struct {
+	*wal.Follower
+	pause time.Duration
+}
+
+// A look at files that have not grown costs some 20 us, so that looking ten times a second is a five thousandth of a core.
+const (
+	leastPause = wakeEvery
+	mostPause  = 100 * time.Millisecond
+)
+
+// Next is the follower's, and notes whether there was more.
+func (l *followedLog) Next(e *wal.Entry) error {
+	err := l.Follower.Next(e)
+	if err == nil {
+		l.pause = 0
+	}
+	return err
+}
+
+func (l *followedLog) wait(ctx context.Context) error {
+	l.pause = min(max(2*l.pause, leastPause), mostPause)
+	timer := time.NewTimer(l.pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// await does nothing: what reads see is for Refresh to say.
+func (l *followedLog) await(uint64) error { return nil }
