@@ -22,44 +22,47 @@ func TestBadArguments(t *testing.T) {
 	must(t, db.Put(longest, nil))
 	huge := make([]byte, MaxValueSize+1) // never touched, so it takes no memory
 	var b Batch
-	for name, c := range map[string]struct {
+	for _, row := range []struct {
+		name string
 		err  error
 		want error
 	}{
-		"put empty key":          {db.Put(nil, nil), ErrKeyEmpty},
-		"put long key":           {db.Put(long, nil), ErrKeyTooLarge},
-		"put huge value":         {db.Put(key, huge), ErrValueTooLarge},
-		"put zero option":        {db.Put(key, nil, WriteOption{}), ErrInvalidOption},
-		"put keep beside TTL":    {db.Put(key, nil, KeepTTL, TTL(time.Second)), ErrInvalidOption},
-		"put keep beside past":   {db.Put(key, nil, TTL(-1), KeepTTL), ErrInvalidOption},
-		"delete empty key":       {db.Delete([]byte{}), ErrKeyEmpty},
-		"delete long key":        {db.Delete(long), ErrKeyTooLarge},
-		"delete with TTL":        {db.Delete(key, TTL(time.Second)), ErrInvalidOption},
-		"delete with keep":       {db.Delete(key, KeepTTL), ErrInvalidOption},
-		"range upside down":      {db.DeleteRange([]byte("z"), []byte("a")), ErrInvalidRange},
-		"range empty":            {db.DeleteRange(key, key), ErrInvalidRange},
-		"range to a long key":    {db.DeleteRange(key, long), ErrKeyTooLarge},
-		"range with TTL":         {db.DeleteRange(key, []byte("l"), TTL(1)), ErrInvalidOption},
-		"expire empty key":       {db.Expire(nil, time.Second), ErrKeyEmpty},
-		"expire with TTL":        {db.Expire(key, time.Second, TTL(1)), ErrInvalidOption},
-		"persist long key":       {db.Persist(long), ErrKeyTooLarge},
-		"batch put empty key":    {b.Put(nil, nil), ErrKeyEmpty},
-		"batch put huge value":   {b.Put(key, huge), ErrValueTooLarge},
-		"batch put keep":         {b.Put(key, nil, KeepTTL), ErrInvalidOption},
-		"batch put sync":         {b.Put(key, nil, Sync), ErrInvalidOption},
-		"batch delete empty key": {b.Delete(nil), ErrKeyEmpty},
-		"batch delete long key":  {b.Delete(long), ErrKeyTooLarge},
-		"apply with TTL":         {db.Apply(&b, TTL(time.Second)), ErrInvalidOption},
-		"apply nothing":          {db.Apply(&b), nil},
-		"get empty key":          {second(db.Get(nil)), ErrKeyEmpty},
-		"get long key":           {second(db.Get(long)), ErrKeyTooLarge},
-		"has empty key":          {second(db.Has(nil)), ErrKeyEmpty},
-		"touch empty key":        {second(db.GetTouch(nil, time.Second)), ErrKeyEmpty},
-		"get longest key":        {second(db.Get(longest)), nil},
+		{"put empty key", db.Put(nil, nil), ErrKeyEmpty},
+		{"put long key", db.Put(long, nil), ErrKeyTooLarge},
+		{"put huge value", db.Put(key, huge), ErrValueTooLarge},
+		{"put zero option", db.Put(key, nil, WriteOption{}), ErrInvalidOption},
+		{"put keep beside TTL", db.Put(key, nil, KeepTTL, TTL(time.Second)), ErrInvalidOption},
+		{"put keep beside past", db.Put(key, nil, TTL(-1), KeepTTL), ErrInvalidOption},
+		{"delete empty key", db.Delete([]byte{}), ErrKeyEmpty},
+		{"delete long key", db.Delete(long), ErrKeyTooLarge},
+		{"delete with TTL", db.Delete(key, TTL(time.Second)), ErrInvalidOption},
+		{"delete with keep", db.Delete(key, KeepTTL), ErrInvalidOption},
+		{"range upside down", db.DeleteRange([]byte("z"), []byte("a")), ErrInvalidRange},
+		{"range empty", db.DeleteRange(key, key), ErrInvalidRange},
+		{"range to a long key", db.DeleteRange(key, long), ErrKeyTooLarge},
+		{"range with TTL", db.DeleteRange(key, []byte("l"), TTL(1)), ErrInvalidOption},
+		{"expire empty key", db.Expire(nil, time.Second), ErrKeyEmpty},
+		{"expire with TTL", db.Expire(key, time.Second, TTL(1)), ErrInvalidOption},
+		{"persist long key", db.Persist(long), ErrKeyTooLarge},
+		{"batch put empty key", b.Put(nil, nil), ErrKeyEmpty},
+		{"batch put huge value", b.Put(key, huge), ErrValueTooLarge},
+		{"batch put keep", b.Put(key, nil, KeepTTL), ErrInvalidOption},
+		{"batch put sync", b.Put(key, nil, Sync), ErrInvalidOption},
+		{"batch delete empty key", b.Delete(nil), ErrKeyEmpty},
+		{"batch delete long key", b.Delete(long), ErrKeyTooLarge},
+		{"apply with TTL", db.Apply(&b, TTL(time.Second)), ErrInvalidOption},
+		{"apply nothing", db.Apply(&b), nil},
+		{"get empty key", second(db.Get(nil)), ErrKeyEmpty},
+		{"get long key", second(db.Get(long)), ErrKeyTooLarge},
+		{"has empty key", second(db.Has(nil)), ErrKeyEmpty},
+		{"touch empty key", second(db.GetTouch(nil, time.Second)), ErrKeyEmpty},
+		{"get longest key", second(db.Get(longest)), nil},
 	} {
-		if !errors.Is(c.err, c.want) {
-			t.Errorf("%s: %v, want %v", name, c.err, c.want)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			if !errors.Is(row.err, row.want) {
+				t.Errorf("%v, want %v", row.err, row.want)
+			}
+		})
 	}
 	if b.Len() != 0 || db.commit.lastSeq != 2 {
 		t.Errorf("a batch of %d, sequence %d", b.Len(), db.commit.lastSeq)
@@ -84,23 +87,28 @@ func TestBatchTooLarge(t *testing.T) {
 // A directory that holds other things is left alone.
 func TestNotADatabase(t *testing.T) {
 	clock := newFakeClock()
-	for name, fill := range map[string]func(*vfstest.Mem) error{
-		"other file":      func(m *vfstest.Mem) error { return m.WriteFile("db/letter.txt", []byte("Dear")) },
-		"other directory": func(m *vfstest.Mem) error { return m.MkdirAll("db/photos") },
-		"manifest gone":   func(m *vfstest.Mem) error { return m.MkdirAll("db/tables") },
+	for _, c := range []struct {
+		name string
+		fill func(*vfstest.Mem) error
+	}{
+		{"other file", func(m *vfstest.Mem) error { return m.WriteFile("db/letter.txt", []byte("Dear")) }},
+		{"other directory", func(m *vfstest.Mem) error { return m.MkdirAll("db/photos") }},
+		{"manifest gone", func(m *vfstest.Mem) error { return m.MkdirAll("db/tables") }},
 	} {
-		mem := vfstest.NewMem()
-		must(t, mem.MkdirAll("db"))
-		must(t, fill(mem))
-		before := mem.Clone()
-		if _, err := Open("db", manualOptions(mem, clock, SyncAlways)); !errors.Is(err, ErrNotDatabase) {
-			t.Errorf("%s: %v", name, err)
-		}
-		for _, diff := range mem.Diff(before) {
-			if filepath.Base(diff) != dir.LockName {
-				t.Errorf("%s: Open has changed %s", name, diff)
+		t.Run(c.name, func(t *testing.T) {
+			mem := vfstest.NewMem()
+			must(t, mem.MkdirAll("db"))
+			must(t, c.fill(mem))
+			before := mem.Clone()
+			if _, err := Open("db", manualOptions(mem, clock, SyncAlways)); !errors.Is(err, ErrNotDatabase) {
+				t.Error(err)
 			}
-		}
+			for _, diff := range mem.Diff(before) {
+				if filepath.Base(diff) != dir.LockName {
+					t.Errorf("Open has changed %s", diff)
+				}
+			}
+		})
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))

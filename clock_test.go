@@ -14,14 +14,17 @@ import (
 
 // A key is hidden from every read at the very millisecond of its deadline, wherever it is stored.
 func TestHiddenAtTheMillisecond(t *testing.T) {
-	for name, settle := range map[string]func(*DB) error{
-		"memtable": func(*DB) error { return nil }, "table": (*DB).Flush, "last level": compactStep.run,
+	for _, c := range []struct {
+		name   string
+		settle func(*DB) error
+	}{
+		{"memtable", func(*DB) error { return nil }}, {"table", (*DB).Flush}, {"last level", compactStep.run},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			clock := newFakeClock()
 			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
 			must(t, db.Put([]byte("k"), []byte("v"), TTL(100*time.Millisecond)))
-			must(t, settle(db))
+			must(t, c.settle(db))
 			clock.add(99 * time.Millisecond)
 			content{db}.has(t, "k", "v")
 			if left, err := db.TTL([]byte("k")); left != time.Millisecond || err != nil {
@@ -90,10 +93,13 @@ func synced(t *testing.T, mem *vfstest.Mem) *vfstest.Mem {
 // expired still does.
 func TestClockSetBack(t *testing.T) {
 	for _, l := range leaves() {
-		for name, back := range map[string]time.Duration{
-			"same": 0, "an hour": time.Hour, "ten years": 10 * 365 * 24 * time.Hour,
+		for _, c := range []struct {
+			name string
+			back time.Duration
+		}{
+			{"same", 0}, {"an hour", time.Hour}, {"ten years", 10 * 365 * 24 * time.Hour},
 		} {
-			t.Run(l.name+", "+name, func(t *testing.T) {
+			t.Run(l.name+", "+c.name, func(t *testing.T) {
 				mem, clock := vfstest.NewMem(), newFakeClock()
 				mem.Record()
 				db := openTest(t, manualOptions(mem, clock, SyncAlways))
@@ -104,7 +110,7 @@ func TestClockSetBack(t *testing.T) {
 				content{db}.lacks(t, "gone")
 				disk := l.end(t, db, mem)
 
-				later := newClockAt(clock.ms() - back.Milliseconds())
+				later := newClockAt(clock.ms() - c.back.Milliseconds())
 				db = openTest(t, manualOptions(disk, later, SyncAlways))
 				content{db}.lacks(t, "gone")
 				content{db}.has(t, "later", "v")

@@ -87,20 +87,23 @@ func keys(t *testing.T, db *DB) (n int) {
 func TestDamagedLogOfAClosedDatabase(t *testing.T) {
 	const n = 500
 	half := func(b []byte) []byte { return b[:len(b)/2] }
-	for name, harm := range map[string]func(t *testing.T, mem *vfstest.Mem){
-		"the segment is gone": func(t *testing.T, mem *vfstest.Mem) { must(t, mem.Remove(segments(t, mem)[0])) },
-		"the log is gone":     func(t *testing.T, mem *vfstest.Mem) { must(t, vfs.RemoveAll(mem, "db/wal")) },
-		"cut by half":         func(t *testing.T, mem *vfstest.Mem) { damage(t, mem, segments(t, mem)[0], half) },
-		"one byte lost": func(t *testing.T, mem *vfstest.Mem) {
+	for _, c := range []struct {
+		name string
+		harm func(t *testing.T, mem *vfstest.Mem)
+	}{
+		{"the segment is gone", func(t *testing.T, mem *vfstest.Mem) { must(t, mem.Remove(segments(t, mem)[0])) }},
+		{"the log is gone", func(t *testing.T, mem *vfstest.Mem) { must(t, vfs.RemoveAll(mem, "db/wal")) }},
+		{"cut by half", func(t *testing.T, mem *vfstest.Mem) { damage(t, mem, segments(t, mem)[0], half) }},
+		{"one byte lost", func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte { return b[:len(b)-1] })
-		},
-		"one byte lost in the middle": func(t *testing.T, mem *vfstest.Mem) {
+		}},
+		{"one byte lost in the middle", func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte { return append(b[:len(b)/3], b[len(b)/3+1:]...) })
-		},
-		"the last 8 KiB are zero": func(t *testing.T, mem *vfstest.Mem) {
+		}},
+		{"the last 8 KiB are zero", func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte { clear(b[len(b)-8<<10:]); return b })
-		},
-		"cut between two records": func(t *testing.T, mem *vfstest.Mem) {
+		}},
+		{"cut between two records", func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func(b []byte) []byte {
 				off := 0
 				for off < len(b)/2 {
@@ -110,14 +113,14 @@ func TestDamagedLogOfAClosedDatabase(t *testing.T) {
 				}
 				return b[:off]
 			})
-		},
-		"empty": func(t *testing.T, mem *vfstest.Mem) {
+		}},
+		{"empty", func(t *testing.T, mem *vfstest.Mem) {
 			damage(t, mem, segments(t, mem)[0], func([]byte) []byte { return nil })
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			mem, o := closedDB(t, n)
-			harm(t, mem)
+			c.harm(t, mem)
 			refused(t, mem, o, n)
 		})
 	}

@@ -20,24 +20,29 @@ func TestWriteOptionsOfCalls(t *testing.T) {
 	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	key := []byte("k")
 	must(t, db.Put(key, []byte("1")))
-	for name, do := range map[string]func() error{
-		"two conditions":          func() error { return db.Put(key, nil, IfPresent, IfVersion(1)) },
-		"put, later":              func() error { return db.Put(key, nil, IfLater) },
-		"put, zero option":        func() error { return db.Put(key, nil, WriteOption{}) },
-		"delete, TTL":             func() error { return db.Delete(key, TTL(1)) },
-		"delete, absent":          func() error { return db.Delete(key, IfAbsent) },
-		"delete range, condition": func() error { return db.DeleteRange(key, []byte("l"), IfPresent) },
-		"expire, TTL":             func() error { return db.Expire(key, 1, TTL(1)) },
-		"expire, keep":            func() error { return db.Expire(key, 1, KeepTTL) },
-		"persist, later":          func() error { return db.Persist(key, IfLater) },
-		"add, keep": func() error {
+	for _, c := range []struct {
+		name string
+		do   func() error
+	}{
+		{"two conditions", func() error { return db.Put(key, nil, IfPresent, IfVersion(1)) }},
+		{"put, later", func() error { return db.Put(key, nil, IfLater) }},
+		{"put, zero option", func() error { return db.Put(key, nil, WriteOption{}) }},
+		{"delete, TTL", func() error { return db.Delete(key, TTL(1)) }},
+		{"delete, absent", func() error { return db.Delete(key, IfAbsent) }},
+		{"delete range, condition", func() error { return db.DeleteRange(key, []byte("l"), IfPresent) }},
+		{"expire, TTL", func() error { return db.Expire(key, 1, TTL(1)) }},
+		{"expire, keep", func() error { return db.Expire(key, 1, KeepTTL) }},
+		{"persist, later", func() error { return db.Persist(key, IfLater) }},
+		{"add, keep", func() error {
 			_, err := db.Add(key, 1, KeepTTL)
 			return err
-		},
+		}},
 	} {
-		if err := do(); !errors.Is(err, ErrInvalidOption) {
-			t.Errorf("%s: %v, want ErrInvalidOption", name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.do(); !errors.Is(err, ErrInvalidOption) {
+				t.Errorf("%v, want ErrInvalidOption", err)
+			}
+		})
 	}
 	content{db}.has(t, "k", "1")
 }
@@ -81,17 +86,20 @@ func TestVersions(t *testing.T) {
 // TestConditionAcrossSources puts the newest version of a key in each place where a condition has to find it.
 func TestConditionAcrossSources(t *testing.T) {
 	clock := newFakeClock()
-	for name, place := range map[string]func(*DB) error{
-		"memtable": func(*DB) error { return nil },
-		"frozen": func(db *DB) error {
+	for _, c := range []struct {
+		name  string
+		place func(*DB) error
+	}{
+		{"memtable", func(*DB) error { return nil }},
+		{"frozen", func(db *DB) error {
 			db.commit.Lock()
 			defer db.commit.Unlock()
 			return db.freezeLocked()
-		},
-		"table":      (*DB).Flush,
-		"last level": func(db *DB) error { return db.Compact(context.Background()) },
+		}},
+		{"table", (*DB).Flush},
+		{"last level", func(db *DB) error { return db.Compact(context.Background()) }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
 			must(t, db.Put([]byte("there"), []byte("old")))
 			must(t, db.Put([]byte("gone"), []byte("old")))
@@ -101,7 +109,7 @@ func TestConditionAcrossSources(t *testing.T) {
 			must(t, db.Put([]byte("expired"), nil, TTL(time.Millisecond)))
 			must(t, db.Put([]byte("ranged"), nil))
 			must(t, db.DeleteRange([]byte("ranged"), []byte("rangee")))
-			must(t, place(db))
+			must(t, c.place(db))
 			clock.add(time.Second)
 			for _, key := range []string{"gone", "expired", "ranged", "never"} {
 				if err := db.Put([]byte(key), nil, IfPresent); !errors.Is(err, ErrConditionFailed) {
@@ -196,18 +204,23 @@ func TestConditionsAllocateNothing(t *testing.T) {
 	db := openTest(t, &Options{fs: vfstest.NewMem(), Sync: SyncNever, manual: true})
 	key, value, counter := []byte("key"), bytes.Repeat([]byte("v"), 100), []byte("counter")
 	var version uint64
-	for name, do := range map[string]func(){
-		"put if present": func() { must(t, db.Put(key, value, IfPresent, VersionTo(&version))) },
-		"put if version": func() { must(t, db.Put(key, value, IfVersion(version), VersionTo(&version))) },
-		"put if absent":  func() { db.Put(key, value, IfAbsent) },
-		"add":            func() { db.Add(counter, 1) },
-		"swap":           func() { db.CompareAndSwap(key, value, value) },
-		"expire":         func() { must(t, db.Expire(key, time.Hour)) },
+	for _, c := range []struct {
+		name string
+		do   func()
+	}{
+		{"put if present", func() { must(t, db.Put(key, value, IfPresent, VersionTo(&version))) }},
+		{"put if version", func() { must(t, db.Put(key, value, IfVersion(version), VersionTo(&version))) }},
+		{"put if absent", func() { db.Put(key, value, IfAbsent) }},
+		{"add", func() { db.Add(counter, 1) }},
+		{"swap", func() { db.CompareAndSwap(key, value, value) }},
+		{"expire", func() { must(t, db.Expire(key, time.Hour)) }},
 	} {
-		must(t, db.Put(key, value, VersionTo(&version)))
-		if n := testing.AllocsPerRun(1000, do); n >= 1 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			must(t, db.Put(key, value, VersionTo(&version)))
+			if n := testing.AllocsPerRun(1000, c.do); n >= 1 {
+				t.Errorf("%v allocations", n)
+			}
+		})
 	}
 }
 
@@ -216,22 +229,23 @@ func TestConditionsAllocateNothing(t *testing.T) {
 func TestRefusalsShow(t *testing.T) {
 	key := []byte("k")
 	told := errors.New("fn was told")
-	for name, c := range map[string]struct {
+	for _, row := range []struct {
+		name string
 		ask  func(*DB) error
 		want error
 	}{
-		"if absent": {func(db *DB) error { return db.Put(key, nil, IfAbsent) }, ErrConditionFailed},
-		"compare and swap": {func(db *DB) error {
+		{"if absent", func(db *DB) error { return db.Put(key, nil, IfAbsent) }, ErrConditionFailed},
+		{"compare and swap", func(db *DB) error {
 			swapped, err := db.CompareAndSwap(key, []byte("old"), nil)
 			if swapped {
 				t.Error("swapped")
 			}
 			return err
 		}, nil},
-		"add":    {func(db *DB) error { return second(db.Add(key, 1)) }, ErrNotCounter},
-		"repeat": {func(db *DB) error { return applyAs(db, 7, 0, "k", "again") }, nil},
-		"writer": {func(db *DB) error { return second(db.WriterSequence(7)) }, nil},
-		"with precedence": {func(db *DB) error {
+		{"add", func(db *DB) error { return second(db.Add(key, 1)) }, ErrNotCounter},
+		{"repeat", func(db *DB) error { return applyAs(db, 7, 0, "k", "again") }, nil},
+		{"writer", func(db *DB) error { return second(db.WriterSequence(7)) }, nil},
+		{"with precedence", func(db *DB) error {
 			return db.attemptFirst(func(tx *Txn) error {
 				if has, err := tx.Has(key); !has || err != nil {
 					t.Errorf("with precedence: %t, %v", has, err)
@@ -240,41 +254,43 @@ func TestRefusalsShow(t *testing.T) {
 			}, &params{})
 		}, told},
 	} {
-		for _, failure := range []error{nil, syscall.EIO} {
-			synctest.Test(t, func(t *testing.T) {
-				fault, gate := vfstest.NewFault(vfstest.NewMem()), make(chan struct{})
-				db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
-				fault.Inject(func(op vfstest.Op) error {
-					if op.Kind != vfstest.OpSync {
-						return nil
-					}
-					<-gate
-					return failure
-				})
-				put := make(chan error, 1)
-				go func() { put <- applyAs(db, 7, 0, "k", "v", Sync) }()
-				synctest.Wait()
-				content{db}.lacks(t, "k")
-				if failure != nil {
-					close(gate)
-					if err := <-put; !errors.Is(err, ErrFailed) {
-						t.Errorf("%s: the write: %v", name, err)
-					}
-					if err := c.ask(db); !errors.Is(err, ErrFailed) {
-						t.Errorf("%s, after a failure: %v", name, err)
-					}
+		t.Run(row.name, func(t *testing.T) {
+			for _, failure := range []error{nil, syscall.EIO} {
+				synctest.Test(t, func(t *testing.T) {
+					fault, gate := vfstest.NewFault(vfstest.NewMem()), make(chan struct{})
+					db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
+					fault.Inject(func(op vfstest.Op) error {
+						if op.Kind != vfstest.OpSync {
+							return nil
+						}
+						<-gate
+						return failure
+					})
+					put := make(chan error, 1)
+					go func() { put <- applyAs(db, 7, 0, "k", "v", Sync) }()
+					synctest.Wait()
 					content{db}.lacks(t, "k")
-					db.Close()
-					return
-				}
-				if err := c.ask(db); !errors.Is(err, c.want) {
-					t.Errorf("%s: %v, want %v", name, err, c.want)
-				}
-				content{db}.has(t, "k", "v")
-				close(gate)
-				must(t, <-put)
-				must(t, db.Close())
-			})
-		}
+					if failure != nil {
+						close(gate)
+						if err := <-put; !errors.Is(err, ErrFailed) {
+							t.Errorf("the write: %v", err)
+						}
+						if err := row.ask(db); !errors.Is(err, ErrFailed) {
+							t.Errorf("%s, after a failure: %v", row.name, err)
+						}
+						content{db}.lacks(t, "k")
+						db.Close()
+						return
+					}
+					if err := row.ask(db); !errors.Is(err, row.want) {
+						t.Errorf("%v, want %v", err, row.want)
+					}
+					content{db}.has(t, "k", "v")
+					close(gate)
+					must(t, <-put)
+					must(t, db.Close())
+				})
+			}
+		})
 	}
 }

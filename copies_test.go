@@ -108,12 +108,15 @@ func TestBackupOfWritersIsOfOneMoment(t *testing.T) {
 // A transaction that has read what an Ingest replaces, or where it adds, conflicts with it.
 func TestIngestConflicts(t *testing.T) {
 	clock := newFakeClock()
-	for name, read := range map[string]func(*Txn) (int, error){
-		"a key": func(tx *Txn) (int, error) {
+	for _, c := range []struct {
+		name string
+		read func(*Txn) (int, error)
+	}{
+		{"a key", func(tx *Txn) (int, error) {
 			v, err := tx.Get([]byte("a"))
 			return len(v), err
-		},
-		"a range": func(tx *Txn) (n int, err error) {
+		}},
+		{"a range", func(tx *Txn) (n int, err error) {
 			for _, err := range tx.Range(nil) {
 				if err != nil {
 					return 0, err
@@ -121,37 +124,39 @@ func TestIngestConflicts(t *testing.T) {
 				n++
 			}
 			return n, nil
-		},
+		}},
 	} {
-		for _, when := range []string{"at once", "after a flush", "on an empty memtable"} {
-			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
-			must(t, putStep("a", "1", 0).run(db))
-			if when == "on an empty memtable" {
-				must(t, db.Flush())
-			}
-			ingest := ingestStep(snapshotOf(t, clock, map[string]modelEntry{"a": {"22", 0}, "b": {"22", 0}}), nil)
-			attempts, seen := 0, 0
-			err := db.Update(func(tx *Txn) error {
-				attempts++
-				n, err := read(tx)
-				if err != nil {
-					return err
+		t.Run(c.name, func(t *testing.T) {
+			for _, when := range []string{"at once", "after a flush", "on an empty memtable"} {
+				db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
+				must(t, putStep("a", "1", 0).run(db))
+				if when == "on an empty memtable" {
+					must(t, db.Flush())
 				}
-				seen = n
-				if attempts == 1 {
-					if when == "after a flush" {
-						must(t, putStep("other", "1", 0).run(db))
-						must(t, db.Flush())
+				ingest := ingestStep(snapshotOf(t, clock, map[string]modelEntry{"a": {"22", 0}, "b": {"22", 0}}), nil)
+				attempts, seen := 0, 0
+				err := db.Update(func(tx *Txn) error {
+					attempts++
+					n, err := c.read(tx)
+					if err != nil {
+						return err
 					}
-					must(t, ingest.run(db))
+					seen = n
+					if attempts == 1 {
+						if when == "after a flush" {
+							must(t, putStep("other", "1", 0).run(db))
+							must(t, db.Flush())
+						}
+						must(t, ingest.run(db))
+					}
+					return tx.Put([]byte("result"), []byte(strings.Repeat("x", n)))
+				})
+				must(t, err)
+				if attempts != 2 || seen < 2 {
+					t.Errorf("%s, %s: %d attempts, and the last has read %d", c.name, when, attempts, seen)
 				}
-				return tx.Put([]byte("result"), []byte(strings.Repeat("x", n)))
-			})
-			must(t, err)
-			if attempts != 2 || seen < 2 {
-				t.Errorf("%s, %s: %d attempts, and the last has read %d", name, when, attempts, seen)
 			}
-		}
+		})
 	}
 }
 

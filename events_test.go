@@ -372,16 +372,19 @@ func TestCloseTableEvent(t *testing.T) {
 }
 
 func TestFailedEvent(t *testing.T) {
-	for name, inject := range map[string]func(vfstest.Op) bool{
-		"log":      func(op vfstest.Op) bool { return op.Kind == vfstest.OpSync && path.Dir(op.Name) == "db/wal" },
-		"manifest": func(op vfstest.Op) bool { return op.Kind == vfstest.OpSyncDir && path.Base(op.Name) == "db" },
+	for _, c := range []struct {
+		name   string
+		inject func(vfstest.Op) bool
+	}{
+		{"log", func(op vfstest.Op) bool { return op.Kind == vfstest.OpSync && path.Dir(op.Name) == "db/wal" }},
+		{"manifest", func(op vfstest.Op) bool { return op.Kind == vfstest.OpSyncDir && path.Base(op.Name) == "db" }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			fault := vfstest.NewFault(vfstest.NewMem())
 			db, r := openRecorded(t, fault, newFakeClock())
 			r.take(t, db)
 			fault.Inject(func(op vfstest.Op) error {
-				if inject(op) {
+				if c.inject(op) {
 					return syscall.EIO
 				}
 				return nil
@@ -624,7 +627,7 @@ func TestLoggerAlone(t *testing.T) {
 	_ = db.health.fail(syscall.EIO)
 	must(t, db.Close())
 	if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), "level=ERROR") {
-		t.Errorf("%s", out.String())
+		t.Error(out.String())
 	}
 	db = openTest(t, roomyOptions(vfstest.NewMem(), newFakeClock()))
 	if db.events.mu.started || len(db.events.mu.queue) != 0 {

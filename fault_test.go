@@ -157,9 +157,12 @@ func TestErrorAtEveryOperation(t *testing.T) {
 						t.Fatalf("operation %d: %v", n, err)
 					}
 				}
-				for name, fs := range map[string]*vfstest.Mem{"closed": mem, "killed": h.killed.Clone()} {
-					if err := h.check(fs, clock); err != nil {
-						t.Fatalf("operation %d, %s: %v", n, name, err)
+				for _, row := range []struct {
+					name string
+					fs   *vfstest.Mem
+				}{{"closed", mem}, {"killed", h.killed.Clone()}} {
+					if err := h.check(row.fs, clock); err != nil {
+						t.Fatalf("operation %d, %s: %v", n, row.name, err)
 					}
 				}
 			}
@@ -278,27 +281,32 @@ func TestErrorWhileOpening(t *testing.T) {
 	must(t, db.Put([]byte("log"), []byte("only")))
 	running := killed.Clone()
 	must(t, db.Close())
-	for name, mem := range map[string]*vfstest.Mem{"closed": closed, "killed": running} {
-		for n, failed := 1, true; failed; n++ {
-			fs := mem.Clone()
-			fault := vfstest.NewFault(fs)
-			fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, syscall.EIO))
-			db, err := Open("db", manualOptions(fault, clock, SyncAlways))
-			if failed = fault.Count(vfstest.OpAny) >= n; err == nil {
-				err = db.Close()
+	for _, c := range []struct {
+		name string
+		mem  *vfstest.Mem
+	}{{"closed", closed}, {"killed", running}} {
+		t.Run(c.name, func(t *testing.T) {
+			for n, failed := 1, true; failed; n++ {
+				fs := c.mem.Clone()
+				fault := vfstest.NewFault(fs)
+				fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, syscall.EIO))
+				db, err := Open("db", manualOptions(fault, clock, SyncAlways))
+				if failed = fault.Count(vfstest.OpAny) >= n; err == nil {
+					err = db.Close()
+				}
+				if err != nil && !errors.Is(err, syscall.EIO) {
+					t.Fatalf("%s, operation %d: %v", c.name, n, err)
+				}
+				db, err = Open("db", manualOptions(fs, clock, SyncAlways))
+				if err != nil {
+					t.Fatalf("%s, operation %d: reopen: %v", c.name, n, err)
+				}
+				if err := compareDamagable(db); err != nil {
+					t.Fatalf("%s, operation %d: %v", c.name, n, err)
+				}
+				must(t, db.Close())
 			}
-			if err != nil && !errors.Is(err, syscall.EIO) {
-				t.Fatalf("%s, operation %d: %v", name, n, err)
-			}
-			db, err = Open("db", manualOptions(fs, clock, SyncAlways))
-			if err != nil {
-				t.Fatalf("%s, operation %d: reopen: %v", name, n, err)
-			}
-			if err := compareDamagable(db); err != nil {
-				t.Fatalf("%s, operation %d: %v", name, n, err)
-			}
-			must(t, db.Close())
-		}
+		})
 	}
 }
 

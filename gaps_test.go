@@ -71,52 +71,57 @@ func TestWritesShowInGaps(t *testing.T) {
 	backup, _ := takeBackup(t, source, nil)
 	must(t, source.Close())
 	key, value := []byte("q07"), []byte("v")
-	for name, write := range map[string]func(*DB) error{
-		"put":        func(db *DB) error { return db.Put(key, value) },
-		"if absent":  func(db *DB) error { return db.Put(key, value, IfAbsent) },
-		"with a TTL": func(db *DB) error { return db.Put(key, value, TTL(time.Minute)) },
-		"add":        func(db *DB) error { _, err := db.Add(key, 1); return err },
-		"batch": func(db *DB) error {
+	for _, c := range []struct {
+		name  string
+		write func(*DB) error
+	}{
+		{"put", func(db *DB) error { return db.Put(key, value) }},
+		{"if absent", func(db *DB) error { return db.Put(key, value, IfAbsent) }},
+		{"with a TTL", func(db *DB) error { return db.Put(key, value, TTL(time.Minute)) }},
+		{"add", func(db *DB) error { _, err := db.Add(key, 1); return err }},
+		{"batch", func(db *DB) error {
 			var b Batch
 			return errors.Join(b.Delete([]byte("q06")), b.Put(key, value), db.Apply(&b))
-		},
-		"transaction": func(db *DB) error {
+		}},
+		{"transaction", func(db *DB) error {
 			return db.Update(func(tx *Txn) error { return tx.Put(key, value) })
-		},
-		"larger transaction": func(db *DB) error {
+		}},
+		{"larger transaction", func(db *DB) error {
 			return db.Update(func(tx *Txn) error { return errors.Join(tx.Put(key, value), tx.Delete([]byte("q08"))) })
-		},
-		"ingest": func(db *DB) error {
+		}},
+		{"ingest", func(db *DB) error {
 			_, err := db.Ingest(context.Background(), bytes.NewReader(backup), nil)
 			return err
-		},
+		}},
 	} {
-		for _, flush := range []bool{false, true} {
-			db, _ := deadDB(t)
-			if flush {
-				must(t, db.Flush())
-			}
-			s, err := db.Snapshot()
-			must(t, err)
-			must(t, write(db))
-			for range 2 {
-				if got := keysShown(t, s, nil); got != "[amz]" {
-					t.Errorf("%s: a snapshot from before shows %s", name, got)
+		t.Run(c.name, func(t *testing.T) {
+			for _, flush := range []bool{false, true} {
+				db, _ := deadDB(t)
+				if flush {
+					must(t, db.Flush())
 				}
-				if got := keysShown(t, db, nil); got != "[amq07z]" {
-					t.Errorf("%s: %s", name, got)
+				s, err := db.Snapshot()
+				must(t, err)
+				must(t, c.write(db))
+				for range 2 {
+					if got := keysShown(t, s, nil); got != "[amz]" {
+						t.Errorf("a snapshot from before shows %s", got)
+					}
+					if got := keysShown(t, db, nil); got != "[amq07z]" {
+						t.Error(got)
+					}
+					if got := keysShown(t, db, &IterOptions{Start: []byte("q05"), End: []byte("q09")}); got != "[q07]" {
+						t.Error(got)
+					}
 				}
-				if got := keysShown(t, db, &IterOptions{Start: []byte("q05"), End: []byte("q09")}); got != "[q07]" {
-					t.Errorf("%s: %s", name, got)
+				s.Close()
+				must(t, db.DeleteRange([]byte("q"), []byte("r")))
+				if got := keysShown(t, db, nil); got != "[amz]" {
+					t.Errorf("%s, and a range delete: %s", c.name, got)
 				}
+				must(t, db.Close())
 			}
-			s.Close()
-			must(t, db.DeleteRange([]byte("q"), []byte("r")))
-			if got := keysShown(t, db, nil); got != "[amz]" {
-				t.Errorf("%s, and a range delete: %s", name, got)
-			}
-			must(t, db.Close())
-		}
+		})
 	}
 }
 

@@ -94,15 +94,20 @@ func TestReadsAllocateTheValue(t *testing.T) {
 	defer s.Close()
 	buf := make([]byte, 0, 100)
 	must(t, db.View(func(tx *Txn) error {
-		for name, r := range map[string]interface {
-			Get([]byte) ([]byte, error)
-			AppendGet(dst, key []byte) ([]byte, error)
-		}{"database": db, "snapshot": s, "transaction": tx} {
-			get := testing.AllocsPerRun(100, func() { r.Get(key) })
-			appendGet := testing.AllocsPerRun(100, func() { r.AppendGet(buf, key) })
-			if get != 1 || appendGet != 0 {
-				t.Errorf("%s: Get allocates %v times, AppendGet %v", name, get, appendGet)
+		for _, c := range []struct {
+			name string
+			r    interface {
+				Get([]byte) ([]byte, error)
+				AppendGet(dst, key []byte) ([]byte, error)
 			}
+		}{{"database", db}, {"snapshot", s}, {"transaction", tx}} {
+			t.Run(c.name, func(t *testing.T) {
+				get := testing.AllocsPerRun(100, func() { c.r.Get(key) })
+				appendGet := testing.AllocsPerRun(100, func() { c.r.AppendGet(buf, key) })
+				if get != 1 || appendGet != 0 {
+					t.Errorf("Get allocates %v times, AppendGet %v", get, appendGet)
+				}
+			})
 		}
 		return nil
 	}))

@@ -34,26 +34,29 @@ func TestLargeValuesAreCopiedOnce(t *testing.T) {
 
 // Memtables that a snapshot, an iterator or a transaction holds are counted for as long as they are held, and no longer.
 func TestReplacedMemtables(t *testing.T) {
-	for name, hold := range map[string]func(*DB) (release func()){
-		"snapshot": func(db *DB) func() {
+	for _, c := range []struct {
+		name string
+		hold func(*DB) (release func())
+	}{
+		{"snapshot", func(db *DB) func() {
 			s, err := db.Snapshot()
 			must(t, err)
 			return s.Close
-		},
-		"iterator": func(db *DB) func() {
+		}},
+		{"iterator", func(db *DB) func() {
 			it, err := db.NewIterator(nil)
 			must(t, err)
 			return it.Close
-		},
-		"transaction": func(db *DB) func() {
+		}},
+		{"transaction", func(db *DB) func() {
 			s, err := db.begin(true)
 			must(t, err)
 			tx := Txn{s}
 			return tx.end
-		},
-		"nobody": func(*DB) func() { return func() {} },
+		}},
+		{"nobody", func(*DB) func() { return func() {} }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 			o.memtableSize = 1 << 20
 			db := openTest(t, o)
@@ -61,11 +64,11 @@ func TestReplacedMemtables(t *testing.T) {
 			var held int64
 			for i := range 3 {
 				must(t, db.Put([]byte{byte(i)}, make([]byte, 100<<10)))
-				release = append(release, hold(db))
+				release = append(release, c.hold(db))
 				held += db.Stats().ActiveBytes
 				must(t, db.Flush())
 			}
-			if name == "nobody" {
+			if c.name == "nobody" {
 				held = 0
 			}
 			runtime.GC()

@@ -76,8 +76,11 @@ func TestMovedDirectory(t *testing.T) {
 		t.Skip("a directory with open files cannot be renamed")
 	}
 	quiet := errors.New("nothing to say")
-	for name, act := range map[string]func(t *testing.T, db *movedDB) error{
-		"rotate": func(t *testing.T, db *movedDB) error {
+	for _, c := range []struct {
+		name string
+		act  func(t *testing.T, db *movedDB) error
+	}{
+		{"rotate", func(t *testing.T, db *movedDB) error {
 			for range 100 {
 				if err := db.Put([]byte("large"), []byte(strings.Repeat("x", 500))); err != nil {
 					return err
@@ -85,96 +88,98 @@ func TestMovedDirectory(t *testing.T) {
 				putStep("large", strings.Repeat("x", 500), 0).apply(db.model)
 			}
 			return nil
-		},
-		"flush":   func(t *testing.T, db *movedDB) error { return db.Flush() },
-		"compact": func(t *testing.T, db *movedDB) error { return db.Compact(t.Context()) },
-		"close":   func(t *testing.T, db *movedDB) error { return nil },
-		"ingest":  func(t *testing.T, db *movedDB) error { return second(db.Ingest(t.Context(), &db.backup, nil)) },
-		"checkpoint": func(t *testing.T, db *movedDB) error {
+		}},
+		{"flush", func(t *testing.T, db *movedDB) error { return db.Flush() }},
+		{"compact", func(t *testing.T, db *movedDB) error { return db.Compact(t.Context()) }},
+		{"close", func(t *testing.T, db *movedDB) error { return nil }},
+		{"ingest", func(t *testing.T, db *movedDB) error { return second(db.Ingest(t.Context(), &db.backup, nil)) }},
+		{"checkpoint", func(t *testing.T, db *movedDB) error {
 			target := string(db.dir) + "-checkpoint"
 			err := second(db.Checkpoint(t.Context(), target, nil))
 			if left, _ := filepath.Glob(target + "*"); len(left) > 0 {
 				t.Errorf("left: %v", left)
 			}
 			return err
-		},
-		"link tables": func(t *testing.T, db *movedDB) error {
+		}},
+		{"link tables", func(t *testing.T, db *movedDB) error {
 			state, err := db.pinTables()
 			must(t, err)
 			defer state.unpin()
 			return second(db.checkpoint(t.Context(), string(db.dir)+"-checkpoint", &state.State, nil))
-		},
-		"delete segments": func(t *testing.T, db *movedDB) error { return db.log.DeleteBefore(db.log.End().Segment) },
-		"store manifest": func(t *testing.T, db *movedDB) error {
+		}},
+		{"delete segments", func(t *testing.T, db *movedDB) error { return db.log.DeleteBefore(db.log.End().Segment) }},
+		{"store manifest", func(t *testing.T, db *movedDB) error {
 			return db.install(func(*manifest.State, *compaction.Levels) {}, func(*view) {})
-		},
-		"let go of tables": func(t *testing.T, db *movedDB) error {
+		}},
+		{"let go of tables", func(t *testing.T, db *movedDB) error {
 			db.snap.Close()
 			return quiet
-		},
-		"read": func(t *testing.T, db *movedDB) error {
+		}},
+		{"read", func(t *testing.T, db *movedDB) error {
 			must(t, db.model.compare(db.DB, db.model.clock.ms()))
 			_, _ = db.Backup(t.Context(), new(bytes.Buffer), &BackupOptions{Since: 1})
 			_ = db.Verify(t.Context())
 			return quiet
-		},
+		}},
 	} {
-		for _, replacement := range []string{"nothing", "another database", "its own checkpoint"} {
-			t.Run(name+", replaced by "+replacement, func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "db")
-				old := openMoved(t, dir)
-				fillMoved(t, old, "old")
-				must(t, second(old.Backup(t.Context(), &old.backup, nil)))
-				if replacement == "its own checkpoint" {
-					must(t, second(old.Checkpoint(t.Context(), dir+"-copy", nil)))
-					must(t, old.Put([]byte("e"), []byte("old")))
-					must(t, old.log.Rotate())
-					must(t, old.Put([]byte("e"), []byte("old")))
-				}
-				must(t, os.Rename(dir, dir+"-moved"))
-				var fresh *movedDB
-				switch replacement {
-				case "another database":
-					fresh = openMoved(t, dir)
-				case "its own checkpoint":
-					must(t, os.Rename(dir+"-copy", dir))
-					fresh = openMoved(t, dir)
-					fresh.model.entries = old.model.clone().entries
-				}
-				var before map[string]string
-				if fresh != nil {
-					fillMoved(t, fresh, "new")
-					must(t, fresh.Close())
-					before = treeOf(t, dir)
-				}
+		t.Run(c.name, func(t *testing.T) {
+			for _, replacement := range []string{"nothing", "another database", "its own checkpoint"} {
+				t.Run("replaced by "+replacement, func(t *testing.T) {
+					dir := filepath.Join(t.TempDir(), "db")
+					old := openMoved(t, dir)
+					fillMoved(t, old, "old")
+					must(t, second(old.Backup(t.Context(), &old.backup, nil)))
+					if replacement == "its own checkpoint" {
+						must(t, second(old.Checkpoint(t.Context(), dir+"-copy", nil)))
+						must(t, old.Put([]byte("e"), []byte("old")))
+						must(t, old.log.Rotate())
+						must(t, old.Put([]byte("e"), []byte("old")))
+					}
+					must(t, os.Rename(dir, dir+"-moved"))
+					var fresh *movedDB
+					switch replacement {
+					case "another database":
+						fresh = openMoved(t, dir)
+					case "its own checkpoint":
+						must(t, os.Rename(dir+"-copy", dir))
+						fresh = openMoved(t, dir)
+						fresh.model.entries = old.model.clone().entries
+					}
+					var before map[string]string
+					if fresh != nil {
+						fillMoved(t, fresh, "new")
+						must(t, fresh.Close())
+						before = treeOf(t, dir)
+					}
 
-				err := act(t, old)
-				if name == "close" {
-					err = old.Close()
-				}
-				if err != quiet && (!errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "moved or replaced")) {
-					t.Errorf("%v", err)
-				}
-				if err := old.Close(); name != "close" && !errors.Is(err, ErrFailed) {
-					t.Errorf("close: %v", err)
-				}
-				if fresh == nil {
-					if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-						t.Errorf("the old name is there again: %v", err)
+					err := c.act(t, old)
+					if c.name == "close" {
+						err = old.Close()
 					}
-				} else {
-					after := treeOf(t, dir)
-					if missing, wrong, extra := differ(after, before); len(missing)+len(wrong)+len(extra) > 0 {
-						t.Errorf("of the new one: missing %v, changed %v, added %v", missing, wrong, extra)
+					if err != quiet && (!errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "moved or replaced")) {
+						t.Error(err)
 					}
-					again := openMoved(t, dir)
-					must(t, fresh.model.compare(again.DB, fresh.model.clock.ms()))
-					must(t, again.Verify(t.Context()))
-				}
-				again := openMoved(t, dir+"-moved")
-				must(t, old.model.compare(again.DB, old.model.clock.ms()))
-			})
-		}
+					if err := old.Close(); c.name != "close" && !errors.Is(err, ErrFailed) {
+						t.Errorf("close: %v", err)
+					}
+					if fresh == nil {
+						if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+							t.Errorf("the old name is there again: %v", err)
+						}
+					} else {
+						after := treeOf(t, dir)
+						if missing, wrong, extra := differ(after, before); len(missing)+len(wrong)+len(extra) > 0 {
+							t.Errorf("of the new one: missing %v, changed %v, added %v", missing, wrong, extra)
+						}
+						again := openMoved(t, dir)
+						must(t, fresh.model.compare(again.DB, fresh.model.clock.ms()))
+						must(t, again.Verify(t.Context()))
+					}
+					again := openMoved(t, dir+"-moved")
+					must(t, old.model.compare(again.DB, old.model.clock.ms()))
+				})
+			}
+		})
 	}
 }
 

@@ -12,17 +12,20 @@ import (
 // Any number is a setting: what is too small or too large is taken for the next that can be.
 func TestOptionsAtTheirLimits(t *testing.T) {
 	for _, n := range []int64{math.MinInt64, -1, 0, 1, 1 << 31, 1<<32 - 1, 1 << 40, math.MaxInt64 - 1, math.MaxInt64} {
-		for name, o := range map[string]Options{
-			"Memory":                   {Memory: n},
-			"Memory with ExpiryEvents": {Memory: n, ExpiryEvents: true},
-			"RetainLog":                {RetainLog: n},
-			"SyncEvery":                {SyncEvery: time.Duration(n), Sync: SyncInterval},
-			"WriterIdle":               {WriterIdle: time.Duration(n)},
+		for _, c := range []struct {
+			name string
+			o    Options
+		}{
+			{"Memory", Options{Memory: n}},
+			{"Memory with ExpiryEvents", Options{Memory: n, ExpiryEvents: true}},
+			{"RetainLog", Options{RetainLog: n}},
+			{"SyncEvery", Options{SyncEvery: time.Duration(n), Sync: SyncInterval}},
+			{"WriterIdle", Options{WriterIdle: time.Duration(n)}},
 		} {
-			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
-				o.fs = vfstest.NewMem()
+			t.Run(fmt.Sprint(c.name, " ", n), func(t *testing.T) {
+				c.o.fs = vfstest.NewMem()
 				for range 2 {
-					db, err := Open("db", &o)
+					db, err := Open("db", &c.o)
 					must(t, err)
 					must(t, applyAs(db, 1, 0, "a", "1"))
 					must(t, db.Flush())

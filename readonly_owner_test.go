@@ -273,62 +273,67 @@ func on(fs vfs.FS, fn func(n int, op vfstest.Op)) vfs.FS {
 func TestReadOnlyWhileFilesGo(t *testing.T) {
 	const steps, more = 200, 30
 	killed := ownedDB(t, steps)
-	for name, act := range map[string]func(*DB) error{
-		"flush":   (*DB).Flush,
-		"compact": compactStep.run,
-		"flushes": func(db *DB) error {
+	for _, c := range []struct {
+		name string
+		act  func(*DB) error
+	}{
+		{"flush", (*DB).Flush},
+		{"compact", compactStep.run},
+		{"flushes", func(db *DB) error {
 			for i := range 4 {
 				if err := errors.Join(db.Put([]byte("again"), []byte(strconv.Itoa(i))), db.Flush()); err != nil {
 					return err
 				}
 			}
 			return nil
-		},
-		"close": (*DB).Close,
+		}},
+		{"close", (*DB).Close},
 	} {
-		for n, reached := 1, true; reached; n++ {
-			mem := killed.Clone()
-			o := &owner{}
-			var err error
-			o.db, err = Open("db", manualOptions(mem, newFakeClock(), SyncNever))
-			must(t, err)
-			reached = false
-			opts := manualOptions(mem, newFakeClock(), SyncNever)
-			opts.ReadOnly = true
-			opts.fs = on(mem, func(i int, _ vfstest.Op) {
-				if i != n {
-					return
+		t.Run(c.name, func(t *testing.T) {
+			for n, reached := 1, true; reached; n++ {
+				mem := killed.Clone()
+				o := &owner{}
+				var err error
+				o.db, err = Open("db", manualOptions(mem, newFakeClock(), SyncNever))
+				must(t, err)
+				reached = false
+				opts := manualOptions(mem, newFakeClock(), SyncNever)
+				opts.ReadOnly = true
+				opts.fs = on(mem, func(i int, _ vfstest.Op) {
+					if i != n {
+						return
+					}
+					reached = true
+					for i := range more {
+						must(t, ownerStep(steps+i).run(o.db))
+					}
+					must(t, c.act(o.db))
+					o.db.health.workers.Wait()
+				})
+				db, err := Open("db", opts)
+				if err != nil {
+					t.Fatalf("%s before operation %d: %v", c.name, n, err)
 				}
-				reached = true
-				for i := range more {
-					must(t, ownerStep(steps+i).run(o.db))
+				f := newFollower()
+				if c.name != "flushes" {
+					err = f.look(db, steps)
 				}
-				must(t, act(o.db))
-				o.db.health.workers.Wait()
-			})
-			db, err := Open("db", opts)
-			if err != nil {
-				t.Fatalf("%s before operation %d: %v", name, n, err)
-			}
-			f := newFollower()
-			if name != "flushes" {
-				err = f.look(db, steps)
-			}
-			if err == nil && reached {
-				if err = db.Refresh(); err == nil && name != "flushes" {
-					err = f.look(db, steps+more)
+				if err == nil && reached {
+					if err = db.Refresh(); err == nil && c.name != "flushes" {
+						err = f.look(db, steps+more)
+					}
+				}
+				if err != nil {
+					t.Fatalf("%s before operation %d: %v", c.name, n, err)
+				}
+				must(t, db.Verify(t.Context()))
+				must(t, db.Close())
+				must(t, o.db.Close())
+				if !reached {
+					t.Logf("%d operations", n-1)
 				}
 			}
-			if err != nil {
-				t.Fatalf("%s before operation %d: %v", name, n, err)
-			}
-			must(t, db.Verify(t.Context()))
-			must(t, db.Close())
-			must(t, o.db.Close())
-			if !reached {
-				t.Logf("%s: %d operations", name, n-1)
-			}
-		}
+		})
 	}
 }
 

@@ -120,25 +120,26 @@ func refusesWrites(t *testing.T, db *DB, want error) {
 
 // A directory that holds no database is none after a read-only Open, and is not made.
 func TestReadOnlyOfNothing(t *testing.T) {
-	for name, c := range map[string]struct {
+	for _, row := range []struct {
+		name    string
 		prepare func(*vfstest.Mem) error
 		want    error
 	}{
-		"no directory": {func(*vfstest.Mem) error { return nil }, fs.ErrNotExist},
-		"empty":        {func(m *vfstest.Mem) error { return m.MkdirAll("db") }, ErrNotDatabase},
-		"something else": {func(m *vfstest.Mem) error {
+		{"no directory", func(*vfstest.Mem) error { return nil }, fs.ErrNotExist},
+		{"empty", func(m *vfstest.Mem) error { return m.MkdirAll("db") }, ErrNotDatabase},
+		{"something else", func(m *vfstest.Mem) error {
 			return errors.Join(m.MkdirAll("db"), m.WriteFile("db/x", nil))
 		}, ErrNotDatabase},
-		"a manifest, cut": {func(m *vfstest.Mem) error {
+		{"a manifest, cut", func(m *vfstest.Mem) error {
 			return errors.Join(m.MkdirAll("db"), m.WriteFile("db/MANIFEST", nil))
 		}, ErrCorrupt},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			mem := vfstest.NewMem()
-			must(t, c.prepare(mem))
+			must(t, row.prepare(mem))
 			before := mem.Clone()
-			if _, err := Open("db", readOnly(manualOptions(mem, newFakeClock(), SyncAlways))); !errors.Is(err, c.want) {
-				t.Errorf("%v, want %v", err, c.want)
+			if _, err := Open("db", readOnly(manualOptions(mem, newFakeClock(), SyncAlways))); !errors.Is(err, row.want) {
+				t.Errorf("%v, want %v", err, row.want)
 			}
 			if changed := mem.Diff(before); len(changed) > 0 {
 				t.Errorf("changed: %q", changed)

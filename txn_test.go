@@ -214,29 +214,34 @@ func TestConflicts(t *testing.T) {
 
 // TestExpiryConflicts holds that what expires between read and commit is a conflict, and so is seen as absent.
 func TestExpiryConflicts(t *testing.T) {
-	for name, read := range map[string]func(*Txn) bool{
-		"get": func(tx *Txn) bool { ok, _ := tx.Has([]byte("k")); return ok },
-		"scan": func(tx *Txn) bool {
+	for _, c := range []struct {
+		name string
+		read func(*Txn) bool
+	}{
+		{"get", func(tx *Txn) bool { ok, _ := tx.Has([]byte("k")); return ok }},
+		{"scan", func(tx *Txn) bool {
 			for range tx.Range(nil) {
 				return true
 			}
 			return false
-		},
+		}},
 	} {
-		clock := newFakeClock()
-		db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
-		must(t, db.Put([]byte("k"), nil, TTL(time.Second)))
-		var saw []bool
-		must(t, db.Update(func(tx *Txn) error {
-			saw = append(saw, read(tx))
-			clock.add(1100 * time.Millisecond)
-			saw = append(saw, read(tx)) // no time passes inside
-			return tx.Put([]byte("z"), nil)
-		}))
-		if want := []bool{true, true, false, false}; !slices.Equal(saw, want) {
-			t.Errorf("%s: saw %v", name, saw)
-		}
-		must(t, db.Close())
+		t.Run(c.name, func(t *testing.T) {
+			clock := newFakeClock()
+			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
+			must(t, db.Put([]byte("k"), nil, TTL(time.Second)))
+			var saw []bool
+			must(t, db.Update(func(tx *Txn) error {
+				saw = append(saw, c.read(tx))
+				clock.add(1100 * time.Millisecond)
+				saw = append(saw, c.read(tx)) // no time passes inside
+				return tx.Put([]byte("z"), nil)
+			}))
+			if want := []bool{true, true, false, false}; !slices.Equal(saw, want) {
+				t.Errorf("saw %v", saw)
+			}
+			must(t, db.Close())
+		})
 	}
 }
 
@@ -266,23 +271,28 @@ func TestTxnEnds(t *testing.T) {
 	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	must(t, db.Put([]byte("k"), []byte("v")))
 	var kept *Txn
-	for name, run := range map[string]func(func(*Txn) error) error{
-		"view":   db.View,
-		"update": func(fn func(*Txn) error) error { return db.Update(fn) },
+	for _, c := range []struct {
+		name string
+		run  func(func(*Txn) error) error
+	}{
+		{"view", db.View},
+		{"update", func(fn func(*Txn) error) error { return db.Update(fn) }},
 	} {
-		must(t, run(func(tx *Txn) error { kept = tx; return nil }))
-		func() {
-			defer func() { recover() }()
-			run(func(tx *Txn) error { panic("in a transaction") })
-			t.Errorf("%s swallows a panic", name)
-		}()
-		_, err := kept.Get([]byte("k"))
-		_, iterErr := kept.NewIterator(nil)
-		for _, err := range []error{err, iterErr, kept.Put([]byte("k"), nil), kept.Delete([]byte("k"))} {
-			if !errors.Is(err, ErrTxnDone) {
-				t.Errorf("%s: after the end: %v", name, err)
+		t.Run(c.name, func(t *testing.T) {
+			must(t, c.run(func(tx *Txn) error { kept = tx; return nil }))
+			func() {
+				defer func() { recover() }()
+				c.run(func(tx *Txn) error { panic("in a transaction") })
+				t.Errorf("%s swallows a panic", c.name)
+			}()
+			_, err := kept.Get([]byte("k"))
+			_, iterErr := kept.NewIterator(nil)
+			for _, err := range []error{err, iterErr, kept.Put([]byte("k"), nil), kept.Delete([]byte("k"))} {
+				if !errors.Is(err, ErrTxnDone) {
+					t.Errorf("after the end: %v", err)
+				}
 			}
-		}
+		})
 	}
 	err := db.View(func(tx *Txn) error { return tx.Put([]byte("k"), nil) })
 	if !errors.Is(err, ErrReadOnly) {

@@ -19,17 +19,20 @@ func TestTypedAllocations(t *testing.T) {
 	key := codec.Pair[string, int64]{First: "a\x00b", Second: 1}
 	must(t, numbers.Put(key, 7))
 	must(t, texts.Put(1, "a text that does not fit into a word"))
-	for name, c := range map[string]struct {
+	for _, row := range []struct {
+		name string
 		most float64
 		f    func()
 	}{
-		"a number": {0, func() { numbers.Get(key) }},
-		"a text":   {1, func() { texts.Get(1) }},
-		"has":      {0, func() { texts.Has(1) }},
-		"absent":   {0, func() { texts.Get(2) }},
+		{"a number", 0, func() { numbers.Get(key) }},
+		{"a text", 1, func() { texts.Get(1) }},
+		{"has", 0, func() { texts.Has(1) }},
+		{"absent", 0, func() { texts.Get(2) }},
 	} {
-		if n := testing.AllocsPerRun(1000, c.f); n > c.most {
-			t.Errorf("%s: %v allocations, want at most %v", name, n, c.most)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			if n := testing.AllocsPerRun(1000, row.f); n > row.most {
+				t.Errorf("%v allocations, want at most %v", n, row.most)
+			}
+		})
 	}
 }

@@ -133,11 +133,16 @@ func TestTypedEncodeErrors(t *testing.T) {
 		"Get": get, "GetEntry": getEntry, "Has": has, "TTL": ttl, "GetTouch": touch,
 		"value": NewTyped(db, []byte("s/"), codec.Uint64(), codec.JSON[float64]()).Put(1, math.NaN()),
 	}
-	for name, r := range map[string]*TypedRange[string]{"Start": {Start: new("a")}, "End": {End: new("a")}} {
-		errs[name] = nil
-		for _, err := range bad.Range(r) {
-			errs[name] = errors.Join(errs[name], err)
-		}
+	for _, c := range []struct {
+		name string
+		r    *TypedRange[string]
+	}{{"Start", &TypedRange[string]{Start: new("a")}}, {"End", &TypedRange[string]{End: new("a")}}} {
+		t.Run(c.name, func(t *testing.T) {
+			errs[c.name] = nil
+			for _, err := range bad.Range(c.r) {
+				errs[c.name] = errors.Join(errs[c.name], err)
+			}
+		})
 	}
 	for name, err := range errs {
 		if err == nil || name != "value" && !errors.Is(err, errEncode) {

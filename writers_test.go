@@ -38,30 +38,35 @@ func TestWriter(t *testing.T) {
 		db = openTest(t, o)
 	}
 	sequence := int32(0)
-	for name, move := range map[string]func(){
-		"stay": func() {}, "reopen": reopen,
-		"flush":            func() { must(t, db.Flush()) },
-		"flush and reopen": func() { must(t, db.Flush()); reopen() },
-		"compact":          func() { must(t, compactStep.run(db)) },
+	for _, c := range []struct {
+		name string
+		move func()
+	}{
+		{"stay", func() {}}, {"reopen", reopen},
+		{"flush", func() { must(t, db.Flush()) }},
+		{"flush and reopen", func() { must(t, db.Flush()); reopen() }},
+		{"compact", func() { must(t, compactStep.run(db)) }},
 	} {
-		var version, repeated uint64
-		must(t, applyAs(db, 7, sequence, "k", name, VersionTo(&version)))
-		move()
-		must(t, applyAs(db, 7, sequence, "k", "again", VersionTo(&repeated)))
-		if version != repeated {
-			t.Errorf("%s: version %d, of the repetition %d", name, version, repeated)
-		}
-		content{db}.has(t, "k", name)
-		wantExpected(t, applyAs(db, 7, sequence+2, "k", "gap"), 7, sequence+2, sequence+1)
-		if sequence > 0 {
-			wantExpected(t, applyAs(db, 7, sequence-1, "k", "old"), 7, sequence-1, sequence+1)
-		}
-		wantExpected(t, applyAs(db, 8, 1, "k", "new"), 8, 1, 0)
-		content{db}.has(t, "k", name)
-		if last, err := db.WriterSequence(7); last != sequence || err != nil {
-			t.Errorf("%s: the last batch is %d, %v", name, last, err)
-		}
-		sequence++
+		t.Run(c.name, func(t *testing.T) {
+			var version, repeated uint64
+			must(t, applyAs(db, 7, sequence, "k", c.name, VersionTo(&version)))
+			c.move()
+			must(t, applyAs(db, 7, sequence, "k", "again", VersionTo(&repeated)))
+			if version != repeated {
+				t.Errorf("version %d, of the repetition %d", version, repeated)
+			}
+			content{db}.has(t, "k", c.name)
+			wantExpected(t, applyAs(db, 7, sequence+2, "k", "gap"), 7, sequence+2, sequence+1)
+			if sequence > 0 {
+				wantExpected(t, applyAs(db, 7, sequence-1, "k", "old"), 7, sequence-1, sequence+1)
+			}
+			wantExpected(t, applyAs(db, 8, 1, "k", "new"), 8, 1, 0)
+			content{db}.has(t, "k", c.name)
+			if last, err := db.WriterSequence(7); last != sequence || err != nil {
+				t.Errorf("the last batch is %d, %v", last, err)
+			}
+			sequence++
+		})
 	}
 	if _, err := db.WriterSequence(8); !errors.Is(err, ErrNotFound) {
 		t.Errorf("writer 8: %v", err)

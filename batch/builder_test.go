@@ -257,37 +257,42 @@ func TestBuildAllocates(t *testing.T) {
 // PutLast builds the batch that Put and Build would, but for the end of the last value.
 func TestPutLast(t *testing.T) {
 	last := []byte("the last part of the value, which is large")
-	for name, parts := range map[string][][]byte{
-		"none": nil, "empty": {nil}, "one": {last}, "two": {[]byte("prefix"), last}, "three": {nil, []byte("p"), last},
+	for _, c := range []struct {
+		name  string
+		parts [][]byte
+	}{
+		{"none", nil}, {"empty", [][]byte{nil}}, {"one", [][]byte{last}}, {"two", [][]byte{[]byte("prefix"), last}}, {"three", [][]byte{nil, []byte("p"), last}},
 	} {
-		for _, framed := range []string{"", "frame"} {
-			want := mustBuilder(t, []byte(framed), 7, MaxSize)
-			got := mustBuilder(t, []byte(framed), 7, MaxSize)
-			for _, b := range []*Builder{want, got} {
-				if err := errors.Join(b.Put([]byte("first"), []byte("1")), b.Delete([]byte("second"))); err != nil {
+		t.Run(c.name, func(t *testing.T) {
+			for _, framed := range []string{"", "frame"} {
+				want := mustBuilder(t, []byte(framed), 7, MaxSize)
+				got := mustBuilder(t, []byte(framed), 7, MaxSize)
+				for _, b := range []*Builder{want, got} {
+					if err := errors.Join(b.Put([]byte("first"), []byte("1")), b.Delete([]byte("second"))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := want.Put([]byte("third"), c.parts...); err != nil {
 					t.Fatal(err)
 				}
+				batch, err := got.PutLast([]byte("third"), c.parts...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				batch = bytes.Clone(batch)
+				if len(c.parts) > 0 {
+					batch = append(batch, c.parts[len(c.parts)-1]...)
+				}
+				if !bytes.Equal(batch, want.Build()) {
+					t.Errorf("%s %q: %x, want %x", c.name, framed, batch, want.Build())
+				}
+				if _, err := got.PutLast([]byte("k")); !errors.Is(err, ErrSealed) {
+					t.Errorf("once more: %v", err)
+				}
+				if err := got.Reset(7); err != nil || got.Count() != 0 {
+					t.Errorf("%d records, %v", got.Count(), err)
+				}
 			}
-			if err := want.Put([]byte("third"), parts...); err != nil {
-				t.Fatal(err)
-			}
-			batch, err := got.PutLast([]byte("third"), parts...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			batch = bytes.Clone(batch)
-			if len(parts) > 0 {
-				batch = append(batch, parts[len(parts)-1]...)
-			}
-			if !bytes.Equal(batch, want.Build()) {
-				t.Errorf("%s %q: %x, want %x", name, framed, batch, want.Build())
-			}
-			if _, err := got.PutLast([]byte("k")); !errors.Is(err, ErrSealed) {
-				t.Errorf("%s: once more: %v", name, err)
-			}
-			if err := got.Reset(7); err != nil || got.Count() != 0 {
-				t.Errorf("%s: %d records, %v", name, got.Count(), err)
-			}
-		}
+		})
 	}
 }

@@ -38,14 +38,19 @@ func TestIteratorNowhere(t *testing.T) {
 			if c.it.Next() || c.it.Prev() {
 				t.Errorf("Next or Prev from nowhere finds %q", c.it.Entry().Key)
 			}
-			for name, seek := range map[string]func() bool{
-				"First": c.it.First, "Last": c.it.Last,
-				"SeekGE": func() bool { return c.it.SeekGE(key) }, "SeekLT": func() bool { return c.it.SeekLT(key) },
-				"SeekGE(nil)": func() bool { return c.it.SeekGE(nil) },
+			for _, row := range []struct {
+				name string
+				seek func() bool
+			}{
+				{"First", c.it.First}, {"Last", c.it.Last},
+				{"SeekGE", func() bool { return c.it.SeekGE(key) }}, {"SeekLT", func() bool { return c.it.SeekLT(key) }},
+				{"SeekGE(nil)", func() bool { return c.it.SeekGE(nil) }},
 			} {
-				if got := seek(); got != c.seeks {
-					t.Errorf("%s = %t, want %t", name, got, c.seeks)
-				}
+				t.Run(row.name, func(t *testing.T) {
+					if got := row.seek(); got != c.seeks {
+						t.Errorf("%s = %t, want %t", row.name, got, c.seeks)
+					}
+				})
 			}
 			if c.it.SeekLT(nil) || c.it.Next() || c.it.Prev() {
 				t.Errorf("there is something below the empty key: %q", c.it.Entry().Key)
@@ -56,7 +61,7 @@ func TestIteratorNowhere(t *testing.T) {
 		})
 	}
 	if e := closed.Entry(); e.Key != nil || e.Value != nil {
-		t.Errorf("a closed iterator keeps its entry")
+		t.Error("a closed iterator keeps its entry")
 	}
 }
 

@@ -169,7 +169,7 @@ func TestStats(t *testing.T) {
 func TestDeleteRange(t *testing.T) {
 	m := New(Hint{})
 	if m.RangeDeletes() != nil {
-		t.Errorf("range deletes in an empty memtable")
+		t.Error("range deletes in an empty memtable")
 	}
 	for i := range uint64(100) {
 		m.DeleteRange(fmt.Appendf(nil, "%02d", i), []byte("a"), i+1)
@@ -337,38 +337,43 @@ func TestOrder(t *testing.T) {
 		return keys
 	}
 	longest := strings.Repeat("a", MaxKeySize)
-	for name, keys := range map[string][]string{
-		"extreme bytes": {"\x00", "\x00\x00", "\x00\xff", "\xff", "\xff\x00", "\xff\xff",
-			strings.Repeat("\xff", 30), strings.Repeat("\x00", 30)},
-		"prefixes":           {"u", "us", "use", "user", "user\x00", "user\xff", "user0", "user00", "uses", "t", "v"},
-		"padding":            {"user0", "user0\x00", "user0\x00\x00", "user0" + strings.Repeat("\x00", 13), "user0\x00\x01"},
-		"longest":            {longest, longest[:MaxKeySize-1] + "b", longest[:MaxKeySize-1], "a"},
-		"random":             random(3000, 16),
-		"short":              append(random(300, 2), random(200, 1)...),
-		"sequential":         numbered("user%020d", lastLook+3000),
-		"one key":            {"k"},
-		"two long prefixes":  append(numbered("tenant/000001/user/%d", 2000), numbered("tenant/000002/user/%d", 2000)...),
-		"strays at the ends": append(numbered("user/profile/%08d", lastLook), "\x00", "a", "user", "user/profilf", "z", "\xff"),
-		"first ones differ":  append(random(firstLook, 10), numbered("user/profile/%08d", lastLook)...),
+	for _, c := range []struct {
+		name string
+		keys []string
+	}{
+		{"extreme bytes", []string{"\x00", "\x00\x00", "\x00\xff", "\xff", "\xff\x00", "\xff\xff",
+			strings.Repeat("\xff", 30), strings.Repeat("\x00", 30)}},
+		{"prefixes", []string{"u", "us", "use", "user", "user\x00", "user\xff", "user0", "user00", "uses", "t", "v"}},
+		{"padding", []string{"user0", "user0\x00", "user0\x00\x00", "user0" + strings.Repeat("\x00", 13), "user0\x00\x01"}},
+		{"longest", []string{longest, longest[:MaxKeySize-1] + "b", longest[:MaxKeySize-1], "a"}},
+		{"random", random(3000, 16)},
+		{"short", append(random(300, 2), random(200, 1)...)},
+		{"sequential", numbered("user%020d", lastLook+3000)},
+		{"one key", []string{"k"}},
+		{"two long prefixes", append(numbered("tenant/000001/user/%d", 2000), numbered("tenant/000002/user/%d", 2000)...)},
+		{"strays at the ends", append(numbered("user/profile/%08d", lastLook), "\x00", "a", "user", "user/profilf", "z", "\xff")},
+		{"first ones differ", append(random(firstLook, 10), numbered("user/profile/%08d", lastLook)...)},
 	} {
-		hints := []string{"user0", "", "\xff\xff", "user000000000000", "\x00", "zzz", strings.Repeat("a", 100)}
-		if len(keys) > firstLook {
-			hints = hints[:3]
-		}
-		for _, hint := range hints {
-			t.Run(fmt.Sprintf("%s, %.10q", name, hint), func(t *testing.T) {
-				shuffled := slices.Clone(keys)
-				r.Shuffle(len(keys), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-				if strings.HasPrefix(name, "first") || name == "sequential" {
-					shuffled = keys
-				}
-				m := New(Hint{prefix: hint})
-				for i, key := range shuffled {
-					mustSet(t, m, key, key[len(key)/2:], uint64(i+1))
-				}
-				checkOrder(t, m, slices.Compact(slices.Sorted(slices.Values(keys))))
-			})
-		}
+		t.Run(c.name, func(t *testing.T) {
+			hints := []string{"user0", "", "\xff\xff", "user000000000000", "\x00", "zzz", strings.Repeat("a", 100)}
+			if len(c.keys) > firstLook {
+				hints = hints[:3]
+			}
+			for _, hint := range hints {
+				t.Run(fmt.Sprintf("%s, %.10q", c.name, hint), func(t *testing.T) {
+					shuffled := slices.Clone(c.keys)
+					r.Shuffle(len(c.keys), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+					if strings.HasPrefix(c.name, "first") || c.name == "sequential" {
+						shuffled = c.keys
+					}
+					m := New(Hint{prefix: hint})
+					for i, key := range shuffled {
+						mustSet(t, m, key, key[len(key)/2:], uint64(i+1))
+					}
+					checkOrder(t, m, slices.Compact(slices.Sorted(slices.Values(c.keys))))
+				})
+			}
+		})
 	}
 }
 

@@ -235,16 +235,19 @@ func TestDecompressSizes(t *testing.T) {
 	}
 	large := bytes.Repeat(value, 500)
 	for _, size := range []int{1 << 16, zstdMaxBlock - 1, zstdMaxBlock, zstdMaxBlock + 1, 3*zstdMaxBlock + 7} {
-		for name, stored := range map[string][]byte{
-			"block":  storedBy(t, CompressionZstd, large[:size]),
-			"stream": zstdStream(t, large[:size]),
+		for _, row := range []struct {
+			name   string
+			stored []byte
+		}{
+			{"block", storedBy(t, CompressionZstd, large[:size])},
+			{"stream", zstdStream(t, large[:size])},
 		} {
-			got, err := DecompressValue(nil, stored, CompressionZstd, size)
+			got, err := DecompressValue(nil, row.stored, CompressionZstd, size)
 			if err != nil || !bytes.Equal(got, large[:size]) {
-				t.Errorf("zstd %s of %d bytes: error %v", name, size, err)
+				t.Errorf("zstd %s of %d bytes: error %v", row.name, size, err)
 			}
-			if _, err := DecompressValue(nil, stored, CompressionZstd, size-1); !errors.Is(err, ErrTooLarge) {
-				t.Errorf("zstd %s of %d bytes over the limit: error %v", name, size, err)
+			if _, err := DecompressValue(nil, row.stored, CompressionZstd, size-1); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("zstd %s of %d bytes over the limit: error %v", row.name, size, err)
 			}
 		}
 	}

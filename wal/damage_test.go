@@ -186,19 +186,22 @@ func TestEveryTruncation(t *testing.T) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		want := puts(0, 25)
 		closed, killed := smallLog(t, policy, want)
-		for state, mem := range map[string]*vfstest.Mem{"closed": closed, "killed": killed} {
-			names := segmentNames(t, mem)
+		for _, c := range []struct {
+			state string
+			mem   *vfstest.Mem
+		}{{"closed", closed}, {"killed", killed}} {
+			names := segmentNames(t, c.mem)
 			for i, name := range names {
-				data, _ := mem.ReadFile(name)
+				data, _ := c.mem.ReadFile(name)
 				for n := range len(data) {
-					got, err := openDamaged(cut(t, mem, name, n), policy, want)
+					got, err := openDamaged(cut(t, c.mem, name, n), policy, want)
 					if err != nil {
-						t.Fatalf("policy %d, %s, %s cut to %d: %v", policy, state, name, n, err)
+						t.Fatalf("policy %d, %s, %s cut to %d: %v", policy, c.state, name, n, err)
 					}
 					newest := i == len(names)-1
-					unproven := policy == SyncNever && state == "killed" || n >= len(data)-markSize
+					unproven := policy == SyncNever && c.state == "killed" || n >= len(data)-markSize
 					if opened := got != nil; opened && !(newest || unproven) || opened && n < headerSize && i == 0 {
-						t.Fatalf("policy %d, %s, %s cut to %d of %d: opened %v", policy, state, name, n, len(data), opened)
+						t.Fatalf("policy %d, %s, %s cut to %d of %d: opened %v", policy, c.state, name, n, len(data), opened)
 					}
 					for j := range want {
 						end := int64(len(data))
@@ -207,7 +210,7 @@ func TestEveryTruncation(t *testing.T) {
 						}
 						whole := newest && got != nil && (segmentName("db/wal", want[j].Pos.Segment) != name || end <= int64(n))
 						if whole && n >= headerSize && j >= len(got) {
-							t.Fatalf("policy %d, %s, %s cut to %d: entry %d is lost", policy, state, name, n, j)
+							t.Fatalf("policy %d, %s, %s cut to %d: entry %d is lost", policy, c.state, name, n, j)
 						}
 					}
 				}
@@ -243,22 +246,25 @@ func TestTornTails(t *testing.T) {
 	const sector = 512
 	for from := synced; from < end; from = (from/sector + 1) * sector {
 		for to := (from/sector + 1) * sector; to <= end+sector; to += sector {
-			for kind, bad := range map[string][]byte{"old": old, "zeros": make([]byte, len(old)), "garbage": garbage} {
+			for _, row := range []struct {
+				kind string
+				bad  []byte
+			}{{"old", old}, {"zeros", make([]byte, len(old))}, {"garbage", garbage}} {
 				c := killed.Clone()
 				name := segmentNames(t, c)[0]
 				data, _ := c.ReadFile(name)
 				data = bytes.Clone(data)
 				hi := min(to, len(data))
-				copy(data[from:hi], bad[from:hi])
+				copy(data[from:hi], row.bad[from:hi])
 				if err := c.WriteFile(name, data); err != nil {
 					t.Fatal(err)
 				}
 				got, err := openDamaged(c, SyncNever, want)
 				if err != nil {
-					t.Fatalf("%s from %d to %d: %v", kind, from, hi, err)
+					t.Fatalf("%s from %d to %d: %v", row.kind, from, hi, err)
 				}
 				if len(got) < 20 {
-					t.Fatalf("%s from %d to %d: %d entries, 20 were synced", kind, from, hi, len(got))
+					t.Fatalf("%s from %d to %d: %d entries, 20 were synced", row.kind, from, hi, len(got))
 				}
 			}
 		}

@@ -222,24 +222,29 @@ func TestErrorsLeaveNoFileOpen(t *testing.T) {
 	_, killed := smallLog(t, SyncNever, want)
 	names := segmentNames(t, killed)
 	torn := flipped(t, killed, names[len(names)-1], int(want[len(want)-1].Pos.Offset+5)*8)
-	for start, mem := range map[string]*vfstest.Mem{"new": vfstest.NewMem(), "torn": torn} {
-		for cause, err := range map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC} {
-			for n, more := 1, true; more; n++ {
-				fault := vfstest.NewFault(mem.Clone())
-				fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, err))
-				files := &counted{FS: fault}
-				if l, _, err := tryOpen(testOptions(files, SyncNever)); err == nil {
-					for _, e := range puts(0, 30) {
-						_ = l.Append(&e)
+	for _, c := range []struct {
+		start string
+		mem   *vfstest.Mem
+	}{{"new", vfstest.NewMem()}, {"torn", torn}} {
+		t.Run(c.start, func(t *testing.T) {
+			for cause, err := range map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC} {
+				for n, more := 1, true; more; n++ {
+					fault := vfstest.NewFault(c.mem.Clone())
+					fault.Inject(vfstest.FailNth(vfstest.OpAny, "", n, err))
+					files := &counted{FS: fault}
+					if l, _, err := tryOpen(testOptions(files, SyncNever)); err == nil {
+						for _, e := range puts(0, 30) {
+							_ = l.Append(&e)
+						}
+						_ = l.Close()
 					}
-					_ = l.Close()
+					if files.open != 0 {
+						t.Fatalf("%s, %s at operation %d: %d files stay open", c.start, cause, n, files.open)
+					}
+					more = fault.Count(vfstest.OpAny) >= n
 				}
-				if files.open != 0 {
-					t.Fatalf("%s, %s at operation %d: %d files stay open", start, cause, n, files.open)
-				}
-				more = fault.Count(vfstest.OpAny) >= n
 			}
-		}
+		})
 	}
 }
 

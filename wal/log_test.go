@@ -593,17 +593,22 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	defer closeLog(t, l)
 	e := Entry{Key: []byte("user0123456789abcdef0000"), Value: make([]byte, 104), Deadline: 2_000_000}
 	group := []Entry{e, e, e}
-	for name, do := range map[string]func() error{
-		"append": func() error { return l.Append(&e) },
-		"group":  func() error { return l.AppendAll(group) },
+	for _, c := range []struct {
+		name string
+		do   func() error
+	}{
+		{"append", func() error { return l.Append(&e) }},
+		{"group", func() error { return l.AppendAll(group) }},
 	} {
-		if n := testing.AllocsPerRun(1000, func() {
-			if err := do(); err != nil {
-				t.Fatal(err)
+		t.Run(c.name, func(t *testing.T) {
+			if n := testing.AllocsPerRun(1000, func() {
+				if err := c.do(); err != nil {
+					t.Fatal(err)
+				}
+			}); n != 0 {
+				t.Errorf("%s allocates %v times", c.name, n)
 			}
-		}); n != 0 {
-			t.Errorf("%s allocates %v times", name, n)
-		}
+		})
 	}
 }
 

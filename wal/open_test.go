@@ -39,15 +39,20 @@ func TestCleanMeansClosed(t *testing.T) {
 // What a rotation that did not come to its end has left is removed, however the log was closed.
 func TestOpenRemovesThePreparedSegment(t *testing.T) {
 	closed, killed := smallLog(t, SyncAlways, puts(0, 8))
-	for state, mem := range map[string]*vfstest.Mem{"closed": closed, "killed": killed} {
-		if err := mem.WriteFile("db/wal/"+nextName, []byte("half a header")); err != nil {
-			t.Fatal(err)
-		}
-		l, _ := open(t, testOptions(mem, SyncAlways))
-		if _, err := mem.Size("db/wal/" + nextName); err == nil {
-			t.Errorf("%s: %s is still there", state, nextName)
-		}
-		closeLog(t, l)
+	for _, c := range []struct {
+		state string
+		mem   *vfstest.Mem
+	}{{"closed", closed}, {"killed", killed}} {
+		t.Run(c.state, func(t *testing.T) {
+			if err := c.mem.WriteFile("db/wal/"+nextName, []byte("half a header")); err != nil {
+				t.Fatal(err)
+			}
+			l, _ := open(t, testOptions(c.mem, SyncAlways))
+			if _, err := c.mem.Size("db/wal/" + nextName); err == nil {
+				t.Errorf("%s is still there", nextName)
+			}
+			closeLog(t, l)
+		})
 	}
 }
 

@@ -199,19 +199,24 @@ func replayCut(t *testing.T, size int) {
 	}
 	killed := o.FS.(*vfstest.Mem).Clone()
 	closeLog(t, l)
-	for state, mem := range map[string]vfs.FS{"closed": o.FS, "killed": killed} {
-		for wrong := range 3 { // when the header is read, and then when the rest is
-			for longer := range int64(3) {
-				o.FS = &cutFS{FS: mem, name: segmentName("db/wal", 1), wrong: wrong, longer: longer * scanChunk / 2}
-				got, _, err := replay(o)
-				if err == nil {
-					err = sameEntries(got, want)
-				}
-				if err != nil {
-					t.Errorf("%s, the size %d times wrong by %d: %v", state, wrong, longer*scanChunk/2, err)
+	for _, c := range []struct {
+		state string
+		mem   vfs.FS
+	}{{"closed", o.FS}, {"killed", killed}} {
+		t.Run(c.state, func(t *testing.T) {
+			for wrong := range 3 { // when the header is read, and then when the rest is
+				for longer := range int64(3) {
+					o.FS = &cutFS{FS: c.mem, name: segmentName("db/wal", 1), wrong: wrong, longer: longer * scanChunk / 2}
+					got, _, err := replay(o)
+					if err == nil {
+						err = sameEntries(got, want)
+					}
+					if err != nil {
+						t.Errorf("%s, the size %d times wrong by %d: %v", c.state, wrong, longer*scanChunk/2, err)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -172,39 +172,44 @@ func TestDamagedRetained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, damage := range map[string]func(*vfstest.Mem) error{
-		"header":  func(fs *vfstest.Mem) error { return fs.Corrupt(name, 10, 1) },
-		"cut":     func(fs *vfstest.Mem) error { return fs.WriteFile(name, data[:len(data)-1]) },
-		"empty":   func(fs *vfstest.Mem) error { return fs.WriteFile(name, nil) },
-		"missing": func(fs *vfstest.Mem) error { return fs.Remove(name) },
-		"another": func(fs *vfstest.Mem) error { return errors.Join(fs.Remove(name), fs.Rename(names[0], name)) },
+	for _, c := range []struct {
+		what   string
+		damage func(*vfstest.Mem) error
+	}{
+		{"header", func(fs *vfstest.Mem) error { return fs.Corrupt(name, 10, 1) }},
+		{"cut", func(fs *vfstest.Mem) error { return fs.WriteFile(name, data[:len(data)-1]) }},
+		{"empty", func(fs *vfstest.Mem) error { return fs.WriteFile(name, nil) }},
+		{"missing", func(fs *vfstest.Mem) error { return fs.Remove(name) }},
+		{"another", func(fs *vfstest.Mem) error { return errors.Join(fs.Remove(name), fs.Rename(names[0], name)) }},
 	} {
-		fs := mem.Clone()
-		if err := damage(fs); err != nil {
-			t.Fatal(err)
-		}
-		var lost []HistoryLost
-		o := o
-		o.FS = fs
-		o.OnEvent = func(e Event) {
-			if e, ok := e.(HistoryLost); ok {
-				lost = append(lost, e)
+		t.Run(c.what, func(t *testing.T) {
+			fs := mem.Clone()
+			if err := c.damage(fs); err != nil {
+				t.Fatal(err)
 			}
-		}
-		l, _ := open(t, o)
-		if l.First().Segment != damaged+1 {
-			t.Errorf("%s: the log begins with segment %d, want %d", what, l.First().Segment, damaged+1)
-		}
-		if err := sameFrom(l, want, l.FirstSeq()); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		if what != "missing" && (len(lost) != 1 || lost[0].File != name || !errors.Is(lost[0].Err, ErrCorrupt)) {
-			t.Errorf("%s: events %v", what, lost)
-		}
-		closeLog(t, l)
-		if n := len(segmentNames(t, fs)); n != 3 {
-			t.Errorf("%s: %d segments are left, want 3", what, n)
-		}
+			var lost []HistoryLost
+			o := o
+			o.FS = fs
+			o.OnEvent = func(e Event) {
+				if e, ok := e.(HistoryLost); ok {
+					lost = append(lost, e)
+				}
+			}
+			l, _ := open(t, o)
+			if l.First().Segment != damaged+1 {
+				t.Errorf("the log begins with segment %d, want %d", l.First().Segment, damaged+1)
+			}
+			if err := sameFrom(l, want, l.FirstSeq()); err != nil {
+				t.Error(err)
+			}
+			if c.what != "missing" && (len(lost) != 1 || lost[0].File != name || !errors.Is(lost[0].Err, ErrCorrupt)) {
+				t.Errorf("events %v", lost)
+			}
+			closeLog(t, l)
+			if n := len(segmentNames(t, fs)); n != 3 {
+				t.Errorf("%d segments are left, want 3", n)
+			}
+		})
 	}
 
 	// Zeros behind the seal, which a crash has left, are no damage.

@@ -143,14 +143,19 @@ func TestUnusedSegment(t *testing.T) {
 	if err := again.WriteFile(name, make([]byte, 100)); err != nil {
 		t.Fatal(err)
 	}
-	for state, fs := range map[string]*vfstest.Mem{"killed": killed, "closed": again} {
-		l, es := open(t, testOptions(fs, SyncAlways))
-		if err := sameEntries(es, want); err != nil || l.Recovery().Cut != nil || l.Recovery().Clean != (state == "closed") {
-			t.Errorf("%s: %v, %+v", state, err, l.Recovery())
-		}
-		if _, err := fs.Size(name); err == nil {
-			t.Errorf("%s: the unused segment is still there", state)
-		}
-		closeLog(t, l)
+	for _, c := range []struct {
+		state string
+		fs    *vfstest.Mem
+	}{{"killed", killed}, {"closed", again}} {
+		t.Run(c.state, func(t *testing.T) {
+			l, es := open(t, testOptions(c.fs, SyncAlways))
+			if err := sameEntries(es, want); err != nil || l.Recovery().Cut != nil || l.Recovery().Clean != (c.state == "closed") {
+				t.Errorf("%v, %+v", err, l.Recovery())
+			}
+			if _, err := c.fs.Size(name); err == nil {
+				t.Error("the unused segment is still there")
+			}
+			closeLog(t, l)
+		})
 	}
 }

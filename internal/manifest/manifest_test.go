@@ -139,18 +139,23 @@ func TestSpliced(t *testing.T) {
 	x, y := a.encode(), other.encode()
 	table := tableSize + 7
 	first := headerSize + 7
-	for name, data := range map[string][]byte{
-		"a table of another manifest": bytes.Join([][]byte{x[:first+table], y[first+table : first+2*table], x[first+2*table:]}, nil),
-		"two tables swapped":          bytes.Join([][]byte{x[:first], x[first+table : first+2*table], x[first : first+table], x[first+2*table:]}, nil),
-		"a table missing":             bytes.Join([][]byte{x[:first], x[first+table:]}, nil),
-		"a table doubled":             bytes.Join([][]byte{x[:first+table], x[first:]}, nil),
-		"two manifests":               append(bytes.Clone(x), y...),
-		"zeros at the end":            append(bytes.Clone(x), 0, 0, 0, 0, 0, 0, 0, 0),
-		"no header":                   x[first:],
-		"empty":                       {},
+	for _, c := range []struct {
+		name string
+		data []byte
+	}{
+		{"a table of another manifest", bytes.Join([][]byte{x[:first+table], y[first+table : first+2*table], x[first+2*table:]}, nil)},
+		{"two tables swapped", bytes.Join([][]byte{x[:first], x[first+table : first+2*table], x[first : first+table], x[first+2*table:]}, nil)},
+		{"a table missing", bytes.Join([][]byte{x[:first], x[first+table:]}, nil)},
+		{"a table doubled", bytes.Join([][]byte{x[:first+table], x[first:]}, nil)},
+		{"two manifests", append(bytes.Clone(x), y...)},
+		{"zeros at the end", append(bytes.Clone(x), 0, 0, 0, 0, 0, 0, 0, 0)},
+		{"no header", x[first:]},
+		{"empty", []byte{}},
 	} {
-		_, err := load(t, data)
-		wantCorrupt(t, name, 0, err)
+		t.Run(c.name, func(t *testing.T) {
+			_, err := load(t, c.data)
+			wantCorrupt(t, c.name, 0, err)
+		})
 	}
 }
 
@@ -234,7 +239,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := load(t, data)
 		if err == nil && len(data) == len(s.encode()) && !bytes.Equal(s.encode(), data) {
-			t.Errorf("loads, but stores as other bytes of the same length")
+			t.Error("loads, but stores as other bytes of the same length")
 		}
 	})
 }

@@ -25,13 +25,18 @@ func TestNewestWins(t *testing.T) {
 }
 
 func TestNoSources(t *testing.T) {
-	for name, it := range map[string]*Iterator{"zero": {}, "empty": newMerge(newSliceIter(nil), newSliceIter(nil))} {
-		if it.First() || it.Last() || it.SeekGE([]byte("a")) || it.SeekLT([]byte("a")) || it.Next() || it.Prev() {
-			t.Errorf("%s: it stands somewhere", name)
-		}
-		if it.Err() != nil || it.Entry() == nil || it.Close() != nil {
-			t.Errorf("%s: error %v, entry %v", name, it.Err(), it.Entry())
-		}
+	for _, c := range []struct {
+		name string
+		it   *Iterator
+	}{{"zero", &Iterator{}}, {"empty", newMerge(newSliceIter(nil), newSliceIter(nil))}} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.it.First() || c.it.Last() || c.it.SeekGE([]byte("a")) || c.it.SeekLT([]byte("a")) || c.it.Next() || c.it.Prev() {
+				t.Error("it stands somewhere")
+			}
+			if c.it.Err() != nil || c.it.Entry() == nil || c.it.Close() != nil {
+				t.Errorf("error %v, entry %v", c.it.Err(), c.it.Entry())
+			}
+		})
 	}
 }
 

@@ -158,35 +158,40 @@ func TestInvalid(t *testing.T) {
 		}
 	}
 	tooLong := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01} // beyond an int64
-	for name, e := range map[string]wal.Entry{
-		"put without deadline":          {Value: build(1, none, noSequence, "k", []byte{})},
-		"put with half a deadline":      {Value: build(1, none, noSequence, "k", []byte{0x80})},
-		"put with a negative deadline":  {Value: build(1, none, noSequence, "k", tooLong)},
-		"put with an empty key":         {Value: build(1, none, noSequence, "", []byte{0})},
-		"delete with an empty key":      {Value: build(1, none, noSequence, "", nil)},
-		"expiry that is a delete":       {Value: build(3, none, noSequence, "k", nil)},
-		"expiry without deadline":       {Value: build(3, none, noSequence, "k", []byte{1})},
-		"expiry with half a deadline":   {Value: build(3, none, noSequence, "k", []byte{1, 0x80})},
-		"expiry with a negative one":    {Value: build(3, none, noSequence, "k", append([]byte{1}, tooLong...))},
-		"expiry with bytes behind":      {Value: build(3, none, noSequence, "k", []byte{1, 1, 0})},
-		"expiry with a writer":          {Value: build(3, 1, 1, "k", []byte{1, 1})},
-		"writer that is negative":       {Value: build(1, -2, 1, "k", []byte{0})},
-		"writer without sequence":       {Value: build(1, 1, noSequence, "k", []byte{0})},
-		"two operations that are one":   {Value: build(1, none, noSequence, "k", []byte{0}), Ops: 2},
-		"no operations":                 {Value: build(1, none, noSequence, "k", []byte{0}), Ops: -1},
-		"schema of no batch":            {Value: build(0, none, noSequence, "k", []byte{0})},
-		"schema of tables":              {Value: build(2, none, noSequence, "k", []byte{0, 0})},
-		"schema of snapshot files":      {Value: build(4, none, noSequence, "k", []byte{0, 0})},
-		"schema that nobody has yet":    {Value: build(5, none, noSequence, "k", []byte{0, 0})},
-		"schema that nobody has at all": {Value: build(batch.MaxSchemaID, none, noSequence, "k", []byte{0, 0})},
+	for _, c := range []struct {
+		name string
+		e    wal.Entry
+	}{
+		{"put without deadline", wal.Entry{Value: build(1, none, noSequence, "k", []byte{})}},
+		{"put with half a deadline", wal.Entry{Value: build(1, none, noSequence, "k", []byte{0x80})}},
+		{"put with a negative deadline", wal.Entry{Value: build(1, none, noSequence, "k", tooLong)}},
+		{"put with an empty key", wal.Entry{Value: build(1, none, noSequence, "", []byte{0})}},
+		{"delete with an empty key", wal.Entry{Value: build(1, none, noSequence, "", nil)}},
+		{"expiry that is a delete", wal.Entry{Value: build(3, none, noSequence, "k", nil)}},
+		{"expiry without deadline", wal.Entry{Value: build(3, none, noSequence, "k", []byte{1})}},
+		{"expiry with half a deadline", wal.Entry{Value: build(3, none, noSequence, "k", []byte{1, 0x80})}},
+		{"expiry with a negative one", wal.Entry{Value: build(3, none, noSequence, "k", append([]byte{1}, tooLong...))}},
+		{"expiry with bytes behind", wal.Entry{Value: build(3, none, noSequence, "k", []byte{1, 1, 0})}},
+		{"expiry with a writer", wal.Entry{Value: build(3, 1, 1, "k", []byte{1, 1})}},
+		{"writer that is negative", wal.Entry{Value: build(1, -2, 1, "k", []byte{0})}},
+		{"writer without sequence", wal.Entry{Value: build(1, 1, noSequence, "k", []byte{0})}},
+		{"two operations that are one", wal.Entry{Value: build(1, none, noSequence, "k", []byte{0}), Ops: 2}},
+		{"no operations", wal.Entry{Value: build(1, none, noSequence, "k", []byte{0}), Ops: -1}},
+		{"schema of no batch", wal.Entry{Value: build(0, none, noSequence, "k", []byte{0})}},
+		{"schema of tables", wal.Entry{Value: build(2, none, noSequence, "k", []byte{0, 0})}},
+		{"schema of snapshot files", wal.Entry{Value: build(4, none, noSequence, "k", []byte{0, 0})}},
+		{"schema that nobody has yet", wal.Entry{Value: build(5, none, noSequence, "k", []byte{0, 0})}},
+		{"schema that nobody has at all", wal.Entry{Value: build(batch.MaxSchemaID, none, noSequence, "k", []byte{0, 0})}},
 	} {
-		e.Kind, e.Ops = wal.KindBatch, max(e.Ops, 1)
-		if name == "no operations" {
-			e.Ops = 0
-		}
-		if list, err := all(t, &e); err == nil {
-			t.Errorf("%s is read as\n%s", name, text(list))
-		}
+		t.Run(c.name, func(t *testing.T) {
+			c.e.Kind, c.e.Ops = wal.KindBatch, max(c.e.Ops, 1)
+			if c.name == "no operations" {
+				c.e.Ops = 0
+			}
+			if list, err := all(t, &c.e); err == nil {
+				t.Errorf("%s is read as\n%s", c.name, text(list))
+			}
+		})
 	}
 }
 

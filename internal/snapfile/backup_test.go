@@ -147,11 +147,14 @@ func TestRoundTrip(t *testing.T) {
 		for _, compression := range []wal.Compression{wal.CompressionNone, wal.CompressionLZ4, wal.CompressionZstd} {
 			for _, flush := range []bool{false, true} {
 				data := encode(t, c.header, compression, flush, c.items...)
-				for name, r := range map[string]io.Reader{"at once": bytes.NewReader(data),
-					"with the end": iotest.DataErrReader(bytes.NewReader(data)), "in halves": iotest.HalfReader(bytes.NewReader(data))} {
-					h, items, err := decode(r)
+				for _, row := range []struct {
+					name string
+					r    io.Reader
+				}{{"at once", bytes.NewReader(data)},
+					{"with the end", iotest.DataErrReader(bytes.NewReader(data))}, {"in halves", iotest.HalfReader(bytes.NewReader(data))}} {
+					h, items, err := decode(row.r)
 					if err != nil || h != c.header || !reflect.DeepEqual(normal(items), normal(c.items)) {
-						t.Fatalf("%s, %v, flush %t, %s: %+v, %d items, %v", c.name, compression, flush, name, h, len(items), err)
+						t.Fatalf("%s, %v, flush %t, %s: %+v, %d items, %v", c.name, compression, flush, row.name, h, len(items), err)
 					}
 				}
 			}
@@ -410,14 +413,19 @@ func TestWriterRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, e := range map[string]kv.Entry{
-		"an empty key":        {Seq: 1},
-		"a large key":         {Key: make([]byte, MaxKeySize+1), Seq: 1},
-		"a negative deadline": {Key: []byte("k"), Deadline: -1, Seq: 1},
+	for _, c := range []struct {
+		name string
+		e    kv.Entry
+	}{
+		{"an empty key", kv.Entry{Seq: 1}},
+		{"a large key", kv.Entry{Key: make([]byte, MaxKeySize+1), Seq: 1}},
+		{"a negative deadline", kv.Entry{Key: []byte("k"), Deadline: -1, Seq: 1}},
 	} {
-		if err := w.Add(&e); err == nil {
-			t.Errorf("%s is taken", name)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if err := w.Add(&c.e); err == nil {
+				t.Errorf("%s is taken", c.name)
+			}
+		})
 	}
 	if err := w.Finish(); err != nil || w.Totals() != (Totals{}) {
 		t.Errorf("%v, %+v", err, w.Totals())

@@ -55,7 +55,7 @@ func TestDecodeBlockIndexRefuses(t *testing.T) {
 	}
 	// A head that would run into the neighbouring bits must not even be stored in a file large enough for it.
 	if _, err := decodeBlockIndex(uvarints(1, 0, (wordHead+1)<<1, 90), headerSize+wordHead+91, wal.CompressionNone); err == nil {
-		t.Errorf("a head too long in a large file passes")
+		t.Error("a head too long in a large file passes")
 	}
 }
 
@@ -98,7 +98,7 @@ func TestDecodeFooterRefuses(t *testing.T) {
 		payload[at] ^= 0x40
 	}
 	if _, err := decodeFooter(payload[:footerPayload-1], size); err == nil {
-		t.Errorf("a footer too short: no error")
+		t.Error("a footer too short: no error")
 	}
 }
 
@@ -108,18 +108,23 @@ func TestDecodeHeaderRefuses(t *testing.T) {
 	if got, err := decodeHeader(good); err != nil || got != h {
 		t.Errorf("a good header: %+v, %v", got, err)
 	}
-	for name, b := range map[string][]byte{
-		"nothing":      nil,
-		"a type alone": good[:1],
-		"too short":    good[:headerPayload-1],
-		"too long":     append(good[:headerPayload:headerPayload], 0),
-		"other type":   append([]byte{typeFooter}, good[1:]...),
-		"version 0":    append([]byte{typeHeader, 0}, good[2:]...),
-		"compression":  append(good[:headerPayload-1:headerPayload-1], 3),
+	for _, c := range []struct {
+		name string
+		b    []byte
+	}{
+		{"nothing", nil},
+		{"a type alone", good[:1]},
+		{"too short", good[:headerPayload-1]},
+		{"too long", append(good[:headerPayload:headerPayload], 0)},
+		{"other type", append([]byte{typeFooter}, good[1:]...)},
+		{"version 0", append([]byte{typeHeader, 0}, good[2:]...)},
+		{"compression", append(good[:headerPayload-1:headerPayload-1], 3)},
 	} {
-		if _, err := decodeHeader(b); err == nil || errors.Is(err, ErrVersion) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := decodeHeader(c.b); err == nil || errors.Is(err, ErrVersion) {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -148,20 +148,23 @@ func TestHashIndexLayOut(t *testing.T) {
 func TestDeadlineHistogram(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	const hour = 3_600_000
-	for name, deadline := range map[string]func(i int) int64{
-		"one":            func(i int) int64 { return testTime },
-		"ascending":      func(i int) int64 { return testTime + int64(i) },
-		"descending":     func(i int) int64 { return testTime - int64(i) },
-		"uniform":        func(i int) int64 { return 1 + rnd.Int64N(math.MaxInt64-1) },
-		"an hour":        func(i int) int64 { return testTime + rnd.Int64N(hour) },
-		"powers of two":  func(i int) int64 { return 1 << (i % 63) },
-		"and an outlier": func(i int) int64 { return max(testTime+rnd.Int64N(hour), math.MaxInt64*int64(1-min(1, i))) },
+	for _, c := range []struct {
+		name     string
+		deadline func(i int) int64
+	}{
+		{"one", func(i int) int64 { return testTime }},
+		{"ascending", func(i int) int64 { return testTime + int64(i) }},
+		{"descending", func(i int) int64 { return testTime - int64(i) }},
+		{"uniform", func(i int) int64 { return 1 + rnd.Int64N(math.MaxInt64-1) }},
+		{"an hour", func(i int) int64 { return testTime + rnd.Int64N(hour) }},
+		{"powers of two", func(i int) int64 { return 1 << (i % 63) }},
+		{"and an outlier", func(i int) int64 { return max(testTime+rnd.Int64N(hour), math.MaxInt64*int64(1-min(1, i))) }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			var h deadlineHistogram
 			var all []int64
 			for i := range 5000 {
-				d := deadline(i)
+				d := c.deadline(i)
 				all = append(all, d)
 				h.add(d, uint64(d%10))
 			}
@@ -186,7 +189,7 @@ func TestDeadlineHistogram(t *testing.T) {
 			if after != slices.Max(all) {
 				t.Errorf("the last bucket ends at %d, the deadlines at %d", after, slices.Max(all))
 			}
-			if name == "and an outlier" && len(h.buckets) < maxDeadlineBuckets/3 {
+			if c.name == "and an outlier" && len(h.buckets) < maxDeadlineBuckets/3 {
 				t.Errorf("%d buckets are left of the hour", len(h.buckets))
 			}
 		})

@@ -158,7 +158,7 @@ func TestFaultInMapping(t *testing.T) {
 		t.Errorf("Verify: %v", err)
 	}
 	if _, err := Open(vfs.OS, name, testID, nil); err == nil {
-		t.Errorf("Open of what is left")
+		t.Error("Open of what is left")
 	}
 }
 
@@ -207,7 +207,7 @@ func TestCachedBlocks(t *testing.T) {
 func TestNewCacheRefuses(t *testing.T) {
 	if c, err := NewCache(0); err == nil {
 		c.Close()
-		t.Errorf("a cache of no size")
+		t.Error("a cache of no size")
 	}
 	var none *Cache
 	none.Close()
@@ -272,34 +272,39 @@ func TestAllocations(t *testing.T) {
 				for it.First(); it.Next(); {
 				}
 				i := 0
-				for name, f := range map[string]func(){
-					"AppendGet": func() {
+				for _, row := range []struct {
+					name string
+					f    func()
+				}{
+					{"AppendGet", func() {
 						i = (i + 1) % len(c.entries)
 						buf, _, _ = r.AppendGet(buf[:0], c.entries[i].Key, &e)
-					},
-					"AppendGet of no key": func() { _, _, _ = r.AppendGet(nil, []byte("key0001x"), &e) },
-					"Stat": func() {
+					}},
+					{"AppendGet of no key", func() { _, _, _ = r.AppendGet(nil, []byte("key0001x"), &e) }},
+					{"Stat", func() {
 						i = (i + 1) % len(c.entries)
 						_, _ = r.Stat(c.entries[i].Key, &e)
-					},
-					"Next": func() {
+					}},
+					{"Next", func() {
 						if !it.Next() {
 							it.First()
 						}
-					},
-					"Prev": func() {
+					}},
+					{"Prev", func() {
 						if !it.Prev() {
 							it.Last()
 						}
-					},
-					"SeekGE": func() {
+					}},
+					{"SeekGE", func() {
 						i = (i + 1) % len(c.entries)
 						it.SeekGE(c.entries[i].Key)
-					},
+					}},
 				} {
-					if n := testing.AllocsPerRun(5000, f); n != 0 {
-						t.Errorf("%s allocates %v times", name, n)
-					}
+					t.Run(row.name, func(t *testing.T) {
+						if n := testing.AllocsPerRun(5000, row.f); n != 0 {
+							t.Errorf("%s allocates %v times", row.name, n)
+						}
+					})
 				}
 			})
 		}

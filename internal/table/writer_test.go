@@ -54,18 +54,23 @@ func TestWriterRefuses(t *testing.T) {
 }
 
 func TestWriterFull(t *testing.T) {
-	for name, fill := range map[string]func(w *Writer){
-		"entries": func(w *Writer) { w.sum.Entries = maxEntries },
-		"bytes":   func(w *Writer) { w.written = maxFileSize - MaxValueSize },
+	for _, c := range []struct {
+		name string
+		fill func(w *Writer)
+	}{
+		{"entries", func(w *Writer) { w.sum.Entries = maxEntries }},
+		{"bytes", func(w *Writer) { w.written = maxFileSize - MaxValueSize }},
 	} {
-		w := mustWriter(t, vfstest.NewMem(), testName, defaults(Options{}))
-		if err := w.Add(&kv.Entry{Key: []byte("a")}); err != nil {
-			t.Fatal(err)
-		}
-		fill(w)
-		if err := w.Add(&kv.Entry{Key: []byte("b")}); !errors.Is(err, ErrFull) {
-			t.Errorf("with no room for %s: %v", name, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			w := mustWriter(t, vfstest.NewMem(), testName, defaults(Options{}))
+			if err := w.Add(&kv.Entry{Key: []byte("a")}); err != nil {
+				t.Fatal(err)
+			}
+			c.fill(w)
+			if err := w.Add(&kv.Entry{Key: []byte("b")}); !errors.Is(err, ErrFull) {
+				t.Errorf("with no room for %s: %v", c.name, err)
+			}
+		})
 	}
 }
 
@@ -83,19 +88,24 @@ func TestWriterRefusesRangeDeletes(t *testing.T) {
 }
 
 func TestWriterRefusesOptions(t *testing.T) {
-	for name, o := range map[string]Options{
-		"negative block size": {BlockSize: -1},
-		"huge block size":     {BlockSize: maxBlockSize + 1},
-		"negative time":       {Created: -1},
-		"compression":         {Compression: wal.CompressionZstd + 1},
+	for _, c := range []struct {
+		name string
+		o    Options
+	}{
+		{"negative block size", Options{BlockSize: -1}},
+		{"huge block size", Options{BlockSize: maxBlockSize + 1}},
+		{"negative time", Options{Created: -1}},
+		{"compression", Options{Compression: wal.CompressionZstd + 1}},
 	} {
-		mem := vfstest.NewMem()
-		if _, err := NewWriter(mem, testName, o); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if names, _ := mem.ReadDir("/"); len(names) > 0 {
-			t.Errorf("%s: left %v", name, names)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			mem := vfstest.NewMem()
+			if _, err := NewWriter(mem, testName, c.o); !errors.Is(err, ErrInvalid) {
+				t.Error(err)
+			}
+			if names, _ := mem.ReadDir("/"); len(names) > 0 {
+				t.Errorf("left %v", names)
+			}
+		})
 	}
 	mem := vfstest.NewMem()
 	mustWriter(t, mem, testName, Options{})
@@ -298,6 +308,6 @@ func TestSameBytes(t *testing.T) {
 	build(t, mem, "a", testContent(3000), Options{})
 	build(t, mem, "b", testContent(3000), Options{})
 	if !bytes.Equal(mustReadFile(t, mem, "a"), mustReadFile(t, mem, "b")) {
-		t.Errorf("two tables of the same entries differ")
+		t.Error("two tables of the same entries differ")
 	}
 }

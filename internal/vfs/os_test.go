@@ -25,12 +25,17 @@ func TestOSModes(t *testing.T) {
 	l, err := OS.Lock(dir + "/d/LOCK")
 	must(t, err)
 	defer l.Close()
-	for name, want := range map[string]fs.FileMode{"/d": 0o700, "/d/e": 0o700, "/d/a": 0o600, "/d/LOCK": 0o600} {
-		info, err := os.Stat(dir + name)
-		must(t, err)
-		if got := info.Mode().Perm(); got != want {
-			t.Errorf("%s has mode %o, want %o", name, got, want)
-		}
+	for _, c := range []struct {
+		name string
+		want fs.FileMode
+	}{{"/d", 0o700}, {"/d/e", 0o700}, {"/d/a", 0o600}, {"/d/LOCK", 0o600}} {
+		t.Run(c.name, func(t *testing.T) {
+			info, err := os.Stat(dir + c.name)
+			must(t, err)
+			if got := info.Mode().Perm(); got != c.want {
+				t.Errorf("%s has mode %o, want %o", c.name, got, c.want)
+			}
+		})
 	}
 }
 

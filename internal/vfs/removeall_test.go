@@ -13,24 +13,29 @@ import (
 )
 
 func TestRemoveAll(t *testing.T) {
-	for name, fsys := range map[string]vfs.FS{"OS": vfs.OS, "Mem": vfstest.NewMem()} {
-		dir := filepath.ToSlash(t.TempDir())
-		must(t, fsys.MkdirAll(path.Join(dir, "a/b/c")))
-		must(t, fsys.MkdirAll(path.Join(dir, "a/d")))
-		for _, base := range []string{"a/1", "a/b/2", "a/b/c/3", "keep"} {
-			f, err := fsys.Create(path.Join(dir, base))
-			must(t, err)
-			must(t, f.Close())
-		}
-		must(t, vfs.RemoveAll(fsys, path.Join(dir, "a")))
-		must(t, vfs.RemoveAll(fsys, path.Join(dir, "a")))
-		if _, err := fsys.ReadDir(path.Join(dir, "a")); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: %v", name, err)
-		}
-		if names, err := fsys.ReadDir(dir); err != nil || len(names) != 1 {
-			t.Errorf("%s: %q, %v", name, names, err)
-		}
-		must(t, vfs.RemoveAll(fsys, path.Join(dir, "keep")))
+	for _, c := range []struct {
+		name string
+		fsys vfs.FS
+	}{{"OS", vfs.OS}, {"Mem", vfstest.NewMem()}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.ToSlash(t.TempDir())
+			must(t, c.fsys.MkdirAll(path.Join(dir, "a/b/c")))
+			must(t, c.fsys.MkdirAll(path.Join(dir, "a/d")))
+			for _, base := range []string{"a/1", "a/b/2", "a/b/c/3", "keep"} {
+				f, err := c.fsys.Create(path.Join(dir, base))
+				must(t, err)
+				must(t, f.Close())
+			}
+			must(t, vfs.RemoveAll(c.fsys, path.Join(dir, "a")))
+			must(t, vfs.RemoveAll(c.fsys, path.Join(dir, "a")))
+			if _, err := c.fsys.ReadDir(path.Join(dir, "a")); !errors.Is(err, fs.ErrNotExist) {
+				t.Error(err)
+			}
+			if names, err := c.fsys.ReadDir(dir); err != nil || len(names) != 1 {
+				t.Errorf("%q, %v", names, err)
+			}
+			must(t, vfs.RemoveAll(c.fsys, path.Join(dir, "keep")))
+		})
 	}
 }
 

@@ -35,23 +35,28 @@ func conformMoved(t *testing.T, s system) {
 	must(t, other.Check())
 	wantErr(t, "another there", l.Check(), vfs.ErrMoved)
 	put(t, s, dir+"/a", "another")
-	for what, do := range map[string]func() error{
-		"create":     func() error { return second(o.Create(dir + "/b")) },
-		"open":       func() error { return second(o.Open(dir + "/a")) },
-		"open write": func() error { return second(o.OpenWrite(dir + "/a")) },
-		"remove":     func() error { return o.Remove(dir + "/a") },
-		"rename":     func() error { return o.Rename(dir+"/a", dir+"/b") },
-		"link":       func() error { return o.Link(dir+"/a", dir+"/b") },
-		"mkdir":      func() error { return o.MkdirAll(dir + "/b") },
-		"read dir":   func() error { return second(o.ReadDir(dir)) },
-		"size":       func() error { return second(o.Size(dir + "/a")) },
-		"sync dir":   func() error { return o.SyncDir(dir) },
-		"lock":       func() error { return second(o.Lock(dir + "/b")) },
+	for _, c := range []struct {
+		what string
+		do   func() error
+	}{
+		{"create", func() error { return second(o.Create(dir + "/b")) }},
+		{"open", func() error { return second(o.Open(dir + "/a")) }},
+		{"open write", func() error { return second(o.OpenWrite(dir + "/a")) }},
+		{"remove", func() error { return o.Remove(dir + "/a") }},
+		{"rename", func() error { return o.Rename(dir+"/a", dir+"/b") }},
+		{"link", func() error { return o.Link(dir+"/a", dir+"/b") }},
+		{"mkdir", func() error { return o.MkdirAll(dir + "/b") }},
+		{"read dir", func() error { return second(o.ReadDir(dir)) }},
+		{"size", func() error { return second(o.Size(dir + "/a")) }},
+		{"sync dir", func() error { return o.SyncDir(dir) }},
+		{"lock", func() error { return second(o.Lock(dir + "/b")) }},
 	} {
-		told = 0
-		if wantErr(t, what, do(), lost); told != 1 {
-			t.Errorf("%s: told %d times", what, told)
-		}
+		t.Run(c.what, func(t *testing.T) {
+			told = 0
+			if wantErr(t, c.what, c.do(), lost); told != 1 {
+				t.Errorf("told %d times", told)
+			}
+		})
 	}
 	wantContent(t, s, dir+"/a", "another")
 	if names, err := s.ReadDir(dir); err != nil || len(names) != 2 {

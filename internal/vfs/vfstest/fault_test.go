@@ -268,14 +268,19 @@ func TestFaultRoom(t *testing.T) {
 
 func TestFaultRoomIgnoresDirectories(t *testing.T) {
 	dir := filepath.ToSlash(t.TempDir())
-	for name, under := range map[string]vfs.FS{"OS": vfs.OS, "Mem": NewMem()} {
-		f := NewFault(under)
-		must(t, f.MkdirAll(dir+"/d"))
-		f.SetRoom(10)
-		must(t, f.Remove(dir+"/d"))
-		if got := f.Room(); got != 10 {
-			t.Errorf("%s: room for %d after removal of a directory, want 10", name, got)
-		}
+	for _, c := range []struct {
+		name  string
+		under vfs.FS
+	}{{"OS", vfs.OS}, {"Mem", NewMem()}} {
+		t.Run(c.name, func(t *testing.T) {
+			f := NewFault(c.under)
+			must(t, f.MkdirAll(dir+"/d"))
+			f.SetRoom(10)
+			must(t, f.Remove(dir+"/d"))
+			if got := f.Room(); got != 10 {
+				t.Errorf("room for %d after removal of a directory, want 10", got)
+			}
+		})
 	}
 }
 
