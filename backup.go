@@ -2,7 +2,6 @@ package ebb
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +74,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 		return BackupInfo{}, fmt.Errorf("backup: %w", err)
 	}
 	h := snapfile.Header{Database: db.databaseID(), Since: o.Since, Through: through, Clock: db.clock.Now()}
-	rand.Read(h.ID[:]) // never fails
+	db.opts.sys.secret(h.ID[:])
 	b := backupRun{db: db, ctx: ctx, progress: o.Progress}
 	if b.out, err = snapfile.NewWriter(w, h, o.Compression); err != nil {
 		return BackupInfo{}, err

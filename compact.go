@@ -106,7 +106,7 @@ func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64,
 // runPlan carries a plan out and commits the result. The steps are those of a flush: tables, directory, manifest, view,
 // and only then are the inputs deleted.
 func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
-	start := time.Now()
+	start := db.health.sys.now()
 	inputs := p.Tables()
 	result := compaction.Result{Tables: inputs}
 	switch p.Action {
@@ -127,7 +127,7 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 	if p.Action == compaction.Drop {
 		db.dropped(p, inputs)
 	} else {
-		db.compacted(p, inputs, result, time.Since(start))
+		db.compacted(p, inputs, result, db.health.sys.since(start))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 //
 // Nothing of it is stored: the next compaction after Open that needs such a table finds out again.
 type damagedSet struct {
+	sys    *system
 	mu     sync.Mutex
 	tables map[*compaction.Table]damagedTable // guarded by mu
 }
@@ -37,7 +38,7 @@ func (d *damagedSet) note(t *compaction.Table, err error) bool {
 	if d.tables == nil {
 		d.tables = make(map[*compaction.Table]damagedTable)
 	}
-	d.tables[t] = damagedTable{err, time.Now()}
+	d.tables[t] = damagedTable{err, d.sys.now()}
 	return true
 }
 
@@ -47,7 +48,7 @@ func (d *damagedSet) in(v *version) (set map[*compaction.Table]bool, one error) 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for t, is := range d.tables {
-		if !v.has(t) || !errors.Is(is.err, ErrCorrupt) && time.Since(is.found) > retryUnread {
+		if !v.has(t) || !errors.Is(is.err, ErrCorrupt) && d.sys.since(is.found) > retryUnread {
 			delete(d.tables, t)
 			continue
 		}

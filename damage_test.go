@@ -263,7 +263,10 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 
 // A table that the disk does not give is set apart like one that is damaged, and tried again after a time.
 func TestUnreadTableIsTriedAgain(t *testing.T) {
-	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	now := time.Now()
+	o.sys.now = func() time.Time { return now }
+	db := openTest(t, o)
 	must(t, db.Put([]byte("k"), nil))
 	must(t, db.Flush())
 	table := db.view.Load().tables.levels[0][0]
@@ -272,11 +275,9 @@ func TestUnreadTableIsTriedAgain(t *testing.T) {
 		after time.Duration
 		known int
 	}{{syscall.EIO, 0, 1}, {syscall.EIO, 2 * retryUnread, 0}, {fmt.Errorf("block: %w", ErrCorrupt), 2 * retryUnread, 1}} {
-		db.damage = damagedSet{}
+		db.damage.tables = nil
 		db.setApart(table, c.err)
-		is := db.damage.tables[table]
-		is.found = is.found.Add(-c.after)
-		db.damage.tables[table] = is
+		now = now.Add(c.after)
 		if s := db.Stats(); s.DamagedTables != c.known {
 			t.Errorf("%v after %v: %d damaged tables", c.err, c.after, s.DamagedTables)
 		}

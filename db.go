@@ -129,7 +129,7 @@ func Open(dir string, o *Options) (*DB, error) {
 func (db *DB) wire() {
 	o := &db.opts
 	db.events.start(o, string(db.dir), &db.stats)
-	db.health.init(&db.events, db.stall.wake)
+	db.health.init(&o.sys, &db.events, db.stall.wake)
 	db.flusher, db.compacter = newWorker("flush", &db.health), newWorker("compact", &db.health)
 	db.sweeps, db.settles, db.precedences = newRequests(), newRequests(), make(chan struct{}, 1)
 	db.reads.compacter = &db.compacter
@@ -139,7 +139,7 @@ func (db *DB) wire() {
 	if o.manual {
 		s.flushNow = db.flushFrozen
 	}
-	db.marks = newClockMarks(db)
+	db.marks, db.damage.sys, db.lastFlush.sys = newClockMarks(db), &o.sys, &o.sys
 }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits

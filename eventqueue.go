@@ -18,6 +18,7 @@ type eventQueue struct {
 	onEvent  func(Event)
 	logger   *slog.Logger
 	counters *counters
+	sys      *system
 
 	mu struct {
 		sync.Mutex
@@ -32,7 +33,7 @@ type eventQueue struct {
 
 // start begins to tell events if anybody listens.
 func (q *eventQueue) start(o *Options, dir string, c *counters) {
-	q.dir, q.onEvent, q.logger, q.counters = dir, o.OnEvent, o.Logger, c
+	q.dir, q.onEvent, q.logger, q.counters, q.sys = dir, o.OnEvent, o.Logger, c, &o.sys
 	q.changed.L = &q.mu
 	if q.onEvent == nil && q.logger.Handler() == slog.DiscardHandler {
 		return
@@ -62,10 +63,10 @@ func (q *eventQueue) emit(e Event) {
 		return
 	}
 	if _, ok := e.(DiskFull); ok {
-		if !q.mu.full.IsZero() && time.Since(q.mu.full) < diskFullEvery {
+		if !q.mu.full.IsZero() && q.sys.since(q.mu.full) < diskFullEvery {
 			return
 		}
-		q.mu.full = time.Now()
+		q.mu.full = q.sys.now()
 	}
 	q.mu.queue = append(q.mu.queue, e)
 	q.changed.Signal()

@@ -104,7 +104,7 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //  4. Swap the view: the table takes the memtable's place.
 //  5. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
 func (db *DB) flush(m *mem) error {
-	start := time.Now()
+	start := db.health.sys.now()
 	if err := db.log.SyncTo(m.logEnd); err != nil {
 		return closedLog(err)
 	}
@@ -125,7 +125,7 @@ func (db *DB) flush(m *mem) error {
 	if err != nil {
 		return err
 	}
-	db.flushed(built, time.Since(start))
+	db.flushed(built, db.health.sys.since(start))
 	db.lastFlush.set()
 	time.AfterFunc(settleAfter+settleAfter/10, func() { db.compacter.request() })
 	db.trim.before(db, next)

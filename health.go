@@ -18,13 +18,14 @@ type health struct {
 	stopWork context.CancelFunc
 	workers  sync.WaitGroup // the background goroutines; Close waits for them
 
+	sys    *system
 	events *eventQueue
 	wake   func() // lets writers that wait for the background look again
 }
 
-func (h *health) init(events *eventQueue, wake func()) {
+func (h *health) init(sys *system, events *eventQueue, wake func()) {
 	h.work, h.stopWork = context.WithCancel(context.Background())
-	h.events, h.wake = events, wake
+	h.sys, h.events, h.wake = sys, events, wake
 }
 
 // close begins the end: operations are refused, and the background stops. It is false if that has happened before.

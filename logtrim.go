@@ -28,7 +28,7 @@ func (t *logTrim) before(db *DB, segment uint32) {
 func (t *logTrim) again(db *DB) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pause != 0 && !time.Now().Before(t.due) {
+	if t.pause != 0 && !db.health.sys.now().Before(t.due) {
 		t.deleteLocked(db)
 	}
 }
@@ -43,7 +43,7 @@ func (t *logTrim) deleteLocked(db *DB) {
 		db.events.backgroundError("delete log segments", err, 0) // the next Open deletes them
 	default:
 		t.pause = min(max(2*t.pause, retryFirst), retryLast)
-		t.due = time.Now().Add(t.pause)
+		t.due = db.health.sys.now().Add(t.pause)
 		db.events.backgroundError("delete log segments", err, t.pause)
 		time.AfterFunc(t.pause, func() { db.flusher.request() })
 	}

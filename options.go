@@ -93,6 +93,7 @@ type Options struct {
 	// nobody.
 	Logger *slog.Logger
 
+	sys          system // zero: the process's
 	fs           vfs.FS // nil: the operating system's
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
@@ -136,6 +137,7 @@ func (o *Options) withDefaults() Options {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	c.sys = c.sys.withDefaults()
 	if c.fs == nil {
 		c.fs = vfs.OS
 	}

@@ -10,17 +10,20 @@ import (
 const settleAfter = time.Second
 
 // flushTime is when the last flush was, by a clock that nobody sets. The zero value is long ago.
-type flushTime struct{ at atomic.Pointer[time.Time] }
+type flushTime struct {
+	sys *system
+	at  atomic.Pointer[time.Time]
+}
 
 func (f *flushTime) set() {
-	now := time.Now()
+	now := f.sys.now()
 	f.at.Store(&now)
 }
 
 // settled reports whether it is long enough ago to count as idle.
 func (f *flushTime) settled() bool {
 	at := f.at.Load()
-	return at == nil || time.Since(*at) >= settleAfter
+	return at == nil || f.sys.since(*at) >= settleAfter
 }
 
 // The settler flushes a memtable that is not full but hides much of what is in tables: a delete of everything is one record,

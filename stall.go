@@ -81,7 +81,7 @@ func (s *stall) update() {
 
 // tellLocked tells that pressure has changed. The caller holds mu.
 func (s *stall) tellLocked(was, is int32, reason string) {
-	now := time.Now()
+	now := s.health.sys.now()
 	if was != pressureNone {
 		s.health.events.emit(StallEnded{Stopped: stops(was), Reason: s.mu.reason, Duration: now.Sub(s.mu.began)})
 	}
@@ -103,10 +103,10 @@ func (s *stall) awaited() error {
 func (s *stall) throttle() error {
 	if s.pressure.Load() == pressureSlow {
 		behind := len(s.view.Load().tables.levels[0]) - slowAt + 1
-		start := time.Now()
-		time.Sleep(time.Duration(behind) * slowStep)
+		start := s.health.sys.now()
+		s.health.sys.sleep(time.Duration(behind) * slowStep)
 		s.counters.slowed.Add(1)
-		s.counters.slowedFor.Add(int64(time.Since(start)))
+		s.counters.slowedFor.Add(int64(s.health.sys.since(start)))
 	}
 	if !stops(s.pressure.Load()) {
 		return nil
@@ -115,8 +115,8 @@ func (s *stall) throttle() error {
 		return s.flushNow() // nobody else would
 	}
 	s.counters.stopped.Add(1)
-	start := time.Now()
-	defer func() { s.counters.stoppedFor.Add(int64(time.Since(start))) }()
+	start := s.health.sys.now()
+	defer func() { s.counters.stoppedFor.Add(int64(s.health.sys.since(start))) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for stops(s.pressure.Load()) {

@@ -209,7 +209,7 @@ func (db *DB) addPins(s *Stats) {
 	for v, since := range db.replaced.versions {
 		if n := int(v.refs.Load()); n > 0 {
 			s.Pins += n
-			s.OldestPin = max(s.OldestPin, time.Since(since))
+			s.OldestPin = max(s.OldestPin, db.health.sys.since(since))
 		}
 	}
 }

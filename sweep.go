@@ -42,9 +42,9 @@ func (db *DB) sweepLoop() {
 		case <-timer.C:
 		case <-db.sweeps: // something has got a deadline, the first in a memtable
 		}
-		start := time.Now()
+		start := db.health.sys.now()
 		next := db.sweep()
-		wait, ok := cadence.Wait(db.clock.Now(), next, time.Since(start))
+		wait, ok := cadence.Wait(db.clock.Now(), next, db.health.sys.since(start))
 		if !ok {
 			timer.Stop()
 			continue
@@ -61,7 +61,7 @@ func (db *DB) sweep() (next int64) {
 	}
 	db.swept.mu.Lock()
 	defer db.swept.mu.Unlock()
-	start, now := time.Now(), db.clock.Now()
+	start, now := db.health.sys.now(), db.clock.Now()
 	var e Swept
 	next, e.Frozen = db.sweepMemtable(db.dropNow())
 	due, news := db.swept.look(db.view.Load().tables, now, &e)
@@ -76,7 +76,7 @@ func (db *DB) sweep() (next int64) {
 		db.swept.jumped = jump
 	}
 	db.stats.sweeps.Add(1)
-	if e.Duration = time.Since(start); e.Frozen || news {
+	if e.Duration = db.health.sys.since(start); e.Frozen || news {
 		db.events.emit(e)
 	}
 	return next

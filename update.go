@@ -3,7 +3,6 @@ package ebb
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -48,7 +47,7 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 		if err != errConflict {
 			return err
 		}
-		time.Sleep(rand.N(2 * pause))
+		db.opts.sys.sleep(time.Duration(db.opts.sys.random() % uint64(2*pause)))
 		pause = min(2*pause, lastPause)
 	}
 	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)

@@ -65,7 +65,7 @@ const wakeEvery = 5 * time.Millisecond
 
 // wait returns when there may be more to report.
 func (l *ownLog) wait(ctx context.Context) error {
-	if pause := wakeEvery - time.Since(l.woken); pause > 0 {
+	if pause := wakeEvery - l.db.health.sys.since(l.woken); pause > 0 {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		select {
@@ -75,7 +75,7 @@ func (l *ownLog) wait(ctx context.Context) error {
 		}
 	}
 	err := l.Wait(ctx)
-	l.woken = time.Now()
+	l.woken = l.db.health.sys.now()
 	return err
 }
 
