@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -269,14 +270,18 @@ func TestRangeDeletesCost(t *testing.T) {
 			const runs = 200
 			collect := debug.SetGCPercent(-1) // which would empty the pools
 			c.do(0)
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			for i := range runs {
-				c.do(i * 7)
+			least := uint64(math.MaxUint64) // a goroutine that changes its processor finds that one's pools empty
+			for round := range 3 {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				for i := range runs {
+					c.do(round + i*7)
+				}
+				runtime.ReadMemStats(&after)
+				least = min(least, (after.TotalAlloc-before.TotalAlloc)/runs)
 			}
-			runtime.ReadMemStats(&after)
 			debug.SetGCPercent(collect)
-			got[c.name] = (after.TotalAlloc - before.TotalAlloc) / runs
+			got[c.name] = least
 		}
 		must(t, db.Close())
 		return got
