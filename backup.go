@@ -7,10 +7,9 @@ import (
 	"io"
 
 	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/snapfile"
-	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -62,7 +61,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 	if err != nil {
 		return BackupInfo{}, err
 	}
-	defer db.unref(v.tables)
+	defer db.live.Unpin(v)
 	if o.Since > through {
 		return BackupInfo{}, fmt.Errorf("%w: since %d, but %d is the newest sequence", ErrInvalidOption, o.Since, through)
 	}
@@ -73,7 +72,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 	} else if err := db.Sync(); err != nil {
 		return BackupInfo{}, fmt.Errorf("backup: %w", err)
 	}
-	h := snapfile.Header{Database: db.databaseID(), Since: o.Since, Through: through, Clock: db.clock.Now()}
+	h := snapfile.Header{Database: db.live.Manifest().Database, Since: o.Since, Through: through, Clock: db.clock.Now()}
 	db.opts.sys.secret(h.ID[:])
 	b := backupRun{db: db, ctx: ctx, progress: o.Progress}
 	if b.out, err = snapfile.NewWriter(w, h, o.Compression); err != nil {
@@ -99,26 +98,19 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 		RangeDeletes: t.RangeDeletes, Bytes: b.out.Written()}, nil
 }
 
-// pinLatest is pinView as of the newest write, whether reads see it already or not, with the writers as of then.
-func (db *DB) pinLatest() (*view, uint64, []knownWriter, error) {
+// pinLatest is pin as of the newest write, whether reads see it already or not, with the writers as of then.
+func (db *DB) pinLatest() (*lsm.View, uint64, []knownWriter, error) {
 	if db.opts.ReadOnly { // Refresh replaces one after the other
-		db.tables.flushing.Lock()
-		defer db.tables.flushing.Unlock()
+		db.flushing.Lock()
+		defer db.flushing.Unlock()
 	}
 	db.commit.Lock()
 	defer db.commit.Unlock()
-	v, seq, err := db.pinView()
+	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, 0, nil, err
 	}
 	return v, max(seq, db.commit.lastSeq), db.commit.writers.list(db.clock.Now()), nil
-}
-
-// databaseID returns the id that all files of the database carry.
-func (db *DB) databaseID() [16]byte {
-	db.tables.mu.Lock()
-	defer db.tables.mu.Unlock()
-	return db.tables.state.Database
 }
 
 // backupRun is one Backup.
@@ -155,11 +147,11 @@ func (b *backupRun) report() {
 
 // entries writes what is live in a view. It reads scanChunk entries, or as many as make a record, under one guard of mapped
 // memory, during which Close waits, and writes outside.
-func (b *backupRun) entries(v *view, h snapfile.Header) error {
-	it := v.scan(h.Through)
+func (b *backupRun) entries(v *lsm.View, h snapfile.Header) error {
+	it := v.Scan(h.Through)
 	defer it.Close()
-	var covering deletes
-	covering.open(v, h.Through, nil, nil)
+	var covering lsm.Deletes
+	covering.Open(v, h.Through, nil, nil)
 	more, next, after := true, it.First, it.Next // a method value allocates: not once an entry
 	read := func() error {
 		for n := 0; more && n < scanChunk && !b.out.Full(); n += scanned(it.Entry()) {
@@ -167,7 +159,7 @@ func (b *backupRun) entries(v *view, h snapfile.Header) error {
 				return it.Err()
 			}
 			next = after
-			if e := it.Entry(); e.Live(h.Clock) && covering.cover(e) == nil {
+			if e := it.Entry(); e.Live(h.Clock) && covering.Cover(e) == nil {
 				if err := b.out.Add(e); err != nil {
 					return err
 				}
@@ -176,7 +168,7 @@ func (b *backupRun) entries(v *view, h snapfile.Header) error {
 		return nil
 	}
 	for more {
-		if err := b.db.whileOpen(read); err != nil {
+		if err := whileOpen(&b.db.live, read); err != nil {
 			return err
 		}
 		if b.out.Full() || !more {
@@ -188,32 +180,6 @@ func (b *backupRun) entries(v *view, h snapfile.Header) error {
 		}
 	}
 	return nil
-}
-
-// whileOpen runs fn, which may read tables. Close waits for it, and so does whoever lets go of tables: it reads some of
-// them, never all.
-func (db *DB) whileOpen(fn func() error) (err error) {
-	ticket := db.epoch.Enter(0)
-	defer db.epoch.Exit(ticket)
-	if db.health.closed.Load() {
-		return ErrClosed
-	}
-	if fault := vfs.Guard(func() { err = fn() }); fault != nil {
-		return fault
-	}
-	return err
-}
-
-// scan returns an iterator over all that a view holds as of seq, tombstones and expired entries included, for reading it
-// once: it leaves the cache alone.
-func (v *view) scan(seq uint64) *merge.Iterator {
-	list := []kv.Iterator{v.mem.NewIterator(seq)}
-	for _, m := range v.frozen {
-		list = append(list, m.NewIterator(seq))
-	}
-	merged := new(merge.Iterator)
-	merged.Reset(append(list, v.tables.levels.Scan()...))
-	return merged
 }
 
 // changes writes what the log has after h.Since, up to h.Through.

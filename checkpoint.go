@@ -44,12 +44,12 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
-	state, err := db.pinTables()
-	if err != nil {
-		return CheckpointInfo{}, err
+	files, ok := db.live.PinFiles()
+	if !ok {
+		return CheckpointInfo{}, ErrClosed
 	}
-	defer state.unpin()
-	info, err := db.checkpoint(ctx, dir, &state.State, o.Progress)
+	defer files.Unpin()
+	info, err := db.checkpoint(ctx, dir, &files.State, o.Progress)
 	if err != nil && db.health.closed.Load() {
 		return CheckpointInfo{}, ErrClosed // of which ctx may know, but not say
 	}
@@ -57,32 +57,6 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 		return CheckpointInfo{}, fmt.Errorf("checkpoint %s: %w", dir, noSpace(err))
 	}
 	return info, nil
-}
-
-// pinnedTables are the live tables at one moment, which keep their files and their names until unpin.
-type pinnedTables struct {
-	manifest.State
-	unpin func()
-}
-
-// pinTables pins the tables that are live now.
-func (db *DB) pinTables() (pinnedTables, error) {
-	db.tables.mu.Lock()
-	defer db.tables.mu.Unlock()
-	if db.health.closed.Load() {
-		return pinnedTables{}, ErrClosed
-	}
-	v := db.view.Load().tables
-	v.pin()
-	db.tables.linking++
-	db.health.workers.Add(1) // for Close to wait for
-	return pinnedTables{db.tables.state, func() {
-		db.tables.mu.Lock()
-		db.tables.linking--
-		db.tables.mu.Unlock()
-		db.unref(v)
-		db.health.workers.Done()
-	}}, nil
 }
 
 func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.State, report func(Progress)) (CheckpointInfo,

@@ -84,7 +84,7 @@ func (m *clockMarks) tick() time.Duration {
 	db := m.db
 	db.commit.Lock()
 	defer db.commit.Unlock()
-	if m.wanted = !db.health.closed.Load() && db.view.Load().hasDeadlines(); !m.wanted {
+	if m.wanted = !db.health.closed.Load() && db.live.View().HasDeadlines(); !m.wanted {
 		return 0
 	}
 	if err := m.beforeLocked(); err != nil {

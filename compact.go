@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
@@ -24,12 +24,12 @@ func (db *DB) Compact(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
-	db.tables.compacting.Lock()
-	defer db.tables.compacting.Unlock()
+	db.compacting.Lock()
+	defer db.compacting.Unlock()
 	if db.health.closed.Load() { // ctx may lag behind
 		return ErrClosed
 	}
-	all, last := false, db.view.Load().tables.lastSeq
+	all, last := false, db.live.View().Version.LastSeq
 	err := db.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		plan := compaction.PickAll(l, now, c)
 		if plan == nil || plan.All && all || !plan.All && onlyNewer(plan, l, last) {
@@ -65,8 +65,8 @@ func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
 // compactPicked compacts what the picker picks.
 func (db *DB) compactPicked() error {
 	paid := db.readsHavePaid()
-	db.tables.compacting.Lock()
-	defer db.tables.compacting.Unlock()
+	db.compacting.Lock()
+	defer db.compacting.Unlock()
 	return db.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		c.Paid = paid
 		return compaction.Pick(l, now, c)
@@ -75,7 +75,7 @@ func (db *DB) compactPicked() error {
 
 // compaction returns how to compact now.
 func (db *DB) compaction() compaction.Config {
-	damaged, _ := db.damage.in(db.view.Load().tables)
+	damaged, _ := db.damage.in(db.live.View().Version)
 	return compaction.Config{
 		Damaged: damaged,
 		Base:    8 * db.opts.memtableSize,
@@ -87,7 +87,7 @@ func (db *DB) compaction() compaction.Config {
 // and picking goes on without it. The caller is the only one that compacts.
 func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
-		plan := pick(&db.view.Load().tables.levels, db.dropNow(), db.compaction())
+		plan := pick(&db.live.View().Version.Levels, db.dropNow(), db.compaction())
 		if plan == nil {
 			return nil
 		}
@@ -114,15 +114,13 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 		result.Tables = nil
 	case compaction.Rewrite:
 		var err error
-		if result, err = compaction.Run(ctx, p, db.dropNow(), db.tableOutput(p.Level)); err != nil {
+		if result, err = compaction.Run(ctx, p, db.dropNow(), db.live.Output(p.Level)); err != nil {
 			return noSpace(err)
 		}
 	}
-	err := db.installTables(p.Level, result.Tables, func(_ *manifest.State, l *compaction.Levels) {
-		*l = l.Replace(inputs, p.Level, result.Tables)
-	}, func(*view) {})
+	err := db.live.Commit(&lsm.Edit{Remove: inputs, Add: result.Tables, Level: p.Level})
 	if err != nil {
-		return err
+		return noSpace(err)
 	}
 	if p.Action == compaction.Drop {
 		db.dropped(p, inputs)
@@ -164,36 +162,4 @@ func (db *DB) compacted(p *compaction.Plan, inputs []*compaction.Table, result c
 		c.expired.Add(result.Expired)
 	}
 	db.events.emit(e)
-}
-
-// installTables is install for tables that were built. If nothing was committed they are removed again.
-func (db *DB) installTables(level int, built []*compaction.Table, change func(*manifest.State, *compaction.Levels),
-	also func(*view)) error {
-	err := db.health.failure()
-	tried := err == nil
-	if tried {
-		if err = db.install(change, also); err == nil {
-			db.stall.update()
-			return nil
-		}
-	}
-	v := db.view.Load().tables
-	fresh := slices.DeleteFunc(slices.Clone(built), func(t *compaction.Table) bool { return v.has(t) })
-	if tried && errors.Is(err, ErrFailed) { // the manifest may name them: they are for the next Open
-		for _, t := range fresh {
-			err = errors.Join(err, t.Reader.Close())
-		}
-		return err
-	}
-	return errors.Join(err, compaction.Discard(db.tableOutput(level), fresh))
-}
-
-// tableOutput says how tables of a level are built.
-func (db *DB) tableOutput(level int) compaction.Output {
-	o := compaction.Output{FS: db.fs, Name: db.dir.Table, NextFile: db.nextFile, Database: db.log.ID(),
-		TargetSize: db.opts.tableSize, Memory: db.opts.buildMemory(), Cache: db.cache}
-	if level == compaction.NumLevels-1 {
-		o.Compression = db.opts.Compression
-	}
-	return o
 }

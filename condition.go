@@ -5,13 +5,14 @@ import (
 	"math"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // latest is what the newest operation on a key has left, whether reads see it already or not.
 type latest struct {
 	kv.Entry // Value only if it was asked for
 	found    bool
-	tables   *version // that were asked; nil if a memtable knew
+	tables   *lsm.Version // that were asked; nil if a memtable knew
 }
 
 // beginUpdate takes the commit lock for a write that depends on what it replaces, and returns that, once the condition is
@@ -19,7 +20,7 @@ type latest struct {
 //
 // It looks twice: first without the lock, so that what has to come from the disk does so while others write, and again
 // under it, where as a rule only memtables need to be asked.
-func (db *DB) beginUpdate(key []byte, want part, p *params) (latest, error) {
+func (db *DB) beginUpdate(key []byte, want lsm.Wanted, p *params) (latest, error) {
 	var cur latest
 	if err := db.latest(key, want, &cur); err != nil {
 		return cur, err
@@ -50,29 +51,28 @@ func (db *DB) refuseLocked(err error, p *params) error {
 }
 
 // latest is one look.
-func (db *DB) latest(key []byte, want part, cur *latest) error {
-	ticket := db.epoch.Enter(uint32(key[len(key)-1]))
-	defer db.epoch.Exit(ticket)
-	if db.health.closed.Load() {
+func (db *DB) latest(key []byte, want lsm.Wanted, cur *latest) error {
+	ticket, ok := db.live.Enter(uint32(key[len(key)-1]))
+	if !ok {
 		return ErrClosed
 	}
-	return db.view.Load().latest(key, want, cur)
+	defer db.live.Exit(ticket)
+	return cur.look(db.live.View(), key, want)
 }
 
-// latest finds the newest that the view knows of a key. What cur has found in the same tables before is not looked for
-// again.
-func (v *view) latest(key []byte, want part, cur *latest) error {
+// look finds the newest that the view knows of a key. What was found in the same tables before is not looked for again.
+func (cur *latest) look(v *lsm.View, key []byte, want lsm.Wanted) error {
 	var e kv.Entry
-	if known, found := v.getMem(key, math.MaxUint64, &e); known {
+	if known, found := v.GetMem(key, math.MaxUint64, &e); known {
 		cur.Entry, cur.found, cur.tables = e, found, nil
 		return nil
 	}
-	if cur.tables == v.tables {
+	if cur.tables == v.Version {
 		return nil
 	}
-	value, found, err := v.tables.get(nil, key, want, &e)
+	value, found, err := v.Version.Get(nil, key, want, &e)
 	e.Value = value
-	cur.Entry, cur.found, cur.tables = e, found, v.tables
+	cur.Entry, cur.found, cur.tables = e, found, v.Version
 	return err
 }
 
@@ -105,7 +105,7 @@ func (db *DB) CompareAndSwap(key, old, new []byte, opts ...WriteOption) (swapped
 	if err != nil {
 		return false, err
 	}
-	cur, err := db.beginUpdate(key, withValue, &p)
+	cur, err := db.beginUpdate(key, lsm.WithValue, &p)
 	if err != nil {
 		return false, err
 	}

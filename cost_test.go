@@ -111,7 +111,7 @@ func TestCostBesideTables(t *testing.T) {
 			must(t, db.Put(fmt.Appendf(nil, "k%06d", i), make([]byte, 100)))
 		}
 		must(t, db.Compact(context.Background()))
-		levels := &db.view.Load().tables.levels
+		levels := &db.live.View().Version.Levels
 		for i := range n {
 			key := fmt.Appendf(nil, "k%06d", i)
 			must(t, second(db.Get(key)))

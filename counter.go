@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // maxCounter is the length of the longest counter, that of the least int64.
@@ -35,7 +37,7 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cur, err := db.beginUpdate(key, withValue, &p)
+	cur, err := db.beginUpdate(key, lsm.WithValue, &p)
 	if err != nil {
 		return 0, err
 	}

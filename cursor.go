@@ -2,13 +2,14 @@ package ebb
 
 import (
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/merge"
 )
 
 // cursor does an Iterator's work. It is reused, with the memory it has, so that a short scan allocates almost nothing.
 type cursor struct {
 	db       *DB
-	view     *view
+	view     *lsm.View
 	seq      uint64
 	now      int64
 	lower    []byte // inclusive; empty: none
@@ -16,11 +17,11 @@ type cursor struct {
 	empty    bool   // the bounds leave nothing
 	keysOnly bool
 
-	sources  sources
+	sources  lsm.Sources
 	merged   merge.Iterator
 	own      kv.Iterator // the one of sources that others do not see; nil if there is none
-	deletes  deletes
-	covering *deleteSource // what covers the entry that merged stands on; nil if nothing does
+	deletes  lsm.Deletes
+	covering *lsm.DeleteSource // what covers the entry that merged stands on; nil if nothing does
 
 	op    move   // what step does,
 	key   []byte // and to which key
@@ -68,18 +69,18 @@ const (
 func newCursor() any {
 	c := new(cursor)
 	c.step = c.run
-	c.sources.init()
+	c.sources.Init()
 	return c
 }
 
 // open readies c for a view, whose reference it takes over from the caller.
-func (c *cursor) open(db *DB, v *view, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
+func (c *cursor) open(db *DB, v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
 	c.db, c.view, c.seq, c.now, c.own = db, v, seq, now, own
 	c.setBounds(o)
 	c.ahead, c.found, c.more, c.dead.open, c.want, c.first = c.ahead[:0], false, false, false, 1, 1
-	c.merged.Reset(c.sources.open(v, seq, c.lower, c.upper, own))
-	db.scanned(v, c.sources.overlaid)
-	c.deletes.open(v, seq, c.lower, c.upper)
+	c.merged.Reset(c.sources.Open(v, seq, c.lower, c.upper, own))
+	v.PayForScan(c.sources.Overlaid())
+	c.deletes.Open(v, seq, c.lower, c.upper)
 }
 
 // close gives the view back, and c to the next iterator.
@@ -87,14 +88,14 @@ func (c *cursor) close() {
 	c.merged.Close()
 	db, v := c.db, c.view
 	c.db, c.view, c.own, c.key, c.found = nil, nil, nil, nil, false
-	c.deletes.close()
+	c.deletes.Close()
 	clear(c.ahead[:cap(c.ahead)])
-	c.sources.release()
+	c.sources.Release()
 	const keep = 1 << 20 // a rare huge value should not pin its size for good
 	if cap(c.buf) > keep {
 		c.buf = nil
 	}
-	db.unref(v.tables)
+	db.live.Unpin(v)
 	db.cursors.Put(c)
 }
 
@@ -261,11 +262,12 @@ func (c *cursor) beyond(key []byte, forward bool) bool {
 // delete go on to its end.
 func (c *cursor) advance() {
 	c.moves++
-	if d := c.covering; d != nil && d.skips() {
-		if older := c.sources.older(d.seq, d.walk.Start, d.walk.End); older != nil {
-			to := d.walk.End
+	if d := c.covering; d != nil && d.Skips() {
+		start, end := d.Stretch()
+		if older := c.sources.Older(d.Seq(), start, end); older != nil {
+			to := end
 			if c.reverse {
-				to = d.walk.Start
+				to = start
 			}
 			c.on = c.merged.Skip(to, older)
 			c.dead.Dead += rangeDead
@@ -282,8 +284,8 @@ func (c *cursor) advance() {
 // take copies an entry behind those ahead, if it is present.
 func (c *cursor) take(e *kv.Entry) bool {
 	c.covering = nil
-	if len(c.deletes.list) > 0 {
-		if c.covering = c.deletes.cover(e); c.covering != nil {
+	if c.deletes.Any() {
+		if c.covering = c.deletes.Cover(e); c.covering != nil {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // damagedSet is which tables cannot be read whole, as far as a compaction or Verify has come across it. They are set apart: they
@@ -44,11 +45,11 @@ func (d *damagedSet) note(t *compaction.Table, err error) bool {
 
 // in returns which tables of a version are damaged, nil if none is, with the error of one. It forgets those that are gone,
 // and those that are to be tried again.
-func (d *damagedSet) in(v *version) (set map[*compaction.Table]bool, one error) {
+func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for t, is := range d.tables {
-		if !v.has(t) || !errors.Is(is.err, ErrCorrupt) && d.sys.since(is.found) > retryUnread {
+		if !v.Has(t) || !errors.Is(is.err, ErrCorrupt) && d.sys.since(is.found) > retryUnread {
 			delete(d.tables, t)
 			continue
 		}
@@ -65,18 +66,16 @@ func (db *DB) setApart(t *compaction.Table, err error) {
 	if !db.damage.note(t, err) {
 		return
 	}
-	for level, tables := range db.view.Load().tables.levels {
-		for _, o := range tables {
-			if o == t {
-				db.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
-			}
+	for level, o := range db.live.View().Version.Levels.All() {
+		if o == t {
+			db.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
 		}
 	}
 }
 
 // leftAsTheyAre says which tables Compact could not rewrite.
 func (db *DB) leftAsTheyAre() error {
-	if set, one := db.damage.in(db.view.Load().tables); set != nil {
+	if set, one := db.damage.in(db.live.View().Version); set != nil {
 		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
 	}
 	return nil

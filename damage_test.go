@@ -12,6 +12,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -71,7 +72,7 @@ func (h *hurt) do(s step, from, to int) {
 
 // strike damages a table of a level, if there is one, while the database is closed.
 func (h *hurt) strike(level int) {
-	tables := h.db.view.Load().tables.levels[level]
+	tables := h.db.live.View().Version.Levels[level]
 	must(h.t, h.db.Close())
 	if len(tables) > 0 {
 		table := tables[h.rand.IntN(len(tables))]
@@ -118,7 +119,7 @@ func (h *hurt) live(flushes int) {
 		} else {
 			compact(h.t, h.db)
 		}
-		if n := len(h.db.view.Load().tables.levels[0]); n >= slowAt || h.db.stall.pressure.Load() != pressureNone {
+		if n := len(h.db.live.View().Version.Levels[0]); n >= slowAt || h.db.stall.pressure.Load() != pressureNone {
 			h.t.Fatalf("%d tables in level 0, pressure %d", n, h.db.stall.pressure.Load())
 		}
 	}
@@ -185,6 +186,13 @@ func TestLifeWithDamagedTables(t *testing.T) {
 	}
 }
 
+// setAllApart sets all tables apart.
+func setAllApart(db *DB) {
+	for _, t := range db.live.View().Version.Levels.All() {
+		db.setApart(t, ErrCorrupt)
+	}
+}
+
 // What cannot leave level 0 comes to rest there, however many tables hold so much by the memory that building one may take.
 func TestRestingAboveDamage(t *testing.T) {
 	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
@@ -199,27 +207,26 @@ func TestRestingAboveDamage(t *testing.T) {
 	for range compaction.NumLevels {
 		fill()
 		settle(t, db)
-		for _, tables := range db.view.Load().tables.levels {
-			for _, table := range tables {
-				db.setApart(table, ErrCorrupt)
-			}
-		}
+		setAllApart(db)
 	}
-	db.opts.Memory = 8
+	must(t, db.Close())
+	o.buildMemory = 1
+	db = openTest(t, o)
+	setAllApart(db)
 	for range 3 {
 		fill()
 	}
 	db.lastFlush.at.Store(nil)
 	plans := 0
-	db.tables.compacting.Lock()
-	defer db.tables.compacting.Unlock()
+	db.compacting.Lock()
+	defer db.compacting.Unlock()
 	must(t, db.runPlans(t.Context(), func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		if plans++; plans > 10 {
 			t.Fatalf("%d tables of level 0 are merged again and again", len(l[0]))
 		}
 		return compaction.Pick(l, now, c)
 	}))
-	if n := len(db.view.Load().tables.levels[0]); n != 2 {
+	if n := len(db.live.View().Version.Levels[0]); n != 2 {
 		t.Errorf("%d tables in level 0, want the damaged one and the rest", n)
 	}
 }
@@ -237,7 +244,7 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 	}
 	write()
 	must(t, db.Compact(t.Context()))
-	db.setApart(db.view.Load().tables.levels[compaction.NumLevels-1][0], ErrCorrupt)
+	db.setApart(db.live.View().Version.Levels[compaction.NumLevels-1][0], ErrCorrupt)
 	rounds, busy := 0, false
 	fault.Inject(func(op vfstest.Op) error {
 		if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, dir.TableSuffix) && !busy && rounds < 50 {
@@ -269,7 +276,7 @@ func TestUnreadTableIsTriedAgain(t *testing.T) {
 	db := openTest(t, o)
 	must(t, db.Put([]byte("k"), nil))
 	must(t, db.Flush())
-	table := db.view.Load().tables.levels[0][0]
+	table := db.live.View().Version.Levels[0][0]
 	for _, c := range []struct {
 		err   error
 		after time.Duration
@@ -290,12 +297,12 @@ func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
 	o.manual = false
 	db := openTest(t, o)
 	failure := fmt.Errorf("that of others")
-	db.tables.compacting.Lock() // so that no success takes the failure back
-	defer db.tables.compacting.Unlock()
+	db.compacting.Lock() // so that no success takes the failure back
+	defer db.compacting.Unlock()
 	db.compacter.failed.Store(&failure)
-	db.tables.flushing.Lock()
+	db.flushing.Lock()
 	full := make([]byte, o.memtableSize)
-	for len(db.view.Load().frozen) < maxFrozen || db.stall.pressure.Load() != pressureFlush {
+	for len(db.live.View().Frozen) < lsm.MaxFrozen || db.stall.pressure.Load() != pressureFlush {
 		must(t, db.Put([]byte("k"), full))
 	}
 	put := make(chan error)
@@ -304,7 +311,7 @@ func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
 		runtime.Gosched()
 	}
 	db.stall.wake()
-	db.tables.flushing.Unlock()
+	db.flushing.Unlock()
 	must(t, <-put)
 	for pressure, want := range map[int32]error{pressureFlush: nil, pressureCompact: failure} {
 		db.stall.pressure.Store(pressure)

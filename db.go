@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/dir"
-	"github.com/ebbdb/ebb/internal/epoch"
 	"github.com/ebbdb/ebb/internal/gap"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/memtable"
@@ -18,13 +18,12 @@ import (
 
 // DB is an open database. Make one with Open. Its methods may be called from any goroutine.
 //
-// A read enters the epoch, loads the view and then how far reads see, and takes no lock. What it needs longer than one
-// call, an iterator or a snapshot, it pins.
+// A read takes no lock: see lsm.Set.EnterNewest. What it needs longer than one call, an iterator or a snapshot, it pins.
 //
-// Lock order: tables.ingesting, tables.compacting, commit, tables.flushing, tables.mu, viewMu. The background goroutines
+// Lock order: ingesting, compacting, commit, flushing, and then those of lsm. The background goroutines
 // take commit only to freeze. No lock is held over I/O, but for commit over the log (an append is a copy into memory, and
-// so is a rotation, unless appends have outrun the disk) and over the end of an Ingest, and tables.mu over the
-// manifest, which nobody else waits for.
+// so is a rotation, unless appends have outrun the disk) and over the end of an Ingest, and the lock of the
+// tables over the manifest, which nobody else waits for.
 type DB struct {
 	dir   directory // absolute
 	opts  Options
@@ -34,21 +33,20 @@ type DB struct {
 	clock *ttl.Clock
 	cache *table.Cache
 
-	health  health
-	epoch   epoch.Epoch
-	visible atomic.Uint64 // reads see operations up to this sequence
-
-	viewMu   sync.Mutex           // held to replace view
-	view     atomic.Pointer[view] // what reads read
-	replaced replaced             // guarded by viewMu
+	health health
+	live   lsm.Set // what reads read
 
 	commit   commit
-	tables   tables
 	trim     logTrim
 	expiries *expiries // nil unless Options.ExpiryEvents
 	marks    clockMarks
 
 	damage damagedSet
+
+	// flushing is held by whoever flushes, compacting by whoever compacts, ingesting by whoever ingests: one of each at a time.
+	flushing   sync.Mutex
+	compacting sync.Mutex
+	ingesting  sync.Mutex
 
 	stall     stall
 	flusher   worker
@@ -60,7 +58,6 @@ type DB struct {
 	txns        sync.Pool     // of *txnState
 	precedences chan struct{} // holds an element while an Update has precedence, or is about to
 	lastFlush   flushTime
-	reads       readCost
 	swept       sweeper // the sweeper's own
 
 	stats  counters
@@ -70,9 +67,8 @@ type DB struct {
 // commit is what one write at a time owns.
 type commit struct {
 	sync.Mutex
-	mem        *mem // the active memtable, also in view
+	mem        *lsm.Mem // the active memtable, also in view
 	lastSeq    uint64
-	recent     recent
 	writers    writers
 	precedence *precedence // of a transaction that others wait for; nil: nobody has one
 	now        int64       // by which the write under way tells what has expired, once it has had to: Unix ms
@@ -132,9 +128,8 @@ func (db *DB) wire() {
 	db.health.init(&o.sys, &db.events, db.stall.wake)
 	db.flusher, db.compacter = newWorker("flush", &db.health), newWorker("compact", &db.health)
 	db.sweeps, db.settles, db.precedences = newRequests(), newRequests(), make(chan struct{}, 1)
-	db.reads.compacter = &db.compacter
 	s := &db.stall
-	s.view, s.memtableSize, s.health, s.counters = &db.view, o.memtableSize, &db.health, &db.stats
+	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
 	s.flush, s.compact, s.changed.L = &db.flusher, &db.compacter, &s.mu
 	if o.manual {
 		s.flushNow = db.flushFrozen
@@ -157,11 +152,11 @@ func (db *DB) Close() error {
 	if !db.health.close() {
 		return nil
 	}
-	pass(&db.commit.Mutex)      // no write is under way any more,
-	pass(&db.tables.flushing)   // nor a call of Flush
-	pass(&db.tables.compacting) // or Compact,
-	pass(&db.tables.ingesting)  // or Ingest,
-	pass(&db.tables.mu)         // nor begins a Checkpoint; and later ones find the database closed
+	pass(&db.commit.Mutex) // no write is under way any more,
+	pass(&db.flushing)     // nor a call of Flush
+	pass(&db.compacting)   // or Compact,
+	pass(&db.ingesting)    // or Ingest,
+	db.live.Barrier()      // nor begins a Checkpoint; and later ones find the database closed
 	db.health.workers.Wait()
 	db.flushOnClose()
 	return db.release()
@@ -180,9 +175,8 @@ func (db *DB) release() error {
 	if db.log != nil {
 		errs = append(errs, db.closeLog())
 	}
-	db.epoch.Wait()
-	db.health.workers.Wait() // what install has started
-	errs = append(errs, db.closeTables())
+	db.health.workers.Wait() // what commits have started
+	errs = append(errs, db.live.Close())
 	if db.cache != nil {
 		db.cache.Close()
 	}
@@ -192,15 +186,37 @@ func (db *DB) release() error {
 	return errors.Join(errs...)
 }
 
-// setView replaces parts of the view.
-func (db *DB) setView(change func(*view)) {
-	db.viewMu.Lock()
-	defer db.viewMu.Unlock()
-	v := *db.view.Load()
-	change(&v)
-	db.replaced.memtables.add(db.view.Load(), &v)
-	if invariants {
-		v.check()
+// initLive readies what is live, once the clock and the cache are there.
+func (db *DB) initLive() {
+	o := &db.opts
+	db.live.Init(lsm.Config{
+		FS:           db.fs,
+		Dir:          db.dir,
+		ReadOnly:     o.ReadOnly,
+		MemtableSize: o.memtableSize,
+		TableSize:    o.tableSize,
+		BuildMemory:  o.buildMemory,
+		Compression:  o.Compression,
+		Cache:        db.cache,
+		GapMemory:    o.Memory / gapShare,
+		WorthGap:     o.worthGap,
+		Closed:       &db.health.closed,
+		Failure:      db.health.failure,
+		Fail:         db.health.fail,
+		Report:       func(task string, err error) { db.events.backgroundError(task, err, 0) },
+		Workers:      &db.health.workers,
+		Changed:      db.tablesChanged,
+		Compact:      db.compacter.request,
+		Clock:        db.clock.Now,
+		Anchor:       func() wal.Anchor { return db.log.Anchor() },
+		Now:          o.sys.now,
+	})
+}
+
+// tablesChanged looks after what follows from a change of the tables.
+func (db *DB) tablesChanged(v *lsm.View) {
+	if v.Version.HasDeadlines() {
+		db.sweeps.request() // an Ingest may have brought the first
 	}
-	db.view.Store(&v)
+	db.stall.update()
 }

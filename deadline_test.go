@@ -106,7 +106,7 @@ func watchedDeadlines(t *testing.T, db *DB) (shown, reported map[uint64]int64) {
 func heldDeadlines(t *testing.T, db *DB) map[uint64]int64 {
 	t.Helper()
 	held := make(map[uint64]int64)
-	it := db.view.Load().scan(math.MaxUint64)
+	it := db.live.View().Scan(math.MaxUint64)
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
 		if e := it.Entry(); e.Kind == kv.Put {

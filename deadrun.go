@@ -97,7 +97,7 @@ func (c *cursor) openRun(behind []byte) {
 func (c *cursor) endRun() {
 	if r := &c.dead; r.open {
 		r.open = false
-		c.view.gaps.Offer(&r.Run)
+		c.view.Gaps.Offer(&r.Run)
 	}
 }
 
@@ -109,7 +109,7 @@ func (c *cursor) leap() bool {
 		if len(at) == 0 { // from the end
 			return false
 		}
-		j := c.view.gaps.Backward(at, r.Moment)
+		j := c.view.Gaps.Backward(at, r.Moment)
 		if j.Hops == 0 {
 			return false
 		}
@@ -120,7 +120,7 @@ func (c *cursor) leap() bool {
 		r.jump(j, to, true)
 		c.on = kv.Compare(to, c.lower) > 0 && c.merged.SeekLT(r.Start)
 	} else {
-		j := c.view.gaps.Forward(at, r.Moment)
+		j := c.view.Gaps.Forward(at, r.Moment)
 		if j.Hops == 0 {
 			return false
 		}

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -50,7 +51,7 @@ func TestScanJumpsRangeDelete(t *testing.T) {
 			if fmt.Sprint(got) != want {
 				t.Errorf("%d keys, %s: %s, want %s", n, where, got, want)
 			}
-			if passed := it.c.deletes.passed; passed > 2*(3*skipAfter+3) {
+			if passed := it.c.deletes.Passed(); passed > 2*(3*lsm.SkipAfter+3) {
 				t.Errorf("%d keys, %s: passed %d entries one by one", n, where, passed)
 			}
 			it.Close()

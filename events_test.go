@@ -21,6 +21,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
@@ -417,14 +418,14 @@ func TestStallEvents(t *testing.T) {
 		db := openTest(t, o)
 		r.take(t, db)
 		full := make([]byte, o.memtableSize)
-		for range maxFrozen + 1 {
+		for range lsm.MaxFrozen + 1 {
 			must(t, db.Put([]byte("k"), full))
 		}
 		const reason = "memtables wait for their flush"
 		r.expect(t, db, StallBegan{Stopped: true, Reason: reason})
 		must(t, db.Put([]byte("k"), nil)) // which flushes, as nobody else does
 		events := r.take(t, db)
-		if len(events) != 1+maxFrozen || events[0] != (StallEnded{Stopped: true, Reason: reason}) {
+		if len(events) != 1+lsm.MaxFrozen || events[0] != (StallEnded{Stopped: true, Reason: reason}) {
 			t.Errorf("%+v", events)
 		}
 	})
@@ -516,7 +517,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 		return nil
 	})
 	do((*DB).Flush, func(db *DB) error {
-		for _, tables := range db.view.Load().tables.levels {
+		for _, tables := range db.live.View().Version.Levels {
 			for _, table := range tables {
 				db.setApart(table, syscall.EIO)
 			}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
 func (db *DB) Flush() error {
-	if v := db.view.Load(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.mem.empty() {
+	if v := db.live.View(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.Mem.Empty() {
 		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freezeLocked says so
 	}
 	db.commit.Lock()
@@ -25,7 +24,7 @@ func (db *DB) Flush() error {
 		db.commit.Unlock()
 		return ErrReadOnly
 	}
-	if !db.commit.mem.empty() {
+	if !db.commit.mem.Empty() {
 		if err := db.freezeLocked(); err != nil {
 			db.commit.Unlock()
 			return err
@@ -41,7 +40,7 @@ func (db *DB) freezeIfFullLocked() {
 	if m.Size() < db.opts.memtableSize {
 		return
 	}
-	if db.view.Load().full(db.opts.memtableSize) {
+	if db.live.View().Full(db.opts.memtableSize) {
 		db.stall.update()
 		return
 	}
@@ -56,15 +55,10 @@ func (db *DB) freezeLocked() error {
 	if err := db.log.Rotate(); err != nil {
 		return err
 	}
-	old := db.commit.mem
-	old.lastSeq, old.logEnd = db.commit.lastSeq, db.log.End()
-	m := newMem(old.Hint(), db.log.End().Segment, db.clock.Now())
-	db.commit.mem, db.commit.sweeps = m, false
-	db.commit.recent.push(old, m)
-	db.setView(func(v *view) {
-		v.frozen = append([]*mem{old}, v.frozen...)
-		v.mem = m
-	})
+	m, end := db.commit.mem, db.log.End()
+	next := lsm.NewMem(m.Hint(), end.Segment, db.clock.Now())
+	db.live.Freeze(next, db.commit.lastSeq, end)
+	db.commit.mem, db.commit.sweeps = next, false
 	db.stall.update()
 	db.flusher.request()
 	return nil
@@ -75,18 +69,18 @@ func (db *DB) flushFrozen() error { return db.flushUntil(db.health.work) }
 
 // flushUntil is flushFrozen until ctx is done.
 func (db *DB) flushUntil(ctx context.Context) error {
-	db.tables.flushing.Lock()
-	defer db.tables.flushing.Unlock()
+	db.flushing.Lock()
+	defer db.flushing.Unlock()
 	for {
 		if ctx.Err() != nil {
 			return ErrClosed
 		}
-		v := db.view.Load()
-		if len(v.frozen) == 0 {
+		v := db.live.View()
+		if len(v.Frozen) == 0 {
 			db.trim.again(db)
 			return nil
 		}
-		if err := db.flush(v.frozen[len(v.frozen)-1]); err != nil {
+		if err := db.flush(v.Frozen[len(v.Frozen)-1]); err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}
 		db.flusher.succeeded()
@@ -103,27 +97,26 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //     manifest or the new one; with the new one the segments before are obsolete, and Open removes them.
 //  4. Swap the view: the table takes the memtable's place.
 //  5. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
-func (db *DB) flush(m *mem) error {
+func (db *DB) flush(m *lsm.Mem) error {
 	start := db.health.sys.now()
-	if err := db.log.SyncTo(m.logEnd); err != nil {
+	if err := db.log.SyncTo(m.LogEnd); err != nil {
 		return closedLog(err)
 	}
-	db.show(m.lastSeq)
+	db.live.Show(m.LastSeq)
 	built, err := db.buildFlush(m, db.dropNow())
 	if err != nil {
 		return noSpace(err)
 	}
-	next := db.segmentAfter(m)
-	err = db.installTables(0, built.Tables, func(s *manifest.State, l *compaction.Levels) {
-		s.FirstSegment = next
-		s.LastSeq = max(s.LastSeq, m.lastSeq)
-		s.Writers = m.writersAfter(s.Writers, db.clock.Now()-db.opts.WriterIdle.Milliseconds())
-		*l = l.AddNewest(built.Tables)
-	}, func(v *view) {
-		v.frozen = slices.Clone(v.frozen[:len(v.frozen)-1]) // what goes is not to be kept by an array
+	next := db.live.View().After(m).Segment
+	err = db.live.Commit(&lsm.Edit{
+		Add:          built.Tables,
+		FirstSegment: next,
+		LastSeq:      m.LastSeq,
+		Flushed:      m,
+		Writers:      m.WritersAfter(db.live.Manifest().Writers, db.clock.Now()-db.opts.WriterIdle.Milliseconds()),
 	})
 	if err != nil {
-		return err
+		return noSpace(err)
 	}
 	db.flushed(built, db.health.sys.since(start))
 	db.lastFlush.set()
@@ -146,28 +139,18 @@ func (db *DB) flushed(built compaction.Result, took time.Duration) {
 	db.events.emit(e)
 }
 
-// segmentAfter returns the log segment in which the memtable after m begins.
-func (db *DB) segmentAfter(m *mem) uint32 {
-	v := db.view.Load()
-	i := slices.Index(v.frozen, m)
-	if i > 0 {
-		return v.frozen[i-1].segment
-	}
-	return v.mem.segment
-}
-
 // buildFlush builds the table of a frozen memtable. What of it has expired is left out, and so are tombstones with nothing
 // below.
-func (db *DB) buildFlush(m *mem, now int64) (compaction.Result, error) {
-	tables := db.view.Load().tables
+func (db *DB) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
+	levels := db.live.View().Version.Levels
 	it := m.NewIterator(math.MaxUint64)
 	defer it.Close()
-	out := db.tableOutput(0)
+	out := db.live.Output(0)
 	out.TargetSize = math.MaxInt64 // one table: in level 0 more of them cost every look-up
 	return compaction.Build(context.Background(), compaction.Input{
 		Source:  it,
 		Deletes: m.RangeDeletes().All(),
-		Older:   tables.levels.Overlap, // a compaction that runs meanwhile can only take from that
+		Older:   levels.Overlap, // a compaction that runs meanwhile can only take from that
 		Now:     now,
 		BaseSeq: m.Stats().MinSeq,
 	}, out)

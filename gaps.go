@@ -3,6 +3,7 @@ package ebb
 import (
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/op"
 )
 
@@ -15,29 +16,9 @@ const (
 	rangeDead = 128
 )
 
-// newGaps returns an empty set of gaps, for views that the commit lock's holder changes.
-func (db *DB) newGaps() *gap.Set { return db.newGapsAsOf(db.appliedSeq) }
-
-// newGapsAsOf is newGaps for a view of its own.
-func (db *DB) newGapsAsOf(applied func() uint64) *gap.Set {
-	return gap.NewSet(db.opts.Memory/gapShare, db.opts.worthGap, applied)
-}
-
-// appliedSeq returns the sequence of the newest put that has been applied, or one after it. The memtable tells of a put
-// before it is cut out of the gaps, a frozen one where it ends, and what was in one before that is shown before it leaves
-// the view: see flush.
-func (db *DB) appliedSeq() uint64 {
-	v := db.view.Load()
-	seq := max(db.visible.Load(), v.mem.Stats().MaxSeq)
-	for _, m := range v.frozen {
-		seq = max(seq, m.lastSeq)
-	}
-	return seq
-}
-
 // offerRange makes a gap of what a range delete covers, which m has taken, if m has many entries there: a scan passes what
 // is in other sources with a seek (see cursor.advance), but cannot tell what of m is older than the delete.
-func (c *commit) offerRange(m *mem, o *op.Op) {
+func (c *commit) offerRange(m *lsm.Mem, o *op.Op) {
 	if c.gaps == nil || m.Len() < c.gaps.Worth() {
 		return
 	}

@@ -39,7 +39,7 @@ func keysShown(t *testing.T, r reader, o *IterOptions) string {
 }
 
 func inGap(db *DB, key string) bool {
-	return db.view.Load().gaps.Forward([]byte(key), gap.Moment{Seq: db.visible.Load(), Now: math.MaxInt64}).Hops > 0
+	return db.live.View().Gaps.Forward([]byte(key), gap.Moment{Seq: db.live.Visible(), Now: math.MaxInt64}).Hops > 0
 }
 
 // deadDB returns a database with keys a, m and z, and many between that were deleted or have expired, which is known.
@@ -324,7 +324,7 @@ func TestLongMovesLeaveTheEpoch(t *testing.T) {
 		it, err := db.NewIterator(nil)
 		must(t, err)
 		c, step, stays := it.c, it.c.step, 0
-		db.epoch.Wait()
+		db.live.Wait()
 		c.step = func() {
 			before := c.moves
 			step()

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/ttl"
 )
 
@@ -31,13 +33,13 @@ func (db *DB) Get(key []byte) ([]byte, error) { return db.AppendGet(nil, key) }
 // if dst has room.
 func (db *DB) AppendGet(dst, key []byte) ([]byte, error) {
 	var e kv.Entry
-	return db.get(dst, key, withValue, &e)
+	return db.get(dst, key, lsm.WithValue, &e)
 }
 
 // GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound.
 func (db *DB) GetEntry(key []byte) (Entry, error) {
 	var e kv.Entry
-	value, err := db.get(nil, key, withValue, &e)
+	value, err := db.get(nil, key, lsm.WithValue, &e)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -47,7 +49,7 @@ func (db *DB) GetEntry(key []byte) (Entry, error) {
 // Has reports whether a key is present. It does not read the value.
 func (db *DB) Has(key []byte) (bool, error) {
 	var e kv.Entry
-	_, err := db.get(nil, key, withoutValue, &e)
+	_, err := db.get(nil, key, lsm.WithoutValue, &e)
 	if err == ErrNotFound {
 		return false, nil
 	}
@@ -57,7 +59,7 @@ func (db *DB) Has(key []byte) (bool, error) {
 // TTL returns how long a key has left, and 0 if it has no deadline. It is ErrNotFound for an absent key.
 func (db *DB) TTL(key []byte) (time.Duration, error) {
 	var e kv.Entry
-	if _, err := db.get(nil, key, withoutValue, &e); err != nil {
+	if _, err := db.get(nil, key, lsm.WithoutValue, &e); err != nil {
 		return 0, err
 	}
 	if left := ttl.Remaining(e.Deadline, db.clock.Now()); left >= 0 {
@@ -67,24 +69,22 @@ func (db *DB) TTL(key []byte) (time.Duration, error) {
 }
 
 // get reads the newest visible value of a key and describes it in e.
-func (db *DB) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
+func (db *DB) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	ticket := db.epoch.Enter(uint32(key[len(key)-1]))
-	defer db.epoch.Exit(ticket)
-	if db.health.closed.Load() {
+	ticket, v, seq, ok := db.live.EnterNewest(uint32(key[len(key)-1]))
+	if !ok {
 		return dst, ErrClosed
 	}
-	// The view first, then how far reads see: then all that is in the view's tables can be seen. See freezeLocked.
-	v := db.view.Load()
-	seq := db.seqIn(v)
-	return v.getLive(dst, key, seq, want, db.clock, e)
+	defer db.live.Exit(ticket)
+	return getLive(v, dst, key, seq, want, db.clock, e)
 }
 
-// getLive is get, and ErrNotFound for what is not there or has expired. It asks the clock only about a deadline.
-func (v *view) getLive(dst, key []byte, seq uint64, want part, clock clock, e *kv.Entry) ([]byte, error) {
-	out, found, err := v.get(dst, key, seq, want, e)
+// getLive reads a key from a view, and is ErrNotFound for one that is not there or has expired. It asks the clock only about a
+// deadline.
+func getLive(v *lsm.View, dst, key []byte, seq uint64, want lsm.Wanted, clock clock, e *kv.Entry) ([]byte, error) {
+	out, found, err := v.Get(dst, key, seq, want, e)
 	if err != nil {
 		return dst, err
 	}
@@ -92,6 +92,20 @@ func (v *view) getLive(dst, key []byte, seq uint64, want part, clock clock, e *k
 		return dst, ErrNotFound
 	}
 	return present(out), nil
+}
+
+// whileOpen runs fn, which may read tables. Close waits for it, and so does whoever lets go of tables: it reads some of
+// them, never all.
+func whileOpen(live *lsm.Set, fn func() error) (err error) {
+	ticket, ok := live.Enter(0)
+	if !ok {
+		return ErrClosed
+	}
+	defer live.Exit(ticket)
+	if fault := vfs.Guard(func() { err = fn() }); fault != nil {
+		return fault
+	}
+	return err
 }
 
 // present returns the value of a key that is there: it is never nil, even if it is empty.

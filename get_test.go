@@ -24,7 +24,7 @@ func TestEmptyValueIsNotNil(t *testing.T) {
 		"rewrite": func() error { return db.Compact(t.Context()) },
 	}
 	for _, name := range []string{"put", "batch", "update", "expire", "rewrite"} {
-		since := db.visible.Load()
+		since := db.live.Visible()
 		must(t, write[name]())
 		notNil(t, name+", database", db)
 		s, err := db.Snapshot()
@@ -32,7 +32,7 @@ func TestEmptyValueIsNotNil(t *testing.T) {
 		notNil(t, name+", snapshot", s)
 		s.Close()
 		must(t, db.View(func(tx *Txn) error { notNil(t, name+", transaction", tx); return nil }))
-		if db.visible.Load() > since {
+		if db.live.Visible() > since {
 			for c, err := range db.Watch(t.Context(), &WatchOptions{From: since + 1}) {
 				if must(t, err); c.Value == nil {
 					t.Errorf("%s: a watcher gets nil", name)

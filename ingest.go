@@ -8,7 +8,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/copies"
-	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/snapfile"
 )
 
@@ -77,8 +77,8 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 	if h := file.Header(); !h.Full() {
 		return IngestInfo{}, fmt.Errorf("%w: an increment since %d, but only a full one can be ingested", ErrSnapshotOrder, h.Since)
 	}
-	db.tables.ingesting.Lock()
-	defer db.tables.ingesting.Unlock()
+	db.ingesting.Lock()
+	defer db.ingesting.Unlock()
 	if db.health.closed.Load() {
 		return IngestInfo{}, ErrClosed
 	}
@@ -91,7 +91,7 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 		return IngestInfo{}, err
 	}
 	if err := db.Flush(); err != nil {
-		return IngestInfo{}, errors.Join(err, compaction.Discard(db.tableOutput(0), built.Tables))
+		return IngestInfo{}, errors.Join(err, compaction.Discard(db.live.Output(0), built.Tables))
 	}
 	next, err := db.commitIngest(built.Tables, seq)
 	if err != nil {
@@ -109,7 +109,7 @@ func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64
 	p := copies.NewProgress(reportTo(report))
 	source := copies.NewSource(file, p)
 	source.Now, source.Seq = now, seq
-	out := db.tableOutput(compaction.NumLevels - 1)
+	out := db.live.Output(compaction.NumLevels - 1)
 	out.Growing = true
 	built, err := compaction.Build(ctx, compaction.Input{
 		Source:  source,
@@ -131,46 +131,37 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 	c := &db.commit
 	end, err := db.beginIngest(built)
 	if err != nil {
-		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))
+		return 0, errors.Join(err, compaction.Discard(db.live.Output(0), built))
 	}
 	defer end()
-	add := (*compaction.Levels).AddNewest
-	if db.tables.compacting.TryLock() { // not before: beginIngest may wait for a compaction
-		defer db.tables.compacting.Unlock()
-		add = (*compaction.Levels).AddBelow
+	deep := db.compacting.TryLock() // not before: beginIngest may wait for a compaction
+	if deep {
+		defer db.compacting.Unlock()
 	}
 	m, err := db.skipLocked(seq)
 	if err != nil {
-		return 0, errors.Join(err, compaction.Discard(db.tableOutput(0), built))
+		return 0, errors.Join(err, compaction.Discard(db.live.Output(0), built))
 	}
-	gaps := db.newGaps() // the tables fill some of the old ones, which those who read the old view may still use
-	err = db.installTables(0, built, func(s *manifest.State, l *compaction.Levels) {
-		s.FirstSegment = m.segment
-		s.LastSeq = seq
-		*l = add(l, built)
-	}, func(v *view) {
-		v.mem, v.gaps = m, gaps
-	})
+	err = db.live.Commit(&lsm.Edit{Add: built, Deep: deep, FirstSegment: m.Segment, LastSeq: seq, Active: m})
 	if err != nil {
 		return 0, err
 	}
-	c.recent.cutAll(c.mem) // of what has come no memtable knows
-	c.mem, c.sweeps, c.lastSeq, c.gaps = m, false, seq, gaps
+	c.mem, c.sweeps, c.lastSeq, c.gaps = m, false, seq, db.live.View().Gaps
 	db.marks.wantLocked()
-	db.show(seq)
-	return m.segment, nil
+	db.live.Show(seq)
+	return m.Segment, nil
 }
 
 // skipLocked flushes everything and makes the log's sequences go on after seq. It returns the memtable that is to take the
 // active one's place, which is empty.
-func (db *DB) skipLocked(seq uint64) (*mem, error) {
+func (db *DB) skipLocked(seq uint64) (*lsm.Mem, error) {
 	if db.health.closed.Load() {
 		return nil, ErrClosed
 	}
 	if err := db.health.failure(); err != nil {
 		return nil, err
 	}
-	if !db.commit.mem.empty() {
+	if !db.commit.mem.Empty() {
 		if err := db.freezeLocked(); err != nil {
 			return nil, err
 		}
@@ -187,5 +178,5 @@ func (db *DB) skipLocked(seq uint64) (*mem, error) {
 	if err := db.log.SyncTo(db.log.End()); err != nil { // the manifest will count on it
 		return nil, err
 	}
-	return newMem(db.commit.mem.Hint(), db.log.End().Segment, db.clock.Now()), nil
+	return lsm.NewMem(db.commit.mem.Hint(), db.log.End().Segment, db.clock.Now()), nil
 }

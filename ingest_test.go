@@ -193,26 +193,6 @@ func TestIngestOvertaken(t *testing.T) {
 	must(t, reopenAndWrite(db, manualOptions(mem, clock, SyncAlways), m))
 }
 
-// Between the commit of an Ingest and the moment when all reads see its sequence, whoever pins the tables sees it already.
-func TestIngestPinned(t *testing.T) {
-	clock := newFakeClock()
-	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
-	must(t, putStep("a", "1", 0).run(db))
-	before := db.visible.Load()
-	entries := ingested(clock)
-	must(t, ingestStep(snapshotOf(t, clock, entries), nil).run(db))
-	after := db.visible.Swap(before)
-	s, err := db.Snapshot()
-	must(t, err)
-	defer s.Close()
-	if s.Seq() != after {
-		t.Errorf("a snapshot as of %d shows what came with %d", s.Seq(), after)
-	}
-	if _, info := takeBackup(t, db, nil); info.Through != after || info.Entries != uint64(len(entries)) {
-		t.Errorf("%+v", info)
-	}
-}
-
 // A checkpoint and a backup of a database whose last write was an Ingest go on behind it.
 func TestIngestThenCopy(t *testing.T) {
 	mem, clock := vfstest.NewMem(), newFakeClock()

@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -32,7 +33,7 @@ type Iterator struct {
 
 // NewIterator returns an iterator over the entries that o allows.
 func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
-	v, seq, err := db.pinView()
+	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, err
 	}
@@ -41,12 +42,15 @@ func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
 
 // NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
 func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
-	ticket := s.db.epoch.Enter(0)
-	defer s.db.epoch.Exit(ticket)
-	if s.db.health.closed.Load() || s.closed.Load() {
+	ticket, ok := s.db.live.Enter(0)
+	if !ok {
 		return nil, ErrClosed
 	}
-	s.view.tables.pin()
+	defer s.db.live.Exit(ticket)
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	s.view.Pin()
 	return s.db.newIterator(s.view, s.seq, int64(s.now), o, nil), nil
 }
 
@@ -102,7 +106,7 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 }
 
 // newIterator takes over the caller's reference to the view's tables. own, if not nil, is newer than all of the view.
-func (db *DB) newIterator(v *view, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
+func (db *DB) newIterator(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
 	c := db.cursors.Get().(*cursor)
 	c.open(db, v, seq, now, o, own)
 	return &Iterator{c: c}
@@ -199,10 +203,10 @@ func (it *Iterator) read() error {
 
 // readSome makes a move as far as one stay in the epoch lasts.
 func (c *cursor) readSome() error {
-	ticket := c.db.epoch.Enter(uint32(c.op))
-	defer c.db.epoch.Exit(ticket)
-	if c.db.health.closed.Load() {
+	ticket, ok := c.db.live.Enter(uint32(c.op))
+	if !ok {
 		return ErrClosed
 	}
+	defer c.db.live.Exit(ticket)
 	return vfs.Guard(c.step)
 }

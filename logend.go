@@ -1,8 +1,6 @@
 package ebb
 
-import (
-	"github.com/ebbdb/ebb/internal/manifest"
-)
+import ()
 
 // The manifest says how far the log has gone, at least: see wal.Anchor. While the database is open that is a place which
 // the log had reached when it was rotated or opened last, and costs nothing; after Close it is the very end. So what is
@@ -20,22 +18,5 @@ func (db *DB) closeLog() error {
 	if db.health.failure() != nil {
 		return nil // a manifest that replaces one in doubt may not be durable
 	}
-	return db.anchorLog()
-}
-
-// anchorLog stores a manifest that says how far the log has gone, unless it is the one there is.
-func (db *DB) anchorLog() error {
-	t := &db.tables
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	state := t.state
-	if state.Log = db.log.Anchor(); state.Log == t.state.Log {
-		return nil
-	}
-	state.Clock = db.clock.Now()
-	if err := manifest.Store(db.fs, string(db.dir), &state); err != nil {
-		return noSpace(err)
-	}
-	t.state = state
-	return nil
+	return noSpace(db.live.StoreAnchor())
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/op/optest"
 	"github.com/ebbdb/ebb/internal/snapfile"
@@ -23,7 +24,7 @@ func TestEveryOperation(t *testing.T) {
 	o.ExpiryEvents = true
 	db := openTest(t, o)
 	db.expiries.soon.Fill() // as during a scan
-	m := newMem(db.commit.mem.Hint(), 1, db.clock.Now())
+	m := lsm.NewMem(db.commit.mem.Hint(), 1, db.clock.Now())
 	b := newBackupRun(t)
 	var watched []string
 	for _, e := range optest.Entries() {
@@ -49,7 +50,7 @@ func TestEveryOperation(t *testing.T) {
 	compare(t, "in the memtable", memEntries(m), "1@7 batch-deleted= until 0", "0@5 batch-put=v until 0",
 		"0@6 batch-ttl= until 1125899906842624", "1@3 deleted= until 0", "1@8 expired-1= until 0", "1@9 expired-2= until 0",
 		"0@1 put=value until 0", "0@2 ttl=brief until 1125899906842624")
-	if s, ok := m.writers[7]; !ok || s.Sequence != 3 || s.Version != 7 {
+	if s, ok := m.Writers[7]; !ok || s.Sequence != 3 || s.Version != 7 {
 		t.Errorf("writer 7: %+v, %v", s, ok)
 	}
 	if n := b.out.Totals(); n.Entries != 8 || n.RangeDeletes != 1 {
@@ -75,7 +76,7 @@ func newBackupRun(t *testing.T) *backupRun {
 	return &backupRun{ctx: context.Background(), out: out}
 }
 
-func memEntries(m *mem) (list []string) {
+func memEntries(m *lsm.Mem) (list []string) {
 	it := m.NewIterator(math.MaxUint64)
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {

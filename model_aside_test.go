@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -85,10 +86,10 @@ func (a *aside) write() {
 // compact carries out what is picked, which comes to an end.
 func (a *aside) compact(all bool) {
 	db := a.db
-	db.tables.compacting.Lock()
-	defer db.tables.compacting.Unlock()
+	db.compacting.Lock()
+	defer db.compacting.Unlock()
 	most := 100
-	for _, tables := range db.view.Load().tables.levels {
+	for _, tables := range db.live.View().Version.Levels {
 		most += 20 * len(tables)
 	}
 	plans, done := 0, false
@@ -134,7 +135,7 @@ func (a *aside) check() {
 			a.t.Fatal("snapshot: ", err)
 		}
 	}
-	checkLevels(&a.db.view.Load().tables.levels)
+	lsm.CheckLevels(&a.db.live.View().Version.Levels)
 	if s := a.db.Stats(); s.DiskBytes < 0 || s.ReplacedTables < 0 || s.ReplacedBytes < 0 || s.LiveBytes < 0 {
 		a.t.Fatalf("%+v", s)
 	}
@@ -155,7 +156,7 @@ func (a *aside) round(damage int) {
 	default:
 		must(a.t, a.db.flushFrozen())
 	}
-	if tables := a.db.view.Load().tables.levels[r.IntN(compaction.NumLevels)]; r.IntN(damage) == 0 && len(tables) > 0 {
+	if tables := a.db.live.View().Version.Levels[r.IntN(compaction.NumLevels)]; r.IntN(damage) == 0 && len(tables) > 0 {
 		a.db.setApart(tables[r.IntN(len(tables))], ErrCorrupt)
 	}
 	if r.IntN(3) == 0 {

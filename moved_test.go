@@ -10,8 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -102,14 +101,13 @@ func TestMovedDirectory(t *testing.T) {
 			return err
 		}},
 		{"link tables", func(t *testing.T, db *movedDB) error {
-			state, err := db.pinTables()
-			must(t, err)
-			defer state.unpin()
-			return second(db.checkpoint(t.Context(), string(db.dir)+"-checkpoint", &state.State, nil))
+			files, _ := db.live.PinFiles()
+			defer files.Unpin()
+			return second(db.checkpoint(t.Context(), string(db.dir)+"-checkpoint", &files.State, nil))
 		}},
 		{"delete segments", func(t *testing.T, db *movedDB) error { return db.log.DeleteBefore(db.log.End().Segment) }},
 		{"store manifest", func(t *testing.T, db *movedDB) error {
-			return db.install(func(*manifest.State, *compaction.Levels) {}, func(*view) {})
+			return db.live.Commit(&lsm.Edit{})
 		}},
 		{"let go of tables", func(t *testing.T, db *movedDB) error {
 			db.snap.Close()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -98,6 +99,7 @@ type Options struct {
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB
+	buildMemory  int64  // 0: an eighth of Memory; of the keys of a table that is built
 	worthGap     int    // 0: 64; so many dead entries in a row are remembered as a gap
 	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; what expires next takes as much
 	manual       bool   // no background and no block cache, which has one: a test sees one order of operations
@@ -113,12 +115,9 @@ const (
 	maxMemtable = 4 << 30
 )
 
-// buildMemory is what of Memory goes to the keys of a table that is built.
-func (o *Options) buildMemory() int64 { return o.Memory / 8 }
-
 // cacheMemory is what of Memory is left for the block cache.
 func (o *Options) cacheMemory() int64 {
-	return max(o.Memory-2*(1+maxFrozen)*o.memtableSize-o.buildMemory()-o.expiryMemory, 1<<20)
+	return max(o.Memory-2*(1+lsm.MaxFrozen)*o.memtableSize-o.buildMemory-o.expiryMemory, 1<<20)
 }
 
 // withDefaults returns a copy with every field set.
@@ -146,6 +145,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.expiryMemory == 0 && c.ExpiryEvents {
 		c.expiryMemory = c.Memory / 8
+	}
+	if c.buildMemory == 0 {
+		c.buildMemory = c.Memory / 8
 	}
 	if c.tableSize == 0 {
 		c.tableSize = 64 << 20

@@ -39,7 +39,7 @@ func TestIteratorOutlivesSnapshotAndTables(t *testing.T) {
 	}
 	it.Close()
 	db.health.workers.Wait()
-	if open, live := len(db.tables.refs), len(db.tables.state.Tables); open != live {
-		t.Errorf("%d tables are open, %d are live", open, live)
+	if r := db.live.Replaced(); r.Tables != 0 || r.Pins != 0 {
+		t.Errorf("held back: %+v", r)
 	}
 }

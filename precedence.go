@@ -73,7 +73,7 @@ func (t *precedence) begin() (s *txnState, ok bool, err error) {
 	if db.commit.precedence != t {
 		return nil, false, nil
 	}
-	v, seq, err := db.pinView()
+	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, true, err
 	}

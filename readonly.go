@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
@@ -41,16 +41,16 @@ func (db *DB) openReadOnly() error {
 	if err := db.openCache(); err != nil {
 		return err
 	}
-	db.tables.refs = make(map[*compaction.Table]int)
+	db.initLive()
 	start := time.Now()
 	if err := db.refresh(); err != nil {
 		return err
 	}
-	found := db.view.Load().log.Recovery
+	found := db.live.View().Log.Recovery
 	if found.Cut != nil {
 		db.logEvent(*found.Cut)
 	}
-	db.recovered(found, len(db.tables.state.Tables), time.Since(start))
+	db.recovered(found, len(db.live.Manifest().Tables), time.Since(start))
 	return nil
 }
 
@@ -60,8 +60,8 @@ func (db *DB) openReadOnly() error {
 // It reads the log anew, as Open does after a crash, and those tables only that it has not open; while it does, the
 // memtables of the old view and those of the new one are in memory. A database that is not read-only shows every write at once: there Refresh does nothing.
 func (db *DB) Refresh() error {
-	db.tables.flushing.Lock() // Close waits for who has it
-	defer db.tables.flushing.Unlock()
+	db.flushing.Lock() // Close waits for who has it
+	defer db.flushing.Unlock()
 	if db.health.closed.Load() {
 		return ErrClosed
 	}
@@ -76,12 +76,12 @@ func (db *DB) Refresh() error {
 
 // refresh replaces the view by what the directory holds. One call runs at a time.
 func (db *DB) refresh() error {
-	l := db.newLoader()
-	defer l.closeRest()
+	l := loader{db: db, tables: db.live.NewLoader()}
+	defer l.tables.Close()
 	if err := db.steadily(l.load); err != nil {
 		return err
 	}
-	db.replaceView(l)
+	l.publish()
 	return nil
 }
 
@@ -121,73 +121,42 @@ func (db *DB) loadManifest() (*manifest.State, error) {
 // loader puts a view together.
 type loader struct {
 	db     *DB
-	tables map[uint64]*compaction.Table // all that are open, by file
-	opened map[*compaction.Table]bool   // of those, which it has opened and the view has not taken over
+	tables *lsm.Loader
 
 	// What load has come to.
-	state  *manifest.State
 	commit *commit // of which only the writers are of use
+	replay replay
+	log    wal.Replayed
 	clock  int64
-	view   *view
-}
-
-// newLoader returns a loader that has the tables of the present view.
-func (db *DB) newLoader() *loader {
-	l := &loader{db: db, tables: make(map[uint64]*compaction.Table), opened: make(map[*compaction.Table]bool)}
-	if v := db.view.Load(); v != nil {
-		for _, tables := range v.tables.levels {
-			for _, t := range tables {
-				l.tables[t.File] = t
-			}
-		}
-	}
-	return l
 }
 
 // load makes the view of a manifest.
 func (l *loader) load(state *manifest.State) error {
-	if id := l.db.tables.state.Database; l.db.view.Load() != nil && id != state.Database {
+	if id := l.db.live.Manifest().Database; l.db.live.View() != nil && id != state.Database {
 		return fmt.Errorf("%w: another one has taken its place", ErrNotDatabase)
 	}
-	levels, err := l.openTables(state)
-	if err != nil {
+	if err := l.tables.Load(state); err != nil {
 		return err
 	}
 	l.commit = new(commit)
 	l.commit.writers.open(state.Writers, l.db.opts.WriterIdle)
-	r := replay{db: l.db, commit: l.commit, mem: newMem(memtable.Hint{}, state.FirstSegment, l.db.clock.Now())}
-	log, err := l.db.replayLog(state, r.entry)
+	l.replay = replay{db: l.db, commit: l.commit, mem: lsm.NewMem(memtable.Hint{}, state.FirstSegment, l.db.clock.Now())}
+	log, err := l.db.replayLog(state, l.replay.entry)
 	if err != nil {
 		return err
 	}
-	l.state, l.clock = state, max(state.Clock, r.clock)
-	l.view = &view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, nil), log: &log}
-	l.view.gaps = l.db.newGapsAsOf(func() uint64 { return log.NextSeq - 1 })
+	l.log, l.clock = log, max(state.Clock, l.replay.clock)
 	return nil
 }
 
-// openTables opens those that the manifest names and that are not open.
-func (l *loader) openTables(state *manifest.State) (levels compaction.Levels, err error) {
-	for _, ref := range state.Tables {
-		t := l.tables[ref.File]
-		if t == nil {
-			if t, err = l.db.openTable(state, ref); err != nil {
-				return levels, err
-			}
-			l.tables[ref.File], l.opened[t] = t, true
-		}
-		levels[ref.Level] = append(levels[ref.Level], t)
-	}
-	return levels, nil
-}
-
-// closeRest closes the tables that the loader has opened and no view has taken over.
-func (l *loader) closeRest() {
-	for t := range l.opened {
-		if err := t.Reader.Close(); err != nil {
-			l.db.events.backgroundError("close table", err, 0)
-		}
-	}
+// publish makes what was loaded the view that reads read. Whoever reads the old one may end first.
+func (l *loader) publish() {
+	db := l.db
+	db.clock.Advance(l.clock)
+	db.commit.Lock()
+	db.commit.writers = l.commit.writers
+	db.commit.Unlock()
+	l.tables.Publish(l.replay.mem, l.replay.frozen, l.log.NextSeq-1, &l.log)
 }
 
 // replayLog hands the log's entries to entry, until the database is closed.
@@ -198,43 +167,6 @@ func (db *DB) replayLog(state *manifest.State, entry func(*wal.Entry) error) (wa
 		}
 		return entry(e)
 	}))
-}
-
-// replaceView makes the loader's view the one that reads read. Whoever reads the old one may end first.
-func (db *DB) replaceView(l *loader) {
-	db.clock.Advance(l.clock)
-	db.tables.mu.Lock()
-	for _, tables := range l.view.tables.levels {
-		for _, t := range tables {
-			db.tables.refs[t]++
-			delete(l.opened, t)
-		}
-	}
-	db.tables.state = *l.state
-	db.tables.mu.Unlock()
-	db.commit.Lock()
-	db.commit.writers = l.commit.writers
-	db.commit.Unlock()
-	db.viewMu.Lock()
-	old := db.view.Swap(l.view)
-	if old != nil {
-		db.replaced.add(old.tables, old.tables.without(l.view.tables))
-		db.replaced.memtables.add(old, l.view)
-	}
-	db.viewMu.Unlock()
-	db.visible.Store(l.view.log.NextSeq - 1)
-	if old != nil {
-		db.epoch.Wait() // nobody reads from old any more who has not pinned it
-		db.unref(old.tables)
-	}
-}
-
-// seqIn returns the sequence up to which reads of a view see. That of a read-only database never changes, and says itself.
-func (db *DB) seqIn(v *view) uint64 {
-	if v.log != nil {
-		return v.log.NextSeq - 1
-	}
-	return db.visible.Load()
 }
 
 // verifyLogFiles is verifyLog for a read-only database: it reads the log as it is now.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/memtable"
 )
 
@@ -132,12 +133,12 @@ func (r *readSet) firstDeadline() int64 {
 // check reports whether nothing that was read has been written to after a sequence, and up to which sequence that is so.
 // m is the memtable that was active at that sequence, or an older one; all that has been written since is in it and in those after it,
 // deletes among them, which are not all to be found in tables. last, if not nil, may spare it a walk.
-func (r *readSet) check(m *mem, since uint64, last *lastWrites) (checked uint64, ok bool) {
+func (r *readSet) check(m *lsm.Mem, since uint64, last *lastWrites) (checked uint64, ok bool) {
 	checked = since
 	for next := m; next != nil; {
 		m = next
-		next = m.next.Load()
-		if m.cut.Load() { // asked after next, which is nil since
+		var whole bool
+		if next, whole = m.Next(); !whole {
 			return 0, false
 		}
 		upTo := m.Stats().MaxSeq
@@ -153,7 +154,7 @@ func (r *readSet) check(m *mem, since uint64, last *lastWrites) (checked uint64,
 }
 
 // changedKey reports whether a key that was got has been written to in a memtable.
-func (r *readSet) changedKey(m *mem, since uint64) bool {
+func (r *readSet) changedKey(m *lsm.Mem, since uint64) bool {
 	deletes := m.RangeDeletes()
 	rest := r.keys
 	for _, n := range r.lengths {
@@ -167,7 +168,7 @@ func (r *readSet) changedKey(m *mem, since uint64) bool {
 }
 
 // changedScan reports whether anything that was scanned has been written to in a memtable between two sequences.
-func (r *readSet) changedScan(m *mem, since, upTo uint64, last *lastWrites) bool {
+func (r *readSet) changedScan(m *lsm.Mem, since, upTo uint64, last *lastWrites) bool {
 	if len(r.scans) == 0 {
 		return false
 	}

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"time"
 
-	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/corrupt"
-	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -50,22 +48,27 @@ func (db *DB) open() error {
 	if err := db.openCache(); err != nil {
 		return err
 	}
-	levels, err := db.openTables(state)
-	if err != nil {
+	db.initLive()
+	if err := vfs.MkdirAllSync(db.fs, db.dir.Tables()); err != nil {
 		return err
 	}
-	if err := db.openLog(state, levels); err != nil {
+	tables := db.live.NewLoader()
+	defer tables.Close()
+	if err := tables.Load(state); err != nil {
+		return err
+	}
+	if err := db.openLog(state, tables); err != nil {
 		return err
 	}
 	if state.Log == (wal.Anchor{}) {
-		if err := db.anchorLog(); err != nil {
+		if err := db.live.StoreAnchor(); err != nil {
 			return err
 		}
 	}
 	if db.opts.ExpiryEvents {
 		db.expiries = newExpiries(db)
 	}
-	return db.removeOrphans()
+	return db.live.RemoveOrphans()
 }
 
 // openCache makes the block cache.
@@ -89,47 +92,11 @@ func (db *DB) loadState() (*manifest.State, error) {
 	return state, manifest.Store(db.fs, string(db.dir), state)
 }
 
-// openTables opens what the manifest names.
-func (db *DB) openTables(state *manifest.State) (compaction.Levels, error) {
-	var levels compaction.Levels
-	if err := vfs.MkdirAllSync(db.fs, db.dir.Tables()); err != nil {
-		return levels, err
-	}
-	db.tables.state = *state
-	db.tables.refs = make(map[*compaction.Table]int)
-	for _, ref := range state.Tables {
-		t, err := db.openTable(state, ref)
-		if err != nil {
-			return levels, err
-		}
-		db.tables.refs[t] = 1
-		levels[ref.Level] = append(levels[ref.Level], t)
-	}
-	return levels, nil
-}
-
-// openTable opens one table that the manifest names.
-func (db *DB) openTable(state *manifest.State, ref manifest.Table) (*compaction.Table, error) {
-	name := db.dir.Table(ref.File)
-	r, err := table.Open(db.fs, name, table.Identity{Database: state.Database, File: ref.File}, db.cache)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, corrupt.New(name, 0, "table", fmt.Errorf("missing: %w", err))
-	}
-	if err != nil {
-		return nil, err
-	}
-	if p := r.Properties(); p.Entries != ref.Entries || p.FileSize != ref.Size {
-		err := corrupt.New(name, 0, "table", errors.New("another size or number of entries than the manifest says"))
-		return nil, errors.Join(err, r.Close())
-	}
-	return compaction.NewTable(r), nil
-}
-
 // openLog replays the log on top of the tables.
-func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
+func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	start := time.Now()
 	db.commit.writers.open(state.Writers, db.opts.WriterIdle)
-	r := replay{db: db, commit: &db.commit, mem: newMem(memtable.Hint{}, state.FirstSegment, db.clock.Now())}
+	r := replay{db: db, commit: &db.commit, mem: lsm.NewMem(memtable.Hint{}, state.FirstSegment, db.clock.Now())}
 	log, err := wal.Open(db.dir.Log(), db.logOptions(state, r.entry))
 	if err != nil {
 		return err
@@ -138,16 +105,15 @@ func (db *DB) openLog(state *manifest.State, levels compaction.Levels) error {
 	db.recovered(log.Recovery(), len(state.Tables), time.Since(start))
 	db.commit.mem = r.mem
 	db.commit.lastSeq = log.NextSeq() - 1
-	db.visible.Store(db.commit.lastSeq)
 	if r.clock > db.clock.Now() {
 		db.clock.Reset(r.clock)
 	}
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
 		db.events.emit(ClockSetBack{By: ahead})
 	}
-	db.commit.gaps = db.newGaps()
-	db.view.Store(&view{mem: r.mem, frozen: r.frozen, tables: newVersion(levels, &db.reads), gaps: db.commit.gaps})
-	db.marks.wanted = db.view.Load().hasDeadlines()
+	tables.Publish(r.mem, r.frozen, db.commit.lastSeq, nil)
+	db.commit.gaps = db.live.View().Gaps
+	db.marks.wanted = db.live.View().HasDeadlines()
 	db.stall.update()
 	return nil
 }
@@ -200,9 +166,9 @@ func (db *DB) logEvent(e wal.Event) {
 type replay struct {
 	db     *DB
 	commit *commit // whose writers get to know those in the log
-	mem    *mem
-	frozen []*mem // newest first
-	clock  int64  // the latest that the log has seen
+	mem    *lsm.Mem
+	frozen []*lsm.Mem // newest first
+	clock  int64      // the latest that the log has seen
 }
 
 func (r *replay) entry(e *wal.Entry) error {
@@ -211,36 +177,12 @@ func (r *replay) entry(e *wal.Entry) error {
 		return nil
 	}
 	if r.mem.Size() >= r.db.opts.memtableSize {
-		r.mem.lastSeq = e.Seq - 1
-		r.frozen = append([]*mem{r.mem}, r.frozen...)
-		r.mem = newMem(r.mem.Hint(), e.Pos.Segment, r.db.clock.Now())
+		r.mem.LastSeq = e.Seq - 1
+		r.frozen = append([]*lsm.Mem{r.mem}, r.frozen...)
+		r.mem = lsm.NewMem(r.mem.Hint(), e.Pos.Segment, r.db.clock.Now())
 	}
 	if err := r.commit.apply(r.mem, e, r.db.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
-	}
-	return nil
-}
-
-// removeOrphans removes the tables that the manifest does not name.
-func (db *DB) removeOrphans() error {
-	names, err := db.fs.ReadDir(db.dir.Tables())
-	if err != nil {
-		return err
-	}
-	live := make(map[uint64]bool)
-	for _, t := range db.tables.state.Tables {
-		live[t.File] = true
-	}
-	for _, name := range names {
-		file, ok := dir.TableNumber(name)
-		if !ok || live[file] {
-			continue
-		}
-		if err := db.fs.Remove(path.Join(db.dir.Tables(), name)); err != nil {
-			return err
-		}
-		// The manifest may not have come to this number: no later table must have it, as a crash can bring the file back.
-		db.tables.state.NextFile = max(db.tables.state.NextFile, file+1)
 	}
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ebbdb/ebb/internal/invariant"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
@@ -104,7 +106,7 @@ func (x *expiries) publishLocked() {
 	if next != old {
 		x.next.Store(next)
 	}
-	if invariants {
+	if invariant.On {
 		x.checkLocked()
 	}
 }
@@ -112,13 +114,13 @@ func (x *expiries) publishLocked() {
 // expired tells whether the newest version of a key has expired, and which that is. Its Key is not set.
 func (x *expiries) expired(key []byte, now int64) (v ttl.Version, ok bool, err error) {
 	db := x.db
-	ticket := db.epoch.Enter(uint32(key[len(key)-1]))
-	defer db.epoch.Exit(ticket)
-	if db.health.closed.Load() {
+	ticket, entered := db.live.Enter(uint32(key[len(key)-1]))
+	if !entered {
 		return v, false, ErrClosed
 	}
+	defer db.live.Exit(ticket)
 	var e kv.Entry
-	_, found, err := db.view.Load().get(nil, key, math.MaxUint64, withoutValue, &e)
+	_, found, err := db.live.View().Get(nil, key, math.MaxUint64, lsm.WithoutValue, &e)
 	if err != nil || !found || !kv.Expired(e.Deadline, now) {
 		return v, false, err
 	}
@@ -237,7 +239,7 @@ func (x *expiries) logLocked(due []ttl.Version) (end wal.Position, err error) {
 	}
 	db.commit.lastSeq = op.LastSeq(e)
 	if db.opts.Sync != SyncAlways {
-		db.show(db.commit.lastSeq)
+		db.live.Show(db.commit.lastSeq)
 	}
 	x.unshown = true
 	db.stats.expiryEvents.Add(int64(len(due)))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/ttl"
 )
 
@@ -175,7 +176,7 @@ func (x *expiries) show() error {
 	if err := db.log.SyncTo(end); err != nil {
 		return closedLog(err)
 	}
-	db.show(seq)
+	db.live.Show(seq)
 	return nil
 }
 
@@ -190,12 +191,12 @@ func (x *expiries) scan() error {
 	if err := db.beginWrite(); err != nil {
 		return err
 	}
-	v, _, err := db.pinView()
+	v, _, err := pin(&db.live)
 	if err != nil {
 		db.commit.Unlock()
 		return err
 	}
-	defer db.unref(v.tables)
+	defer db.live.Unpin(v)
 	x.scans.Add(1)
 	start := time.Now()
 	if !db.opts.manual {
@@ -204,17 +205,15 @@ func (x *expiries) scan() error {
 	s := expiryScan{x: x, from: x.soon.Complete(), shown: start}
 	x.soon.Fill()
 	var sources []kv.Iterator
-	for _, m := range append([]*mem{v.mem}, v.frozen...) {
-		if m.deadlines.Entries() > 0 && m.deadlines.Max() >= s.from {
+	for _, m := range append([]*lsm.Mem{v.Mem}, v.Frozen...) {
+		if m.Deadlines.Entries() > 0 && m.Deadlines.Max() >= s.from {
 			sources = append(sources, m.NewIterator(math.MaxUint64))
 		}
 	}
 	db.commit.Unlock()
-	for _, level := range v.tables.levels {
-		for _, t := range level {
-			if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from {
-				sources = append(sources, t.Reader.NewScanner())
-			}
+	for _, t := range v.Version.Levels.All() {
+		if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from {
+			sources = append(sources, t.Reader.NewScanner())
 		}
 	}
 	for i, it := range sources {
@@ -248,7 +247,7 @@ func (s *expiryScan) read(it kv.Iterator) error {
 	defer it.Close()
 	next := it.First
 	for more := true; more; {
-		err := s.x.db.whileOpen(func() error {
+		err := whileOpen(&s.x.db.live, func() error {
 			for n := 0; n < scanChunk && len(s.due)+len(s.later) < expiryChunk; n += scanned(it.Entry()) {
 				if more = next(); !more {
 					return it.Err()

@@ -36,7 +36,7 @@ func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Rea
 		Random:       secret,
 		MemtableSize: opts.memtableSize,
 		TableSize:    opts.tableSize,
-		Memory:       opts.buildMemory(),
+		Memory:       opts.buildMemory,
 		Compression:  opts.Compression,
 		Report:       reportTo(o.Progress),
 	}, files)

@@ -3,6 +3,8 @@ package ebb
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // settleAfter is how long after the last flush the database counts as idle, and compacts only to save space; and how often
@@ -69,19 +71,19 @@ func (db *DB) settle(seen *uint64) (rests bool) {
 	db.commit.Lock()
 	defer db.commit.Unlock()
 	db.commit.settling = true
-	if db.commit.mem == m && len(db.view.Load().frozen) == 0 && db.health.failure() == nil && !db.health.closed.Load() {
+	if db.commit.mem == m && len(db.live.View().Frozen) == 0 && db.health.failure() == nil && !db.health.closed.Load() {
 		db.commit.settling = db.freezeLocked() != nil // which the log has told
 	}
 	return !db.commit.settling
 }
 
 // worthSettling reports whether a memtable hides so much that it should be flushed.
-func (db *DB) worthSettling(m *mem, idle bool) bool {
-	levels := &db.view.Load().tables.levels
+func (db *DB) worthSettling(m *lsm.Mem, idle bool) bool {
+	levels := &db.live.View().Version.Levels
 	share := busyShare
 	if idle {
 		share = idleShare
 	}
-	hidden := m.hides(levels).Size
+	hidden := m.Hides(levels).Size
 	return hidden > db.opts.memtableSize && float64(hidden+levels.Hidden().Size) > share*float64(levels.Total())
 }

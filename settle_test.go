@@ -34,7 +34,7 @@ func TestSpaceComesBackByItself(t *testing.T) {
 					if err := do(db, i); err != nil {
 						return err
 					}
-					if len(db.view.Load().frozen) > 0 {
+					if len(db.live.View().Frozen) > 0 {
 						if err := db.flushFrozen(); err != nil {
 							return err
 						}

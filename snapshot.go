@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/ttl"
 )
 
@@ -12,7 +13,7 @@ import (
 // While it is open, the memory and the files that it needs stay, so Close it. Its methods may be called from any goroutine.
 type Snapshot struct {
 	db     *DB
-	view   *view
+	view   *lsm.View
 	seq    uint64
 	now    moment
 	closed atomic.Bool
@@ -26,47 +27,26 @@ func (m *moment) Now() int64 { return int64(*m) }
 
 // Snapshot returns the database as it is now.
 func (db *DB) Snapshot() (*Snapshot, error) {
-	v, seq, err := db.pinView()
+	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, err
 	}
 	return &Snapshot{db: db, view: v, seq: seq, now: moment(db.clock.Now())}, nil
 }
 
-// pinView returns a view, whose tables stay open until unref, and a sequence as of which it is whole: no operation up to it
-// is missing, and the tables hold none after it.
-func (db *DB) pinView() (*view, uint64, error) {
-	ticket := db.epoch.Enter(0)
-	defer db.epoch.Exit(ticket)
-	for {
-		if db.health.closed.Load() {
-			return nil, 0, ErrClosed
-		}
-		v := db.view.Load()
-		if seq, ok := db.wholeAt(v); ok {
-			v.tables.pin()
-			return v, seq, nil
-		}
+// pin returns a view, whose tables stay open until it is unpinned, and a sequence as of which it is whole: see lsm.Set.Pin.
+func pin(live *lsm.Set) (*lsm.View, uint64, error) {
+	v, seq, ok := live.Pin()
+	if !ok {
+		return nil, 0, ErrClosed
 	}
-}
-
-// wholeAt returns a sequence as of which a view is whole. It is false if the view has been replaced since the caller has
-// loaded it: then the sequence may count what only a newer memtable has.
-func (db *DB) wholeAt(v *view) (seq uint64, ok bool) {
-	seq = db.seqIn(v)
-	if db.view.Load() != v {
-		return 0, false
-	}
-	return max(seq, v.tables.lastSeq), true // of an Ingest the tables are in the view first
+	return v, seq, nil
 }
 
 // Close lets go of what the snapshot holds. A second Close does nothing.
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
-		if s.db.view.Load().tables != s.view.tables {
-			s.db.epoch.Wait() // for who reads it now; otherwise install waits, before the tables can go
-		}
-		s.db.unref(s.view.tables)
+		s.db.live.UnpinShared(s.view) // a Get on the snapshot may be running
 	}
 }
 
@@ -82,13 +62,13 @@ func (s *Snapshot) Get(key []byte) ([]byte, error) { return s.AppendGet(nil, key
 // AppendGet appends the value of a key to dst and returns the extended slice, or dst and ErrNotFound.
 func (s *Snapshot) AppendGet(dst, key []byte) ([]byte, error) {
 	var e kv.Entry
-	return s.get(dst, key, withValue, &e)
+	return s.get(dst, key, lsm.WithValue, &e)
 }
 
 // GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound.
 func (s *Snapshot) GetEntry(key []byte) (Entry, error) {
 	var e kv.Entry
-	value, err := s.get(nil, key, withValue, &e)
+	value, err := s.get(nil, key, lsm.WithValue, &e)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -98,21 +78,24 @@ func (s *Snapshot) GetEntry(key []byte) (Entry, error) {
 // Has reports whether a key is present.
 func (s *Snapshot) Has(key []byte) (bool, error) {
 	var e kv.Entry
-	_, err := s.get(nil, key, withoutValue, &e)
+	_, err := s.get(nil, key, lsm.WithoutValue, &e)
 	if err == ErrNotFound {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func (s *Snapshot) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
+func (s *Snapshot) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	ticket := s.db.epoch.Enter(uint32(key[len(key)-1])) // Close of the database waits for it
-	defer s.db.epoch.Exit(ticket)
-	if s.db.health.closed.Load() || s.closed.Load() {
+	ticket, ok := s.db.live.Enter(uint32(key[len(key)-1])) // Close of the database waits for it
+	if !ok {
 		return dst, ErrClosed
 	}
-	return s.view.getLive(dst, key, s.seq, want, &s.now, e)
+	defer s.db.live.Exit(ticket)
+	if s.closed.Load() {
+		return dst, ErrClosed
+	}
+	return getLive(s.view, dst, key, s.seq, want, &s.now, e)
 }

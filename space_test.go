@@ -49,7 +49,7 @@ func settle(t testing.TB, db *DB) {
 // keepUp does what the background does while it is written to.
 func keepUp(t testing.TB, db *DB) {
 	t.Helper()
-	if len(db.view.Load().frozen) == 0 {
+	if len(db.live.View().Frozen) == 0 {
 		return
 	}
 	if err := db.flushFrozen(); err != nil {
@@ -61,8 +61,8 @@ func keepUp(t testing.TB, db *DB) {
 // compact carries out what the picker picks.
 func compact(t testing.TB, db *DB) {
 	t.Helper()
-	db.tables.compacting.Lock()
-	defer db.tables.compacting.Unlock()
+	db.compacting.Lock()
+	defer db.compacting.Unlock()
 	if err := db.runPlans(db.health.work, compaction.Pick); err != nil {
 		t.Fatal(err)
 	}

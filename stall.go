@@ -4,13 +4,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // Writers are slowed when the background falls behind, a little at first, and stopped before memory or the number of
 // tables that every read has to ask runs away.
 const (
-	// maxFrozen memtables may wait for their flush; with as many, a full memtable stops writers.
-	maxFrozen = 2
 	// From slowAt tables in level 0 on writers are slowed, at stopAt they are stopped. Compaction begins at 32 or before.
 	slowAt = 40
 	stopAt = 64
@@ -23,7 +23,7 @@ const (
 // pressure is what the view of the last update asks for: every change of the view, and of whether the active memtable is full,
 // is followed by an update. So no writer waits for what has happened.
 type stall struct {
-	view         *atomic.Pointer[view]
+	live         *lsm.Set
 	memtableSize int64
 	health       *health
 	counters     *counters
@@ -62,11 +62,11 @@ func stops(pressure int32) bool { return pressure >= pressureFlush }
 func (s *stall) update() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.view.Load()
-	level0 := len(v.tables.levels[0])
+	v := s.live.View()
+	level0 := len(v.Version.Levels[0])
 	p, reason := int32(pressureNone), ""
 	switch {
-	case v.mem.Size() >= s.memtableSize && v.full(s.memtableSize):
+	case v.Mem.Size() >= s.memtableSize && v.Full(s.memtableSize):
 		p, reason = pressureFlush, "memtables wait for their flush"
 	case level0 >= stopAt:
 		p, reason = pressureCompact, "level 0 waits for its compaction"
@@ -102,7 +102,7 @@ func (s *stall) awaited() error {
 // throttle holds a writer up as far as the background is behind.
 func (s *stall) throttle() error {
 	if s.pressure.Load() == pressureSlow {
-		behind := len(s.view.Load().tables.levels[0]) - slowAt + 1
+		behind := len(s.live.View().Version.Levels[0]) - slowAt + 1
 		start := s.health.sys.now()
 		s.health.sys.sleep(time.Duration(behind) * slowStep)
 		s.counters.slowed.Add(1)

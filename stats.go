@@ -6,6 +6,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
@@ -122,21 +123,21 @@ func (db *DB) Stats() Stats {
 	s := db.stats.stats()
 	s.Levels = make([]LevelStats, compaction.NumLevels)
 	s.Cache = db.cache.Stats()
-	v, now := db.view.Load(), db.clock.Now()
+	v, now := db.live.View(), db.clock.Now()
 	db.addMemtables(&s, v, now)
 	if db.opts.ReadOnly {
-		s.Log.Segments, s.Log.DiskBytes = v.log.Segments, v.log.DiskBytes
+		s.Log.Segments, s.Log.DiskBytes = v.Log.Segments, v.Log.DiskBytes
 	} else {
 		db.addLog(&s, v)
 	}
-	s.addTables(v.tables, now)
-	s.LiveBytes = v.liveBytes(now)
-	damaged, _ := db.damage.in(v.tables)
+	s.addTables(v.Version, now)
+	s.LiveBytes = v.LiveBytes(now)
+	damaged, _ := db.damage.in(v.Version)
 	for t := range damaged {
 		s.DamagedTables++
 		s.DamagedBytes += t.Size
 	}
-	db.addPins(&s)
+	s.addReplaced(db.live.Replaced())
 	s.QueuedEvents = db.events.waiting()
 	s.DiskBytes = s.TableBytes + s.ReplacedBytes + s.Log.DiskBytes
 	return s
@@ -144,21 +145,21 @@ func (db *DB) Stats() Stats {
 
 // addMemtables adds what is in the memtables of a view. The active one's histogram is read under the commit lock; if
 // another has become active since, then that is no longer needed.
-func (db *DB) addMemtables(s *Stats, v *view, now int64) {
+func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
 	db.commit.Lock()
 	s.UserBytes = db.commit.userBytes
 	s.Writers = len(db.commit.writers.index)
 	if x := db.expiries; x != nil {
 		s.UpcomingBytes = x.soon.Bytes()
 	}
-	s.MemtableExpiredBytes = uint64(v.mem.deadlines.ExpiredBytes(now))
+	s.MemtableExpiredBytes = uint64(v.Mem.Deadlines.ExpiredBytes(now))
 	db.commit.Unlock()
-	s.ActiveBytes = v.mem.Size()
-	s.Frozen = len(v.frozen)
-	for _, m := range v.frozen {
-		s.MemtableExpiredBytes += uint64(m.deadlines.ExpiredBytes(now))
+	s.ActiveBytes = v.Mem.Size()
+	s.Frozen = len(v.Frozen)
+	for _, m := range v.Frozen {
+		s.MemtableExpiredBytes += uint64(m.Deadlines.ExpiredBytes(now))
 	}
-	for _, m := range append(v.frozen[:s.Frozen:s.Frozen], v.mem) {
+	for _, m := range append(v.Frozen[:s.Frozen:s.Frozen], v.Mem) {
 		stats := m.Stats()
 		s.MemtableBytes += m.Size()
 		s.MemtableDeadlineEntries += uint64(stats.Deadlines)
@@ -167,12 +168,8 @@ func (db *DB) addMemtables(s *Stats, v *view, now int64) {
 }
 
 // addLog adds the log, and what has gone wrong with it or in the background.
-func (db *DB) addLog(s *Stats, v *view) {
-	oldest := v.mem.segment
-	for _, m := range v.frozen {
-		oldest = min(oldest, m.segment)
-	}
-	s.Log, s.LogObsoleteBytes = db.log.Stats(), db.log.BytesBefore(oldest)
+func (db *DB) addLog(s *Stats, v *lsm.View) {
+	s.Log, s.LogObsoleteBytes = db.log.Stats(), db.log.BytesBefore(v.Oldest().Segment)
 	s.Background, s.Failure = cmp.Or(db.flusher.err(), db.compacter.err()), db.health.failure()
 	if s.Failure == nil {
 		s.Failure = db.log.Err()
@@ -180,38 +177,26 @@ func (db *DB) addLog(s *Stats, v *view) {
 }
 
 // addTables adds what is in the tables of a version.
-func (s *Stats) addTables(v *version, now int64) {
-	for level, tables := range v.levels {
-		l := &s.Levels[level]
-		for _, t := range tables {
-			p := t.Reader.Properties()
-			expired := p.ExpiredBytes(now)
-			l.Tables++
-			l.Bytes += t.Size
-			l.Entries += p.Entries
-			s.TableBytes += t.Size
-			s.IndexBytes += t.Reader.IndexBytes()
-			s.MappedBytes += t.Reader.MappedBytes()
-			s.DeadlineEntries += p.DeadlineEntries
-			s.ExpiredBytes += expired
-			s.ExpiryLag = max(s.ExpiryLag, overdue(p.MinDeadline, now))
-		}
+func (s *Stats) addTables(v *lsm.Version, now int64) {
+	for level, t := range v.Levels.All() {
+		l, p := &s.Levels[level], t.Reader.Properties()
+		l.Tables++
+		l.Bytes += t.Size
+		l.Entries += p.Entries
+		s.TableBytes += t.Size
+		s.IndexBytes += t.Reader.IndexBytes()
+		s.MappedBytes += t.Reader.MappedBytes()
+		s.DeadlineEntries += p.DeadlineEntries
+		s.ExpiredBytes += p.ExpiredBytes(now)
+		s.ExpiryLag = max(s.ExpiryLag, overdue(p.MinDeadline, now))
 	}
 }
 
-// addPins adds what is held back.
-func (db *DB) addPins(s *Stats) {
-	db.viewMu.Lock()
-	defer db.viewMu.Unlock()
-	s.ReplacedTables, s.ReplacedBytes = db.replaced.tables, db.replaced.bytes
-	s.ReplacedMemtables, s.ReplacedMemtableBytes = db.replaced.memtables.stats()
-	s.Pins = int(db.view.Load().tables.refs.Load()) - 1
-	for v, since := range db.replaced.versions {
-		if n := int(v.refs.Load()); n > 0 {
-			s.Pins += n
-			s.OldestPin = max(s.OldestPin, db.health.sys.since(since))
-		}
-	}
+// addReplaced adds what is held back.
+func (s *Stats) addReplaced(r lsm.Replaced) {
+	s.ReplacedTables, s.ReplacedBytes = r.Tables, r.Bytes
+	s.ReplacedMemtables, s.ReplacedMemtableBytes = r.Memtables, r.MemtableBytes
+	s.Pins, s.OldestPin = r.Pins, r.OldestPin
 }
 
 // overdue returns how long ago a deadline has passed, 0 if it has not.

@@ -79,7 +79,7 @@ func TestStatsOfLogReadOnly(t *testing.T) {
 }
 
 func frozenBytes(db *DB) (n int64) {
-	for _, m := range db.view.Load().frozen {
+	for _, m := range db.live.View().Frozen {
 		n += m.Size()
 	}
 	return n

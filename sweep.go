@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 )
@@ -26,7 +27,7 @@ const (
 type sweeper struct {
 	mu      sync.Mutex    // held by who sweeps, before any other lock
 	expired int64         // bytes
-	tables  *version      // in these
+	tables  *lsm.Version  // in these
 	jumped  time.Duration // by the clock
 }
 
@@ -64,7 +65,7 @@ func (db *DB) sweep() (next int64) {
 	start, now := db.health.sys.now(), db.clock.Now()
 	var e Swept
 	next, e.Frozen = db.sweepMemtable(db.dropNow())
-	due, news := db.swept.look(db.view.Load().tables, now, &e)
+	due, news := db.swept.look(db.live.View().Version, now, &e)
 	if due != 0 && (next == 0 || due < next) {
 		next = due
 	}
@@ -84,19 +85,17 @@ func (db *DB) sweep() (next int64) {
 
 // look finds out how much has expired in tables, whether that is news, and when more will have, but not before the next look
 // at tables is due. It is 0 if nothing more will.
-func (s *sweeper) look(v *version, now int64, e *Swept) (next int64, news bool) {
-	for _, level := range v.levels {
-		for _, t := range level {
-			p := t.Reader.Properties()
-			if p.DeadlineEntries == 0 {
-				continue
-			}
-			if due := p.NextExpiry(now); due != 0 && (next == 0 || due < next) {
-				next = due
-			}
-			e.ExpiredBytes += int64(p.ExpiredBytes(now))
-			e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
+func (s *sweeper) look(v *lsm.Version, now int64, e *Swept) (next int64, news bool) {
+	for _, t := range v.Levels.All() {
+		p := t.Reader.Properties()
+		if p.DeadlineEntries == 0 {
+			continue
 		}
+		if due := p.NextExpiry(now); due != 0 && (next == 0 || due < next) {
+			next = due
+		}
+		e.ExpiredBytes += int64(p.ExpiredBytes(now))
+		e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
 	}
 	if next != 0 {
 		next = max(next, now+sweepAgain)
@@ -114,7 +113,7 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 		return 0, false
 	}
 	m := db.commit.mem
-	h := m.deadlines
+	h := m.Deadlines
 	if h.Entries() == 0 {
 		return 0, false
 	}
@@ -129,7 +128,7 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 		}
 		return next, false
 	}
-	if db.view.Load().full(db.opts.memtableSize) {
+	if db.live.View().Full(db.opts.memtableSize) {
 		return now, false
 	}
 	err := db.freezeLocked() // if it fails the next sweep tries again, and the log has told an event

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // Expire gives a present key a new deadline, d from now, and leaves its value; 0 takes the deadline away, a negative d
@@ -44,10 +45,10 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 		return nil, ErrReadOnly // whether the key is there or not
 	}
 	var e kv.Entry
-	if _, err := db.get(nil, key, withoutValue, &e); err != nil {
+	if _, err := db.get(nil, key, lsm.WithoutValue, &e); err != nil {
 		return nil, err // most often ErrNotFound: no reason to stop writers
 	}
-	cur, err := db.beginUpdate(key, withValue, &p)
+	cur, err := db.beginUpdate(key, lsm.WithValue, &p)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/btree"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -19,7 +20,7 @@ type Txn struct{ s *txnState }
 // txnState is what a transaction knows. It is reused.
 type txnState struct {
 	db       *DB
-	view     *view
+	view     *lsm.View
 	seq      uint64
 	now      moment
 	readOnly bool
@@ -60,7 +61,7 @@ func (db *DB) View(fn func(*Txn) error) error {
 
 // begin returns the state of a new transaction.
 func (db *DB) begin(readOnly bool) (*txnState, error) {
-	v, seq, err := db.pinView()
+	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func (db *DB) begin(readOnly bool) (*txnState, error) {
 }
 
 // newTxn returns the state of a transaction as of a sequence. It takes over the caller's reference to the view's tables.
-func (db *DB) newTxn(v *view, seq uint64, readOnly bool) *txnState {
+func (db *DB) newTxn(v *lsm.View, seq uint64, readOnly bool) *txnState {
 	s := db.txns.Get().(*txnState)
 	s.db, s.view, s.seq, s.now, s.readOnly = db, v, seq, moment(db.clock.Now()), readOnly
 	return s
@@ -79,7 +80,7 @@ func (tx *Txn) end() {
 	s := tx.s
 	tx.s = nil
 	db := s.db
-	db.unref(s.view.tables)
+	db.live.Unpin(s.view)
 	s.writes.Clear(true)
 	if len(s.reads.scans) > 0 {
 		db.commit.scans.Add(-1)
@@ -105,7 +106,7 @@ func (tx *Txn) end() {
 func (s *txnState) commit(p *params, t *precedence, first bool) error {
 	checked, ok := s.seq, true
 	if len(s.reads.scans) > 0 {
-		if checked, ok = s.reads.check(s.view.firstAfter(s.seq), s.seq, nil); !ok {
+		if checked, ok = s.reads.check(s.view.FirstAfter(s.seq), s.seq, nil); !ok {
 			return errConflict
 		}
 	}
@@ -117,7 +118,7 @@ func (s *txnState) commit(p *params, t *precedence, first bool) error {
 	if err := db.beginWriteIn(t); err != nil {
 		return err
 	}
-	_, ok = s.reads.check(s.view.firstAfter(checked), checked, &db.commit.last)
+	_, ok = s.reads.check(s.view.FirstAfter(checked), checked, &db.commit.last)
 	if deadline := s.reads.firstDeadline(); ok && deadline != 0 {
 		db.commit.now = db.clock.Now()
 		ok = !kv.Expired(deadline, db.commit.now)
@@ -168,14 +169,14 @@ func (tx *Txn) Get(key []byte) ([]byte, error) { return tx.AppendGet(nil, key) }
 // AppendGet appends the value of a key to dst and returns the extended slice, or dst and ErrNotFound.
 func (tx *Txn) AppendGet(dst, key []byte) ([]byte, error) {
 	var e kv.Entry
-	return tx.get(dst, key, withValue, &e)
+	return tx.get(dst, key, lsm.WithValue, &e)
 }
 
 // GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound. What the transaction has
 // written itself has version 0, and the deadline that it would have if it were committed at the transaction's moment.
 func (tx *Txn) GetEntry(key []byte) (Entry, error) {
 	var e kv.Entry
-	value, err := tx.get(nil, key, withValue, &e)
+	value, err := tx.get(nil, key, lsm.WithValue, &e)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -193,7 +194,7 @@ func committed(seq uint64) uint64 {
 // Has reports whether a key is present.
 func (tx *Txn) Has(key []byte) (bool, error) {
 	var e kv.Entry
-	_, err := tx.get(nil, key, withoutValue, &e)
+	_, err := tx.get(nil, key, lsm.WithoutValue, &e)
 	if err == ErrNotFound {
 		return false, nil
 	}
@@ -209,7 +210,7 @@ func (tx *Txn) Time() (time.Time, error) {
 }
 
 // get reads the transaction's own write of a key, or what it sees of the database.
-func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
+func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
 	s := tx.s
 	if s == nil {
 		return dst, ErrTxnDone
@@ -224,12 +225,12 @@ func (tx *Txn) get(dst, key []byte, want part, e *kv.Entry) ([]byte, error) {
 		}
 		return present(append(dst, w.Value...)), nil
 	}
-	ticket := s.db.epoch.Enter(uint32(key[len(key)-1]))
-	defer s.db.epoch.Exit(ticket)
-	if s.db.health.closed.Load() {
+	ticket, ok := s.db.live.Enter(uint32(key[len(key)-1]))
+	if !ok {
 		return dst, ErrClosed
 	}
-	out, err := s.view.getLive(dst, key, s.seq, want, &s.now, e)
+	defer s.db.live.Exit(ticket)
+	out, err := getLive(s.view, dst, key, s.seq, want, &s.now, e)
 	if !s.readOnly && (err == nil || err == ErrNotFound) {
 		s.reads.addKey(key)
 		if err == nil {
@@ -270,7 +271,7 @@ func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
 // kept returns the option that keeps the deadline of a key.
 func (tx *Txn) kept(key []byte) (WriteOption, error) {
 	var e kv.Entry
-	if _, err := tx.get(nil, key, withoutValue, &e); err == ErrNotFound {
+	if _, err := tx.get(nil, key, lsm.WithoutValue, &e); err == ErrNotFound {
 		return WriteOption{}, nil
 	} else if err != nil {
 		return WriteOption{}, err
@@ -323,12 +324,12 @@ func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 	if s == nil {
 		return nil, ErrTxnDone
 	}
-	ticket := s.db.epoch.Enter(0)
-	defer s.db.epoch.Exit(ticket)
-	if s.db.health.closed.Load() {
+	ticket, ok := s.db.live.Enter(0)
+	if !ok {
 		return nil, ErrClosed
 	}
-	s.view.tables.pin()
+	defer s.db.live.Exit(ticket)
+	s.view.Pin()
 	var own kv.Iterator
 	if s.writes.Len() > 0 {
 		own = &ownIterator{writes: s.writes.Clone()}

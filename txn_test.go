@@ -14,6 +14,7 @@ import (
 	"github.com/anishathalye/porcupine"
 	"pgregory.net/rapid"
 
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -190,8 +191,8 @@ func TestConflicts(t *testing.T) {
 					if attempts++; attempts == 1 {
 						read.do(t, tx)
 						must(t, write.do(db, string(k)))
-						_, walked := tx.s.reads.check(tx.s.view.mem, tx.s.seq, nil)
-						_, noted := tx.s.reads.check(tx.s.view.mem, tx.s.seq, &db.commit.last)
+						_, walked := tx.s.reads.check(tx.s.view.Mem, tx.s.seq, nil)
+						_, noted := tx.s.reads.check(tx.s.view.Mem, tx.s.seq, &db.commit.last)
 						if walked != noted {
 							t.Errorf("%s, then %s of %c: unchanged: %t, by the last writes %t", read.name, write.name, k, walked, noted)
 						}
@@ -252,11 +253,11 @@ func TestOldTransaction(t *testing.T) {
 	err := db.Update(func(tx *Txn) error {
 		attempts++
 		tx.Get([]byte("k"))
-		for i := range len(recent{}) + 1 {
+		for i := range lsm.MaxFrozen + 2 {
 			must(t, db.Put([]byte("other"), []byte{byte(i)}))
 			must(t, db.Flush())
 		}
-		if tx.s.view.mem.next.Load() != nil {
+		if next, whole := tx.s.view.Mem.Next(); next != nil || whole {
 			t.Error("the transaction keeps all memtables since it began")
 		}
 		return tx.Put([]byte("z"), nil)
@@ -298,7 +299,7 @@ func TestTxnEnds(t *testing.T) {
 	if !errors.Is(err, ErrReadOnly) {
 		t.Errorf("a put in a view: %v", err)
 	}
-	if refs := db.view.Load().tables.refs.Load(); refs != 1 {
+	if refs := db.live.View().Version.Pins(); refs != 1 {
 		t.Errorf("%d references to the tables are left", refs)
 	}
 	must(t, db.Close())

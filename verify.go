@@ -13,19 +13,17 @@ import (
 // Verify reads the whole database, its tables and its log, and checks every byte of it. It returns the first damage it
 // finds, an error that matches ErrCorrupt; a segment of the log that is missing is such. Reads and writes go on meanwhile.
 func (db *DB) Verify(ctx context.Context) error {
-	v, _, err := db.pinView()
+	v, _, err := pin(&db.live)
 	if err != nil {
 		return err
 	}
-	defer db.unref(v.tables)
-	for _, tables := range v.tables.levels {
-		for _, t := range tables {
-			if err := db.verifyTable(ctx, t); err != nil {
-				if errors.Is(err, ErrCorrupt) {
-					db.setApart(t, err)
-				}
-				return err
+	defer db.live.Unpin(v)
+	for _, t := range v.Version.Levels.All() {
+		if err := db.verifyTable(ctx, t); err != nil {
+			if errors.Is(err, ErrCorrupt) {
+				db.setApart(t, err)
 			}
+			return err
 		}
 	}
 	if db.opts.ReadOnly {
@@ -48,7 +46,7 @@ func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := db.whileOpen(step); err != nil {
+		if err := whileOpen(&db.live, step); err != nil {
 			return err
 		}
 	}

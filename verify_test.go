@@ -61,7 +61,7 @@ type epochMeter struct {
 // start begins anew, while nobody is in the epoch or waits for it.
 func (m *epochMeter) start(db *DB) {
 	db.health.workers.Wait()
-	*m = epochMeter{db: db, probe: db.epoch.Probe()}
+	*m = epochMeter{db: db, probe: db.live.Probe()}
 }
 
 func (m *epochMeter) read(op vfstest.Op) error {
@@ -72,7 +72,7 @@ func (m *epochMeter) read(op vfstest.Op) error {
 		return nil
 	}
 	if m.probe.Over() {
-		m.now, m.probe = 0, m.db.epoch.Probe()
+		m.now, m.probe = 0, m.db.live.Probe()
 	}
 	m.now += op.Len
 	m.all += op.Len

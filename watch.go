@@ -86,7 +86,7 @@ func (db *DB) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Change, erro
 		w.prefixEnd = appendPrefixEnd(nil, o.Prefix)
 	}
 	if w.next == 0 {
-		w.next = db.visible.Load() + 1
+		w.next = db.live.Visible() + 1
 	}
 	return func(yield func(Change, error) bool) {
 		w := w

@@ -265,7 +265,7 @@ func (m *watchMachine) Hold(t *rapid.T) {
 		m.held = slices.Delete(m.held, 0, 1)
 	}
 	prefix := m.prefix(t)
-	h := heldWatcher{prefix: prefix, upTo: m.db.visible.Load(), seen: m.db.visible.Load()}
+	h := heldWatcher{prefix: prefix, upTo: m.db.live.Visible(), seen: m.db.live.Visible()}
 	db := m.db
 	if rapid.Bool().Draw(t, "aside") {
 		db = m.openAside(t)
@@ -621,7 +621,7 @@ func TestWatchGap(t *testing.T) {
 	for range 9 {
 		must(t, db.Put([]byte("k"), nil))
 	}
-	db.show(11) // as an Ingest does
+	db.live.Show(11) // as an Ingest does
 	var got []string
 	w := watcher{db: db, log: &ownLog{db: db}, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
 		must(t, err)

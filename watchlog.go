@@ -24,7 +24,7 @@ type changeLog interface {
 // changeLogAt returns the log from a sequence on.
 func (db *DB) changeLogAt(seq uint64) (changeLog, error) {
 	if db.opts.ReadOnly {
-		o := &wal.Options{ID: db.databaseID(), FS: db.fs}
+		o := &wal.Options{ID: db.live.Manifest().Database, FS: db.fs}
 		return &followedLog{Follower: wal.Follow(db.dir.Log(), o, seq)}, nil
 	}
 	r, err := db.log.NewReaderAt(seq)
@@ -87,19 +87,19 @@ func (l *ownLog) wait(ctx context.Context) error {
 func (l *ownLog) await(seq uint64) error {
 	const patience = 100 // a writer needs less than a microsecond from the log to the end
 	for range patience {
-		if l.db.visible.Load() >= seq {
+		if l.db.live.Visible() >= seq {
 			return nil
 		}
 		runtime.Gosched()
 	}
 	pass(&l.db.commit.Mutex)
-	if l.db.visible.Load() >= seq {
+	if l.db.live.Visible() >= seq {
 		return nil
 	}
 	if err := l.db.log.SyncTo(l.Position()); err != nil {
 		return err
 	}
-	l.db.show(seq)
+	l.db.live.Show(seq)
 	return nil
 }
 

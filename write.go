@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ebbdb/ebb/internal/invariant"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
@@ -29,7 +31,7 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 		}
 		return db.putLocked(key, value, &p)
 	}
-	cur, err := db.beginUpdate(key, withoutValue, &p)
+	cur, err := db.beginUpdate(key, lsm.WithoutValue, &p)
 	if err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	if p.condition == 0 {
 		err = db.beginWrite()
 	} else {
-		_, err = db.beginUpdate(key, withoutValue, &p)
+		_, err = db.beginUpdate(key, lsm.WithoutValue, &p)
 	}
 	if err != nil {
 		return err
@@ -186,9 +188,9 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 	c := &db.commit
 	c.lastSeq = lastSeq
 	if !p.sync {
-		db.show(lastSeq)
+		db.live.Show(lastSeq)
 	}
-	if !c.sweeps && c.mem.deadlines.Entries() > 0 {
+	if !c.sweeps && c.mem.Deadlines.Entries() > 0 {
 		c.sweeps = true
 		db.sweeps.request()
 		db.marks.wantLocked()
@@ -198,7 +200,7 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 		db.settles.request()
 	}
 	db.freezeIfFullLocked()
-	if invariants {
+	if invariant.On {
 		db.checkLocked()
 	}
 	db.commit.Unlock()
@@ -206,7 +208,7 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 		if err := db.log.SyncTo(end); err != nil {
 			return closedLog(err)
 		}
-		db.show(lastSeq)
+		db.live.Show(lastSeq)
 	}
 	if p.versionTo != nil {
 		*p.versionTo = lastSeq
@@ -220,13 +222,13 @@ func (db *DB) finishWrite(lastSeq uint64, end wal.Position, p *params) error {
 func (db *DB) leaveLocked(p *params) error {
 	if !p.sync {
 		defer db.commit.Unlock()
-		if db.visible.Load() >= db.commit.lastSeq {
+		if db.live.Visible() >= db.commit.lastSeq {
 			return nil
 		}
 		if err := db.log.Err(); err != nil {
 			return closedLog(err)
 		}
-		db.show(db.commit.lastSeq)
+		db.live.Show(db.commit.lastSeq)
 		return nil
 	}
 	seq, end := db.commit.lastSeq, db.log.End()
@@ -234,35 +236,25 @@ func (db *DB) leaveLocked(p *params) error {
 	if err := db.log.SyncTo(end); err != nil {
 		return closedLog(err)
 	}
-	db.show(seq)
+	db.live.Show(seq)
 	return nil
-}
-
-// show lets reads see everything up to a sequence.
-func (db *DB) show(seq uint64) {
-	for {
-		old := db.visible.Load()
-		if old >= seq || db.visible.CompareAndSwap(old, seq) {
-			return
-		}
-	}
 }
 
 // applyLocked takes what the log has taken into the memtable. It cannot fail for anything that was checked before; if it
 // does, the log and the memtable have parted, and nothing more may be written.
 func (db *DB) applyLocked(e *wal.Entry) error {
 	c := &db.commit
-	before := c.mem.putBytes
+	before := c.mem.PutBytes()
 	if err := c.apply(c.mem, e, db.clock); err != nil {
 		return db.health.fail(err)
 	}
-	c.userBytes += c.mem.putBytes - before
+	c.userBytes += c.mem.PutBytes() - before
 	db.expiries.noteLocked(e)
 	return nil
 }
 
 // apply takes an entry of the log into a memtable, and what c keeps of the newest.
-func (c *commit) apply(m *mem, e *wal.Entry, clock clock) error {
+func (c *commit) apply(m *lsm.Mem, e *wal.Entry, clock clock) error {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
 		return err
@@ -270,7 +262,7 @@ func (c *commit) apply(m *mem, e *wal.Entry, clock clock) error {
 	for ops.Next() {
 		o := &ops.Op
 		c.note(o.Seq, o.Key, o.End)
-		if err := m.apply(o); err != nil {
+		if err := m.Apply(o); err != nil {
 			return err
 		}
 		switch o.Kind {
@@ -282,7 +274,7 @@ func (c *commit) apply(m *mem, e *wal.Entry, clock clock) error {
 	}
 	if w, ok := ops.Writer(); ok {
 		s := writerState{w.Sequence, op.LastSeq(e), clock.Now()}
-		m.setWriter(manifest.Writer{ID: w.ID, Sequence: s.sequence, Version: s.version, Used: s.used})
+		m.SetWriter(manifest.Writer{ID: w.ID, Sequence: s.sequence, Version: s.version, Used: s.used})
 		c.writers.set(w.ID, s)
 	}
 	return nil

@@ -102,8 +102,8 @@ func TestIdleWriter(t *testing.T) {
 		must(t, applyAs(db, int64(10+i), 0, "k", "others"))
 		must(t, db.Flush())
 	}
-	if w := &db.commit.writers; len(w.index) > 2 || len(w.known) > 4 || len(db.tables.state.Writers) > 1 {
-		t.Errorf("%d writers in memory, with room for %d, %d on disk", len(w.index), len(w.known), len(db.tables.state.Writers))
+	if w := &db.commit.writers; len(w.index) > 2 || len(w.known) > 4 || len(db.live.Manifest().Writers) > 1 {
+		t.Errorf("%d writers in memory, with room for %d, %d on disk", len(w.index), len(w.known), len(db.live.Manifest().Writers))
 	}
 }
 

@@ -20,10 +20,10 @@ import (
 // What the root package has at most, and any file of the core. The figures go down, and a change that needs more says why
 // in its commit: what they are to be is 45 files, a knot of 7, 45 methods, some 14 fields, 400 lines and 60 of a function.
 const (
-	maxFiles      = 65
-	maxKnot       = 48  // files that all reach one another
-	maxDBMethods  = 108 // unexported methods of *DB
-	maxDBFields   = 32
+	maxFiles      = 57
+	maxKnot       = 41 // files that all reach one another
+	maxDBMethods  = 79 // unexported methods of *DB
+	maxDBFields   = 29
 	maxFileLines  = 440
 	maxFuncLines  = 60
 	maxLineLength = 160 // characters, but for the fixed text of tables

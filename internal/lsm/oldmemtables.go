@@ -1,4 +1,4 @@
-package ebb
+package lsm
 
 import (
 	"slices"
@@ -7,12 +7,12 @@ import (
 
 // oldMemtables are memtables that are no longer live: they have become tables, or a Refresh has read the log anew. It keeps
 // none of them. An iterator, a snapshot or a transaction may, or the garbage collector has not come to them yet.
-type oldMemtables []weak.Pointer[mem]
+type oldMemtables []weak.Pointer[Mem]
 
 // add takes note of those of a view that the one which replaces it does not have.
-func (o *oldMemtables) add(before, after *view) {
-	for _, m := range append(before.frozen[:len(before.frozen):len(before.frozen)], before.mem) {
-		if m != after.mem && !slices.Contains(after.frozen, m) {
+func (o *oldMemtables) add(before, after *View) {
+	for _, m := range append(before.Frozen[:len(before.Frozen):len(before.Frozen)], before.Mem) {
+		if m != after.Mem && !slices.Contains(after.Frozen, m) {
 			o.prune()
 			*o = append(*o, weak.Make(m))
 		}
@@ -20,7 +20,7 @@ func (o *oldMemtables) add(before, after *view) {
 }
 
 func (o *oldMemtables) prune() {
-	*o = slices.DeleteFunc(*o, func(p weak.Pointer[mem]) bool { return p.Value() == nil })
+	*o = slices.DeleteFunc(*o, func(p weak.Pointer[Mem]) bool { return p.Value() == nil })
 }
 
 // stats returns how many of them are in memory, and the bytes that they take.

@@ -1,4 +1,4 @@
-package ebb
+package lsm
 
 import (
 	"math"
@@ -11,8 +11,8 @@ import (
 	"github.com/ebbdb/ebb/memtable"
 )
 
-// sources are the iterators that a cursor merges.
-type sources struct {
+// Sources are the iterators over a view that a cursor merges. They are reused, with the memory they have. For one goroutine.
+type Sources struct {
 	list   []kv.Iterator
 	mems   []*memtable.Iterator
 	level0 []*table.Iterator
@@ -20,7 +20,7 @@ type sources struct {
 
 	overlaid int      // how many of level0 are in list
 	newest   []uint64 // of each of list but the levels, which come last, the newest sequence in it
-	tables   *version
+	version  *Version
 	isOlder  []bool // scratch
 }
 
@@ -31,7 +31,8 @@ type levelIterator struct {
 	open  func(*compaction.Table) kv.Iterator // makes table one over the given
 }
 
-func (s *sources) init() {
+// Init readies s, once.
+func (s *Sources) Init() {
 	for i := range s.levels {
 		l := &s.levels[i]
 		l.open = func(t *compaction.Table) kv.Iterator {
@@ -41,26 +42,26 @@ func (s *sources) init() {
 	}
 }
 
-// open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds
+// Open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds
 // are left out; of the other levels only what is walked is opened.
-func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
+func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
 	s.list, s.newest = s.list[:0], s.newest[:0]
 	if own != nil {
 		s.add(own, math.MaxUint64)
 	}
-	for i := range 1 + len(v.frozen) {
+	for i := range 1 + len(v.Frozen) {
 		if i == len(s.mems) {
 			s.mems = append(s.mems, new(memtable.Iterator))
 		}
-		m := v.mem
+		m := v.Mem
 		if i > 0 {
-			m = v.frozen[i-1]
+			m = v.Frozen[i-1]
 		}
 		s.mems[i].Reset(m.Memtable, seq)
 		s.add(s.mems[i], m.Stats().MaxSeq)
 	}
 	n := 0
-	for _, t := range v.tables.levels[0] {
+	for _, t := range v.Version.Levels[0] {
 		if !t.Within(lower, upper) {
 			continue
 		}
@@ -71,9 +72,9 @@ func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator
 		s.add(s.level0[n], t.Reader.Properties().MaxSeq)
 		n++
 	}
-	s.overlaid, s.tables = n, v.tables
+	s.overlaid, s.version = n, v.Version
 	for level := 1; level < compaction.NumLevels; level++ {
-		if tables := v.tables.levels[level]; len(tables) > 0 {
+		if tables := v.Version.Levels[level]; len(tables) > 0 {
 			s.levels[level].Reset(tables, s.levels[level].open)
 			s.list = append(s.list, &s.levels[level])
 		}
@@ -81,19 +82,22 @@ func (s *sources) open(v *view, seq uint64, lower, upper []byte, own kv.Iterator
 	return s.list
 }
 
+// Overlaid returns how many tables of level 0 are among the iterators.
+func (s *Sources) Overlaid() int { return s.overlaid }
+
 // add adds an iterator in which no entry is newer than a sequence.
-func (s *sources) add(it kv.Iterator, newest uint64) {
+func (s *Sources) add(it kv.Iterator, newest uint64) {
 	s.list, s.newest = append(s.list, it), append(s.newest, newest)
 }
 
-// older tells of each iterator of list whether all that it has of start <= key < end is older than a sequence. It returns
+// Older tells of each iterator of list whether all that it has of start <= key < end is older than a sequence. It returns
 // nil if that is so of none.
-func (s *sources) older(seq uint64, start, end []byte) []bool {
+func (s *Sources) Older(seq uint64, start, end []byte) []bool {
 	s.isOlder = s.isOlder[:0]
 	for _, newest := range s.newest {
 		s.isOlder = append(s.isOlder, newest < seq)
 	}
-	for _, tables := range s.tables.levels[1:] {
+	for _, tables := range s.version.Levels[1:] {
 		if len(tables) > 0 {
 			s.isOlder = append(s.isOlder, compaction.NewestIn(tables, start, end) < seq)
 		}
@@ -104,8 +108,8 @@ func (s *sources) older(seq uint64, start, end []byte) []bool {
 	return s.isOlder
 }
 
-// release forgets the view.
-func (s *sources) release() {
+// Release forgets the view.
+func (s *Sources) Release() {
 	clear(s.list)
-	s.tables = nil
+	s.version = nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -28,12 +29,12 @@ func TestReadsCompact(t *testing.T) {
 	pays := func(sources int, cost int64) {
 		t.Helper()
 		for n := 0; ; n++ {
-			if paid := int64(n*sources) * scanBytes; db.readsHavePaid() {
+			if paid := int64(n*sources) * lsm.ScanBytes; db.readsHavePaid() {
 				if paid < cost {
 					t.Errorf("%d scans of %d sources have paid %d bytes", n, sources, cost)
 				}
 				return
-			} else if len(db.view.Load().frozen) > 0 {
+			} else if len(db.live.View().Frozen) > 0 {
 				return
 			} else if paid > 2*cost {
 				t.Fatalf("%d scans of %d sources have not paid %d bytes", n, sources, cost)
@@ -41,25 +42,27 @@ func TestReadsCompact(t *testing.T) {
 			scan(&IterOptions{Limit: 1})
 		}
 	}
-	level0 := func() int { return len(db.view.Load().tables.levels[0]) }
-	cost := func() int64 { return compaction.Level0Cost(&db.view.Load().tables.levels, db.compaction()) }
+	level0 := func() int { return len(db.live.View().Version.Levels[0]) }
+	cost := func() int64 { return compaction.Level0Cost(&db.live.View().Version.Levels, db.compaction()) }
 
 	put(0, 1)
 	scan(nil)
-	if n := db.reads.paid.Load(); n != 0 {
+	if n := db.live.Rent().Paid(); n != 0 {
 		t.Errorf("a small memtable cost a scan %d bytes", n)
 	}
-	for from := range usualTables - 1 {
+	for from := range lsm.UsualTables - 1 {
 		put(from, 100)
 		must(t, db.Flush())
 	}
 	lookups := func(key string) (paid int64) {
 		t.Helper()
-		for range 200 * lookupSample { // one in all: none of them pays with a chance of 2^-290
+		for range 200 * lsm.LookupSample { // one in all: none of them pays with a chance of 2^-290
 			_, err := db.Get([]byte(key))
 			must(t, err)
 		}
-		return db.reads.paid.Swap(0)
+		paid = db.live.Rent().Paid()
+		db.live.Rent().Reset()
+		return paid
 	}
 	if n := lookups("key0000"); n != 0 {
 		t.Errorf("look-ups with the usual tables cost %d bytes", n)
@@ -73,36 +76,36 @@ func TestReadsCompact(t *testing.T) {
 		t.Error("look-ups in the oldest table cost nothing")
 	}
 	scan(&IterOptions{Start: []byte("l")})
-	if n := db.reads.paid.Load(); n != 0 {
+	if n := db.live.Rent().Paid(); n != 0 {
 		t.Errorf("a scan of nothing cost %d bytes", n)
 	}
-	pays(usualTables, cost())
-	if n := db.reads.paid.Load(); n != 0 {
+	pays(lsm.UsualTables, cost())
+	if n := db.live.Rent().Paid(); n != 0 {
 		t.Errorf("%d bytes are left", n)
 	}
 
-	for !db.worthFlushing(db.view.Load().mem) {
+	for !db.live.Rent().Worth(db.live.View().Mem) {
 		put(50, 60)
 	}
-	before := db.reads.paid.Load()
+	before := db.live.Rent().Paid()
 	scan(&IterOptions{Limit: 1})
-	if n := db.reads.paid.Load() - before; n <= usualTables*scanBytes || n >= (usualTables+1)*scanBytes {
-		t.Errorf("a scan of %d tables and a part of a memtable has paid %d bytes", usualTables, n)
+	if n := db.live.Rent().Paid() - before; n <= lsm.UsualTables*lsm.ScanBytes || n >= (lsm.UsualTables+1)*lsm.ScanBytes {
+		t.Errorf("a scan of %d tables and a part of a memtable has paid %d bytes", lsm.UsualTables, n)
 	}
-	for all := cost() + db.view.Load().mem.Size(); db.reads.paid.Load() < all; scan(&IterOptions{Limit: 1}) {
-		if db.readsHavePaid() || len(db.view.Load().frozen) > 0 {
-			t.Fatalf("%d bytes of %d are enough", db.reads.paid.Load(), all)
+	for all := cost() + db.live.View().Mem.Size(); db.live.Rent().Paid() < all; scan(&IterOptions{Limit: 1}) {
+		if db.readsHavePaid() || len(db.live.View().Frozen) > 0 {
+			t.Fatalf("%d bytes of %d are enough", db.live.Rent().Paid(), all)
 		}
 	}
 	if db.readsHavePaid() {
 		t.Error("the memtable is to be flushed first")
 	}
-	if n := len(db.view.Load().frozen); n != 1 || level0() != usualTables {
-		t.Fatalf("%d frozen memtables, %d tables: want 1 and %d", n, level0(), usualTables)
+	if n := len(db.live.View().Frozen); n != 1 || level0() != lsm.UsualTables {
+		t.Fatalf("%d frozen memtables, %d tables: want 1 and %d", n, level0(), lsm.UsualTables)
 	}
 	must(t, db.flushFrozen())
 	must(t, db.compactPicked())
-	if level0() != 0 || len(db.view.Load().tables.levels[compaction.NumLevels-1]) == 0 {
+	if level0() != 0 || len(db.live.View().Version.Levels[compaction.NumLevels-1]) == 0 {
 		t.Errorf("%d tables are in level 0", level0())
 	}
 	n := 0
@@ -119,20 +122,20 @@ func TestReadsCompact(t *testing.T) {
 func TestReadsOnFullDisk(t *testing.T) {
 	fault := vfstest.NewFault(vfstest.NewMem())
 	db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
-	for !db.worthFlushing(db.view.Load().mem) {
+	for !db.live.Rent().Worth(db.live.View().Mem) {
 		must(t, db.Put([]byte("k"), make([]byte, 100)))
 	}
 	fault.SetRoom(0)
-	db.reads.paid.Store(1 << 20)
-	if db.readsHavePaid() || len(db.view.Load().frozen) != 0 {
+	db.live.Rent().Pay(1 << 20)
+	if db.readsHavePaid() || len(db.live.View().Frozen) != 0 {
 		t.Error("the memtable was frozen")
 	}
-	if n := db.reads.paid.Load(); n != 0 {
+	if n := db.live.Rent().Paid(); n != 0 {
 		t.Errorf("%d bytes are left, to try again at once", n)
 	}
 	fault.SetRoom(1 << 30)
-	db.reads.paid.Store(1 << 20)
-	if db.readsHavePaid() || len(db.view.Load().frozen) != 1 {
+	db.live.Rent().Pay(1 << 20)
+	if db.readsHavePaid() || len(db.live.View().Frozen) != 1 {
 		t.Error("the memtable was not frozen")
 	}
 }

@@ -1,0 +1,206 @@
+package lsm
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/invariant"
+	"github.com/ebbdb/ebb/internal/manifest"
+)
+
+// Commit makes an edit. The tables of Add are on the disk, with their names, and open.
+//
+//  1. Store the manifest as it is after the edit. A crash leaves the old one or the new one. If that fails nothing has changed,
+//     and the tables of Add are removed. If it is unknown whether it has failed, the next Open may find either: the tables that
+//     both name are kept, the files of Add too, and nothing is committed any more.
+//  2. Swap the view: reads that begin from here on read the new tables.
+//  3. Remove the names of the tables that are not live any more, unless a checkpoint wants to link them. A crash before that
+//     leaves files that the manifest does not name: the next Open removes them.
+//  4. When the last reader is done with a table, close it.
+func (s *Set) Commit(e *Edit) error {
+	if err := s.commit(e); err != nil {
+		return err
+	}
+	s.config.Changed(s.view.Load())
+	return nil
+}
+
+func (s *Set) commit(e *Edit) error {
+	m := &s.mu
+	m.Lock()
+	defer m.Unlock()
+	if err := s.config.Failure(); err != nil {
+		// A manifest that replaces one in doubt may not be durable, and what only that one names would go.
+		return errors.Join(err, s.discard(e.Add))
+	}
+	old := s.view.Load().Version
+	levels, state := e.levels(&old.Levels), m.state
+	e.state(&state, &levels)
+	if err := s.store(&state); err != nil {
+		if errors.Is(err, manifest.ErrUncertain) {
+			return errors.Join(s.config.Fail(err), s.abandon(e.Add))
+		}
+		return errors.Join(err, s.discard(e.Add))
+	}
+	v := newVersion(levels, &s.rent)
+	dropped := old.without(v)
+	s.ref(v)
+	s.swap(e, v, dropped)
+	if invariant.On {
+		s.checkLocked()
+	}
+	s.unlink(dropped)
+	s.config.Workers.Go(func() {
+		s.epoch.Wait() // nobody reads old any more but by a pin
+		s.unref(old)
+	})
+	return nil
+}
+
+// swap takes step 2 of Commit.
+func (s *Set) swap(e *Edit, v *Version, dropped []*compaction.Table) {
+	active := s.view.Load().Mem
+	s.setView(func(view *View) {
+		s.replace.replaced.add(view.Version, dropped, s.config.Now())
+		view.Version = v
+		e.view(view)
+		if e.Active != nil { // readers of the old view may still use the old gaps, some of which the tables fill
+			view.Gaps = s.newGaps(s.appliedSeq)
+		}
+	})
+	if e.Active != nil {
+		s.recent.cutAll(active) // of what the tables hold no memtable knows
+	}
+}
+
+// store writes the manifest, and notes it if that has succeeded. The caller holds mu.
+func (s *Set) store(state *manifest.State) error {
+	state.Clock, state.Log = s.config.Clock(), s.config.Anchor()
+	if err := manifest.Store(s.config.FS, string(s.config.Dir), state); err != nil {
+		return err
+	}
+	s.mu.state = *state
+	return nil
+}
+
+// StoreAnchor stores a manifest that says how far the log has come, unless the one that is there does.
+func (s *Set) StoreAnchor() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.config.Anchor() == s.mu.state.Log {
+		return nil
+	}
+	state := s.mu.state
+	return s.store(&state)
+}
+
+// discard closes and removes those of some tables that are not live, which they are not going to be.
+func (s *Set) discard(tables []*compaction.Table) error {
+	return compaction.Discard(s.Output(0), s.fresh(tables))
+}
+
+// abandon closes those of some tables that are not live. The manifest may name them: their files are for the next Open.
+func (s *Set) abandon(tables []*compaction.Table) error {
+	var errs []error
+	for _, t := range s.fresh(tables) {
+		errs = append(errs, t.Reader.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// fresh returns those of some tables that are not live.
+func (s *Set) fresh(tables []*compaction.Table) []*compaction.Table {
+	return slices.DeleteFunc(slices.Clone(tables), s.view.Load().Version.Has)
+}
+
+// unlink removes the names of tables that are no longer live, so that they leave the directory at once. Whoever still reads
+// them has them open. Where the system does not remove open files, and while a checkpoint wants to link them, closing removes
+// them.
+func (s *Set) unlink(dropped []*compaction.Table) {
+	if s.mu.linking > 0 {
+		return
+	}
+	for _, t := range dropped {
+		_ = s.config.FS.Remove(s.config.Dir.Table(t.File)) // closing the table tries again, and the next Open removes what is left
+	}
+}
+
+// ref gives each table of a version a reference of it. The caller holds mu.
+func (s *Set) ref(v *Version) {
+	for _, t := range v.Levels.All() {
+		s.mu.refs[t]++
+	}
+}
+
+// unref gives a reference to a version back. With the last one its tables lose one each, and those that nobody refers to any
+// more are closed.
+func (s *Set) unref(v *Version) {
+	n := v.refs.Add(-1)
+	if invariant.On {
+		invariant.Check(n >= 0, "tables have lost a reference too many")
+	}
+	if n > 0 {
+		return
+	}
+	var closed []*compaction.Table
+	defer func() { s.released(v, closed) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.refs == nil {
+		return // the set is closed, and the tables with it
+	}
+	for _, t := range v.Levels.All() {
+		if s.mu.refs[t]--; s.mu.refs[t] > 0 {
+			continue
+		}
+		delete(s.mu.refs, t)
+		closed = append(closed, t)
+		if err := s.closeDropped(t); err != nil {
+			s.config.Report("close table", err)
+		}
+	}
+}
+
+// released notes that nobody holds a version any more, and that tables went with it.
+func (s *Set) released(v *Version, closed []*compaction.Table) {
+	s.replace.Lock()
+	defer s.replace.Unlock()
+	s.replace.replaced.remove(v, closed)
+}
+
+// closeDropped closes a table that is no longer live, and removes it if that has not succeeded before.
+func (s *Set) closeDropped(t *compaction.Table) error {
+	err := t.Reader.Close()
+	if s.config.ReadOnly {
+		return err
+	}
+	if rerr := s.config.FS.Remove(s.config.Dir.Table(t.File)); !errors.Is(rerr, fs.ErrNotExist) {
+		err = errors.Join(err, rerr)
+	}
+	return err
+}
+
+// Close waits for all reads and closes all tables. What counts in Config.Workers has ended.
+func (s *Set) Close() error {
+	s.epoch.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for t := range s.mu.refs {
+		if s.view.Load().Version.Has(t) {
+			errs = append(errs, t.Reader.Close())
+		} else {
+			errs = append(errs, s.closeDropped(t))
+		}
+	}
+	s.mu.refs = nil
+	return errors.Join(errs...)
+}
+
+// Barrier returns when whoever commits, or begins a checkpoint, has done so.
+func (s *Set) Barrier() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+}

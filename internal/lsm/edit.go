@@ -1,0 +1,106 @@
+package lsm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/manifest"
+)
+
+// Edit is one change of the tables, and of what goes with them. The zero Edit changes nothing. Set.Commit makes it.
+type Edit struct {
+	// Add becomes live, and Remove goes. Tables that are in both move. Without Remove the tables of Add are newer than all that is
+	// there.
+	Add, Remove []*compaction.Table
+	Level       int  // where Add belongs; 0 without Remove
+	Deep        bool // without Remove: each of Add goes as deep as it can, see compaction.Levels.AddBelow
+
+	FirstSegment uint32 // the segment of the log in which what is not in tables begins; 0: as before
+	LastSeq      uint64 // everything up to it is in tables; a lower one than before changes nothing
+
+	Flushed *Mem              // the oldest frozen memtable, which Add takes the place of; nil: there is none
+	Writers []manifest.Writer // with Flushed: the writers in the tables
+	Active  *Mem              // the memtable that becomes the active one, with no gaps known; nil: as before
+}
+
+// levels returns what is live after the edit.
+func (e *Edit) levels(l *compaction.Levels) compaction.Levels {
+	switch {
+	case len(e.Remove) > 0:
+		return l.Replace(e.Remove, e.Level, e.Add)
+	case e.Deep:
+		return l.AddBelow(e.Add)
+	}
+	return l.AddNewest(e.Add)
+}
+
+// state changes the manifest, but for Clock and Log.
+func (e *Edit) state(s *manifest.State, levels *compaction.Levels) {
+	s.FirstSegment = max(s.FirstSegment, e.FirstSegment)
+	s.LastSeq = max(s.LastSeq, e.LastSeq)
+	if e.Flushed != nil {
+		s.Writers = e.Writers
+	}
+	s.Tables = tablesOf(levels)
+}
+
+// view changes the memtables of a view.
+func (e *Edit) view(v *View) {
+	if e.Flushed != nil {
+		v.Frozen = slices.Clone(v.Frozen[:len(v.Frozen)-1]) // what goes is not to be kept by an array
+	}
+	if e.Active != nil {
+		v.Mem = e.Active
+	}
+}
+
+// tablesOf lists tables as the manifest does.
+func tablesOf(levels *compaction.Levels) []manifest.Table {
+	var list []manifest.Table
+	for level, t := range levels.All() {
+		list = append(list, manifest.Table{Level: level, File: t.File, Size: t.Size, Entries: t.Reader.Properties().Entries})
+	}
+	return list
+}
+
+// String describes the edit for people.
+func (e *Edit) String() string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if len(e.Remove) > 0 {
+		add("remove %s", fileNumbers(e.Remove))
+	}
+	switch {
+	case len(e.Add) == 0:
+	case len(e.Remove) == 0 && e.Deep:
+		add("add %s as deep as they go", fileNumbers(e.Add))
+	default:
+		add("add %s to level %d", fileNumbers(e.Add), e.Level)
+	}
+	if e.Flushed != nil {
+		add("flush a memtable with %d writers", len(e.Writers))
+	}
+	if e.Active != nil {
+		add("a new active memtable")
+	}
+	if e.FirstSegment > 0 {
+		add("the log begins in segment %d", e.FirstSegment)
+	}
+	if e.LastSeq > 0 {
+		add("tables up to %d", e.LastSeq)
+	}
+	if parts == nil {
+		return "nothing"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func fileNumbers(tables []*compaction.Table) string {
+	list := make([]uint64, len(tables))
+	for i, t := range tables {
+		list[i] = t.File
+	}
+	return strings.Trim(fmt.Sprint(list), "[]")
+}

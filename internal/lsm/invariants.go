@@ -1,0 +1,104 @@
+package lsm
+
+import (
+	"slices"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/invariant"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/manifest"
+)
+
+// check holds that the sources are in order: each memtable's sequences and log segments come after those of the older ones,
+// and those of the tables before all.
+func (v *View) check() {
+	seq, segment := v.Version.LastSeq, uint32(0)
+	for _, m := range slices.Backward(v.Frozen) {
+		invariant.Check(m.LastSeq != 0 || m.Stats().MaxSeq == 0, "a frozen memtable does not know its last sequence")
+		invariant.Check(m.Stats().MaxSeq <= m.LastSeq, "a frozen memtable has %d, after its last, %d", m.Stats().MaxSeq, m.LastSeq)
+		m.checkAfter(seq, segment)
+		seq, segment = max(seq, m.LastSeq), m.Segment
+	}
+	v.Mem.checkAfter(seq, segment)
+	CheckLevels(&v.Version.Levels)
+	invariant.Check(v.Version.refs.Load() > 0, "the tables of a view have %d references", v.Version.refs.Load())
+}
+
+func (m *Mem) checkAfter(seq uint64, segment uint32) {
+	s := m.Stats()
+	invariant.Check(s.MinSeq == 0 || s.MinSeq > seq, "a memtable begins with %d, but what is older ends with %d", s.MinSeq, seq)
+	invariant.Check(m.Segment >= segment, "a memtable begins in segment %d, the one before it in %d", m.Segment, segment)
+}
+
+// CheckLevels holds that no table is there twice, that those of level 0 go from the newest to the oldest, and that in every
+// other level they are in order and apart.
+func CheckLevels(levels *compaction.Levels) {
+	seen := make(map[uint64]bool)
+	for level, tables := range levels {
+		var behind []byte
+		for i, t := range tables {
+			invariant.Check(!seen[t.File], "table %d is there twice", t.File)
+			seen[t.File] = true
+			start, end := t.Bounds()
+			invariant.Check(kv.Compare(start, end) < 0, "table %d is empty", t.File)
+			if level > 0 && i > 0 {
+				invariant.Check(kv.Compare(behind, start) <= 0, "table %d of level %d overlaps the one before it", t.File, level)
+			}
+			if level == 0 {
+				checkBelow(tables[:i], t)
+			}
+			behind = end
+		}
+	}
+}
+
+// checkBelow holds that those of newer that overlap an older table of level 0 end after it. Tables that are cut from one
+// flush, or come from one Ingest, are apart, and end as they do.
+func checkBelow(newer []*compaction.Table, older *compaction.Table) {
+	start, end := older.Bounds()
+	last := older.Reader.Properties().MaxSeq
+	for _, t := range newer {
+		seq := t.Reader.Properties().MaxSeq
+		invariant.Check(!t.Within(start, end) || seq > last, "table %d of level 0 ends with %d, table %d below it with %d", t.File, seq,
+			older.File, last)
+	}
+}
+
+// checkLocked holds that the manifest says what the view shows, and that each table has a reference of each version that it is
+// in. The caller holds mu.
+func (s *Set) checkLocked() {
+	s.replace.Lock()
+	defer s.replace.Unlock()
+	t, v := &s.mu, s.view.Load()
+	want := tablesOf(&v.Version.Levels)
+	invariant.Check(slices.Equal(t.state.Tables, want), "the manifest names %v, the view has %v", t.state.Tables, want)
+	oldest := v.Oldest()
+	invariant.Check(t.state.FirstSegment <= oldest.Segment, "the manifest's log begins in segment %d, the oldest memtable in %d",
+		t.state.FirstSegment, oldest.Segment)
+	invariant.Check(t.state.LastSeq >= v.Version.LastSeq, "the manifest ends with %d, the tables with %d", t.state.LastSeq,
+		v.Version.LastSeq)
+	invariant.Check(!slices.ContainsFunc(want, func(m manifest.Table) bool { return m.File >= t.state.NextFile }),
+		"a table has the next number, %d, or more", t.state.NextFile)
+
+	// A version whose last reference has just gone may have given its tables back or not.
+	least, most := make(map[*compaction.Table]int), make(map[*compaction.Table]int)
+	count := func(v *Version) {
+		held := v.refs.Load() > 0
+		for _, table := range v.Levels.All() {
+			if most[table]++; held {
+				least[table]++
+			}
+		}
+	}
+	count(v.Version)
+	for old := range s.replace.replaced.versions {
+		count(old)
+	}
+	for table, n := range t.refs {
+		invariant.Check(n > 0 && n >= least[table] && n <= most[table], "table %d has %d references, want %d to %d", table.File, n,
+			least[table], most[table])
+	}
+	for table, n := range least {
+		invariant.Check(t.refs[table] >= n, "table %d has %d references, want %d", table.File, t.refs[table], n)
+	}
+}

@@ -1,0 +1,120 @@
+package lsm
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/memtable"
+	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// Mem is a memtable with what the log and the sweeper need to know of it. One goroutine at a time writes: Apply and SetWriter.
+type Mem struct {
+	*memtable.Memtable
+	Segment   uint32                    // the segment of the log in which its first entry may be
+	Deadlines *ttl.Histogram            // of what was put into it; for whoever writes, and for all when it is frozen
+	Writers   map[int64]manifest.Writer // the last batch of each writer that has one in it, by id; nil: there are none
+	LastSeq   uint64                    // of the newest entry; set when it is frozen
+	LogEnd    wal.Position              // behind its entries and the header of the segment after them; set when it is frozen
+
+	// The chain: see recent.
+	next atomic.Pointer[Mem] // the memtable after it. Strong: a transaction that holds a memtable keeps all later ones
+	cut  atomic.Bool         // the chain was cut here
+
+	_        [64]byte // what follows changes with every put, what is before it is what reads read
+	putBytes int64
+}
+
+// NewMem returns an empty memtable whose first entry will be in the given segment of the log. now is Unix ms.
+func NewMem(hint memtable.Hint, segment uint32, now int64) *Mem {
+	return &Mem{
+		Memtable:  memtable.New(hint),
+		Segment:   segment,
+		Deadlines: ttl.NewHistogram(now),
+	}
+}
+
+// Empty reports whether nothing was written to m.
+func (m *Mem) Empty() bool { return m.Len() == 0 && m.Stats().RangeDeletes == 0 }
+
+// PutBytes returns the size of the keys and values that were put, for whoever writes.
+func (m *Mem) PutBytes() int64 { return m.putBytes }
+
+// get finds what a memtable knows of a key. known says that no older source is to be asked.
+func (m *Mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
+	deletes := m.RangeDeletes()
+	if *e, known = m.Get(key, seq); known {
+		return true, e.Kind == kv.Put && (deletes.Newest() <= e.Seq || deletes.Seq(key, seq) < e.Seq)
+	}
+	return deletes.Seq(key, seq) > 0, false
+}
+
+// Apply takes an operation of the log. It fails for one that the memtable does not know or has no room for.
+func (m *Mem) Apply(o *op.Op) error {
+	switch o.Kind {
+	case op.Put:
+		return m.put(o)
+	case op.Delete, op.Expired:
+		return m.Set(o.Key, nil, o.Seq, 0, kv.Delete)
+	case op.DeleteRange:
+		m.DeleteRange(o.Key, o.End, o.Seq)
+		return nil
+	}
+	return op.Unknown(o.Kind)
+}
+
+// put sets a key and counts it and its deadline.
+func (m *Mem) put(o *op.Op) error {
+	size := int64(len(o.Key) + len(o.Value))
+	m.putBytes += size
+	if o.Deadline != 0 {
+		m.Deadlines.Add(o.Deadline, size)
+	}
+	return m.Set(o.Key, o.Value, o.Seq, o.Deadline, kv.Put)
+}
+
+// SetWriter notes that a batch of a writer is in the memtable.
+func (m *Mem) SetWriter(w manifest.Writer) {
+	if m.Writers == nil {
+		m.Writers = make(map[int64]manifest.Writer)
+	}
+	m.Writers[w.ID] = w
+}
+
+// WritersAfter returns the writers of a manifest with what the memtable adds, without those that were last used before a time,
+// Unix ms.
+func (m *Mem) WritersAfter(list []manifest.Writer, since int64) []manifest.Writer {
+	all := make(map[int64]manifest.Writer, len(list)+len(m.Writers))
+	for _, w := range list {
+		all[w.ID] = w
+	}
+	maps.Copy(all, m.Writers)
+	maps.DeleteFunc(all, func(_ int64, w manifest.Writer) bool { return w.Used < since })
+	return slices.SortedFunc(maps.Values(all), func(a, b manifest.Writer) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// Hides estimates what the memtable hides of tables.
+func (m *Mem) Hides(levels *compaction.Levels) compaction.Hidden {
+	var start, end []byte
+	it := m.NewIterator(math.MaxUint64)
+	defer it.Close()
+	if it.First() {
+		start = append(start, it.Entry().Key...)
+	}
+	if it.Last() {
+		end = append(append(end, it.Entry().Key...), 0)
+	}
+	var deletes []kv.RangeDelete
+	if m.Stats().RangeDeletes > 0 {
+		deletes = m.RangeDeletes().All()
+	}
+	return levels.Hides(0, start, end, uint64(m.Len()), deletes)
+}

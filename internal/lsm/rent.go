@@ -1,0 +1,71 @@
+package lsm
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+)
+
+// Tables in level 0, and a memtable beside them, cost every scan that has to merge them and every look-up that asks them in
+// vain. That is rent, and to compact them is to buy. When reads have paid as much as it costs to bring everything into one
+// sorted run, that is done, as in "Competitive Snoopy Caching" (Karlin and others, 1988); and while nobody reads, writes are
+// not held up for nothing. LevelDB compacts for seeks alike.
+const (
+	// At 200 MB/s one more source takes a scan, 2.5 us, as long as it takes to compact 512 bytes, and one more table a look-up,
+	// 120 ns, as long as 24. Somebody waits for them, and nobody for the background: so their time counts eight times.
+	ScanBytes   = 8 * 512
+	lookupBytes = 8 * 24
+	// Look-ups bear fewer tables than UsualTables without paying: most keys are absent from them at the price of a cache miss.
+	UsualTables = 4
+	// One look-up pays for LookupSample of them: counting all would cost more than many of them do.
+	LookupSample = 64
+	// A memtable smaller than 1/worthPart of a full one is never flushed for scans. Above that a scan pays for it in proportion
+	// to its size, a full one as much as a table: flushing saves only the merging of its entries, since a new memtable takes its
+	// place.
+	worthPart = 8
+	// paidEvery is how many bytes are paid between two looks at whether it is enough.
+	paidEvery = 1 << 20
+)
+
+// Rent counts what reads have paid, in bytes of compaction. A nil Rent counts nothing. Any goroutine may call its methods.
+type Rent struct {
+	paid         atomic.Int64
+	memtableSize int64
+	request      func() // asks somebody to look whether enough was paid
+}
+
+// Paid returns what was paid since the last Reset.
+func (r *Rent) Paid() int64 { return r.paid.Load() }
+
+// Reset begins anew: what was paid for is bought, or cannot be had.
+func (r *Rent) Reset() { r.paid.Store(0) }
+
+// Worth reports whether a memtable costs scans enough to be flushed for them.
+func (r *Rent) Worth(m *Mem) bool { return m.Size() >= r.memtableSize/worthPart }
+
+// scan pays for a scan of a view that has to merge that many tables of level 0.
+func (r *Rent) scan(v *View, tables int) {
+	if r == nil {
+		return
+	}
+	cost := int64(tables) * ScanBytes
+	if r.Worth(v.Mem) {
+		cost += ScanBytes * v.Mem.Size() / r.memtableSize
+	}
+	if cost > 0 {
+		r.Pay(cost)
+	}
+}
+
+// lookup pays for a look-up that has asked that many of the tables of level 0 in vain.
+func (r *Rent) lookup(asked, tables int) {
+	if r != nil && tables >= UsualTables && asked > 0 && rand.Uint32()%LookupSample == 0 {
+		r.Pay(int64(asked) * lookupBytes * LookupSample)
+	}
+}
+
+// Pay counts bytes that reads have paid.
+func (r *Rent) Pay(bytes int64) {
+	if all := r.paid.Add(bytes); all/paidEvery != (all-bytes)/paidEvery {
+		r.request()
+	}
+}

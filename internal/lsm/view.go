@@ -1,0 +1,152 @@
+package lsm
+
+import (
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/gap"
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// View is what a read reads: the active memtable, those that wait to become tables, and the tables. It is replaced as a whole
+// and never changes, but for what is appended to the active memtable. Nobody writes to its fields.
+//
+// Sources are ordered: for any key, what a newer source knows of it is newer than what an older one knows, and the first
+// that knows anything decides. Nothing falls through a tombstone, an expired entry or a range delete.
+type View struct {
+	Mem     *Mem
+	Frozen  []*Mem // newest first
+	Version *Version
+	Gaps    *gap.Set
+	Log     *wal.Replayed // what was read of the log, in a read-only database; nil in any other
+}
+
+// MaxFrozen is how many memtables may wait for their flush.
+const MaxFrozen = 2
+
+// Full reports whether as many memtables wait for their flush as may, given the size of a full one: MaxFrozen, or fewer that
+// were filled by large values or batches and take as much memory.
+func (v *View) Full(memtableSize int64) bool {
+	size := int64(0)
+	for _, m := range v.Frozen {
+		size += m.Size()
+	}
+	return len(v.Frozen) >= MaxFrozen || size >= MaxFrozen*memtableSize
+}
+
+// Oldest returns the oldest memtable.
+func (v *View) Oldest() *Mem {
+	if n := len(v.Frozen); n > 0 {
+		return v.Frozen[n-1]
+	}
+	return v.Mem
+}
+
+// After returns the memtable that became active when m was frozen.
+func (v *View) After(m *Mem) *Mem {
+	after := v.Mem
+	for _, f := range v.Frozen {
+		if f == m {
+			break
+		}
+		after = f
+	}
+	return after
+}
+
+// FirstAfter returns the oldest memtable that may have operations after a sequence: a frozen one, if not all of it was
+// synced, and so seen, when the view was loaded.
+func (v *View) FirstAfter(seq uint64) *Mem {
+	for i := len(v.Frozen) - 1; i >= 0; i-- {
+		if m := v.Frozen[i]; m.LastSeq > seq {
+			return m
+		}
+	}
+	return v.Mem
+}
+
+// Wanted says how much of an entry a look-up is to find.
+type Wanted uint8
+
+const (
+	WithValue    Wanted = iota
+	WithoutValue        // what Key, Seq, Deadline and Kind tell
+)
+
+// Get finds the newest that the view knows of a key as of seq, describes it in e and appends its value to dst. It is false
+// if the view knows nothing, or that the key was deleted. Expiry is for the caller.
+func (v *View) Get(dst, key []byte, seq uint64, want Wanted, e *kv.Entry) ([]byte, bool, error) {
+	known, found := v.GetMem(key, seq, e)
+	if !known {
+		return v.Version.Get(dst, key, want, e)
+	}
+	if found && want == WithValue {
+		dst = append(dst, e.Value...)
+	}
+	return dst, found, nil
+}
+
+// GetMem is Get for the memtables. known says that no table is to be asked. The entry's slices are the memtable's.
+func (v *View) GetMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
+	known, found = v.Mem.get(key, seq, e)
+	for i := 0; !known && i < len(v.Frozen); i++ {
+		known, found = v.Frozen[i].get(key, seq, e)
+	}
+	return known, found
+}
+
+// Scan returns an iterator over all that a view holds as of seq, tombstones and expired entries included, for reading it
+// once: it leaves the cache alone.
+func (v *View) Scan(seq uint64) *merge.Iterator {
+	list := []kv.Iterator{v.Mem.NewIterator(seq)}
+	for _, m := range v.Frozen {
+		list = append(list, m.NewIterator(seq))
+	}
+	merged := new(merge.Iterator)
+	merged.Reset(append(list, v.Version.Levels.Scan()...))
+	return merged
+}
+
+// Pin keeps the tables of the view open until Set.Unpin. The caller has pinned the view itself: see Set.Pin.
+func (v *View) Pin() { v.Version.pin() }
+
+// PayForScan counts a scan that has to merge that many tables of level 0.
+func (v *View) PayForScan(tables int) { v.Version.rent.scan(v, tables) }
+
+// HasDeadlines reports whether anything has a deadline. Nobody may write meanwhile.
+func (v *View) HasDeadlines() bool {
+	has := v.Version.deadlines || v.Mem.Deadlines.Entries() > 0
+	for _, m := range v.Frozen {
+		has = has || m.Deadlines.Entries() > 0
+	}
+	return has
+}
+
+// LiveBytes estimates the keys and values in tables that have not expired at a time, Unix ms, and that nothing newer hides: see
+// compaction.Hidden for how good an estimate it is.
+func (v *View) LiveBytes(now int64) int64 {
+	var live int64
+	var older compaction.Levels
+	for level := len(v.Version.Levels) - 1; level >= 0; level-- {
+		tables := v.Version.Levels[level]
+		for i := len(tables) - 1; i >= 0; i-- { // of level 0 the oldest is last
+			t := tables[i]
+			p := t.Reader.Properties()
+			tombstones := float64(p.KeyBytes) * float64(p.Tombstones) / float64(max(p.Entries, 1))
+			start, end := t.Bounds()
+			live += int64(p.KeyBytes+p.ValueBytes-p.ExpiredBytes(now)) - int64(tombstones)
+			live -= older.Hides(0, start, end, p.Entries, p.RangeDeletes).Data
+			live = max(live, 0)
+			if level == 0 {
+				older[0] = append(older[0], t)
+			}
+		}
+		if level > 0 {
+			older[level] = tables
+		}
+	}
+	for _, m := range append(v.Frozen[:len(v.Frozen):len(v.Frozen)], v.Mem) {
+		live -= m.Hides(&v.Version.Levels).Data
+	}
+	return max(live, 0)
+}
