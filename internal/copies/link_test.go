@@ -26,7 +26,7 @@ const from = dir.Dir("db")
 // tables are the files that a test links, one of them large; no table is opened for that.
 func tables(t *testing.T, large int) (*vfstest.Mem, *manifest.State) {
 	mem := vfstest.NewMem()
-	state := manifest.New(1000)
+	state := manifest.New(func([]byte) {}, 1000)
 	must(t, mem.MkdirAll(from.Tables()))
 	for file, size := range map[uint64]int{3: 10, 7: large, 12: 0} {
 		must(t, mem.WriteFile(from.Table(file), bytes.Repeat([]byte{byte(file)}, size)))

@@ -21,7 +21,7 @@ import (
 type RestoreOptions struct {
 	FS           vfs.FS
 	Clock        func() time.Time
-	Random       func([]byte) // names the directory in which the database is built
+	Random       func([]byte) // for the id of the database, and the name of the directory in which it is built
 	MemtableSize int64
 	TableSize    int64 // of the last level
 	Memory       int64 // for the keys of a table that is built
@@ -40,7 +40,7 @@ func Restore(ctx context.Context, target string, o *RestoreOptions, files []io.R
 		mark = max(mark, f.Header().Clock)
 	}
 	r := restore{ctx: ctx, opts: o, progress: NewProgress(o.Report)}
-	r.state = manifest.New(ttl.NewClock(mark, o.Clock).Now())
+	r.state = manifest.New(o.Random, ttl.NewClock(mark, o.Clock).Now())
 	if r.dir, err = dir.Make(o.FS, target, "restore", o.Random); err != nil {
 		return err
 	}

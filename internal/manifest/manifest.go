@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -58,10 +57,10 @@ type Table struct {
 	Entries uint64
 }
 
-// New returns the state of a new database, with a random id.
-func New(now int64) *State {
+// New returns the state of a new database, whose id random fills in.
+func New(random func([]byte), now int64) *State {
 	s := &State{NextFile: 1, FirstSegment: 1, Clock: now, Created: now}
-	rand.Read(s.Database[:]) // never fails
+	random(s.Database[:])
 	return s
 }
 

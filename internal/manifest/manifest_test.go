@@ -243,3 +243,18 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestNew: a new database has the id that it is given, and comes back as it was stored.
+func TestNew(t *testing.T) {
+	mem := vfstest.NewMem()
+	s := New(func(id []byte) { copy(id, "sixteen of chance") }, 7)
+	if string(s.Database[:]) != "sixteen of chanc" || s.Created != 7 || s.Clock != 7 {
+		t.Errorf("%+v", s)
+	}
+	if err := Store(mem, "/", s); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(mem, "/"); err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("%+v, %v, want %+v", got, err, s)
+	}
+}
