@@ -18,16 +18,16 @@ type system struct {
 // withDefaults returns a copy with every field set.
 func (s system) withDefaults() system {
 	if s.now == nil {
-		s.now = time.Now
+		s.now = time.Now //permit:time.Now the way in for time
 	}
 	if s.sleep == nil {
-		s.sleep = time.Sleep
+		s.sleep = time.Sleep //permit:time.Sleep the way in for pauses
 	}
 	if s.random == nil {
-		s.random = rand.Uint64
+		s.random = rand.Uint64 //permit:rand.Uint64 the way in for chance
 	}
 	if s.secret == nil {
-		s.secret = func(b []byte) { crand.Read(b) } // never fails
+		s.secret = func(b []byte) { crand.Read(b) } //permit:crand.Read the way in for ids; it never fails
 	}
 	return s
 }

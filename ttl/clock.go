@@ -42,12 +42,12 @@ type Clock struct {
 // progress, after which time runs on, and a step forward as that much progress.
 func NewClock(mark int64, now func() time.Time) *Clock {
 	c := &Clock{}
-	start := time.Now()
+	start := time.Now() //permit:time.Now the system's clock comes in here
 	switch {
 	case now != nil:
 		c.step = newStepClock(now)
 	case !hasMonotonic(start): // in a synctest bubble, and when the wall clock is past 2157
-		c.step = newStepClock(time.Now)
+		c.step = newStepClock(time.Now) //permit:time.Now see start
 	default:
 		c.start = start.Add(-subMilli(start))
 	}
@@ -125,14 +125,14 @@ func (c *Clock) read() (wall, elapsed int64) {
 	if c.step != nil {
 		return c.step.read()
 	}
-	wall = unixMilli(time.Now())
+	wall = unixMilli(time.Now()) //permit:time.Now the system's clock
 	return wall, c.elapsed()
 }
 
 // elapsed is e on the system's clock. time.Since and not the difference of two times, because time.Now leaves the
 // monotonic reading out while the wall clock is past 2157.
 func (c *Clock) elapsed() int64 {
-	return time.Since(c.start).Milliseconds()
+	return time.Since(c.start).Milliseconds() //permit:time.Since the system's clock
 }
 
 // A stepClock makes readings that may step back into a wall clock and an elapsed time that does not.

@@ -111,7 +111,7 @@ func (o *Options) withDefaults() Options {
 		c.BaseSeq = 1
 	}
 	if c.Now == nil {
-		c.Now = func() int64 { return time.Now().UnixMilli() }
+		c.Now = func() int64 { return time.Now().UnixMilli() } //permit:time.Now for whoever gives no other clock
 	}
 	if c.OnEvent == nil {
 		c.OnEvent = func(Event) {}

@@ -71,7 +71,7 @@ func rename(oldname, newname string) error {
 		if !refused || try == tries {
 			return err
 		}
-		time.Sleep(pause)
+		time.Sleep(pause) //permit:time.Sleep nothing tells when the other closes the file
 	}
 }
 
