@@ -1,10 +1,6 @@
 package compaction
 
-import (
-	"sort"
-
-	"github.com/ebbdb/ebb/internal/kv"
-)
+import "github.com/ebbdb/ebb/internal/kv"
 
 // What is hidden is of no use: entries of which something newer knows the key, or that a newer range delete covers. How much
 // that is can only be estimated without reading, from the bounds, the number of entries and the block indexes of tables:
@@ -101,51 +97,4 @@ func (l *Levels) Total() (n int64) {
 		n += t.Size
 	}
 	return n
-}
-
-// dropCovered finds all tables of which newer range deletes cover everything. They can go unread, whatever is below them:
-// that is covered too.
-func (p *picker) dropCovered() *Plan {
-	covering := p.covering()
-	if len(covering) == 0 {
-		return nil
-	}
-	var dropped []*Table
-	for _, t := range p.All() {
-		if allCovered(t, covering) {
-			dropped = append(dropped, t)
-		}
-	}
-	if len(dropped) == 0 {
-		return nil
-	}
-	return &Plan{Reason: "deleted", Action: Drop, Inputs: [][]*Table{dropped}, Deleted: true}
-}
-
-// covering returns the range deletes of tables: apart, and in the order of their keys, for each table that has any.
-func (p *picker) covering() (list [][]kv.RangeDelete) {
-	for _, t := range p.All() {
-		if deletes := t.Deletes.All(); len(deletes) > 0 {
-			list = append(list, deletes)
-		}
-	}
-	return list
-}
-
-// allCovered reports whether newer range deletes cover all of a table. Its own are not newer than all of it.
-func allCovered(t *Table, covering [][]kv.RangeDelete) bool {
-	for key := t.start; kv.Compare(key, t.end) < 0; {
-		reached := key
-		for _, deletes := range covering {
-			after := sort.Search(len(deletes), func(i int) bool { return kv.Compare(deletes[i].Start, key) > 0 })
-			if after > 0 && deletes[after-1].Seq > t.props.MaxSeq && kv.Compare(deletes[after-1].End, reached) > 0 {
-				reached = deletes[after-1].End
-			}
-		}
-		if kv.Compare(reached, key) == 0 {
-			return false
-		}
-		key = reached
-	}
-	return true
 }

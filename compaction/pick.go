@@ -1,10 +1,6 @@
 package compaction
 
-import (
-	"slices"
-
-	"github.com/ebbdb/ebb/internal/kv"
-)
+import "slices"
 
 // Config sizes the levels.
 type Config struct {
@@ -139,44 +135,6 @@ func (p *picker) size() {
 	}
 }
 
-// drop finds all tables that can go unread.
-func (p *picker) drop() *Plan {
-	var dropped []*Table
-	var stay Levels
-	keep := func(level int, t *Table) {
-		older := t.props.AllExpired(p.now)
-		for below := range stay {
-			if !older {
-				break
-			}
-			for _, o := range stay[below] {
-				if o.overlaps(t.start, t.end) {
-					older = false
-					break
-				}
-			}
-		}
-		if older {
-			dropped = append(dropped, t)
-		} else {
-			stay[level] = append(stay[level], t)
-		}
-	}
-	for level := bottom; level >= 0; level-- {
-		for _, t := range slices.Backward(p.Levels[level]) { // within level 0 the oldest is last
-			if level > 0 && !t.props.AllExpired(p.now) {
-				stay[level] = append(stay[level], t)
-				continue
-			}
-			keep(level, t)
-		}
-	}
-	if len(dropped) == 0 {
-		return nil
-	}
-	return &Plan{Reason: "expired", Action: Drop, Inputs: [][]*Table{dropped}}
-}
-
 // overfull finds the level that is most over its target.
 func (p *picker) overfull() *Plan {
 	var worst *Plan
@@ -234,80 +192,6 @@ func (p *picker) cheapest(level int) *Table {
 	return best
 }
 
-// reclaim finds a table that is mostly of no use.
-func (p *picker) reclaim() *Plan {
-	free := p.free()
-	if len(free) > 0 && p.hidesMuch(0, free) {
-		if plan := p.level0("reclaim"); plan != nil && plan.Level > 0 {
-			return plan
-		}
-	}
-	for level := range NumLevels {
-		for _, t := range p.Levels[level] {
-			if p.damaged[t] || level == 0 && !slices.Contains(free, t) {
-				continue
-			}
-			expired := t.props.ExpiredBytes(p.now)
-			to := min(level+1, bottom)
-			switch stuck := level > 0 && level < bottom && p.stuck(level, t); {
-			case expired > 0 && 2*expired >= t.props.KeyBytes+t.props.ValueBytes:
-				if stuck {
-					to = level
-				}
-			case stuck:
-				continue
-			case level < bottom && 2*t.props.Tombstones > t.props.Entries && p.frees(level, t):
-			case level < bottom && t.props.Entries == 0: // range deletes alone
-			case level > 0 && p.hidesMuch(level, []*Table{t}):
-			default:
-				continue
-			}
-			if level > 0 {
-				return p.rewrite("reclaim", level, to, []*Table{t})
-			}
-			if plan := p.level0("reclaim"); plan != nil && plan.Level > 0 {
-				return plan
-			}
-		}
-	}
-	return nil
-}
-
-// frees reports whether the tombstones of a table, if each hides an entry of average size, free a quarter of what has to be
-// rewritten to be rid of them. A few that are spread over all keys are not worth rewriting everything.
-func (p *picker) frees(level int, t *Table) bool {
-	var below int64
-	var entries uint64
-	for l := level + 1; l < NumLevels; l++ {
-		for _, o := range p.overlapping(l, t.start, t.end) {
-			below += o.Size
-			entries += o.props.Entries
-		}
-	}
-	freed := float64(below) * float64(t.props.Tombstones) / float64(max(entries, 1))
-	return below == 0 || 4*freed >= float64(t.Size+below)
-}
-
-// hidesMuch reports whether tables of a level hide so much more than they hold that half of what a rewrite reads goes.
-func (p *picker) hidesMuch(level int, tables []*Table) bool {
-	var size, below int64
-	var hidden Hidden
-	for _, t := range tables {
-		h := p.hides(level, t)
-		size, hidden.Size = size+t.Size, hidden.Size+h.Size
-	}
-	if hidden.Size <= level0Share*size {
-		return false
-	}
-	start, end := hull(tables)
-	for l := level + 1; l < NumLevels; l++ {
-		for _, o := range p.overlapping(l, start, end) {
-			below += o.Size
-		}
-	}
-	return 2*min(hidden.Size, below) >= size+below
-}
-
 // settle pushes what overwrites down if it is much.
 func (p *picker) settle() *Plan {
 	if len(p.Levels[0]) >= level0Settled {
@@ -344,95 +228,4 @@ func (p *picker) level0Bytes() (above, below int64) {
 		}
 	}
 	return above, below
-}
-
-// level0 compacts all of level 0 into the first level, or what of it can go there. It is nil if there is nothing to be done.
-func (p *picker) level0(reason string) *Plan {
-	tables := p.free()
-	if to := p.below(tables); to > 0 {
-		return p.rewrite(reason, 0, to, tables)
-	}
-	return p.within0(reason)
-}
-
-// push brings a table one level down.
-func (p *picker) push(reason string, level int, t *Table) *Plan {
-	return p.rewrite(reason, level, level+1, []*Table{t})
-}
-
-// rewrite plans to bring tables of a level to another, together with what they overlap there. Where that is nothing, and
-// nothing is to be gained by rewriting, they move.
-func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
-	plan := &Plan{Reason: reason, Level: to, older: p.after(to)}
-	if from == 0 {
-		for _, t := range tables {
-			plan.Inputs = append(plan.Inputs, []*Table{t})
-		}
-	} else {
-		plan.Inputs = [][]*Table{slices.Clone(tables)}
-	}
-	var overlapped []*Table
-	if from != to {
-		start, end := hull(tables)
-		overlapped = p.overlapping(to, start, end)
-	}
-	if len(overlapped) > 0 {
-		plan.Inputs = append(plan.Inputs, slices.Clone(overlapped))
-	} else if from != to && disjoint(tables) && (!p.rewarding(tables) || p.damaged[tables[0]]) {
-		plan.Action = Move
-	}
-	return plan
-}
-
-// everything plans to rewrite all tables into the last level.
-func (p *picker) everything() *Plan {
-	plan := &Plan{Reason: "compact all", Level: bottom, All: true}
-	for _, t := range p.Levels[0] {
-		plan.Inputs = append(plan.Inputs, []*Table{t})
-	}
-	for _, tables := range p.Levels[1:] {
-		if len(tables) > 0 {
-			plan.Inputs = append(plan.Inputs, slices.Clone(tables))
-		}
-	}
-	return plan
-}
-
-// after returns the levels that are older than one.
-func (p *picker) after(level int) Levels {
-	var older Levels
-	copy(older[level+1:], p.Levels[level+1:])
-	return older
-}
-
-// rewarding reports whether rewriting tables leaves something out.
-func (p *picker) rewarding(tables []*Table) bool {
-	return slices.ContainsFunc(tables, func(t *Table) bool {
-		return t.props.ExpiredBytes(p.now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0
-	})
-}
-
-// hull returns the least stretch of keys that has all of some tables in it.
-func hull(tables []*Table) (start, end []byte) {
-	start, end = tables[0].start, tables[0].end
-	for _, t := range tables {
-		if kv.Compare(t.start, start) < 0 {
-			start = t.start
-		}
-		if kv.Compare(t.end, end) > 0 {
-			end = t.end
-		}
-	}
-	return start, end
-}
-
-// disjoint reports whether no two tables overlap.
-func disjoint(tables []*Table) bool {
-	sorted := slices.SortedFunc(slices.Values(tables), func(a, b *Table) int { return kv.Compare(a.start, b.start) })
-	for i := 1; i < len(sorted); i++ {
-		if kv.Compare(sorted[i-1].end, sorted[i].start) > 0 {
-			return false
-		}
-	}
-	return true
 }

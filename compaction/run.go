@@ -11,43 +11,6 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Plan is what is to be done with some tables.
-type Plan struct {
-	Reason string // for people
-	Action Action
-	Inputs [][]*Table // newest first; the tables of one element do not overlap
-	Level  int        // where the outputs belong
-	All    bool       // the inputs are all tables
-	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired.
-	Deleted bool
-	older   Levels // the tables that are older than the inputs and not among them
-}
-
-// Action is how a plan is carried out.
-type Action uint8
-
-const (
-	// Rewrite merges the inputs into new tables: see Run.
-	Rewrite Action = iota
-	// Move takes the inputs to another level as they are.
-	Move
-	// Drop takes the inputs away, unread: everything in them has expired, and they hide nothing older; or newer range
-	// deletes cover it.
-	Drop
-)
-
-// String returns the action's name.
-func (a Action) String() string { return [...]string{"rewrite", "move", "drop"}[a] }
-
-// Tables returns all inputs.
-func (p *Plan) Tables() []*Table {
-	var all []*Table
-	for _, run := range p.Inputs {
-		all = append(all, run...)
-	}
-	return all
-}
-
 // InputError says which input of a Rewrite could not be read. Err says why, and matches ErrCorrupt if it is damaged.
 type InputError struct {
 	Table *Table

@@ -1,0 +1,135 @@
+package compaction
+
+import (
+	"slices"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
+
+// Plan is what is to be done with some tables.
+type Plan struct {
+	Reason string // for people
+	Action Action
+	Inputs [][]*Table // newest first; the tables of one element do not overlap
+	Level  int        // where the outputs belong
+	All    bool       // the inputs are all tables
+	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired.
+	Deleted bool
+	older   Levels // the tables that are older than the inputs and not among them
+}
+
+// Action is how a plan is carried out.
+type Action uint8
+
+const (
+	// Rewrite merges the inputs into new tables: see Run.
+	Rewrite Action = iota
+	// Move takes the inputs to another level as they are.
+	Move
+	// Drop takes the inputs away, unread: everything in them has expired, and they hide nothing older; or newer range
+	// deletes cover it.
+	Drop
+)
+
+// String returns the action's name.
+func (a Action) String() string { return [...]string{"rewrite", "move", "drop"}[a] }
+
+// Tables returns all inputs.
+func (p *Plan) Tables() []*Table {
+	var all []*Table
+	for _, run := range p.Inputs {
+		all = append(all, run...)
+	}
+	return all
+}
+
+// level0 compacts all of level 0 into the first level, or what of it can go there. It is nil if there is nothing to be done.
+func (p *picker) level0(reason string) *Plan {
+	tables := p.free()
+	if to := p.below(tables); to > 0 {
+		return p.rewrite(reason, 0, to, tables)
+	}
+	return p.within0(reason)
+}
+
+// push brings a table one level down.
+func (p *picker) push(reason string, level int, t *Table) *Plan {
+	return p.rewrite(reason, level, level+1, []*Table{t})
+}
+
+// rewrite plans to bring tables of a level to another, together with what they overlap there. Where that is nothing, and
+// nothing is to be gained by rewriting, they move.
+func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
+	plan := &Plan{Reason: reason, Level: to, older: p.after(to)}
+	if from == 0 {
+		for _, t := range tables {
+			plan.Inputs = append(plan.Inputs, []*Table{t})
+		}
+	} else {
+		plan.Inputs = [][]*Table{slices.Clone(tables)}
+	}
+	var overlapped []*Table
+	if from != to {
+		start, end := hull(tables)
+		overlapped = p.overlapping(to, start, end)
+	}
+	if len(overlapped) > 0 {
+		plan.Inputs = append(plan.Inputs, slices.Clone(overlapped))
+	} else if from != to && disjoint(tables) && (!p.rewarding(tables) || p.damaged[tables[0]]) {
+		plan.Action = Move
+	}
+	return plan
+}
+
+// everything plans to rewrite all tables into the last level.
+func (p *picker) everything() *Plan {
+	plan := &Plan{Reason: "compact all", Level: bottom, All: true}
+	for _, t := range p.Levels[0] {
+		plan.Inputs = append(plan.Inputs, []*Table{t})
+	}
+	for _, tables := range p.Levels[1:] {
+		if len(tables) > 0 {
+			plan.Inputs = append(plan.Inputs, slices.Clone(tables))
+		}
+	}
+	return plan
+}
+
+// after returns the levels that are older than one.
+func (p *picker) after(level int) Levels {
+	var older Levels
+	copy(older[level+1:], p.Levels[level+1:])
+	return older
+}
+
+// rewarding reports whether rewriting tables leaves something out.
+func (p *picker) rewarding(tables []*Table) bool {
+	return slices.ContainsFunc(tables, func(t *Table) bool {
+		return t.props.ExpiredBytes(p.now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0
+	})
+}
+
+// hull returns the least stretch of keys that has all of some tables in it.
+func hull(tables []*Table) (start, end []byte) {
+	start, end = tables[0].start, tables[0].end
+	for _, t := range tables {
+		if kv.Compare(t.start, start) < 0 {
+			start = t.start
+		}
+		if kv.Compare(t.end, end) > 0 {
+			end = t.end
+		}
+	}
+	return start, end
+}
+
+// disjoint reports whether no two tables overlap.
+func disjoint(tables []*Table) bool {
+	sorted := slices.SortedFunc(slices.Values(tables), func(a, b *Table) int { return kv.Compare(a.start, b.start) })
+	for i := 1; i < len(sorted); i++ {
+		if kv.Compare(sorted[i-1].end, sorted[i].start) > 0 {
+			return false
+		}
+	}
+	return true
+}
