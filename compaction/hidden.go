@@ -61,7 +61,7 @@ func (l *Levels) Hides(from int, start, end []byte, entries uint64, deletes []kv
 
 // hides estimates what a table of a level hides of those below.
 func (l *Levels) hides(level int, t *Table) Hidden {
-	return l.Hides(level+1, t.start, t.end, t.props.Entries, t.props.RangeDeletes)
+	return l.Hides(level+1, t.start, t.end, t.props.Entries, t.deletes)
 }
 
 // Hidden estimates what is hidden by tables, beside what those of level 0 hide of each other.

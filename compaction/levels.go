@@ -37,18 +37,23 @@ type Table struct {
 	Deletes *kv.RangeDeletes
 
 	props      *table.Properties
-	start, end []byte // all keys, and all that range deletes cover, are in [start, end)
+	deletes    []kv.RangeDelete // what Deletes says: none overlaps another, in the order of their keys
+	start, end []byte           // all keys, and all that range deletes cover, are in [start, end)
 }
 
 // NewTable returns the Table of an open reader.
 func NewTable(r *table.Reader) *Table {
 	p := r.Properties()
 	t := &Table{File: r.ID().File, Size: p.FileSize, Reader: r, Deletes: kv.NewRangeDeletes(p.RangeDeletes), props: p}
+	t.deletes = p.RangeDeletes
+	if !kv.Apart(t.deletes) { // of Build they are
+		t.deletes = t.Deletes.All()
+	}
 	if p.Entries > 0 {
 		t.start, t.end = p.Smallest, append(slices.Clone(p.Largest), 0)
 	}
-	for i := range p.RangeDeletes {
-		t.extend(p.RangeDeletes[i].Start, p.RangeDeletes[i].End)
+	if n := len(t.deletes); n > 0 {
+		t.extend(t.deletes[0].Start, t.deletes[n-1].End)
 	}
 	return t
 }

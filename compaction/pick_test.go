@@ -259,21 +259,3 @@ func (s *simulation) run(t *rapid.T, pick func(*Levels, int64, Config) *Plan, c 
 		}
 	}
 }
-
-// TestAll: level by level, each in its order, and no further than is asked for.
-func TestAll(t *testing.T) {
-	plain := func(file uint64, from, to int) *Table { return fake(file, from, to, 1000, table.Properties{}) }
-	l := Levels{0: {plain(5, 0, 9), plain(4, 0, 9)}, 3: {plain(3, 0, 9)}, 6: {plain(1, 0, 9), plain(2, 9, 20)}}
-	for n := range 6 {
-		var got []uint64
-		for level, t := range l.All() {
-			if len(got) == n {
-				break
-			}
-			got = append(got, uint64(level)*10+t.File)
-		}
-		if want := []uint64{5, 4, 33, 61, 62}[:min(n, 5)]; !slices.Equal(got, want) {
-			t.Errorf("%d, not %d", got, want)
-		}
-	}
-}

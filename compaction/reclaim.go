@@ -67,8 +67,8 @@ func (p *picker) dropCovered() *Plan {
 // covering returns the range deletes of tables: apart, and in the order of their keys, for each table that has any.
 func (p *picker) covering() (list [][]kv.RangeDelete) {
 	for _, t := range p.All() {
-		if deletes := t.Deletes.All(); len(deletes) > 0 {
-			list = append(list, deletes)
+		if len(t.deletes) > 0 {
+			list = append(list, t.deletes)
 		}
 	}
 	return list

@@ -43,7 +43,7 @@ func NewRangeDeletes(deletes []RangeDelete) *RangeDeletes {
 		return nil
 	}
 	r := new(RangeDeletes)
-	if apart(deletes) {
+	if Apart(deletes) {
 		r.begin(deletes)
 		return r
 	}
@@ -58,8 +58,8 @@ func NewRangeDeletes(deletes []RangeDelete) *RangeDeletes {
 	return r
 }
 
-// apart reports whether deletes are in the order of their keys and none overlaps another.
-func apart(deletes []RangeDelete) bool {
+// Apart reports whether deletes are in the order of their keys, none is empty, and none overlaps another.
+func Apart(deletes []RangeDelete) bool {
 	for i, d := range deletes {
 		if Compare(d.Start, d.End) >= 0 || i > 0 && Compare(deletes[i-1].End, d.Start) > 0 {
 			return false
