@@ -261,7 +261,8 @@ func TestPutLast(t *testing.T) {
 		name  string
 		parts [][]byte
 	}{
-		{"none", nil}, {"empty", [][]byte{nil}}, {"one", [][]byte{last}}, {"two", [][]byte{[]byte("prefix"), last}}, {"three", [][]byte{nil, []byte("p"), last}},
+		{"none", nil}, {"empty", [][]byte{nil}}, {"one", [][]byte{last}},
+		{"two", [][]byte{[]byte("prefix"), last}}, {"three", [][]byte{nil, []byte("p"), last}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, framed := range []string{"", "frame"} {

@@ -138,7 +138,8 @@ func TestErrorAtEveryOperation(t *testing.T) {
 			t.Errorf("%s fails: %d files opened, %d closed", what, opens, closes)
 		}
 	}
-	for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpRead, vfstest.OpWrite, vfstest.OpSync, vfstest.OpClose, vfstest.OpOpen, vfstest.OpSyncDir} {
+	for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpRead, vfstest.OpWrite, vfstest.OpSync, vfstest.OpClose,
+		vfstest.OpOpen, vfstest.OpSyncDir} {
 		if kinds[kind] == 0 {
 			t.Errorf("no %v failed", kind)
 		}

@@ -226,7 +226,8 @@ func (s *store) checkLevels(t fatal) {
 // plan returns what Pick says, or a plan that it would not think of but that keeps the order of the levels too. It is nil
 // if there is nothing to do.
 func (s *store) plan(t *rapid.T) *Plan {
-	config := Config{Base: rapid.Int64Range(1, 5000).Draw(t, "base"), Settle: rapid.Bool().Draw(t, "settle"), Paid: rapid.Bool().Draw(t, "paid")}
+	config := Config{Base: rapid.Int64Range(1, 5000).Draw(t, "base"), Settle: rapid.Bool().Draw(t, "settle"),
+		Paid: rapid.Bool().Draw(t, "paid")}
 	switch rapid.SampledFrom([]string{"pick", "all", "any", "any", "any"}).Draw(t, "plan") {
 	case "pick":
 		return Pick(&s.levels, s.now, config)

@@ -352,7 +352,8 @@ func TestMisplacedSegments(t *testing.T) {
 		file   uint32
 	}{
 		{"another database's segment", func(m *vfstest.Mem) error { return m.WriteFile(name(3), read(theirs, 3)) }, ErrForeign, 3},
-		{"another database's first segment", func(m *vfstest.Mem) error { return m.WriteFile(name(1), read(theirs, 1)) }, ErrForeign, 1},
+		{"another database's first segment",
+			func(m *vfstest.Mem) error { return m.WriteFile(name(1), read(theirs, 1)) }, ErrForeign, 1},
 		{"a middle segment is missing", func(m *vfstest.Mem) error { return m.Remove(name(3)) }, ErrGap, 3},
 		{"a duplicate", func(m *vfstest.Mem) error { return m.WriteFile(name(newest+1), read(ours, 2)) }, ErrMisplaced, newest + 1},
 		{"two swapped", func(m *vfstest.Mem) error {

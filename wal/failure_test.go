@@ -23,7 +23,8 @@ func TestFailuresThatAreFinal(t *testing.T) {
 		{"syncing the cut", vfstest.OpSync, true, func(l *Log) error { e := put(0); return l.Append(&e) }},
 		{"an append for another reason", vfstest.OpWrite, false, func(l *Log) error { e := put(0); return l.Append(&e) }},
 		{"closing the sealed segment", vfstest.OpClose, false, func(l *Log) error { return errors.Join(l.Rotate(), l.Sync()) }},
-		{"syncing the sealed segment", vfstest.OpSync, false, func(l *Log) error { return errors.Join(l.Prepare(), l.Rotate(), l.Sync()) }},
+		{"syncing the sealed segment", vfstest.OpSync, false,
+			func(l *Log) error { return errors.Join(l.Prepare(), l.Rotate(), l.Sync()) }},
 		{"syncing the directory of the next segment", vfstest.OpSyncDir, false, (*Log).Rotate},
 		{"syncing the directory after a removal", vfstest.OpSyncDir, false, func(l *Log) error { return l.DeleteBefore(9) }},
 	} {

@@ -266,7 +266,8 @@ func TestFollowErrors(t *testing.T) {
 	}
 	got, err := followAll(Follow("db/wal", &o, 1))
 	var ce *CorruptError
-	if !errors.As(err, &ce) || ce.File != segmentName("db/wal", at.Segment) || len(got) == 0 || got[len(got)-1].Pos.Compare(at) >= 0 {
+	if !errors.As(err, &ce) || ce.File != segmentName("db/wal", at.Segment) ||
+		len(got) == 0 || got[len(got)-1].Pos.Compare(at) >= 0 {
 		t.Errorf("damage: %d entries, %v", len(got), err)
 	}
 	if err := l.DeleteBefore(l.End().Segment); err != nil {

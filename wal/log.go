@@ -50,7 +50,7 @@ type Log struct {
 	active atomic.Pointer[segment] // written under mu and unsynced.mu
 	// +checkatomic
 	// +checklocks:mu.Mutex
-	end    atomic.Uint64          // packed Position after the last record; written under unsynced.mu, too, when the segment is another
+	end    atomic.Uint64          // packed Position after the last record; written under unsynced.mu, too, if of another segment
 	synced atomic.Uint64          // packed Position that is on the disk; written under the sync turn
 	anchor atomic.Pointer[Anchor] // see Anchor
 	failed atomic.Pointer[error]

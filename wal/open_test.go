@@ -216,7 +216,8 @@ func TestOpenRefusesWhatNoLogWrites(t *testing.T) {
 		{"sequences skipped", [][]byte{sealed, next(1000)}, nil},
 		{"a sequence taken twice", [][]byte{sealed, next(0)}, ErrChain},
 		{"a first segment with a predecessor", [][]byte{noFirst.append(nil)}, ErrChain},
-		{"a deleted control record", [][]byte{slices.Concat(head, record(Record{Tombstone: true, Value: appendClock(nil, 1)}))}, ErrCorrupt},
+		{"a deleted control record",
+			[][]byte{slices.Concat(head, record(Record{Tombstone: true, Value: appendClock(nil, 1)}))}, ErrCorrupt},
 		{"an empty control record", [][]byte{slices.Concat(head, record(Record{}))}, ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {

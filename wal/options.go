@@ -69,7 +69,8 @@ type Options struct {
 	// inline does the work of the background goroutine in the appending one, so that a test sees one order of operations.
 	inline bool
 
-	// directFrom is the size in bytes from which a value or a batch is written from the caller's memory instead of a copy. Default 64 KiB.
+	// directFrom is the size in bytes from which a value or a batch is written from the caller's memory instead of a copy.
+	// Default: 64 KiB.
 	directFrom int
 }
 

@@ -44,7 +44,8 @@ func TestRotationHoldsNoLock(t *testing.T) {
 				t.Errorf("policy %d: %d x %v under the lock, in %d rotations", policy, n, kind, rotations)
 			}
 		}
-		if rotations < 8 || free[vfstest.OpSync] < 2*rotations || free[vfstest.OpSyncDir] < rotations || free[vfstest.OpCreate] < rotations {
+		if rotations < 8 || free[vfstest.OpSync] < 2*rotations || free[vfstest.OpSyncDir] < rotations ||
+			free[vfstest.OpCreate] < rotations {
 			t.Errorf("policy %d: %d rotations, without the lock %v", policy, rotations, free)
 		}
 		fault.Inject(nil)

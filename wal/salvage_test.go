@@ -46,7 +46,8 @@ func TestSalvage(t *testing.T) {
 	next, last := uint64(1), Salvaged{NextSeq: 1}
 	for i, name := range names {
 		s, es, err := salvaged(mem, name)
-		if err != nil || s.Lost != 0 || s.ID != (ID{1, 2, 3}) || s.Segment != uint32(i+1) || s.BaseSeq != next || s.Sealed != (i < len(names)-1) {
+		if err != nil || s.Lost != 0 || s.ID != (ID{1, 2, 3}) || s.Segment != uint32(i+1) ||
+			s.BaseSeq != next || s.Sealed != (i < len(names)-1) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 		if !s.Follows(&last) || s.Follows(&s) {

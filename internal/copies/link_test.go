@@ -132,8 +132,10 @@ func TestLinkFails(t *testing.T) {
 		want error
 	}{
 		{"cancelled", done, func(*LinkOptions, vfs.FS) {}, context.Canceled},
-		{"a directory that has moved", t.Context(), func(o *LinkOptions, fs vfs.FS) { o.Owned = failing(fs, vfstest.OpLink, lost) }, lost},
-		{"one that moves at the end", t.Context(), func(o *LinkOptions, fs vfs.FS) { o.Owned = failing(fs, vfstest.OpSyncDir, lost) }, lost},
+		{"a directory that has moved", t.Context(),
+			func(o *LinkOptions, fs vfs.FS) { o.Owned = failing(fs, vfstest.OpLink, lost) }, lost},
+		{"one that moves at the end", t.Context(),
+			func(o *LinkOptions, fs vfs.FS) { o.Owned = failing(fs, vfstest.OpSyncDir, lost) }, lost},
 		{"a full disk", t.Context(), func(o *LinkOptions, fs vfs.FS) {
 			full := vfstest.NewFault(fs)
 			full.SetRoom(100)

@@ -22,7 +22,8 @@ var database = [16]byte{1, 2, 3}
 func snapshot(t *testing.T, since, through uint64, seqs ...uint64) []byte {
 	t.Helper()
 	var file bytes.Buffer
-	w, err := snapfile.NewWriter(&file, snapfile.Header{Database: database, Since: since, Through: through, Clock: 4000}, wal.CompressionNone)
+	h := snapfile.Header{Database: database, Since: since, Through: through, Clock: 4000}
+	w, err := snapfile.NewWriter(&file, h, wal.CompressionNone)
 	must(t, err)
 	for i, seq := range seqs {
 		e := kv.Entry{Key: fmt.Appendf(nil, "k%03d", i), Value: fmt.Appendf(nil, "%0100d", seq), Seq: seq}
@@ -85,7 +86,8 @@ func TestRestore(t *testing.T) {
 			}
 			entries, level0 := uint64(0), false
 			for _, ref := range state.Tables {
-				r, err := table.Open(mem, fmt.Sprintf("db/tables/%06d.tbl", ref.File), table.Identity{Database: state.Database, File: ref.File}, nil)
+				id := table.Identity{Database: state.Database, File: ref.File}
+				r, err := table.Open(mem, fmt.Sprintf("db/tables/%06d.tbl", ref.File), id, nil)
 				must(t, err)
 				must(t, errors.Join(r.Verify(t.Context()), r.Close()))
 				entries += ref.Entries
@@ -104,7 +106,8 @@ func TestSnapshotOrder(t *testing.T) {
 		name  string
 		files [][]byte
 	}{
-		{"none", nil}, {"an increment first", [][]byte{second}}, {"two full ones", [][]byte{full, full}}, {"one is missing", [][]byte{full, third}},
+		{"none", nil}, {"an increment first", [][]byte{second}}, {"two full ones", [][]byte{full, full}},
+		{"one is missing", [][]byte{full, third}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mem := vfstest.NewMem()

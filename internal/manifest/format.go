@@ -210,7 +210,8 @@ func (d *decoder) writer(v []byte) error {
 		return errMalformed
 	}
 	le := binary.LittleEndian
-	w := Writer{ID: int64(le.Uint64(v[1:])), Sequence: int32(le.Uint32(v[9:])), Version: le.Uint64(v[13:]), Used: int64(le.Uint64(v[21:]))}
+	w := Writer{ID: int64(le.Uint64(v[1:])), Sequence: int32(le.Uint32(v[9:])), Version: le.Uint64(v[13:]),
+		Used: int64(le.Uint64(v[21:]))}
 	n := len(d.state.Writers)
 	if w.ID < 0 || w.Sequence < 0 || n > 0 && d.state.Writers[n-1].ID >= w.ID {
 		return errMalformed

@@ -144,7 +144,8 @@ func TestSpliced(t *testing.T) {
 		data []byte
 	}{
 		{"a table of another manifest", bytes.Join([][]byte{x[:first+table], y[first+table : first+2*table], x[first+2*table:]}, nil)},
-		{"two tables swapped", bytes.Join([][]byte{x[:first], x[first+table : first+2*table], x[first : first+table], x[first+2*table:]}, nil)},
+		{"two tables swapped",
+			bytes.Join([][]byte{x[:first], x[first+table : first+2*table], x[first : first+table], x[first+2*table:]}, nil)},
 		{"a table missing", bytes.Join([][]byte{x[:first], x[first+table:]}, nil)},
 		{"a table doubled", bytes.Join([][]byte{x[:first+table], x[first:]}, nil)},
 		{"two manifests", append(bytes.Clone(x), y...)},

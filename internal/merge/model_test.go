@@ -14,7 +14,8 @@ import (
 // keys are drawn so that many are equal, many share a long prefix, some are prefixes of others, and some have bytes that
 // heads map to their limits.
 func drawKey(t *rapid.T) string {
-	prefix := rapid.SampledFrom([]string{"", "user", "user000000000000", "user0000000000001", "\xff\xff\xff\xff\xff\xff\xff\xff\xff"}).
+	prefix := rapid.SampledFrom([]string{"", "user", "user000000000000", "user0000000000001",
+		"\xff\xff\xff\xff\xff\xff\xff\xff\xff"}).
 		Draw(t, "prefix")
 	if rapid.Bool().Draw(t, "number") {
 		return prefix + fmt.Sprintf("%010d", rapid.IntRange(0, 60).Draw(t, "n"))
@@ -51,7 +52,8 @@ func (m *model) search(key []byte) int {
 
 // move makes one random positioning call on both and reports whether they agree about what it returned.
 func (m *model) move(t *rapid.T, it kv.Iterator) (call string, got, want bool) {
-	switch op := rapid.SampledFrom([]string{"Next", "Next", "Next", "Prev", "Prev", "Prev", "SeekGE", "SeekLT", "First", "Last"}).Draw(t, "op"); op {
+	switch op := rapid.SampledFrom([]string{"Next", "Next", "Next", "Prev", "Prev", "Prev",
+		"SeekGE", "SeekLT", "First", "Last"}).Draw(t, "op"); op {
 	case "Next":
 		return op, it.Next(), m.at >= 0 && m.stand(m.at+1)
 	case "Prev":

@@ -17,19 +17,33 @@ import (
 	"unicode/utf8"
 )
 
-// What the root package has at most, and any file of the core. The figures go down, and a change that needs more says why
-// in its commit: what they are to be is 45 files, a knot of 7, 45 methods, some 14 fields, 400 lines and 60 of a function.
+// What the root package has at most. The figures go down, and a change that needs more says why
+// in its commit: what they are to be is 45 files, a knot of 7, 45 methods, some 14 fields.
 const (
-	maxFiles      = 57
-	maxKnot       = 41 // files that all reach one another
-	maxDBMethods  = 79 // unexported methods of *DB
-	maxDBFields   = 29
-	maxFileLines  = 440
-	maxFuncLines  = 60
-	maxLineLength = 160 // characters, but for the fixed text of tables
+	maxFiles     = 57
+	maxKnot      = 41 // files that all reach one another
+	maxDBMethods = 79 // unexported methods of *DB
+	maxDBFields  = 29
 
 	rootImportPath = "github.com/ebbdb/ebb"
 )
+
+// sizes are what a file may have at most.
+type sizes struct{ lines, funcLines, lineLength int }
+
+var (
+	mostSizes = sizes{lines: 400, funcLines: 60, lineLength: 130}
+	// rootSizes are those of the root package and of cmd/ebb, until they are mostSizes.
+	rootSizes = sizes{lines: 440, funcLines: 60, lineLength: 160}
+)
+
+// sizesOf returns what holds for a directory of the core.
+func sizesOf(dir string) sizes {
+	if dir == "." || dir == filepath.Join("cmd", "ebb") {
+		return rootSizes
+	}
+	return mostSizes
+}
 
 // source is the root package, type-checked, without its tests.
 type source struct {
@@ -175,7 +189,8 @@ func TestRoot(t *testing.T) {
 		}
 	}
 	fields := db.Underlying().(*types.Struct).NumFields()
-	t.Logf("%d files, %d arrows, a knot of %d, %d unexported methods and %d fields of DB", len(s.files), count, len(k), methods, fields)
+	t.Logf("%d files, %d arrows, a knot of %d, %d unexported methods and %d fields of DB",
+		len(s.files), count, len(k), methods, fields)
 	for _, c := range []struct {
 		what     string
 		got, max int
@@ -207,16 +222,22 @@ func TestSizes(t *testing.T) {
 			return nil
 		}
 		files++
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		most := sizesOf(filepath.Dir(rel))
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
 		lines := strings.Split(string(text), "\n")
-		if n := len(lines) - 1; n > maxFileLines {
+		if n := len(lines) - 1; n > most.lines {
 			t.Errorf("%s has %d lines", name, n)
 		}
 		for i, line := range lines {
-			if n := utf8.RuneCountInString(line); n > maxLineLength && strings.HasPrefix(strings.TrimSpace(line), "//") {
+			n := utf8.RuneCountInString(line)
+			if n > most.lineLength && (most == mostSizes || strings.HasPrefix(strings.TrimSpace(line), "//")) {
 				t.Errorf("%s:%d: %d characters", name, i+1, n)
 			}
 		}
@@ -231,7 +252,7 @@ func TestSizes(t *testing.T) {
 		}
 		for _, decl := range f.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok {
-				if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > maxFuncLines {
+				if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > most.funcLines {
 					t.Errorf("%s: %s has %d lines", name, fn.Name.Name, n)
 				}
 			}

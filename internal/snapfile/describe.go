@@ -81,7 +81,8 @@ func describeEntries(number slog.Attr, rest []byte) (wal.Description, error) {
 			return out, errMalformed
 		}
 		if len(row.Key) == 0 {
-			out.Rows = append(out.Rows, wal.Description{What: "delete", Fields: []slog.Attr{slog.Uint64("seq", seq), slog.Any("key", deleted)}})
+			out.Rows = append(out.Rows, wal.Description{What: "delete",
+				Fields: []slog.Attr{slog.Uint64("seq", seq), slog.Any("key", deleted)}})
 			continue
 		}
 		deadline, m := binary.Uvarint(row.Value[k:])

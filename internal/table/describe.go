@@ -127,7 +127,8 @@ func (d *Describer) properties(v []byte) (wal.Description, error) {
 		slog.Uint64("deadline_entries", p.DeadlineEntries), slog.Uint64("deadline_bytes", p.DeadlineBytes),
 	}
 	if p.DeadlineEntries > 0 {
-		fields = append(fields, slog.Time("min_deadline", time.UnixMilli(p.MinDeadline)), slog.Time("max_deadline", time.UnixMilli(p.MaxDeadline)))
+		fields = append(fields, slog.Time("min_deadline", time.UnixMilli(p.MinDeadline)),
+			slog.Time("max_deadline", time.UnixMilli(p.MaxDeadline)))
 	}
 	out := wal.Description{What: "properties", Fields: fields}
 	for _, b := range p.Deadlines {

@@ -15,7 +15,8 @@ import (
 // genKey makes keys that share prefixes, differ in their last byte, or are prefixes of each other.
 func genKey() *rapid.Generator[[]byte] {
 	return rapid.Custom(func(t *rapid.T) []byte {
-		prefix := rapid.SampledFrom([]string{"", "", "user", "session/aaaaaaaaaaaa/", "session/aaaaaaaaaaab/", "\xff\xff"}).Draw(t, "prefix")
+		prefix := rapid.SampledFrom([]string{"", "", "user", "session/aaaaaaaaaaaa/", "session/aaaaaaaaaaab/", "\xff\xff"}).
+			Draw(t, "prefix")
 		tail := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 'a', 'b', 0xff}), 1, 12).Draw(t, "tail")
 		return append([]byte(prefix), tail...)
 	})

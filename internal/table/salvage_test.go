@@ -181,14 +181,16 @@ func TestDescribe(t *testing.T) {
 		}
 		data = data[n:]
 	}
-	for what, least := range map[string]int{"table header": 1, "data block": 1, "put": 40, "tombstone": 10, "hash page": 1, "block index": 1,
+	for what, least := range map[string]int{"table header": 1, "data block": 1, "put": 40, "tombstone": 10,
+		"hash page": 1, "block index": 1,
 		"range deletes": 1, "range delete": 3, "properties": 1, "deadlines": 1, "footer": 1} {
 		if seen[what] < least {
 			t.Errorf("%d times %q, want at least %d", seen[what], what, least)
 		}
 	}
 	for _, bad := range []wal.Record{{}, {Value: []byte{99}}, {Value: []byte{typeFooter}}, {Value: []byte{typeHashPage}},
-		{Value: []byte{typeHeader}}, {Value: []byte{typeProperties}}, {Value: []byte{typeRangeDeletes}}, {Value: []byte{typeBlockIndex}},
+		{Value: []byte{typeHeader}}, {Value: []byte{typeProperties}}, {Value: []byte{typeRangeDeletes}},
+		{Value: []byte{typeBlockIndex}},
 		{Key: []byte("k"), Value: make([]byte, firstRow+3)}} {
 		if what, err := d.Describe(&bad); err == nil {
 			t.Errorf("%+v is described as %+v", bad, what)
