@@ -43,6 +43,10 @@ func (e *Entry) sequences() uint64 {
 	return 1
 }
 
+// LastSeq returns the sequence of the entry's last operation: its own, but for a batch. An entry of no operation, a clock,
+// has the one before its own.
+func (e *Entry) LastSeq() uint64 { return e.Seq + e.sequences() - 1 }
+
 // check says whether e can be appended.
 func (e *Entry) check() error {
 	switch {

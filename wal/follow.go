@@ -59,8 +59,8 @@ func (f *Follower) Next(e *Entry) error {
 	for f.err == nil {
 		err := f.step(e)
 		switch {
-		case err == nil && e.Kind != KindClock && e.Seq+e.sequences() > f.seq:
-			f.seq = e.Seq + e.sequences()
+		case err == nil && e.Kind != KindClock && e.LastSeq() >= f.seq:
+			f.seq = e.LastSeq() + 1
 			return nil
 		case err == io.EOF && f.at.found && f.seq > f.at.nextSeq():
 			f.err = fmt.Errorf("%w: %d, the next is %d", ErrAhead, f.seq, f.at.nextSeq())

@@ -64,7 +64,7 @@ func (r *Reader) Next(e *Entry) error {
 	for {
 		err := r.step(e)
 		switch {
-		case err == nil && (e.Pos.Compare(r.from) < 0 || e.Seq+e.sequences() <= r.seq):
+		case err == nil && (e.Pos.Compare(r.from) < 0 || e.LastSeq() < r.seq):
 			continue
 		case err == nil:
 			r.pos = Position{r.scan.head.segment, uint32(r.scan.offset())}

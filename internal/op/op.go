@@ -130,12 +130,4 @@ func (o *Ops) Writer() (w Writer, ok bool) {
 }
 
 // LastSeq returns the sequence of the last operation of an entry; that before the entry's own if it has none.
-func LastSeq(e *wal.Entry) uint64 {
-	switch e.Kind {
-	case wal.KindBatch:
-		return e.Seq + uint64(e.Ops) - 1
-	case wal.KindClock:
-		return e.Seq - 1
-	}
-	return e.Seq
-}
+func LastSeq(e *wal.Entry) uint64 { return e.LastSeq() }
