@@ -9,6 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -40,12 +41,20 @@ type Output struct {
 	Name        func(file uint64) string // of a table's file; all are in one directory
 	NextFile    func() uint64            // a number that no table has had
 	Database    [16]byte
-	Compression wal.Compression
-	TargetSize  int64 // the size at which the next table is begun
-	Memory      int64 // the bytes of memory that a table's keys may take while it is built: with more the next is begun. 0: any
-	Whole       bool  // make one table, whatever its size and memory, unless that is more than a table can hold
-	Growing     bool  // let a table grow to the size of all before it: few tables, whatever the size of the input
+	Compression wal.Compression // as it is for the last level, which most data is in: see At
+	TargetSize  int64           // the size at which the next table is begun
+	Memory      int64           // bytes that the keys of a table may take while it is built: with more the next is begun. 0: any
+	Whole       bool            // make one table, whatever its size and memory, unless that is more than a table can hold
+	Growing     bool            // let a table grow to the size of all before it: few tables, whatever the size of the input
 	Cache       *table.Cache
+}
+
+// At returns how the tables of a level are built: above the last they are not compressed, as they are soon written again.
+func (o Output) At(level int) Output {
+	if level < bottom {
+		o.Compression = wal.CompressionNone
+	}
+	return o
 }
 
 // Result is what became of an input.
@@ -90,6 +99,18 @@ func Build(ctx context.Context, in Input, out Output) (Result, error) {
 		return Result{}, errors.Join(err, b.abort())
 	}
 	return b.result, nil
+}
+
+// BuildMemtable is Build for a memtable that nothing is written to any more: the newest entry of each key, and all its range
+// deletes, become one table of level 0, as each table there costs every look-up. older is Input.Older.
+func BuildMemtable(ctx context.Context, m *memtable.Memtable, older func(start, end []byte) bool, now int64,
+	out Output) (Result, error) {
+	it := m.NewIterator(math.MaxUint64)
+	defer it.Close()
+	out = out.At(0)
+	out.TargetSize = math.MaxInt64
+	in := Input{Source: it, Deletes: m.RangeDeletes().All(), Older: older, Now: now, BaseSeq: m.Stats().MinSeq}
+	return Build(ctx, in, out)
 }
 
 // Discard closes and removes tables that were built but are not to become live.

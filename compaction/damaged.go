@@ -104,6 +104,7 @@ func (p *picker) within0(reason string) *Plan {
 // output returns how the outputs are built: in level 0, where every look-up asks all of them, and would be no fewer after the
 // next merge, it is one, whatever that takes.
 func (p *Plan) output(out Output) Output {
+	out = out.At(p.Level)
 	if p.Level == 0 {
 		out.Whole = true
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -92,7 +91,7 @@ func (r *restore) full(f *snapfile.Reader) error {
 		Older:   func(_, _ []byte) bool { return false },
 		Now:     r.state.Clock,
 		BaseSeq: 1,
-	}, r.output(compaction.NumLevels-1, r.opts.TableSize))
+	}, r.output())
 	if err != nil {
 		return err
 	}
@@ -155,15 +154,7 @@ func (r *restore) flush(m *memtable.Memtable) error {
 	if m.Len() == 0 && m.Stats().RangeDeletes == 0 {
 		return nil
 	}
-	it := m.NewIterator(math.MaxUint64)
-	defer it.Close()
-	built, err := compaction.Build(r.ctx, compaction.Input{
-		Source:  it,
-		Deletes: m.RangeDeletes().All(),
-		Older:   r.levels.Overlap,
-		Now:     r.state.Clock,
-		BaseSeq: m.Stats().MinSeq,
-	}, r.output(0, math.MaxInt64))
+	built, err := compaction.BuildMemtable(r.ctx, m, r.levels.Overlap, r.state.Clock, r.output())
 	if err != nil {
 		return err
 	}
@@ -179,14 +170,11 @@ func (r *restore) finished(f *snapfile.Reader, writers []manifest.Writer) {
 	}
 }
 
-func (r *restore) output(level int, size int64) compaction.Output {
-	o := compaction.Output{FS: r.opts.FS, Name: r.dir.Table, Database: r.state.Database,
-		TargetSize: size, Memory: r.opts.Memory,
+// output returns how the tables of the last level are built.
+func (r *restore) output() compaction.Output {
+	return compaction.Output{FS: r.opts.FS, Name: r.dir.Table, Database: r.state.Database, Compression: r.opts.Compression,
+		TargetSize: r.opts.TableSize, Memory: r.opts.Memory,
 		NextFile: func() uint64 { r.state.NextFile++; return r.state.NextFile - 1 }}
-	if level == compaction.NumLevels-1 {
-		o.Compression = r.opts.Compression
-	}
-	return o
 }
 
 func (r *restore) closeTables() error {
