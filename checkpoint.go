@@ -66,7 +66,7 @@ func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.Sta
 		FS:     db.opts.fs,
 		Owned:  db.fs,
 		From:   db.dir,
-		Random: secret,
+		Random: db.opts.sys.secret,
 		Now:    db.clock.Now,
 		Report: reportTo(report),
 	})

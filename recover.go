@@ -88,7 +88,7 @@ func (db *DB) loadState() (*manifest.State, error) {
 	if err := db.dir.Check(db.fs); err != nil {
 		return nil, err
 	}
-	state = manifest.New(secret, ttl.NewClock(0, db.opts.Clock).Now())
+	state = manifest.New(db.opts.sys.secret, ttl.NewClock(0, db.opts.Clock).Now())
 	return state, manifest.Store(db.fs, string(db.dir), state)
 }
 

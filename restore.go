@@ -2,7 +2,6 @@ package ebb
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 
@@ -33,7 +32,7 @@ func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Rea
 	err := copies.Restore(ctx, dir, &copies.RestoreOptions{
 		FS:           opts.fs,
 		Clock:        opts.Clock,
-		Random:       secret,
+		Random:       opts.sys.secret,
 		MemtableSize: opts.memtableSize,
 		TableSize:    opts.tableSize,
 		Memory:       opts.buildMemory,
@@ -53,6 +52,3 @@ func reportTo(progress func(Progress)) func(entries uint64, bytes int64) {
 	}
 	return func(entries uint64, bytes int64) { progress(Progress{entries, bytes}) }
 }
-
-// secret fills b with what nobody has met before.
-func secret(b []byte) { rand.Read(b) } // never fails

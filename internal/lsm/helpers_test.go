@@ -56,7 +56,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, fault: vfstest.NewFault(vfstest.NewMem()), Set: new(Set), segment: 1, clock: 1000}
 	must(t, vfs.MkdirAllSync(b.fault, dir.Dir("db").Tables()))
-	state := manifest.New(b.clock)
+	state := manifest.New(func(id []byte) { id[0] = 1 }, b.clock)
 	must(t, manifest.Store(b.fault, "db", state))
 	b.open(state, false)
 	t.Cleanup(b.close)
