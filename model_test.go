@@ -2,13 +2,11 @@ package ebb
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sort"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -56,6 +54,24 @@ func (m *model) clone() *model {
 		c.entries[k] = e
 	}
 	return c
+}
+
+// change does to the model what changes say.
+func (m *model) change(changes ...Change) {
+	for _, c := range changes {
+		switch c.Kind {
+		case ChangePut:
+			m.entries[string(c.Key)] = modelEntry{string(c.Value), c.Deadline}
+		case ChangeDelete, ChangeExpire:
+			delete(m.entries, string(c.Key))
+		case ChangeDeleteRange:
+			for k := range m.entries {
+				if string(c.Key) <= k && k < string(c.End) {
+					delete(m.entries, k)
+				}
+			}
+		}
+	}
 }
 
 // reader is what a DB and a Snapshot have in common.
@@ -125,12 +141,8 @@ func (m *model) same(key string, got Entry, now int64) error {
 
 // machine drives a database and the model through the same random history.
 type machine struct {
-	fs    *vfstest.Mem
-	clock *fakeClock
-	opts  *Options
-	db    *DB
-	model *model
-
+	driver
+	model     *model
 	snapshots []heldSnapshot
 }
 
@@ -142,110 +154,28 @@ type heldSnapshot struct {
 }
 
 func newMachine(t *rapid.T) *machine {
-	m := &machine{fs: vfstest.NewMem(), clock: newFakeClock()}
-	m.opts = tinyOptions(m.fs, m.clock)
-	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
+	m := &machine{driver: newDriver(t, func(fs *vfstest.Mem, clock *fakeClock) *Options { return tinyOptions(fs, clock) })}
 	m.opts.Compression = rapid.SampledFrom([]Compression{CompressionNone, CompressionLZ4, CompressionZstd}).Draw(t, "compression")
 	m.model = newModel(m.clock)
+	m.key, m.wrote = numberedKeys, func(changes ...Change) { m.model.change(changes...) }
 	m.open(t)
 	return m
 }
 
-func (m *machine) open(t *rapid.T) {
-	db, err := Open("db", m.opts)
-	m.must(t, err)
-	m.db = db
-}
-
-func (m *machine) must(t *rapid.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (m *machine) key(t *rapid.T) string {
-	return fmt.Sprintf("key%02d", rapid.IntRange(0, 40).Draw(t, "key"))
-}
-
-func (m *machine) value(t *rapid.T) string {
-	n := rapid.SampledFrom([]int{0, 5, 60, 700}).Draw(t, "length")
-	return string(bytes.Repeat([]byte{byte('a' + rapid.IntRange(0, 25).Draw(t, "value"))}, n))
-}
-
-// deadline draws a TTL option, or none, and what the model makes of it.
-func (m *machine) deadline(t *rapid.T) (opts []WriteOption, deadline int64) {
-	switch rapid.IntRange(0, 3).Draw(t, "ttl") {
-	case 0:
-		d := time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
-		if d == 0 {
-			return []WriteOption{TTL(0)}, 0
-		}
-		return []WriteOption{TTL(d)}, m.now() + d.Milliseconds()
-	case 1:
-		at := m.now() + int64(rapid.IntRange(-10, 5000).Draw(t, "at"))
-		return []WriteOption{ExpireAt(time.UnixMilli(at))}, at
-	}
-	return nil, 0
-}
-
-func (m *machine) now() int64 { return m.clock.ms() }
-
-func (m *machine) Put(t *rapid.T) {
+// PutKeep puts a value that keeps the deadline of the one before, if that is present.
+func (m *machine) PutKeep(t *rapid.T) {
 	k, v := m.key(t), m.value(t)
-	opts, deadline := m.deadline(t)
-	if old, ok := m.model.live(k, m.now()); deadline == 0 && len(opts) == 0 && rapid.Bool().Draw(t, "keep") {
-		opts = append(opts, KeepTTL)
-		if ok {
-			deadline = old.deadline
-		}
+	deadline := int64(0)
+	if old, ok := m.model.live(k, m.now()); ok {
+		deadline = old.deadline
 	}
-	m.must(t, m.db.Put([]byte(k), []byte(v), opts...))
-	m.model.entries[k] = modelEntry{v, deadline}
-}
-
-func (m *machine) Delete(t *rapid.T) {
-	k := m.key(t)
-	m.must(t, m.db.Delete([]byte(k)))
-	delete(m.model.entries, k)
-}
-
-func (m *machine) DeleteRange(t *rapid.T) {
-	a, b := m.key(t), m.key(t)
-	if a >= b {
-		if err := m.db.DeleteRange([]byte(a), []byte(b)); !errors.Is(err, ErrInvalidRange) {
-			t.Fatalf("range %q to %q: %v", a, b, err)
-		}
-		return
-	}
-	m.must(t, m.db.DeleteRange([]byte(a), []byte(b)))
-	for k := range m.model.entries {
-		if a <= k && k < b {
-			delete(m.model.entries, k)
-		}
-	}
-}
-
-func (m *machine) Batch(t *rapid.T) {
-	var b Batch
-	for range rapid.IntRange(0, 6).Draw(t, "operations") {
-		k := m.key(t)
-		if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
-			m.must(t, b.Delete([]byte(k)))
-			delete(m.model.entries, k)
-			continue
-		}
-		v := m.value(t)
-		opts, deadline := m.deadline(t)
-		m.must(t, b.Put([]byte(k), []byte(v), opts...))
-		m.model.entries[k] = modelEntry{v, deadline}
-	}
-	m.must(t, m.db.Apply(&b))
+	m.must(t, m.db.Put([]byte(k), []byte(v), KeepTTL))
+	m.wrote(m.put(k, v, deadline))
 }
 
 func (m *machine) Expire(t *rapid.T) {
 	k := m.key(t)
-	d := time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
+	d := m.duration(t)
 	old, ok := m.model.live(k, m.now())
 	err := m.db.Expire([]byte(k), d)
 	if !ok {
@@ -255,33 +185,12 @@ func (m *machine) Expire(t *rapid.T) {
 		return
 	}
 	m.must(t, err)
-	old.deadline = 0
-	if d != 0 {
-		old.deadline = m.now() + d.Milliseconds()
-	}
-	m.model.entries[k] = old
-}
-
-func (m *machine) Flush(t *rapid.T) { m.must(t, m.db.Flush()) }
-
-func (m *machine) Compact(t *rapid.T) { m.must(t, m.db.Compact(context.Background())) }
-
-func (m *machine) Verify(t *rapid.T) { m.must(t, m.db.Verify(context.Background())) }
-
-func (m *machine) Tick(t *rapid.T) {
-	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
-	m.db.sweep()
+	m.wrote(m.put(k, old.value, m.after(d)))
 }
 
 func (m *machine) Reopen(t *rapid.T) {
 	m.closeSnapshots()
-	if rapid.Bool().Draw(t, "kill") {
-		killed := m.fs.Clone()
-		m.must(t, m.db.Close())
-		m.fs, m.opts.fs = killed, killed
-	} else {
-		m.must(t, m.db.Close())
-	}
+	m.close(t)
 	m.open(t)
 }
 
@@ -353,7 +262,7 @@ func TestModel(t *testing.T) {
 			m.must(t, m.db.Close())
 		}()
 		t.Repeat(map[string]func(*rapid.T){
-			"put": m.Put, "put2": m.Put, "put3": m.Put, "put4": m.Put, "delete": m.Delete, "deleteRange": m.DeleteRange,
+			"put": m.Put, "put2": m.Put, "put3": m.Put, "putKeep": m.PutKeep, "delete": m.Delete, "deleteRange": m.DeleteRange,
 			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "verify": m.Verify, "tick": m.Tick,
 			"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
 			"restore": m.Restore, "checkpoint": m.Checkpoint, "ingest": m.Ingest,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
 
 	"pgregory.net/rapid"
 )
@@ -119,11 +118,8 @@ func (m *machine) Add(t *rapid.T) {
 
 func (m *machine) ExpireIf(t *rapid.T) {
 	k := m.key(t)
-	d := time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
-	deadline := int64(0)
-	if d != 0 {
-		deadline = m.now() + d.Milliseconds()
-	}
+	d := m.duration(t)
+	deadline := m.after(d)
 	endless := func(d int64) int64 {
 		if d == 0 {
 			return math.MaxInt64

@@ -89,31 +89,22 @@ type expiryMachine struct {
 }
 
 func newExpiryMachine(t *rapid.T) *expiryMachine {
-	w := &watchMachine{fs: vfstest.NewMem(), clock: newFakeClock()}
-	m := &expiryMachine{w, map[uint64]int64{}}
-	m.opts = manualOptions(m.fs, m.clock, rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy"))
+	m := &expiryMachine{newWatchMachine(t, func(fs *vfstest.Mem, clock *fakeClock) *Options {
+		return manualOptions(fs, clock, SyncAlways)
+	}), map[uint64]int64{}}
 	m.opts.RetainLog, m.opts.ExpiryEvents = 1<<30, true
 	m.opts.expiryMemory = rapid.SampledFrom([]int64{1, 300, 1000, 1 << 20}).Draw(t, "memory")
+	m.wrote = m.noteTime
 	m.open(t)
 	return m
 }
 
-// timed wraps a write to note its time.
-func (m *expiryMachine) timed(write func(*rapid.T)) func(*rapid.T) {
-	return func(t *rapid.T) {
-		n := len(m.groups)
-		write(t)
-		for _, group := range m.groups[n:] {
-			for _, c := range group {
-				m.at[c.Seq] = m.clock.ms()
-			}
-		}
+// noteTime notes the changes of a write, and when it was made.
+func (m *expiryMachine) noteTime(changes ...Change) {
+	m.note(changes...)
+	for _, c := range m.groups[len(m.groups)-1] {
+		m.at[c.Seq] = m.now()
 	}
-}
-
-// Pass lets time pass, with or without a sweep.
-func (m *expiryMachine) Pass(t *rapid.T) {
-	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
 }
 
 func (m *expiryMachine) Sweep(t *rapid.T) {
@@ -173,8 +164,8 @@ func TestExpiryModel(t *testing.T) {
 		m := newExpiryMachine(t)
 		defer func() { m.must(t, m.db.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
-			"write": m.timed(m.Write), "write2": m.timed(m.Write), "write3": m.timed(m.Write), "batch": m.timed(m.Batch),
-			"deleteRange": m.timed(m.DeleteRange), "expire": m.timed(m.Expire), "flush": m.Flush, "compact": m.Compact,
+			"put": m.Put, "put2": m.Put, "put3": m.Put, "delete": m.Delete, "batch": m.Batch, "deleteRange": m.DeleteRange,
+			"expire": m.Expire, "flush": m.Flush, "compact": m.Compact,
 			"pass": m.Pass, "pass2": m.Pass, "sweep": m.Sweep, "reopen": m.Reopen, "": m.Check,
 		})
 	})

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -27,8 +26,7 @@ func compareTypedKeys(a, b typedKey) int {
 
 // typedMachine runs a keyspace against a map. Its neighbours hold keys right before and right behind it.
 type typedMachine struct {
-	db      *DB
-	clock   *fakeClock
+	driver
 	space   *Typed[typedKey, map[string]int]
 	entries map[typedKey]typedModelEntry
 }
@@ -41,29 +39,30 @@ type typedModelEntry struct {
 // TestTypedModel runs random operations. A failure prints the seed.
 func TestTypedModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		clock := newFakeClock()
-		db, err := Open("db", manualOptions(vfstest.NewMem(), clock, SyncNever))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		for _, key := range []string{"m", "m.", "m.\xff\xff", "m0", "n", "\x00", "\xff"} {
-			if err := db.Put([]byte(key), []byte("a neighbour")); err != nil {
-				t.Fatal(err)
-			}
-		}
-		keys := codec.PairOf(codec.String(), codec.Int64())
-		m := &typedMachine{db, clock, NewTyped(db, []byte("m/"), keys, codec.JSON[map[string]int]()), nil}
+		m := &typedMachine{driver: newDriver(t, func(fs *vfstest.Mem, clock *fakeClock) *Options { return manualOptions(fs, clock, SyncAlways) })}
 		m.entries = map[typedKey]typedModelEntry{}
-		t.Repeat(rapid.StateMachineActions(m))
+		m.open(t)
+		defer func() { m.db.Close() }()
+		for _, key := range []string{"m", "m.", "m.\xff\xff", "m0", "n", "\x00", "\xff"} {
+			m.must(t, m.db.Put([]byte(key), []byte("a neighbour")))
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "touch": m.GetTouch, "get": m.Get, "update": m.Update,
+			"transaction": m.Transaction, "tick": m.Tick, "flush": m.Flush, "compact": m.Compact, "reopen": m.Reopen, "range": m.Range,
+			"": m.Check,
+		})
 	})
 }
 
-func (m *typedMachine) must(t *rapid.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+// open opens the database and the keyspace in it.
+func (m *typedMachine) open(t *rapid.T) {
+	m.driver.open(t)
+	m.space = NewTyped(m.db, []byte("m/"), codec.PairOf(codec.String(), codec.Int64()), codec.JSON[map[string]int]())
+}
+
+func (m *typedMachine) Reopen(t *rapid.T) {
+	m.close(t)
+	m.open(t)
 }
 
 func (m *typedMachine) key(t *rapid.T) typedKey {
@@ -91,21 +90,10 @@ func (m *typedMachine) present(t *rapid.T, key typedKey, err error) bool {
 	return ok
 }
 
-func (m *typedMachine) deadline(d time.Duration) int64 {
-	if d == 0 {
-		return 0
-	}
-	return m.clock.ms() + d.Milliseconds()
-}
-
-func (m *typedMachine) duration(t *rapid.T) time.Duration {
-	return time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
-}
-
 func (m *typedMachine) Put(t *rapid.T) {
 	key, n, d := m.key(t), rapid.IntRange(0, 99).Draw(t, "n"), m.duration(t)
 	m.must(t, m.space.Put(key, map[string]int{"n": n}, TTL(d)))
-	m.entries[key] = typedModelEntry{n, m.deadline(d)}
+	m.entries[key] = typedModelEntry{n, m.after(d)}
 }
 
 func (m *typedMachine) Delete(t *rapid.T) {
@@ -117,7 +105,7 @@ func (m *typedMachine) Delete(t *rapid.T) {
 func (m *typedMachine) Expire(t *rapid.T) {
 	key, d := m.key(t), m.duration(t)
 	if m.present(t, key, m.space.Expire(key, d)) {
-		m.entries[key] = typedModelEntry{m.entries[key].n, m.deadline(d)}
+		m.entries[key] = typedModelEntry{m.entries[key].n, m.after(d)}
 	}
 }
 
@@ -126,7 +114,7 @@ func (m *typedMachine) GetTouch(t *rapid.T) {
 	v, err := m.space.GetTouch(key, d)
 	if m.present(t, key, err) {
 		m.same(t, key, v["n"], m.entries[key].deadline)
-		m.entries[key] = typedModelEntry{v["n"], m.deadline(d)}
+		m.entries[key] = typedModelEntry{v["n"], m.after(d)}
 	}
 }
 
@@ -141,7 +129,7 @@ func (m *typedMachine) Get(t *rapid.T) {
 		m.same(t, e.Key, e.Value["n"], e.Deadline)
 	}
 	left, err := m.space.TTL(key)
-	if m.present(t, key, err) && m.deadline(left) != m.entries[key].deadline {
+	if m.present(t, key, err) && m.after(left) != m.entries[key].deadline {
 		t.Fatalf("%v has %v left", key, left)
 	}
 	has, err := m.space.Has(key)
@@ -178,7 +166,7 @@ func (m *typedMachine) Transaction(t *rapid.T) {
 				delete(m.entries, key)
 			} else {
 				m.must(t, in.Put(key, map[string]int{"n": 5}, TTL(d)))
-				m.entries[key] = typedModelEntry{5, m.deadline(d)}
+				m.entries[key] = typedModelEntry{5, m.after(d)}
 			}
 		}
 		m.compare(t, in.Range(nil), m.live())
@@ -194,12 +182,6 @@ func (m *typedMachine) Transaction(t *rapid.T) {
 		t.Fatalf("update: %v", err)
 	}
 }
-
-func (m *typedMachine) Tick(t *rapid.T) {
-	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
-}
-
-func (m *typedMachine) Flush(t *rapid.T) { m.must(t, m.db.Flush()) }
 
 // Range compares a range, now and as a snapshot shows it when all has gone.
 func (m *typedMachine) Range(t *rapid.T) {

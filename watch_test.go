@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -33,13 +32,9 @@ type changeGroup []Change
 
 // watchMachine writes to a database at random, notes what each write did, and holds what watchers see against that.
 type watchMachine struct {
-	fs     *vfstest.Mem
-	clock  *fakeClock
-	opts   *Options
-	db     *DB
+	driver
 	groups []changeGroup
-
-	held []heldWatcher
+	held   []heldWatcher
 }
 
 // heldWatcher is a watcher that is in the middle of its loop.
@@ -61,30 +56,14 @@ func (h *heldWatcher) end() error {
 	return h.aside.Close()
 }
 
-func newWatchMachine(t *rapid.T) *watchMachine {
-	m := &watchMachine{fs: vfstest.NewMem(), clock: newFakeClock()}
-	m.opts = tinyOptions(m.fs, m.clock)
-	m.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
-	m.opts.RetainLog = rapid.SampledFrom([]int64{0, 10 << 10, 1 << 30}).Draw(t, "retain")
-	m.open(t)
+func newWatchMachine(t *rapid.T, options func(*vfstest.Mem, *fakeClock) *Options) *watchMachine {
+	m := &watchMachine{driver: newDriver(t, options)}
+	m.key, m.wrote = prefixedKeys, m.note
 	return m
 }
 
-func (m *watchMachine) open(t *rapid.T) {
-	db, err := Open("db", m.opts)
-	m.must(t, err)
-	m.db = db
-}
-
-func (m *watchMachine) must(t *rapid.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wrote notes the changes of a write that has just returned.
-func (m *watchMachine) wrote(changes ...Change) {
+// note notes the changes of a write that has just returned.
+func (m *watchMachine) note(changes ...Change) {
 	m.db.commit.Lock()
 	seq := m.db.commit.lastSeq - uint64(len(changes)) + 1
 	m.db.commit.Unlock()
@@ -115,79 +94,12 @@ func (m *watchMachine) expected(from uint64, prefix string) []Change {
 	return want
 }
 
-func (m *watchMachine) key(t *rapid.T) string {
-	return fmt.Sprintf("%s%02d", rapid.SampledFrom([]string{"a", "b", "bb"}).Draw(t, "kind"), rapid.IntRange(0, 9).Draw(t, "key"))
-}
-
 func (m *watchMachine) prefix(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"", "", "a", "b", "bb", "bb0", "c"}).Draw(t, "prefix")
 }
 
-// change draws a put or a delete.
-func (m *watchMachine) change(t *rapid.T) Change {
-	c := Change{Kind: ChangeDelete, Key: []byte(m.key(t))}
-	if rapid.IntRange(0, 4).Draw(t, "delete") == 0 {
-		return c
-	}
-	c.Kind = ChangePut
-	c.Value = bytes.Repeat([]byte("v"), rapid.SampledFrom([]int{0, 3, 50, 900}).Draw(t, "length"))
-	if d := rapid.IntRange(-2000, 4000).Draw(t, "ms"); d > 0 {
-		c.Deadline = m.clock.ms() + int64(d)
-	}
-	return c
-}
-
-func (m *watchMachine) Write(t *rapid.T) {
-	c := m.change(t)
-	if c.Kind == ChangeDelete {
-		m.must(t, m.db.Delete(c.Key))
-	} else {
-		m.must(t, m.db.Put(c.Key, c.Value, ExpireAt(deadlineTime(c.Deadline))))
-	}
-	m.wrote(c)
-}
-
-func (m *watchMachine) Batch(t *rapid.T) {
-	var b Batch
-	var changes []Change
-	for range rapid.IntRange(1, 5).Draw(t, "operations") {
-		c := m.change(t)
-		if c.Kind == ChangeDelete {
-			m.must(t, b.Delete(c.Key))
-		} else {
-			m.must(t, b.Put(c.Key, c.Value, ExpireAt(deadlineTime(c.Deadline))))
-		}
-		changes = append(changes, c)
-	}
-	m.must(t, m.db.Apply(&b))
-	m.wrote(changes...)
-}
-
-func (m *watchMachine) DeleteRange(t *rapid.T) {
-	if a, b := m.key(t), m.key(t); a < b {
-		m.must(t, m.db.DeleteRange([]byte(a), []byte(b)))
-		m.wrote(Change{Kind: ChangeDeleteRange, Key: []byte(a), End: []byte(b)})
-	}
-}
-
-func (m *watchMachine) Flush(t *rapid.T) { m.must(t, m.db.Flush()) }
-
-func (m *watchMachine) Compact(t *rapid.T) { m.must(t, m.db.Compact(context.Background())) }
-
-func (m *watchMachine) Tick(t *rapid.T) {
-	m.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
-	m.db.sweep()
-}
-
 func (m *watchMachine) Reopen(t *rapid.T) {
-	kill := rapid.Bool().Draw(t, "kill")
-	if kill {
-		killed := m.fs.Clone()
-		m.must(t, m.db.Close())
-		m.fs, m.opts.fs = killed, killed
-	} else {
-		m.must(t, m.db.Close())
-	}
+	kill := m.close(t)
 	var aside []heldWatcher // that go on with the next owner
 	for _, h := range m.held {
 		if h.aside != nil && !kill {
@@ -199,7 +111,7 @@ func (m *watchMachine) Reopen(t *rapid.T) {
 			continue
 		}
 		_, err, ok := h.pull()
-		for more := 0; ok && err == nil && more < 5; more++ { // the rest of a batch that it has begun
+		for more := 0; ok && err == nil && more < maxBatch; more++ { // the rest of a batch that it has begun
 			_, err, ok = h.pull()
 		}
 		if !errors.Is(err, ErrClosed) {
@@ -301,7 +213,9 @@ func (m *watchMachine) Pull(t *rapid.T) {
 // TestWatchModel watches random histories from random places, at random speed, across restarts.
 func TestWatchModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newWatchMachine(t)
+		m := newWatchMachine(t, func(fs *vfstest.Mem, clock *fakeClock) *Options { return tinyOptions(fs, clock) })
+		m.opts.RetainLog = rapid.SampledFrom([]int64{0, 10 << 10, 1 << 30}).Draw(t, "retain")
+		m.open(t)
 		defer func() {
 			for _, h := range m.held {
 				m.must(t, h.end())
@@ -309,7 +223,7 @@ func TestWatchModel(t *testing.T) {
 			m.must(t, m.db.Close())
 		}()
 		t.Repeat(map[string]func(*rapid.T){
-			"write": m.Write, "write2": m.Write, "write3": m.Write, "batch": m.Batch, "batch2": m.Batch,
+			"put": m.Put, "put2": m.Put, "put3": m.Put, "delete": m.Delete, "batch": m.Batch, "batch2": m.Batch,
 			"deleteRange": m.DeleteRange, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick, "reopen": m.Reopen,
 			"watch": m.Watch, "watchAside": m.WatchAside, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
 		})
@@ -556,22 +470,6 @@ func checkWatched(fs *vfstest.Mem, clock *fakeClock, retain int64, complete []Ch
 		m.change(c)
 	}
 	return m.compare(db, db.clock.Now())
-}
-
-// change does to the model what a change says.
-func (m *model) change(c Change) {
-	switch c.Kind {
-	case ChangePut:
-		m.entries[string(c.Key)] = modelEntry{string(c.Value), c.Deadline}
-	case ChangeDelete, ChangeExpire:
-		delete(m.entries, string(c.Key))
-	case ChangeDeleteRange:
-		for k := range m.entries {
-			if string(c.Key) <= k && k < string(c.End) {
-				delete(m.entries, k)
-			}
-		}
-	}
 }
 
 // A watcher of a log that has failed gets all that is on the disk, and then the failure.

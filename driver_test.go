@@ -1,0 +1,175 @@
+package ebb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
+)
+
+// driver drives a database through a random history. Every state machine is one, and adds what it holds the database against.
+type driver struct {
+	fs    *vfstest.Mem
+	clock *fakeClock
+	opts  *Options
+	db    *DB
+
+	key   func(*rapid.T) string // draws a key
+	wrote func(...Change)       // is told what a write did that has just returned, but for its sequences
+}
+
+// newDriver returns a driver of a database that is not open yet.
+func newDriver(t *rapid.T, options func(*vfstest.Mem, *fakeClock) *Options) driver {
+	d := driver{fs: vfstest.NewMem(), clock: newFakeClock()}
+	d.opts = options(d.fs, d.clock)
+	d.opts.Sync = rapid.SampledFrom([]SyncPolicy{SyncAlways, SyncNever}).Draw(t, "policy")
+	return d
+}
+
+func (d *driver) open(t *rapid.T) {
+	db, err := Open("db", d.opts)
+	d.must(t, err)
+	d.db = db
+}
+
+// close closes the database, so that the next open finds what it has left; or what a kill of the process would have, which
+// it reports.
+func (d *driver) close(t *rapid.T) (kill bool) {
+	kill = rapid.Bool().Draw(t, "kill")
+	killed := d.fs.Clone()
+	d.must(t, d.db.Close())
+	if kill {
+		d.fs, d.opts.fs = killed, killed
+	}
+	return kill
+}
+
+func (d *driver) must(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *driver) now() int64 { return d.clock.ms() }
+
+func (d *driver) value(t *rapid.T) string {
+	n := rapid.SampledFrom([]int{0, 5, 60, 700}).Draw(t, "length")
+	return string(bytes.Repeat([]byte{byte('a' + rapid.IntRange(0, 25).Draw(t, "value"))}, n))
+}
+
+// duration draws a TTL: of the past, none, or one that passes soon.
+func (d *driver) duration(t *rapid.T) time.Duration {
+	return time.Duration(rapid.IntRange(-1, 5000).Draw(t, "ms")) * time.Millisecond
+}
+
+// after returns the deadline that a TTL leads to.
+func (d *driver) after(ttl time.Duration) int64 {
+	if ttl == 0 {
+		return 0
+	}
+	return d.now() + ttl.Milliseconds()
+}
+
+// deadline draws an option that sets a deadline, or none, and the deadline.
+func (d *driver) deadline(t *rapid.T) (opts []WriteOption, deadline int64) {
+	switch rapid.IntRange(0, 3).Draw(t, "ttl") {
+	case 0:
+		ttl := d.duration(t)
+		return []WriteOption{TTL(ttl)}, d.after(ttl)
+	case 1:
+		at := d.now() + int64(rapid.IntRange(-10, 5000).Draw(t, "at"))
+		return []WriteOption{ExpireAt(time.UnixMilli(at))}, at
+	}
+	return nil, 0
+}
+
+// put returns the change that a put is: one whose deadline has passed is a delete.
+func (d *driver) put(key, value string, deadline int64) Change {
+	if deadline != 0 && deadline <= d.now() {
+		return Change{Kind: ChangeDelete, Key: []byte(key)}
+	}
+	return Change{Kind: ChangePut, Key: []byte(key), Value: []byte(value), Deadline: deadline}
+}
+
+func (d *driver) Put(t *rapid.T) {
+	k, v := d.key(t), d.value(t)
+	opts, deadline := d.deadline(t)
+	d.must(t, d.db.Put([]byte(k), []byte(v), opts...))
+	d.wrote(d.put(k, v, deadline))
+}
+
+func (d *driver) Delete(t *rapid.T) {
+	k := d.key(t)
+	d.must(t, d.db.Delete([]byte(k)))
+	d.wrote(Change{Kind: ChangeDelete, Key: []byte(k)})
+}
+
+func (d *driver) DeleteRange(t *rapid.T) {
+	a, b := d.key(t), d.key(t)
+	err := d.db.DeleteRange([]byte(a), []byte(b))
+	if a >= b {
+		if !errors.Is(err, ErrInvalidRange) {
+			t.Fatalf("range %q to %q: %v", a, b, err)
+		}
+		return
+	}
+	d.must(t, err)
+	d.wrote(Change{Kind: ChangeDeleteRange, Key: []byte(a), End: []byte(b)})
+}
+
+// maxBatch is how many operations a batch of a driver has at most.
+const maxBatch = 6
+
+func (d *driver) Batch(t *rapid.T) {
+	var b Batch
+	var changes []Change
+	for range rapid.IntRange(0, maxBatch).Draw(t, "operations") {
+		k := d.key(t)
+		if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
+			d.must(t, b.Delete([]byte(k)))
+			changes = append(changes, Change{Kind: ChangeDelete, Key: []byte(k)})
+			continue
+		}
+		v := d.value(t)
+		opts, deadline := d.deadline(t)
+		d.must(t, b.Put([]byte(k), []byte(v), opts...))
+		changes = append(changes, d.put(k, v, deadline))
+	}
+	d.must(t, d.db.Apply(&b))
+	if len(changes) > 0 {
+		d.wrote(changes...)
+	}
+}
+
+func (d *driver) Flush(t *rapid.T) { d.must(t, d.db.Flush()) }
+
+func (d *driver) Compact(t *rapid.T) { d.must(t, d.db.Compact(context.Background())) }
+
+func (d *driver) Verify(t *rapid.T) { d.must(t, d.db.Verify(context.Background())) }
+
+// Pass lets time pass, and nobody looks.
+func (d *driver) Pass(t *rapid.T) {
+	d.clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond)
+}
+
+// Tick lets time pass, and sweeps.
+func (d *driver) Tick(t *rapid.T) {
+	d.Pass(t)
+	d.db.sweep()
+}
+
+// numberedKeys draws one of 41 keys.
+func numberedKeys(t *rapid.T) string {
+	return fmt.Sprintf("key%02d", rapid.IntRange(0, 40).Draw(t, "key"))
+}
+
+// prefixedKeys draws one of 30 keys, of which some have a prefix in common.
+func prefixedKeys(t *rapid.T) string {
+	return fmt.Sprintf("%s%02d", rapid.SampledFrom([]string{"a", "b", "bb"}).Draw(t, "kind"), rapid.IntRange(0, 9).Draw(t, "key"))
+}
