@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -66,19 +67,27 @@ func groups() []group {
 	}
 }
 
+// all is what commands returns.
+var all struct {
+	sync.Once
+	commands []command
+}
+
 // commands returns all commands.
-func commands() (all []command) {
-	for _, g := range groups() {
-		all = append(all, g.commands...)
-	}
-	return all
+func commands() []command {
+	all.Do(func() {
+		for _, g := range groups() {
+			all.commands = append(all.commands, g.commands...)
+		}
+	})
+	return all.commands
 }
 
 // find returns the command of a name, nil if there is none.
 func find(name string) *command {
-	all := commands()
-	if i := slices.IndexFunc(all, func(c command) bool { return c.name == name }); i >= 0 {
-		return &all[i]
+	list := commands()
+	if i := slices.IndexFunc(list, func(c command) bool { return c.name == name }); i >= 0 {
+		return &list[i]
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -92,45 +91,9 @@ func (s *session) runLine(ctx context.Context, line string) error {
 		err = p.unquoteArgs()
 	}
 	if err == nil {
-		ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-		defer stop()
 		err = s.runParsed(ctx, p)
 	}
 	return err
-}
-
-// pipe runs the lines of standard input, up to the first that fails. The answer no is no failure, but the last one is the
-// exit code if nothing worse happens.
-func (s *session) pipe(ctx context.Context) (int, error) {
-	code := exitOK
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
-	defer stop()
-	in := bufio.NewReader(s.input(ctx))
-	for n := 1; ; n++ {
-		line, err := in.ReadString('\n')
-		if err != nil && err != io.EOF {
-			return code, err
-		}
-		end := err == io.EOF
-		err = s.runLine(ctx, line)
-		switch {
-		case errors.Is(err, errExit):
-			return code, nil
-		case exitCode(err) == exitNo:
-			code = exitNo
-			fmt.Fprintf(s.stderr, "line %d: %v\n", n, err)
-		case err != nil && !brokenPipe(err):
-			return code, fmt.Errorf("line %d: %w", n, err)
-		case err != nil:
-			return code, err
-		}
-		if end {
-			return code, nil
-		}
-		if ctx.Err() != nil {
-			return code, context.Cause(ctx)
-		}
-	}
 }
 
 // prompt reads lines from the terminal until the user has had enough, or ctx is done.
@@ -177,7 +140,9 @@ func (s *session) prompt(ctx context.Context) error {
 		if err := found.ApplyMode(); err != nil {
 			return err
 		}
-		err = s.runLine(ctx, line)
+		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt)
+		err = s.runLine(interruptible, line)
+		stop()
 		if err := editing.ApplyMode(); err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ func no(format string, args ...any) error { return &noError{fmt.Sprintf(format, 
 // globals are the flags before a command or a directory.
 type globals struct {
 	json, time, create, readOnly, expiries, version bool
+	sync                                            syncWhen
 }
 
 func (g *globals) flags() *flag.FlagSet {
@@ -43,6 +44,7 @@ func (g *globals) flags() *flag.FlagSet {
 	flags.BoolVar(&g.create, "create", false, "make the database if there is none in DIR")
 	flags.BoolVar(&g.readOnly, "readonly", false, "open DIR to read only, and change nothing of it")
 	flags.BoolVar(&g.expiries, "expiries", false, "have watch report what expires, which costs: see Options.ExpiryEvents")
+	flags.Var(&g.sync, "sync", "`when` a write is on the disk: always, when it has returned, or never,\nwhich is at the end; by default that of a pipe with those that have\ncome together, any other when it has returned")
 	flags.BoolVar(&g.version, "version", false, "say which ebb this is")
 	return flags
 }
@@ -148,8 +150,10 @@ func (s *session) runParsed(ctx context.Context, p *parsed) error {
 	start := time.Now()
 	err := p.do(ctx, s, p.args)
 	took := time.Since(start)
-	if flushed := s.out.Flush(); err == nil {
-		err = flushed
+	if !s.piped { // it has its own time for that
+		if flushed := s.out.Flush(); err == nil {
+			err = flushed
+		}
 	}
 	if err == nil && (s.timing || p.time) {
 		fmt.Fprintf(s.stderr, "took %v\n", took.Round(time.Microsecond))

@@ -82,7 +82,7 @@ type opened struct {
 func (s *session) openAs(readOnly bool) (*ebb.DB, error) {
 	found := make(chan ebb.Recovered, 1)
 	db, err := ebb.Open(s.dir, &ebb.Options{
-		ReadOnly: readOnly, ExpiryEvents: s.expiries && !readOnly, Memory: memoryBudget,
+		ReadOnly: readOnly, ExpiryEvents: s.expiries && !readOnly, Memory: memoryBudget, Sync: s.syncPolicy(),
 		Logger: slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		OnEvent: func(e ebb.Event) {
 			if r, ok := e.(ebb.Recovered); ok { // each Open tells it once
