@@ -96,14 +96,17 @@ func flagNames(c *command) []string {
 
 // keyCandidates returns keys that begin with what a word stands for, and what many of them begin with.
 func (s *session) keyCandidates(word string) []string {
-	prefix, err := unquoteOpen(word)
+	whole, begun := cutEscape(word)
+	prefix, err := unquoteOpen(whole)
 	if err != nil {
 		return nil
 	}
 	var list []string
 	s.read(func(at *ebb.Snapshot) error { // without an answer there is none
 		for _, k := range keyGroups(at, prefix) {
-			list = append(list, completion(k, word))
+			if begun == "" || strings.HasPrefix(quoteAlways(string(k.key[len(prefix):]))[1:], begun) {
+				list = append(list, completion(k, word))
+			}
 		}
 		return nil
 	})
@@ -113,7 +116,7 @@ func (s *session) keyCandidates(word string) []string {
 // unquoteOpen is unquote for a word whose quote may not be closed yet.
 func unquoteOpen(word string) ([]byte, error) {
 	if strings.HasPrefix(word, "'") {
-		return []byte(word[1:]), nil
+		return []byte(strings.TrimSuffix(word[1:], "'")), nil
 	}
 	if !strings.HasPrefix(word, `"`) {
 		return []byte(word), nil
@@ -122,6 +125,31 @@ func unquoteOpen(word string) ([]byte, error) {
 		return b, nil
 	}
 	return unquote(word)
+}
+
+// escapeLengths are those of the escapes that are longer than two bytes, by what follows the backslash.
+var escapeLengths = map[byte]int{'x': 4, 'u': 6, 'U': 10, '0': 4, '1': 4, '2': 4, '3': 4, '4': 4, '5': 4, '6': 4, '7': 4}
+
+// cutEscape cuts an escape that is not whole yet off the end of a word in double quotes. What several keys have in common
+// can end in the middle of one.
+func cutEscape(word string) (whole, begun string) {
+	if !strings.HasPrefix(word, `"`) {
+		return word, ""
+	}
+	for i := 1; i < len(word); i++ {
+		if word[i] != '\\' {
+			continue
+		}
+		n := 2
+		if i+1 < len(word) {
+			n = max(n, escapeLengths[word[i+1]])
+		}
+		if i+n > len(word) {
+			return word[:i], word[i:]
+		}
+		i += n - 1
+	}
+	return word, ""
 }
 
 // keyGroup is a key, or what several begin with.
@@ -183,11 +211,17 @@ func after(prefix []byte) []byte {
 // completion returns a key as the word that it completes: quoted if it must be, or if the word is.
 func completion(g keyGroup, word string) string {
 	q := quote(g.key)
-	if strings.HasPrefix(word, `"`) || strings.HasPrefix(word, "'") {
-		q = quoteAlways(string(g.key))
+	switch key := string(g.key); {
+	case strings.HasPrefix(word, "'") && isLiteral(key):
+		q = "'" + key + "'"
+	case strings.HasPrefix(word, `"`) || strings.HasPrefix(word, "'"):
+		q = quoteAlways(key)
 	}
-	if !g.more {
+	switch {
+	case !g.more:
 		return q + " "
+	case q[0] == '"' || q[0] == '\'':
+		return q[:len(q)-1]
 	}
-	return strings.TrimSuffix(q, `"`)
+	return q
 }

@@ -119,17 +119,20 @@ func scan(values bool) func(*flag.FlagSet) action {
 		return func(ctx context.Context, s *session, args []string) error {
 			o := options(args)
 			o.Reverse, o.KeysOnly = *reverse, !values && !*size
+			p := s.page(flags)
 			return s.each(ctx, o, func(e ebb.Entry, at *ebb.Snapshot) error {
+				text, fields := quote(e.Key), []field{{"key", e.Key}}
 				switch {
 				case values:
-					if s.out.json {
-						return s.out.object(entryFields(e, at))
-					}
-					return s.out.line(entryText(e, at, most))
+					text, fields = entryText(e, at, most), entryFields(e, at)
 				case *size:
-					return s.out.line(fmt.Sprintf("%d\t%s", len(e.Value), quote(e.Key)), field{"key", e.Key}, field{"size", len(e.Value)})
+					text, fields = fmt.Sprintf("%d\t%s", len(e.Value), text), append(fields, field{"size", len(e.Value)})
 				}
-				return s.out.line(quote(e.Key), field{"key", e.Key})
+				if !p.room(text) {
+					return s.cut(p, e.Key, o)
+				}
+				p.last = append(p.last[:0], e.Key...)
+				return s.out.line(text, fields...)
 			})
 		}
 	}
@@ -141,6 +144,9 @@ func (s *session) each(ctx context.Context, o *ebb.IterOptions, do func(ebb.Entr
 		for e, err := range entries(ctx, at, o) {
 			if err == nil {
 				err = do(e, at)
+			}
+			if err == errEnough {
+				return nil
 			}
 			if err != nil {
 				return err

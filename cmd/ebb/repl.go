@@ -124,7 +124,7 @@ func (s *session) prompt(ctx context.Context) error {
 		if err := s.out.Flush(); err != nil {
 			return err
 		}
-		line, err := promptUntil(ctx, edit, s.promptText())
+		line, err := s.readLines(ctx, edit)
 		switch {
 		case errors.Is(err, liner.ErrPromptAborted):
 			continue
@@ -135,7 +135,7 @@ func (s *session) prompt(ctx context.Context) error {
 			return err
 		}
 		if strings.TrimSpace(line) != "" {
-			edit.AppendHistory(line)
+			edit.AppendHistory(oneLine(line))
 		}
 		if err := found.ApplyMode(); err != nil {
 			return err
@@ -181,6 +181,41 @@ func (s *session) promptText() string {
 		text += fmt.Sprintf("+%d", s.batch.Len())
 	}
 	return text + "> "
+}
+
+// readLines reads a line, and more of it while a quote is open or a backslash stands by itself at the end.
+func (s *session) readLines(ctx context.Context, edit *liner.State) (string, error) {
+	line, err := promptUntil(ctx, edit, s.promptText())
+	for err == nil {
+		_, open := split(line)
+		more, carried := strings.CutSuffix(line, `\`)
+		carried = open == nil && carried && (more == "" || strings.HasSuffix(more, " "))
+		if !carried && !errors.Is(open, errOpenQuote) {
+			break
+		}
+		var next string
+		if next, err = promptUntil(ctx, edit, "...> "); carried {
+			line = more + next
+		} else {
+			line += "\n" + next
+		}
+	}
+	if err == io.EOF && line != "" {
+		err = liner.ErrPromptAborted // Ctrl-D ends what was begun, not the session
+	}
+	return line, err
+}
+
+// oneLine returns a line that was typed over several as the history can keep it.
+func oneLine(line string) string {
+	if !strings.Contains(line, "\n") {
+		return line
+	}
+	words, err := split(line)
+	if err != nil {
+		return ""
+	}
+	return strings.Join(words, " ")
 }
 
 // promptUntil reads a line, unless ctx is done before. Then the process is about to end, and the read stays behind.

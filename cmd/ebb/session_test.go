@@ -31,7 +31,7 @@ func TestPipe(t *testing.T) {
 	}{
 		{"nothing", "", exitOK, "", ""},
 		{"comments and blanks", "# one\n\n   \nput a 1\nget a", exitOK, "1\n", ""},
-		{"values that are no text", "put \"\\x00\" 'a \"b\"'\nget \"\\x00\"\nscan\n", exitOK, "\"a \\\"b\\\"\"\n\"\\x00\"\t\"a \\\"b\\\"\"\n", ""},
+		{"values that are no text", "put \"\\x00\" 'a \"b\"'\nget \"\\x00\"\nscan\n", exitOK, "'a \"b\"'\n\"\\x00\"\t'a \"b\"'\n", ""},
 		{"conditions", "put a 1 -nx\nput a 2 -nx\nput b 1 -xx\nget a\n", exitNo, "1\n", "line 2: nothing written"},
 		{"no is no end", "get zz\nput a 1\nget a\n", exitNo, "1\n", "line 1: there is no key zz"},
 		{"an error is", "put a 1\nputt b 2\nput c 3\n", exitUsage, "", `line 2: unknown command "putt": did you mean "put"?`},

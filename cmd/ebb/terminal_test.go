@@ -139,7 +139,7 @@ func TestTerminalSession(t *testing.T) {
 
 	term.typed("exprie x\r").expect(`did you mean "expire"?`).expect("ebb> ")
 	term.typed("get\r").expect("arguments are missing").expect("usage: get [flags] KEY").expect("ebb> ")
-	term.typed("get \"open\r").expect("a quote is not closed").expect("ebb> ")
+	term.typed("get \"open\r").expect("...> ").typed(ctrlC).expect("ebb> ").typed("get 'open\r").expect("...> ").typed(ctrlD).expect("ebb> ")
 	term.typed("help put\r").expect("usage: put [flags] KEY [VALUE]").expect("ebb> ")
 
 	term.typed("begin\r").expect("ebb+0> ").typed("del user:1\r").expect("ebb+1> ").typed("get user:1\r").expect("\none\r\n")
@@ -187,12 +187,61 @@ func manyKeys(t *testing.T) string {
 func TestTerminalInterrupt(t *testing.T) {
 	dir := manyKeys(t)
 	term := startTerminal(t, commandProcess(t, dir))
-	term.expect("ebb> ").typed("scan\r").expect("key/000100").typed(ctrlC).expect("^C").expect("interrupt").expect("ebb> ")
+	term.expect("ebb> ").typed("scan -limit 0\r").expect("key/000100").typed(ctrlC).expect("^C").expect("interrupt").expect("ebb> ")
 	term.typed("get key/0\t").expect("key/0").typed("00007 \r").expect("value value").expect("ebb> ").typed(ctrlD).ends(exitOK)
 
 	term = startTerminal(t, commandProcess(t, dir, "scan"))
 	term.expect("key/000100").typed(ctrlC).expect("interrupt").ends(exitFailed)
 	runArgs("count", dir).want(t, exitOK, "300000\n", "")
+}
+
+// A list for a person ends with the screen, and says how to go on; with a limit, in a pipe and by one command it does not.
+func TestTerminalPage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	var lines strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&lines, "put %03d %s\n", i, strings.Repeat("v", i+1))
+	}
+	script(t, dir, lines.String(), exitOK, "", "")
+	term := startTerminal(t, commandProcess(t, dir)) // of 50 rows and 200 columns
+	term.expect("ebb> ").typed("keys\r").expect("\n046\r\n... there is more: -start 047 goes on, -limit 0 shows all").expect("ebb> ")
+	term.typed("keys -start 047\r").expect("\n093\r\n... there is more: -start 094").expect("ebb> ").typed("keys -start 094\r").expect("\n099\r\nebb> ")
+	term.typed("keys -reverse\r").expect("\n053\r\n... there is more: -end 053").expect("ebb> ").typed("keys -reverse -end 053\r").expect("\n052\r\n")
+	term.expect("006\r\n... there is more: -end 006").expect("ebb> ").typed("keys -limit 60\r").expect("\n059\r\nebb> ")
+	term.typed("keys -limit 0 -json\r").expect(`{"key":"099"}`).expect("ebb> ").typed("keys -json\r").expect(`{"key":"046"}`).expect("more: -start 047")
+	check(t, pty.Setsize(term.tty, &pty.Winsize{Rows: 5, Cols: 20}))
+	term.expect("ebb> ").typed("scan -start 050\r").expect("more: -start 052").expect("ebb> ").typed(ctrlD).ends(exitOK) // four rows each, of ten
+
+	one := startTerminal(t, commandProcess(t, dir, "keys"))
+	one.expect("\n099\r\n").ends(exitOK)
+	if r := runInput("keys\n", dir); strings.Count(r.stdout, "\n") != 100 || r.stderr != "" {
+		t.Errorf("%d lines in a pipe, %s", strings.Count(r.stdout, "\n"), r.stderr)
+	}
+}
+
+// What is typed over several lines is one command, and one line of the history.
+func TestTerminalLines(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	term := startTerminal(t, commandProcess(t, "-create", dir))
+	term.expect("ebb> ").typed("put a '{\r").expect("...> ").typed("  \"x\": 1\r").expect("...> ").typed("}'\r").expect("ebb> ")
+	term.typed("get a\r").expect(`"{\n  \"x\": 1\n}"`).expect("ebb> ")
+	term.typed("put b \\\r").expect("...> ").typed("-ttl 1h two\r").expect("ebb> ").typed("get b\r").expect("\ntwo\r\n").expect("ebb> ")
+	term.typed("put c C:\\\r").expect("ebb> ").typed("get c\r").expect("\nC:\\\r\n").expect("ebb> ") // no blank before it
+	term.typed("put d \"one \\\r").expect("...> ").typed("line\"\r").expect("ebb> ").typed("get d\r").expect("\n\"one line\"\r\n").expect("ebb> ")
+	term.typed(up + up + up + up + up + up + up + up).expect(`put a "{\n`).typed("\r").expect("ebb> ").typed("count\r").expect("\n4\r\n").expect("ebb> ")
+	term.typed(ctrlD).ends(exitOK)
+}
+
+// Completion goes on behind escapes, also where what keys have in common ends in the middle of one, and in single quotes.
+func TestTerminalCompletion(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	script(t, dir, "put \"bin\\x00one\" 1\nput \"bin\\x01two\" 2\nput '{\"a\": 1}' 3\nput 'with blank' 4\n", exitOK, "", "")
+	term := startTerminal(t, commandProcess(t, dir))
+	term.expect("ebb> ").typed("get bi\t").expect(`"bin\x0`).typed("1\t").expect(`"bin\x01two" `).typed("\r").expect("\n2\r\n").expect("ebb> ")
+	term.typed("get \"bin\\x0\t\t").expect(`"bin\x00one"`).expect(`"bin\x01two"`).typed("0\t").expect(`"bin\x00one" `).typed("\r").expect("\n1\r\n")
+	term.expect("ebb> ").typed("get '{\t").expect(`'{"a":`).typed("\t").expect(`'{"a": 1}' `).typed("\r").expect("\n3\r\n").expect("ebb> ")
+	term.typed("get wi\t").expect(`"with blank" `).typed("\r").expect("\n4\r\n").expect("ebb> ")
+	term.typed("get 'wi\t").expect(`'with blank' `).typed("\r").expect("\n4\r\n").expect("ebb> ").typed(ctrlD).ends(exitOK)
 }
 
 // A command that waits for its input can be stopped, too.

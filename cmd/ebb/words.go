@@ -9,17 +9,26 @@ import (
 	"unicode/utf8"
 )
 
-// Keys and values are bytes. They are written as they are where that is plain text, and in double quotes with the escapes
-// of Go strings (\n, \", \xff) where it is not. What quote returns, unquote reads back, as an argument of the command and
-// as a word of a session's line alike. Libraries that split like a shell know no \x00, so this is by hand on top of
-// strconv.
+// Keys and values are bytes. They are written as they are where that is plain text, in single quotes where nothing else is
+// needed and double ones would mean escapes, as in JSON, and in double quotes with the escapes of Go strings (\n, \", \xff)
+// everywhere else. What quote returns, unquote reads back, as an argument of the command and as a word of a session's line
+// alike. Libraries that split like a shell know no \x00, so this is by hand on top of strconv.
 
 // quote returns b as a word that unquote takes for b.
 func quote(b []byte) string {
-	if s := string(b); !isPlain(s) {
-		return quoteAlways(s)
+	s := string(b)
+	switch {
+	case isPlain(s):
+		return s
+	case strings.ContainsAny(s, `"\`) && isLiteral(s):
+		return "'" + s + "'"
 	}
-	return string(b)
+	return quoteAlways(s)
+}
+
+// isLiteral reports whether s can stand in single quotes.
+func isLiteral(s string) bool {
+	return !strings.Contains(s, "'") && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
 // quoteAlways is quote with quotes around whatever it is.
@@ -51,6 +60,9 @@ func isPlain(s string) bool {
 
 // unquote returns the bytes that a word stands for.
 func unquote(word string) ([]byte, error) {
+	if inner, ok := cutLiteral(word); ok {
+		return []byte(inner), nil
+	}
 	if !strings.HasPrefix(word, `"`) {
 		return []byte(word), nil
 	}
@@ -60,6 +72,13 @@ func unquote(word string) ([]byte, error) {
 			shorten(strconv.Quote(word), 40))
 	}
 	return []byte(s), nil
+}
+
+// cutLiteral returns what is in the single quotes around a word, if it has them.
+func cutLiteral(word string) (inner string, ok bool) {
+	inner, opened := strings.CutPrefix(word, "'")
+	inner, closed := strings.CutSuffix(inner, "'")
+	return inner, opened && closed && !strings.Contains(inner, "'")
 }
 
 var (
@@ -118,9 +137,32 @@ func cutQuoted(line string) (word, rest string, err error) {
 		return "", "", errAfterQuote
 	}
 	if quote == '\'' {
-		word = quoteAlways(word[1 : len(word)-1])
+		return quoteAlways(word[1 : len(word)-1]), rest, nil
 	}
-	return word, rest, nil
+	return joinLines(word), rest, nil
+}
+
+// joinLines makes one line of a word in double quotes that was typed over several: a line's end is a \n, and nothing behind
+// a backslash, which is no escape then.
+func joinLines(word string) string {
+	if !strings.Contains(word, "\n") {
+		return word
+	}
+	var out []byte
+	for i := 0; i < len(word); i++ {
+		switch {
+		case word[i] == '\n':
+			out = append(out, `\n`...)
+		case word[i] == '\\' && i+1 < len(word) && word[i+1] == '\n':
+			i++
+		case word[i] == '\\' && i+1 < len(word):
+			out = append(out, word[i], word[i+1])
+			i++
+		default:
+			out = append(out, word[i])
+		}
+	}
+	return string(out)
 }
 
 // shorten returns the first part of a long text, with a mark where it was cut.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestSplit(t *testing.T) {
@@ -23,6 +24,7 @@ func TestSplit(t *testing.T) {
 		{line: `put 'a "b" \n' ''`, words: []string{"put", `a "b" \n`, ""}},
 		{line: `put it's C:\new`, words: []string{"put", "it's", `C:\new`}},
 		{line: `scan -start="a b" -x='c d' -y=e`, words: []string{"scan", `-start="a b"`, `-x="c d"`, "-y=e"}},
+		{line: "put \"a\nb\\\nc\\\\\nd\" 'e\nf'", words: []string{"put", "a\nbc\\\nd", "e\nf"}},
 		{line: "put größe 日本", words: []string{"put", "größe", "日本"}},
 		{line: `put "a`, bad: true}, {line: `put 'a`, bad: true}, {line: `put "a\"`, bad: true},
 		{line: `put "a"b`, bad: true}, {line: `put 'a''b'`, bad: true}, {line: `put "\q"`, bad: true}, {line: `put "\x0"`, bad: true},
@@ -50,8 +52,11 @@ func checkQuote(t *testing.T, b []byte) {
 			t.Fatalf("%q is quoted as %s, which is %q, %v", b, q, back, err)
 		}
 		words, err := split("put " + q + " x")
-		if err != nil || len(words) != 3 || words[1] != q {
+		if err != nil || len(words) != 3 {
 			t.Fatalf("%s splits into %q, %v", q, words, err)
+		}
+		if back, err := unquote(words[1]); err != nil || !bytes.Equal(back, b) {
+			t.Fatalf("%s in a line is %q, %v, want %q", q, back, err, b)
 		}
 	}
 	if !bytes.ContainsAny(b, "'") {
@@ -61,6 +66,16 @@ func checkQuote(t *testing.T, b []byte) {
 		}
 		if back, err := unquote(words[1]); err != nil || !bytes.Equal(back, b) {
 			t.Fatalf("'%s' is %q, %v", b, back, err)
+		}
+	}
+	// and over several lines, where a newline stands for itself
+	if utf8.Valid(b) && !bytes.ContainsAny(b, "\"\\\r") {
+		words, err := split("put \"" + string(b) + "\"")
+		if err != nil || len(words) != 2 {
+			t.Fatalf("%q in double quotes splits into %q, %v", b, words, err)
+		}
+		if back, err := unquote(words[1]); err != nil || !bytes.Equal(back, b) {
+			t.Fatalf("%q in double quotes is %q, %v", b, back, err)
 		}
 	}
 }
@@ -73,8 +88,13 @@ func TestQuote(t *testing.T) {
 	for _, s := range []string{"", "a", "-x", "#", `"`, `'`, `\`, "a b", " ", "ä\xff\xfe", "\u2028", "\ufffd", "日\xe6\x97本"} {
 		checkQuote(t, []byte(s))
 	}
-	if q := quote([]byte("user:1/größe")); q != "user:1/größe" {
-		t.Errorf("plain text is quoted: %s", q)
+	for s, want := range map[string]string{
+		"user:1/größe": "user:1/größe", `{"a": 1}`: `'{"a": 1}'`, `{"a":1}`: `{"a":1}`, "a b": `"a b"`, `C:\new dir`: `'C:\new dir'`,
+		`"`: `'"'`, `it's "it"`: `"it's \"it\""`, "\"\n": `"\"\n"`, "'a'": `"'a'"`, "": `""`,
+	} {
+		if q := quote([]byte(s)); q != want {
+			t.Errorf("%q is quoted as %s, want %s", s, q, want)
+		}
 	}
 }
 
