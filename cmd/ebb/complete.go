@@ -189,7 +189,7 @@ func keyGroups(at *ebb.Snapshot, prefix []byte) (groups []keyGroup) {
 // groupOf returns the group that a key with a prefix is in.
 func groupOf(key, prefix []byte) keyGroup {
 	key = bytes.Clone(key)
-	n := bytes.IndexAny(key[len(prefix):], "/:.|")
+	n := bytes.IndexAny(key[len(prefix):], separators)
 	if n < 0 || len(prefix)+n+1 == len(key) {
 		return keyGroup{key, false}
 	}

@@ -14,6 +14,8 @@ The first line is the verdict: healthy, behind, damaged or failed, and what to d
 		{"levels", "", "say what is in each level", 0, 0, database, plain(levels), ""},
 		{"expiring", "[DURATION]", "say how much expires when, up to a time from now", 0, 1, database, expiring,
 			aboutExpiring},
+		{"bigkeys", "[PREFIX]", "say what takes the space: the largest keys, and sizes by prefix", 0, 1, database | keyArgs, bigkeys,
+			aboutBigkeys},
 		{"verify", "", "read the whole database and check every byte", 0, 0, database, plain(verify),
 			"It stops at the first damage and says where that is. 'ebb repair' saves what can be saved."},
 	}
