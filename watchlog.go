@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/ebbdb/ebb/wal"
@@ -38,9 +39,9 @@ func (db *DB) changeLogAt(seq uint64) (changeLog, error) {
 func (db *DB) explainWatch(err error, next uint64) error {
 	switch {
 	case errors.Is(err, wal.ErrDeleted) && db.opts.ReadOnly:
-		return fmt.Errorf("%w: watch from %d: %w", ErrLogTrimmed, next, err)
+		return fmt.Errorf("%w: watch from %d%s", ErrLogTrimmed, next, strings.TrimPrefix(err.Error(), wal.ErrDeleted.Error()))
 	case errors.Is(err, wal.ErrAhead) && db.opts.ReadOnly:
-		return fmt.Errorf("%w: watch from %d: %w", ErrSequenceAhead, next, err)
+		return fmt.Errorf("%w: watch from %d%s", ErrSequenceAhead, next, strings.TrimPrefix(err.Error(), wal.ErrAhead.Error()))
 	case errors.Is(err, wal.ErrForeign) && db.opts.ReadOnly:
 		return fmt.Errorf("%w: another one has taken its place: %w", ErrNotDatabase, err)
 	case errors.Is(err, wal.ErrDeleted):

@@ -102,6 +102,12 @@ var otherNames = map[string]string{
 	"exec": "commit",
 }
 
+// otherForms are how what other stores have is said here, where the name of a command does not say it.
+var otherForms = map[string]string{
+	"setex": "put KEY VALUE -ttl 90s", "setnx": "put KEY VALUE -nx", "exists": "get KEY", "decr": "incr KEY -1", "decrby": "incr KEY -5",
+	"expireat": "expire KEY -at TIME", "flushall": "delrange START END", "flushdb": "delrange START END",
+}
+
 // nearest returns the name that a mistyped one is most likely meant for, and whether there is one: one that begins so, or
 // few letters away from it.
 func nearest(word string, names []string) (string, bool) {

@@ -69,6 +69,10 @@ func writeInto(name string, write func(io.Writer) error) error {
 func writeFileWhole(name string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".ebb-*")
 	if err != nil {
+		var failed *fs.PathError
+		if errors.As(err, &failed) { // whose name is not the one that was asked for
+			err = &fs.PathError{Op: "create", Path: name, Err: failed.Err}
+		}
 		return err
 	}
 	if err = write(f); err == nil {

@@ -152,6 +152,7 @@ func (s *session) prompt(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		s.notices.show(s.stderr, err)
 		if err != nil {
 			s.tell(err)
 		}
@@ -165,6 +166,9 @@ func (s *session) tell(err error) {
 		return
 	}
 	fmt.Fprintln(s.stderr, err)
+	if advice := s.advice(err); advice != "" {
+		fold(s.stderr, "", advice)
+	}
 	var usage *usageError
 	if errors.As(err, &usage) && usage.usage != nil {
 		usage.usage(s.stderr)

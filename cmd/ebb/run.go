@@ -109,6 +109,9 @@ func unknownCommand(word string, among func(*command) bool) error {
 // suggest adds to an error the command that a word may have been meant for.
 func suggest(err error, word string, among func(*command) bool) error {
 	if name, ok := nearest(word, names(among)); ok {
+		if form, ok := otherForms[strings.ToLower(word)]; ok {
+			name = form
+		}
 		err = fmt.Errorf("%w: did you mean %q?", err, name)
 	}
 	return &usageError{err, nil}
@@ -163,6 +166,7 @@ func (s *session) runParsed(ctx context.Context, p *parsed) error {
 
 // fail reports an error, if there is one, and returns the exit code for it.
 func (s *session) fail(name string, err error) int {
+	s.notices.show(s.stderr, err)
 	if err == nil {
 		return exitOK
 	}
@@ -177,6 +181,9 @@ func (s *session) fail(name string, err error) int {
 		return exitCode(err)
 	}
 	fmt.Fprintf(s.stderr, "ebb%s: %v\n", name, err)
+	if advice := s.advice(err); advice != "" {
+		fold(s.stderr, "", advice)
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		if usage.usage != nil {
@@ -193,6 +200,9 @@ func (s *session) failJSON(name string, err error) {
 	fields := []field{{"error", err}, {"exit", exitCode(err)}}
 	if name != "" {
 		fields = append(fields, field{"command", name})
+	}
+	if advice := s.advice(err); advice != "" {
+		fields = append(fields, field{"advice", advice})
 	}
 	if object, err := encodeFields(fields); err == nil {
 		fmt.Fprintf(s.stderr, "%s\n", object)

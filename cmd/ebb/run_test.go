@@ -190,7 +190,14 @@ func TestDamaged(t *testing.T) {
 	if err := os.WriteFile(tables[0], data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runArgs("verify", dir).want(t, exitFailed, "", "ebb verify: corrupt: "+tables[0])
+	r := runArgs("verify", dir)
+	r.want(t, exitFailed, "", "ebb verify: corrupt: "+tables[0])
+	if strings.Count(r.stderr, "checksum mismatch") != 1 || !strings.Contains(r.stderr, "\n'ebb repair "+dir+" NEWDIR'") {
+		t.Errorf("damage is told otherwise than once, or not what to do: %s", r.stderr)
+	}
+	for _, other := range []string{"verify\n", "get a\n"} {
+		runInput(other, dir).want(t, exitFailed, "", "'ebb repair ")
+	}
 }
 
 // A reader that leaves, as head does, is not reported, but what was asked has not been done.

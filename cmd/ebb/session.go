@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -15,13 +14,14 @@ import (
 // session is what commands work in: one of them, or all that a user types. It is for one goroutine.
 type session struct {
 	globals
-	dir    string
-	db     *ebb.DB // nil until the first command that needs it
-	opened opened  // of db
-	owner  error   // who has the database, if the session can only read because of that
-	stdin  io.Reader
-	out    *printer
-	stderr io.Writer
+	dir     string
+	db      *ebb.DB // nil until the first command that needs it
+	opened  opened  // of db
+	notices notices
+	owner   error // who has the database, if the session can only read because of that
+	stdin   io.Reader
+	out     *printer
+	stderr  io.Writer
 
 	interactive bool // a person is typing
 	piped       bool // commands come from a pipe
@@ -67,7 +67,7 @@ func (s *session) open() (*ebb.DB, error) {
 		db, err = s.openAs(true)
 	}
 	if err != nil {
-		return nil, explainLocked(err)
+		return nil, err
 	}
 	s.db = db
 	return db, nil
@@ -83,7 +83,7 @@ func (s *session) openAs(readOnly bool) (*ebb.DB, error) {
 	found := make(chan ebb.Recovered, 1)
 	db, err := ebb.Open(s.dir, &ebb.Options{
 		ReadOnly: readOnly, ExpiryEvents: s.expiries && !readOnly, Memory: memoryBudget, Sync: s.syncPolicy(),
-		Logger: slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: s.notices.logger(),
 		OnEvent: func(e ebb.Event) {
 			if r, ok := e.(ebb.Recovered); ok { // each Open tells it once
 				found <- r
@@ -103,15 +103,6 @@ func checkExists(dir string) error {
 		err = fmt.Errorf("open %s: %w: the directory is empty", dir, ebb.ErrNotDatabase)
 	}
 	return err
-}
-
-// explainLocked says who has the database.
-func explainLocked(err error) error {
-	var locked *ebb.LockedError
-	if !errors.As(err, &locked) {
-		return err
-	}
-	return fmt.Errorf("%w; one process at a time can write, and what only reads works beside it", err)
 }
 
 // read calls do with what reads see: the snapshot in use, or the database as it is now.

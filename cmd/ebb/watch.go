@@ -54,7 +54,7 @@ func watch(flags *flag.FlagSet) action {
 				return nil
 			}
 			if err != nil {
-				return trimmed(err)
+				return err
 			}
 			if concerns(&c, []byte(prefix)) {
 				if err := s.change(&c); err != nil {
@@ -68,14 +68,6 @@ func watch(flags *flag.FlagSet) action {
 		}
 		return nil
 	}
-}
-
-// trimmed says what to do where the log does not reach back so far.
-func trimmed(err error) error {
-	if errors.Is(err, ebb.ErrLogTrimmed) {
-		return fmt.Errorf("%w; 'scan' shows what is there now, 'watch' what comes next. Options.RetainLog keeps more of the log", err)
-	}
-	return err
 }
 
 // newest returns the sequence of the newest write.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -134,11 +135,29 @@ func FuzzLine(f *testing.F) {
 }
 
 func TestNearest(t *testing.T) {
-	for word, want := range map[string]string{"gte": "get", "exprie": "expire", "snap": "snapshot", "PUT": "put", "SET": "put", "ls": "keys", "dbsize": "count", "delrnge": "delrange", "qqqqqq": "", "": ""} {
+	for word, want := range map[string]string{"gte": "get", "exprie": "expire", "snap": "snapshot", "PUT": "put", "SET": "put", "ls": "keys", "dbsize": "count", "exists": "get", "decr": "incr", "rm": "del", "info": "stats", "set": "put", "del": "del", "delrnge": "delrange", "qqqqqq": "", "": ""} {
 		if got, _ := nearest(word, names((*command).inSession)); got != want {
 			t.Errorf("nearest to %q is %q, want %q", word, got, want)
 		}
 	}
+}
+
+// What Redis users type leads to what exists.
+func TestOtherNames(t *testing.T) {
+	for word, name := range otherNames {
+		form, ok := otherForms[word]
+		if first, _, _ := strings.Cut(form, " "); find(name) == nil || ok && first != name || find(word) != nil {
+			t.Errorf("%s leads to %s, %q", word, name, form)
+		}
+	}
+	for word := range otherForms {
+		if otherNames[word] == "" {
+			t.Errorf("%s has a form and no name", word)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "db")
+	script(t, dir, "SETNX a 1\n", exitUsage, "", `did you mean "put KEY VALUE -nx"?`)
+	runArgs(dir, "decr", "a").want(t, exitUsage, "", `did you mean "incr KEY -1"?`)
 }
 
 // The table is whole: names differ, each command says what it does, and its help can be shown.
