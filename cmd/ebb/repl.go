@@ -114,10 +114,7 @@ func (s *session) prompt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	edit.SetCtrlCAborts(true)
-	edit.SetTabCompletionStyle(liner.TabPrints)
-	edit.SetWordCompleter(s.complete)
-	readHistory(edit)
+	s.ready(edit)
 	defer writeHistory(edit)
 	fmt.Fprintf(s.out, "%s: 'help' lists the commands\n", s.dir)
 	for {
@@ -157,6 +154,14 @@ func (s *session) prompt(ctx context.Context) error {
 			s.tell(err)
 		}
 	}
+}
+
+// ready gives the editor its keys, its completion and its history.
+func (s *session) ready(edit *liner.State) {
+	edit.SetCtrlCAborts(true)
+	edit.SetTabCompletionStyle(liner.TabPrints)
+	edit.SetWordCompleter(s.complete)
+	readHistory(edit)
 }
 
 // tell reports the error of a command and goes on.

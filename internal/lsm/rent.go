@@ -58,7 +58,7 @@ func (r *Rent) scan(v *View, tables int) {
 
 // lookup pays for a look-up that has asked that many of the tables of level 0 in vain.
 func (r *Rent) lookup(asked, tables int) {
-	if r != nil && tables >= UsualTables && asked > 0 && rand.Uint32()%LookupSample == 0 { //permit:rand.Uint32 a sample, on the way of every read
+	if r != nil && tables >= UsualTables && asked > 0 && rand.Uint32()%LookupSample == 0 { //permit:rand.Uint32 a sample
 		r.Pay(int64(asked) * lookupBytes * LookupSample)
 	}
 }
