@@ -104,13 +104,13 @@ func (db *DB) pinLatest() (*lsm.View, uint64, []knownWriter, error) {
 		db.flushing.Lock()
 		defer db.flushing.Unlock()
 	}
-	db.commit.Lock()
-	defer db.commit.Unlock()
+	t := db.pipeline.lock()
+	defer t.end()
 	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	return v, max(seq, db.commit.lastSeq), db.commit.writers.list(db.clock.Now()), nil
+	return v, max(seq, t.lastSeq()), t.writers().list(db.clock.Now()), nil
 }
 
 // backupRun is one Backup.

@@ -79,8 +79,8 @@ func checkRestored(t *testing.T, what string, fs vfs.FS, clock *fakeClock, dir s
 	must(t, err)
 	sameEntries(t, what, got, want)
 	must(t, m.compare(db, db.clock.Now()))
-	if db.commit.lastSeq != through {
-		t.Fatalf("%s: goes on behind sequence %d, want %d", what, db.commit.lastSeq, through)
+	if lastSeq(db) != through {
+		t.Fatalf("%s: goes on behind sequence %d, want %d", what, lastSeq(db), through)
 	}
 	must(t, db.Verify(context.Background()))
 	if err := db.Put([]byte("restored"), []byte("1")); err != nil {
@@ -107,8 +107,8 @@ func TestBackupRestore(t *testing.T) {
 			data, info := takeBackup(t, db, &BackupOptions{Compression: compression})
 			want, err := entriesOf(db)
 			must(t, err)
-			if info.Through != db.commit.lastSeq || info.Since != 0 || info.Entries != uint64(len(want)) {
-				t.Fatalf("after %s: %+v, want %d entries through %d", s.name, info, len(want), db.commit.lastSeq)
+			if info.Through != lastSeq(db) || info.Since != 0 || info.Entries != uint64(len(want)) {
+				t.Fatalf("after %s: %+v, want %d entries through %d", s.name, info, len(want), lastSeq(db))
 			}
 			dir := fmt.Sprintf("copies/%d", i)
 			must(t, restoreTo(mem, clock, dir, data))
@@ -164,7 +164,7 @@ func TestIncrements(t *testing.T) {
 		must(t, err)
 		dir := fmt.Sprintf("copies/%d", i)
 		must(t, restoreTo(mem, clock, dir, files...))
-		checkRestored(t, fmt.Sprintf("%d: %s", i, s.name), mem, clock, dir, want, db.commit.lastSeq, m)
+		checkRestored(t, fmt.Sprintf("%d: %s", i, s.name), mem, clock, dir, want, lastSeq(db), m)
 	}
 }
 
@@ -223,13 +223,13 @@ func TestIncrementRefused(t *testing.T) {
 	}
 	must(t, putStep("d", "1", 0).run(db))
 	must(t, since(3))
-	before := db.commit.lastSeq
+	before := lastSeq(db)
 	_, err := db.Ingest(ctx, bytes.NewReader(full), nil)
 	must(t, err)
 	if err := since(before); !errors.Is(err, ErrLogTrimmed) {
 		t.Errorf("across an Ingest: %v", err)
 	}
-	after := db.commit.lastSeq
+	after := lastSeq(db)
 	must(t, since(after))
 	must(t, putStep("e", "1", 0).run(db))
 	if err := since(before); !errors.Is(err, ErrLogTrimmed) {
@@ -329,7 +329,7 @@ func TestBackupInterrupted(t *testing.T) {
 	clock := newFakeClock()
 	for _, since := range []uint64{0, 1} {
 		db := openTest(t, roomyOptions(vfstest.NewMem(), clock))
-		db.opts.memtableSize = 1 << 30
+		db.pipeline.memtableSize = 1 << 30
 		fill(t, db, 3000)
 		_, err := db.Backup(context.Background(), &slowWriter{then: func(n int) {
 			if n == 2 {
@@ -343,7 +343,7 @@ func TestBackupInterrupted(t *testing.T) {
 
 		if since != 0 {
 			db = openTest(t, roomyOptions(vfstest.NewMem(), clock))
-			db.opts.memtableSize = 1 << 30
+			db.pipeline.memtableSize = 1 << 30
 			fill(t, db, 3000)
 		}
 		ctx, cancel := context.WithCancel(context.Background())

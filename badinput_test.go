@@ -64,8 +64,8 @@ func TestBadArguments(t *testing.T) {
 			}
 		})
 	}
-	if b.Len() != 0 || db.commit.lastSeq != 2 {
-		t.Errorf("a batch of %d, sequence %d", b.Len(), db.commit.lastSeq)
+	if b.Len() != 0 || lastSeq(db) != 2 {
+		t.Errorf("a batch of %d, sequence %d", b.Len(), lastSeq(db))
 	}
 	content{db}.has(t, "k", "v")
 }

@@ -66,7 +66,7 @@ func TestClockMarksByWrites(t *testing.T) {
 		return from
 	}
 	write(30)
-	db.marks.tick()
+	db.pipeline.tickClock()
 	if times := clockMarksIn(t, db); len(times) != 0 {
 		t.Errorf("without any deadline there are %d marks", len(times))
 	}
@@ -75,7 +75,7 @@ func TestClockMarksByWrites(t *testing.T) {
 	write(30) // overwrites all that have one; flushed tables may still have it
 	must(t, db.Flush())
 	must(t, compactStep.run(db))
-	db.marks.tick()
+	db.pipeline.tickClock()
 	n := len(clockMarksIn(t, db))
 	write(30)
 	if more := len(clockMarksIn(t, db)) - n; more != 0 {
@@ -90,7 +90,7 @@ func TestClockMarksByTime(t *testing.T) {
 		o.RetainLog, o.Clock = 1<<30, nil
 		db := openTest(t, o)
 		defer db.Close()
-		db.health.workers.Go(db.marks.loop)
+		db.health.workers.Go(func() { db.pipeline.marks.loop(db.health.work, db.pipeline.tickClock) })
 		now := func() int64 { return time.Now().UnixMilli() }
 		time.Sleep(time.Minute)
 		if times := clockMarksIn(t, db); len(times) != 0 {

@@ -15,7 +15,7 @@ import (
 // or has expired takes space. It is never needed: the background keeps space and reads in bounds. Where tables are damaged it
 // does what can be done around them, and returns an error that matches ErrCorrupt.
 func (db *DB) Compact(ctx context.Context) error {
-	if err := db.expiries.sweep(); err != nil {
+	if err := db.reporter.catchUp(); err != nil {
 		return err
 	}
 	if err := db.Flush(); err != nil {
@@ -87,7 +87,7 @@ func (db *DB) compaction() compaction.Config {
 // and picking goes on without it. The caller is the only one that compacts.
 func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
-		plan := pick(&db.live.View().Version.Levels, db.dropNow(), db.compaction())
+		plan := pick(&db.live.View().Version.Levels, db.reporter.dropNow(db.clock.Now()), db.compaction())
 		if plan == nil {
 			return nil
 		}
@@ -114,7 +114,7 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 		result.Tables = nil
 	case compaction.Rewrite:
 		var err error
-		if result, err = compaction.Run(ctx, p, db.dropNow(), db.live.Output(p.Level)); err != nil {
+		if result, err = compaction.Run(ctx, p, db.reporter.dropNow(db.clock.Now()), db.live.Output(p.Level)); err != nil {
 			return noSpace(err)
 		}
 	}

@@ -91,11 +91,7 @@ func TestConditionAcrossSources(t *testing.T) {
 		place func(*DB) error
 	}{
 		{"memtable", func(*DB) error { return nil }},
-		{"frozen", func(db *DB) error {
-			db.commit.Lock()
-			defer db.commit.Unlock()
-			return db.freezeLocked()
-		}},
+		{"frozen", freeze},
 		{"table", (*DB).Flush},
 		{"last level", func(db *DB) error { return db.Compact(context.Background()) }},
 	} {

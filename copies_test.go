@@ -181,7 +181,7 @@ func TestCopiesOfReadOnly(t *testing.T) {
 	must(t, err)
 	data, info := takeBackup(t, reader, nil)
 	must(t, restoreTo(mem, clock, "copy", data))
-	checkRestored(t, "copy", mem, clock, "copy", want, db.commit.lastSeq, m)
+	checkRestored(t, "copy", mem, clock, "copy", want, lastSeq(db), m)
 	copied, err := Open("copy", manualOptions(mem, clock, SyncAlways))
 	must(t, err)
 	if last, err := copied.WriterSequence(1); err != nil || last != 0 {
@@ -205,7 +205,7 @@ func TestCopiesOfReadOnly(t *testing.T) {
 	}
 	must(t, ingestStep(data, nil).run(db))
 	must(t, reader.Refresh())
-	if _, next := takeBackup(t, reader, nil); next.Through != db.commit.lastSeq {
-		t.Errorf("through %d, want %d", next.Through, db.commit.lastSeq)
+	if _, next := takeBackup(t, reader, nil); next.Through != lastSeq(db) {
+		t.Errorf("through %d, want %d", next.Through, lastSeq(db))
 	}
 }

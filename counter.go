@@ -8,7 +8,7 @@ import (
 	"github.com/ebbdb/ebb/internal/lsm"
 )
 
-// maxCounter is the length of the longest counter, that of the least int64.
+// maxCounter is the length of the longest counter, that of the least int64. A turn has room for as much.
 const maxCounter = 20
 
 // Counter decodes the value of a counter, as Add writes it and Get returns it: an int64 in decimal digits. Another value
@@ -37,23 +37,23 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cur, err := db.beginUpdate(key, lsm.WithValue, &p)
+	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p)
 	if err != nil {
 		return 0, err
 	}
 	var n int64
 	if cur.found {
 		if n, err = Counter(cur.Value); err != nil {
-			return 0, db.refuseLocked(err, &p)
+			return 0, t.refuse(err, &p)
 		}
 		p.deadline, p.past = cur.Deadline, false
 	}
 	sum := n + delta
 	if (sum > n) != (delta > 0) && delta != 0 {
-		return 0, db.refuseLocked(fmt.Errorf("%w: %d and %d", ErrOverflow, n, delta), &p)
+		return 0, t.refuse(fmt.Errorf("%w: %d and %d", ErrOverflow, n, delta), &p)
 	}
-	value := strconv.AppendInt(db.commit.counter[:0], sum, 10)
-	if err := db.putLocked(key, value, &p); err != nil {
+	value := strconv.AppendInt(t.scratch(), sum, 10)
+	if err := t.put(key, value, &p); err != nil {
 		return 0, err
 	}
 	return sum, nil

@@ -84,9 +84,9 @@ func (h *history) check(fs *vfstest.Mem, clock *fakeClock, least, most int) erro
 		return err
 	}
 	defer db.Close()
-	n, ok := h.bySeq[db.commit.lastSeq]
+	n, ok := h.bySeq[lastSeq(db)]
 	if !ok {
-		return fmt.Errorf("sequence %d is in the middle of a batch", db.commit.lastSeq)
+		return fmt.Errorf("sequence %d is in the middle of a batch", lastSeq(db))
 	}
 	if n < least || n > most {
 		return fmt.Errorf("%d writes are there, want %d to %d", n, least, most)

@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/dir"
-	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
-	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -20,10 +17,22 @@ import (
 //
 // A read takes no lock: see lsm.Set.EnterNewest. What it needs longer than one call, an iterator or a snapshot, it pins.
 //
-// Lock order: ingesting, compacting, commit, flushing, and then those of lsm. The background goroutines
-// take commit only to freeze. No lock is held over I/O, but for commit over the log (an append is a copy into memory, and
-// so is a rotation, unless appends have outrun the disk) and over the end of an Ingest, and the lock of the
-// tables over the manifest, which nobody else waits for.
+// Locks are taken in this order:
+//
+//  1. swept.mu, ingesting, compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at a time. They are
+//     held for long.
+//  2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries, and
+//     to mark the clock.
+//  3. flushing: one flush at a time. An Ingest flushes in its turn, with the commit lock. A read-only database, where nothing is
+//     flushed, has it for Refresh, and takes the commit lock with it.
+//  4. trim.mu; and those of lsm, in its order.
+//  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of these
+//     takes no other of this list.
+//
+// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock over the
+// log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the look-up of what has
+// expired, where expiries are reported, and over the end of an Ingest; and the lock of lsm over the manifest, for which only
+// those wait that end with a table.
 type DB struct {
 	dir   directory // absolute
 	opts  Options
@@ -36,10 +45,9 @@ type DB struct {
 	health health
 	live   lsm.Set // what reads read
 
-	commit   commit
+	pipeline pipeline
 	trim     logTrim
-	expiries *expiries // nil unless Options.ExpiryEvents
-	marks    clockMarks
+	reporter *reporter // nil unless Options.ExpiryEvents
 
 	damage damagedSet
 
@@ -54,34 +62,13 @@ type DB struct {
 	sweeps    requests
 	settles   requests
 
-	cursors     sync.Pool     // of *cursor, for iterators
-	txns        sync.Pool     // of *txnState
-	precedences chan struct{} // holds an element while an Update has precedence, or is about to
-	lastFlush   flushTime
-	swept       sweeper // the sweeper's own
+	cursors   sync.Pool // of *cursor, for iterators
+	txns      sync.Pool // of *txnState
+	lastFlush flushTime
+	swept     sweeper // the sweeper's own
 
 	stats  counters
 	events eventQueue
-}
-
-// commit is what one write at a time owns.
-type commit struct {
-	sync.Mutex
-	mem        *lsm.Mem // the active memtable, also in view
-	lastSeq    uint64
-	writers    writers
-	precedence *precedence // of a transaction that others wait for; nil: nobody has one
-	now        int64       // by which the write under way tells what has expired, once it has had to: Unix ms
-	last       lastWrites
-	gaps       *gap.Set          // those of the view; nil while the log is replayed
-	scout      memtable.Iterator // of offerRange
-	scans      atomic.Int32      // transactions that need last
-	sweeps     bool              // the sweeper knows that mem has deadlines
-	settling   bool              // the settler does not rest
-	entries    [1]wal.Entry      // scratch
-	counter    [maxCounter]byte  // scratch
-
-	userBytes int64 // of the keys and values of puts, since Open
 }
 
 // directory is where a database is.
@@ -111,9 +98,9 @@ func Open(dir string, o *Options) (*DB, error) {
 		db.health.workers.Go(func() { db.compacter.run(db.compactPicked) })
 		db.health.workers.Go(db.sweepLoop)
 		db.health.workers.Go(db.settleLoop)
-		db.health.workers.Go(db.marks.loop)
-		if db.expiries != nil {
-			db.health.workers.Go(db.expiries.loop)
+		db.health.workers.Go(func() { db.pipeline.marks.loop(db.health.work, db.pipeline.tickClock) })
+		if db.reporter != nil {
+			db.health.workers.Go(db.reporter.loop)
 		}
 	}
 	db.flusher.request()
@@ -127,14 +114,19 @@ func (db *DB) wire() {
 	db.events.start(o, string(db.dir), &db.stats)
 	db.health.init(&o.sys, &db.events, db.stall.wake)
 	db.flusher, db.compacter = newWorker("flush", &db.health), newWorker("compact", &db.health)
-	db.sweeps, db.settles, db.precedences = newRequests(), newRequests(), make(chan struct{}, 1)
+	db.sweeps, db.settles = newRequests(), newRequests()
 	s := &db.stall
 	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
 	s.flush, s.compact, s.changed.L = &db.flusher, &db.compacter, &s.mu
 	if o.manual {
 		s.flushNow = db.flushFrozen
 	}
-	db.marks, db.damage.sys, db.lastFlush.sys = newClockMarks(db), &o.sys, &o.sys
+	db.damage.sys, db.lastFlush.sys = &o.sys, &o.sys
+	p := &db.pipeline
+	p.policy, p.memtableSize, p.health, p.stall = o.Sync, o.memtableSize, &db.health, s
+	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher, db.sweeps, db.settles, make(chan struct{}, 1)
+	p.live = &db.live
+	p.marks.wake = newRequests()
 }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
@@ -152,18 +144,18 @@ func (db *DB) Close() error {
 	if !db.health.close() {
 		return nil
 	}
-	pass(&db.commit.Mutex) // no write is under way any more,
-	pass(&db.flushing)     // nor a call of Flush
-	pass(&db.compacting)   // or Compact,
-	pass(&db.ingesting)    // or Ingest,
-	db.live.Barrier()      // nor begins a Checkpoint; and later ones find the database closed
+	db.pipeline.waitForTurn()     // no write is under way any more,
+	waitForHolder(&db.flushing)   // nor a call of Flush
+	waitForHolder(&db.compacting) // or Compact,
+	waitForHolder(&db.ingesting)  // or Ingest,
+	db.live.Barrier()             // nor begins a Checkpoint; and later ones find the database closed
 	db.health.workers.Wait()
 	db.flushOnClose()
 	return db.release()
 }
 
-// pass returns when whoever holds mu has let go of it.
-func pass(mu *sync.Mutex) {
+// waitForHolder returns when whoever holds mu has let go of it.
+func waitForHolder(mu *sync.Mutex) {
 	mu.Lock()
 	defer mu.Unlock()
 }

@@ -85,8 +85,8 @@ func TestOneDeadline(t *testing.T) {
 // watchedDeadlines returns the deadlines of all versions that the log has, and of all that it reports as expired.
 func watchedDeadlines(t *testing.T, db *DB) (shown, reported map[uint64]int64) {
 	t.Helper()
-	if db.expiries != nil {
-		must(t, db.expiries.sweep())
+	if db.reporter != nil {
+		must(t, db.reporter.catchUp())
 	}
 	changes, err := allChanges(db, 1)
 	must(t, err)

@@ -84,6 +84,14 @@ func noSpace(err error) error {
 	return err
 }
 
+// closedLog makes the error of a log that was closed meanwhile the database's.
+func closedLog(err error) error {
+	if errors.Is(err, wal.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
 // CorruptError says which file is damaged and where. It matches ErrCorrupt.
 type CorruptError = corrupt.Error
 

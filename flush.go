@@ -13,55 +13,27 @@ import (
 // Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
 func (db *DB) Flush() error {
 	if v := db.live.View(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.Mem.Empty() {
-		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freezeLocked says so
+		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freeze says so
 	}
-	db.commit.Lock()
-	if db.health.closed.Load() {
-		db.commit.Unlock()
-		return ErrClosed
+	if err := db.freezeAll(); err != nil {
+		return err
 	}
-	if db.opts.ReadOnly {
-		db.commit.Unlock()
-		return ErrReadOnly
-	}
-	if !db.commit.mem.Empty() {
-		if err := db.freezeLocked(); err != nil {
-			db.commit.Unlock()
-			return err
-		}
-	}
-	db.commit.Unlock()
 	return db.flushFrozen()
 }
 
-// freezeIfFullLocked replaces a full memtable, unless too many wait for their flush already.
-func (db *DB) freezeIfFullLocked() {
-	m := db.commit.mem
-	if m.Size() < db.opts.memtableSize {
-		return
+// freezeAll freezes the active memtable, unless that is empty.
+func (db *DB) freezeAll() error {
+	t := db.pipeline.lock()
+	defer t.end()
+	switch {
+	case db.health.closed.Load():
+		return ErrClosed
+	case db.opts.ReadOnly:
+		return ErrReadOnly
+	case t.mem().Empty():
+		return nil
 	}
-	if db.live.View().Full(db.opts.memtableSize) {
-		db.stall.update()
-		return
-	}
-	// The write that filled the memtable is done, whatever becomes of this: a full disk or a failed log is the next write's
-	// to report, and the log has told an event of it.
-	_ = db.freezeLocked()
-}
-
-// freezeLocked begins a new memtable and a new log segment, and hands the old memtable to the flush. It waits for no disk:
-// what of the old memtable is not synced yet is not seen yet, and stays so until a write that wants it is, or the flush.
-func (db *DB) freezeLocked() error {
-	if err := db.log.Rotate(); err != nil {
-		return err
-	}
-	m, end := db.commit.mem, db.log.End()
-	next := lsm.NewMem(m.Hint(), end.Segment, db.clock.Now())
-	db.live.Freeze(next, db.commit.lastSeq, end)
-	db.commit.mem, db.commit.sweeps = next, false
-	db.stall.update()
-	db.flusher.request()
-	return nil
+	return t.freeze()
 }
 
 // flushFrozen flushes all frozen memtables, the oldest first. Once Close has begun it is ErrClosed.
@@ -99,11 +71,10 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //  5. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
 func (db *DB) flush(m *lsm.Mem) error {
 	start := db.health.sys.now()
-	if err := db.log.SyncTo(m.LogEnd); err != nil {
-		return closedLog(err)
+	if err := db.pipeline.showSynced(m.LastSeq, m.LogEnd); err != nil {
+		return err
 	}
-	db.live.Show(m.LastSeq)
-	built, err := db.buildFlush(m, db.dropNow())
+	built, err := db.buildFlush(m, db.reporter.dropNow(db.clock.Now()))
 	if err != nil {
 		return noSpace(err)
 	}
@@ -164,17 +135,15 @@ func (db *DB) flushOnClose() {
 		return // nothing may be written any more
 	}
 	var err error
-	db.commit.Lock()
-	if db.commit.mem.Size() >= worth {
-		err = db.freezeLocked()
+	t := db.pipeline.lock()
+	if t.mem().Size() >= worth {
+		err = t.freeze()
 	}
-	db.commit.Unlock()
+	t.end()
 	if err == nil {
 		err = db.flushUntil(context.Background())
 	}
-	db.commit.Lock()
-	_ = db.marks.markLocked(db.clock.Now()) // what has expired in this run stays so; if it fails the log has told an event
-	db.commit.Unlock()
+	_ = db.pipeline.markClock() // what has expired in this run stays so; if it fails the log has told an event
 	if err != nil {
 		db.events.backgroundError("flush on close", err, 0)
 	}

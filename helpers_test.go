@@ -60,6 +60,20 @@ func openTest(t *testing.T, o *Options) *DB {
 	return db
 }
 
+// lastSeq returns the sequence of the newest write.
+func lastSeq(db *DB) uint64 {
+	t := db.pipeline.lock()
+	defer t.end()
+	return t.lastSeq()
+}
+
+// freeze freezes the active memtable.
+func freeze(db *DB) error {
+	t := db.pipeline.lock()
+	defer t.end()
+	return t.freeze()
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -128,8 +128,7 @@ func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64
 //
 // The tables go below level 0 only where no compaction runs, as its outputs are not there yet to be looked at.
 func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint32, err error) {
-	c := &db.commit
-	end, err := db.beginIngest(built)
+	t, end, err := db.beginIngest(built)
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.live.Output(0), built))
 	}
@@ -138,7 +137,7 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 	if deep {
 		defer db.compacting.Unlock()
 	}
-	m, err := db.skipLocked(seq)
+	m, err := db.skip(t, seq)
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.live.Output(0), built))
 	}
@@ -146,37 +145,35 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 	if err != nil {
 		return 0, err
 	}
-	c.mem, c.sweeps, c.lastSeq, c.gaps = m, false, seq, db.live.View().Gaps
-	db.marks.wantLocked()
-	db.live.Show(seq)
+	t.resume(seq, m)
 	return m.Segment, nil
 }
 
-// skipLocked flushes everything and makes the log's sequences go on after seq. It returns the memtable that is to take the
-// active one's place, which is empty.
-func (db *DB) skipLocked(seq uint64) (*lsm.Mem, error) {
-	if db.health.closed.Load() {
-		return nil, ErrClosed
+// beginIngest returns a turn in which tables come into the view, and what ends it.
+func (db *DB) beginIngest(built []*compaction.Table) (t turn, end func(), err error) {
+	if db.reporter != nil {
+		return db.reporter.beginIngest(built)
 	}
-	if err := db.health.failure(); err != nil {
+	t = db.pipeline.lock()
+	return t, t.end, nil
+}
+
+// skip flushes everything and makes the log's sequences go on after seq. It returns the memtable that is to take the place of
+// the active one, which is empty.
+func (db *DB) skip(t turn, seq uint64) (*lsm.Mem, error) {
+	if err := db.health.refusal(); err != nil {
 		return nil, err
 	}
-	if !db.commit.mem.Empty() {
-		if err := db.freezeLocked(); err != nil {
+	if !t.mem().Empty() {
+		if err := t.freeze(); err != nil {
 			return nil, err
 		}
 	}
 	if err := db.flushFrozen(); err != nil {
 		return nil, err
 	}
-	if last := db.commit.lastSeq; last >= seq {
+	if last := t.lastSeq(); last >= seq {
 		return nil, fmt.Errorf("%d writes since the tables were begun are too many", last-(seq-ingestAhead))
 	}
-	if err := db.log.SkipTo(seq + 1); err != nil {
-		return nil, err
-	}
-	if err := db.log.SyncTo(db.log.End()); err != nil { // the manifest will count on it
-		return nil, err
-	}
-	return lsm.NewMem(db.commit.mem.Hint(), db.log.End().Segment, db.clock.Now()), nil
+	return t.skipTo(seq)
 }

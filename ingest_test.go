@@ -69,14 +69,14 @@ func TestIngest(t *testing.T) {
 			if i == at {
 				snapshot, err := db.Snapshot()
 				must(t, err)
-				before, now, last := m.clone(), clock.ms(), db.commit.lastSeq
+				before, now, last := m.clone(), clock.ms(), lastSeq(db)
 				entries := ingested(clock)
 				info, err := db.Ingest(context.Background(), bytes.NewReader(snapshotOf(t, clock, entries)), nil)
 				must(t, err)
 				ingestStep(nil, entries).apply(m)
 				must(t, before.compare(snapshot, now))
 				snapshot.Close()
-				if info.Version <= last || info.Entries != uint64(len(entries)) || db.commit.lastSeq != info.Version {
+				if info.Version <= last || info.Entries != uint64(len(entries)) || lastSeq(db) != info.Version {
 					t.Fatalf("%+v, after sequence %d", info, last)
 				}
 				if e, err := db.GetEntry([]byte("a")); err != nil || e.Version != info.Version {
@@ -220,15 +220,15 @@ func TestIngestRefuses(t *testing.T) {
 	must(t, db.Flush())
 	source, files0 := chainOf(t, vfstest.NewMem(), clock)
 	must(t, source.Close())
-	tables, seq := files(t, mem, "db/tables"), db.commit.lastSeq
+	tables, seq := files(t, mem, "db/tables"), lastSeq(db)
 	ingest := func(data []byte) error {
 		_, err := db.Ingest(context.Background(), bytes.NewReader(data), nil)
 		return err
 	}
 	unchanged := func(what string) {
 		t.Helper()
-		if now := files(t, mem, "db/tables"); !slices.Equal(now, tables) || db.commit.lastSeq != seq {
-			t.Fatalf("%s: %q, sequence %d", what, now, db.commit.lastSeq)
+		if now := files(t, mem, "db/tables"); !slices.Equal(now, tables) || lastSeq(db) != seq {
+			t.Fatalf("%s: %q, sequence %d", what, now, lastSeq(db))
 		}
 	}
 	if err := ingest(files0[1]); !errors.Is(err, ErrSnapshotOrder) {

@@ -59,13 +59,13 @@ func checkKilled(t *testing.T, dir string, policy SyncPolicy, acked int) {
 	for range 2 {
 		db, err := Open(dir, killOptions(policy))
 		must(t, err)
-		for ; seq < db.commit.lastSeq; n++ {
+		for ; seq < lastSeq(db); n++ {
 			s := killStep(n)
 			s.apply(m)
 			seq += s.ops
 		}
-		if seq != db.commit.lastSeq || n < acked {
-			t.Errorf("sequence %d, %d writes came back, %d were acknowledged", db.commit.lastSeq, n, acked)
+		if seq != lastSeq(db) || n < acked {
+			t.Errorf("sequence %d, %d writes came back, %d were acknowledged", lastSeq(db), n, acked)
 		}
 		if err := m.compare(db, db.clock.Now()); err != nil {
 			t.Errorf("after %d writes: %v", n, err)

@@ -23,17 +23,20 @@ func TestEveryOperation(t *testing.T) {
 	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.ExpiryEvents = true
 	db := openTest(t, o)
-	db.expiries.soon.Fill() // as during a scan
-	m := lsm.NewMem(db.commit.mem.Hint(), 1, db.clock.Now())
+	db.reporter.upcoming.Fill() // as during a scan
+	m := lsm.NewMem(db.pipeline.mu.mem.Hint(), 1, db.clock.Now())
+	w := writers{idle: math.MaxInt64}
 	b := newBackupRun(t)
 	var watched []string
 	for _, e := range optest.Entries() {
-		must(t, db.commit.apply(m, e, db.clock))
+		must(t, applyEntry(e, m, &w, nil, db.clock))
 		if e.Kind == wal.KindClock {
 			continue // its readers look at the kind first
 		}
 		must(t, b.change(e, 0, 0))
-		db.expiries.noteLocked(e)
+		turn := db.pipeline.lock()
+		db.reporter.applied(turn, e)
+		turn.end()
 		var ops op.Ops
 		must(t, ops.Decode(e))
 		for ops.Next() {
@@ -56,14 +59,14 @@ func TestEveryOperation(t *testing.T) {
 	if n := b.out.Totals(); n.Entries != 8 || n.RangeDeletes != 1 {
 		t.Errorf("in the increment: %+v", n)
 	}
-	if n := db.expiries.soon.Len(); n != 2 {
+	if n := db.reporter.upcoming.Len(); n != 2 {
 		t.Errorf("%d expiries to come", n)
 	}
 
 	unknown := &wal.Entry{Kind: 99, Key: []byte("k")}
 	_, change := changeOf(&op.Op{Kind: op.Kinds})
-	_, overwritten := db.expiries.overwrittenBy(unknown, math.MaxInt64)
-	for i, err := range []error{db.commit.apply(m, unknown, db.clock), b.change(unknown, 0, 0), change, overwritten} {
+	_, overwritten := db.reporter.overwrittenBy(unknown, math.MaxInt64)
+	for i, err := range []error{applyEntry(unknown, m, &w, nil, db.clock), b.change(unknown, 0, 0), change, overwritten} {
 		if !errors.Is(err, op.ErrUnknown) {
 			t.Errorf("consumer %d of an unknown kind: %v", i, err)
 		}

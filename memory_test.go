@@ -95,7 +95,7 @@ func TestStatsOfMemory(t *testing.T) {
 	gate, entered := make(chan struct{}), make(chan struct{}, 100)
 	o.OnEvent = func(Event) { entered <- struct{}{}; <-gate }
 	db := openTest(t, o)
-	must(t, db.expiries.sweep())
+	must(t, db.reporter.catchUp())
 	for i := range int64(10) {
 		must(t, applyAs(db, i, 0, "k", "v"))
 		must(t, db.Put([]byte{byte(i), 'k'}, nil, TTL(time.Hour)))

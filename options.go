@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
@@ -16,6 +17,30 @@ const (
 	MaxValueSize = 1<<30 - 1<<20
 	MaxWriters   = 1 << 20       // idempotent writers that are known at a time
 	MaxBatchSize = 1<<30 - 1<<19 // bytes of all keys and values, with a few for each: one of the largest fits
+)
+
+func checkKey(key []byte) error {
+	if len(key) == 0 {
+		return ErrKeyEmpty
+	}
+	if len(key) > MaxKeySize {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeySize)
+	}
+	return nil
+}
+
+func checkEntry(key, value []byte) error {
+	if len(value) > MaxValueSize {
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueSize)
+	}
+	return checkKey(key)
+}
+
+const (
+	// gapShare is the part of Memory that what is known of gaps may take: some 20,000 of them by default.
+	gapShare = 64
+	// A run of worthGap dead entries is remembered: to do so costs as much as some 20 steps, and a seek over them some 10.
+	worthGap = 64
 )
 
 // SyncPolicy says when a write is on the disk. Under each policy a write that has returned survives the death of the

@@ -21,70 +21,65 @@ const (
 // Its function may itself write to the database, or take long. So precedence ends after precedenceLength in any case,
 // and a write waits for one to end and not for the next: writes are not held up by a row of them.
 type precedence struct {
-	db    *DB
-	done  chan struct{} // closed at the end
+	p     *pipeline
+	over  chan struct{} // closed at its end
 	timer *time.Timer
 }
 
 // takePrecedence waits until no other Update has precedence, and returns it; nil if it cannot be had.
-func (db *DB) takePrecedence() *precedence {
+func (p *pipeline) takePrecedence() *precedence {
 	timer := time.NewTimer(precedenceWait)
 	defer timer.Stop()
 	select {
-	case db.precedences <- struct{}{}:
+	case p.precedences <- struct{}{}:
 	case <-timer.C:
 		return nil
-	case <-db.health.work.Done():
+	case <-p.health.work.Done():
 		return nil
 	}
-	t := &precedence{db: db, done: make(chan struct{})}
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	db.commit.precedence = t
-	t.timer = time.AfterFunc(precedenceLength, t.end)
-	return t
+	a := &precedence{p: p, over: make(chan struct{})}
+	t := p.lock()
+	defer t.end()
+	t.letAhead(a.over)
+	a.timer = time.AfterFunc(precedenceLength, a.end)
+	return a
 }
 
 // end lets the others go on. A second end does nothing.
-func (t *precedence) end() {
-	t.db.commit.Lock()
-	defer t.db.commit.Unlock()
-	t.endLocked()
+func (a *precedence) end() {
+	t := a.p.lock()
+	defer t.end()
+	a.endIn(t)
 }
 
-func (t *precedence) endLocked() {
-	if t == nil || t.db.commit.precedence != t {
+// endIn is end in a turn.
+func (a *precedence) endIn(t turn) {
+	if a == nil || t.ahead() != a.over {
 		return
 	}
-	t.db.commit.precedence = nil
-	t.timer.Stop()
-	close(t.done)
-	<-t.db.precedences
+	t.letAhead(nil)
+	a.timer.Stop()
+	close(a.over)
+	<-a.p.precedences
 }
 
-// begin is DB.begin as of the newest write. It is false if precedence has ended.
-func (t *precedence) begin() (s *txnState, ok bool, err error) {
-	if t == nil {
-		return nil, false, nil
+// turn returns a turn in which all is as the last write has left it. It is false if precedence has ended.
+func (a *precedence) turn() (turn, bool) {
+	if a == nil {
+		return turn{}, false
 	}
-	db := t.db
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	if db.commit.precedence != t {
-		return nil, false, nil
+	t := a.p.lock()
+	if t.ahead() != a.over {
+		t.end()
+		return turn{}, false
 	}
-	v, seq, err := pin(&db.live)
-	if err != nil {
-		return nil, true, err
-	}
-	return db.newTxn(v, max(seq, db.commit.lastSeq), false), true, nil
+	return t, true
 }
 
-// awaitPrecedenceLocked waits until no other Update has precedence. It frees the commit lock meanwhile.
-func (db *DB) awaitPrecedenceLocked(own *precedence) {
-	if t := db.commit.precedence; t != nil && t != own {
-		db.commit.Unlock()
-		<-t.done
-		db.commit.Lock()
+// begin is pipeline.begin for an Update that may have precedence.
+func (a *precedence) begin(p *pipeline) (turn, error) {
+	if a == nil {
+		return p.begin()
 	}
+	return p.beginAhead(a.over)
 }

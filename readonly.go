@@ -10,7 +10,6 @@ import (
 
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
-	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -124,8 +123,7 @@ type loader struct {
 	tables *lsm.Loader
 
 	// What load has come to.
-	commit *commit // of which only the writers are of use
-	replay replay
+	replay *replay
 	log    wal.Replayed
 	clock  int64
 }
@@ -138,14 +136,12 @@ func (l *loader) load(state *manifest.State) error {
 	if err := l.tables.Load(state); err != nil {
 		return err
 	}
-	l.commit = new(commit)
-	l.commit.writers.open(state.Writers, l.db.opts.WriterIdle)
-	l.replay = replay{db: l.db, commit: l.commit, mem: lsm.NewMem(memtable.Hint{}, state.FirstSegment, l.db.clock.Now())}
+	l.replay = newReplay(state, &l.db.opts, l.db.clock)
 	log, err := l.db.replayLog(state, l.replay.entry)
 	if err != nil {
 		return err
 	}
-	l.log, l.clock = log, max(state.Clock, l.replay.clock)
+	l.log, l.clock = log, max(state.Clock, l.replay.marked)
 	return nil
 }
 
@@ -153,9 +149,9 @@ func (l *loader) load(state *manifest.State) error {
 func (l *loader) publish() {
 	db := l.db
 	db.clock.Advance(l.clock)
-	db.commit.Lock()
-	db.commit.writers = l.commit.writers
-	db.commit.Unlock()
+	t := db.pipeline.lock()
+	*t.writers() = l.replay.writers
+	t.end()
 	l.tables.Publish(l.replay.mem, l.replay.frozen, l.log.NextSeq-1, &l.log)
 }
 

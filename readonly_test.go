@@ -58,7 +58,7 @@ func TestReadOnly(t *testing.T) {
 			s.apply(m)
 		}
 	}
-	lastSeq := db.commit.lastSeq
+	lastSeq := lastSeq(db)
 	must(t, db.Close())
 	before := mem.Clone()
 

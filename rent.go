@@ -21,10 +21,10 @@ func (db *DB) readsHavePaid() bool {
 		return false
 	}
 	if memory > 0 {
-		db.commit.Lock()
-		defer db.commit.Unlock()
-		if v.Mem == db.commit.mem && len(v.Frozen) == 0 && db.health.failure() == nil {
-			if err := db.freezeLocked(); err != nil { // that is the next write's to report
+		t := db.pipeline.lock()
+		defer t.end()
+		if v.Mem == t.mem() && len(v.Frozen) == 0 && db.health.failure() == nil {
+			if err := t.freeze(); err != nil { // that is the next write's to report
 				db.live.Rent().Reset()
 			}
 		}

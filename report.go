@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ebbdb/ebb/internal/invariant"
 	"github.com/ebbdb/ebb/internal/kv"
@@ -15,59 +16,60 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// expiries reports in the log every version that expires: see Options.ExpiryEvents. Without it there is none, and nothing
-// of this costs anything.
+// reporter writes a report into the log for every version that expires: see Options.ExpiryEvents. Without that option there is
+// no reporter, and reports cost nothing.
 //
-// A version is reported when its deadline has passed and it is the newest of its key. Both are looked at under the commit
-// lock, and the report is a tombstone: from then on it is not the newest. So it is reported at most once. It is reported
-// at least once, and before anything that follows from its absence, because
+// A version is reported if its deadline has passed and it is the newest of its key. Both are tested in one turn, in which the
+// report is also written, and the report is a tombstone: the version is not the newest any more. So each version is reported
+// at most once.
 //
-//   - soon is complete up to a time: writes add theirs, and scan those that were there before. The sweeper reports what is
-//     due;
-//   - a write that finds a version expired which the sweeper has not come to yet reports it first: see beforeLocked;
-//   - what was not reported is not dropped: flushes and compactions take as expired only what expires before next, of
-//     which nothing is left, and only when the log is on the disk that says so: see DB.dropNow.
+// Each is reported at least once, and before anything that follows from its absence:
 //
-// A crash loses the reports that were not synced, together with the writes after them; the versions are still there, and
-// are reported after the next Open, where the first scan begins with the oldest.
-type expiries struct {
-	db *DB
+//   - Completeness: every unreported version with a deadline below upcoming.Complete is in upcoming. Writes add theirs, and a
+//     scan adds those that were there before. The loop reports what is due of them.
+//   - A write that is to replace or delete a version which has expired, and which the loop has not come to, reports that
+//     version first: see before.
+//   - An unreported version is not dropped: flushes and compactions take only versions for expired that expire before
+//     reportedTo, and only when the log is on the disk up to the reports of these: see dropNow.
+//
+// A crash loses reports that were not synced, together with the writes after them. The versions are still there, and are
+// reported after the next Open, where the first scan begins with the oldest.
+type reporter struct {
+	pipeline *pipeline
+	live     *lsm.Set
+	counters *counters
+	manual   bool // nobody runs the loop
 
-	// Guarded by sweeping, which is held by who sweeps. It is taken before the commit lock.
-	sweeping sync.Mutex
-	rest     scanRest
+	catching sync.Mutex // held by whoever catches up, and taken before the commit lock
+	rest     scanRest   // guarded by catching
 
-	// Guarded by the commit lock.
-	soon    *ttl.Upcoming
-	encoder op.Encoder
-	entries [1]wal.Entry // scratch
-	key     []byte       // scratch
-	unshown bool         // reports were written that nobody has waited for
+	// Guarded by the commit lock: the functions that use these have a turn.
+	upcoming    *ttl.Upcoming
+	encoder     op.Encoder
+	entries     [1]wal.Entry // scratch
+	key         []byte       // scratch
+	pendingShow bool         // reports were written that nobody has waited for
 
-	next    atomic.Int64  // nothing expires before it that was not reported; written under the commit lock
-	settled atomic.Uint64 // what next relies on is in the log up to here, see pack; written before next
-	scans   atomic.Int64
+	// Written in a turn, read at any time. reportedAt is stored first: a reader that has loaded reportedTo, and reportedAt after
+	// it, has a position that covers it.
+	reportedTo atomic.Int64  // no unreported version has a deadline below this
+	reportedAt atomic.Uint64 // log position up to which the disk must have the log before reportedTo may be relied on: see packPosition
+	scans      atomic.Int64
 }
 
-func newExpiries(db *DB) *expiries {
-	return &expiries{db: db, soon: ttl.NewUpcoming(db.opts.expiryMemory)}
-}
-
-// dropNow returns the time by which entries have expired for good: nobody asks for them any more. That is now, or if
-// expiries are to be reported the time up to which they have been, durably.
+// dropNow returns the time by which entries have expired for good, so that they may be dropped: now or, if expiries are to be
+// reported, the time up to which they have been, on the disk.
 //
 // Load the view before: of what comes into a view later less may have been reported.
-func (db *DB) dropNow() int64 {
-	now := db.clock.Now()
-	x := db.expiries
-	if x == nil {
+func (r *reporter) dropNow(now int64) int64 {
+	if r == nil {
 		return now
 	}
-	next := x.next.Load()
-	if err := db.log.SyncTo(unpackPosition(x.settled.Load())); err != nil {
+	to := r.reportedTo.Load()
+	if err := r.pipeline.log.SyncTo(unpackPosition(r.reportedAt.Load())); err != nil {
 		return -1 // before all deadlines
 	}
-	return min(now, next-1)
+	return min(now, to-1)
 }
 
 func packPosition(p wal.Position) uint64 { return uint64(p.Segment)<<32 | uint64(p.Offset) }
@@ -76,12 +78,9 @@ func unpackPosition(v uint64) wal.Position {
 	return wal.Position{Segment: uint32(v >> 32), Offset: uint32(v)}
 }
 
-// noteLocked takes note of what a write that was applied has put or deleted. What was deleted by range stays in soon until
-// it is due.
-func (x *expiries) noteLocked(e *wal.Entry) {
-	if x == nil {
-		return
-	}
+// applied adds to upcoming what a write has put, and takes out what it has deleted. A version that was deleted by range stays
+// until it is due.
+func (r *reporter) applied(t turn, e *wal.Entry) {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
 		return // the memtable has taken it
@@ -89,52 +88,51 @@ func (x *expiries) noteLocked(e *wal.Entry) {
 	for ops.Next() {
 		switch o := &ops.Op; o.Kind {
 		case op.Put:
-			x.soon.Set(o.Key, o.Seq, o.Deadline)
+			r.upcoming.Set(o.Key, o.Seq, o.Deadline)
 		case op.Delete, op.Expired:
-			x.soon.Set(o.Key, o.Seq, 0)
+			r.upcoming.Set(o.Key, o.Seq, 0)
 		}
 	}
-	x.publishLocked()
+	r.publish(t)
 }
 
-// publishLocked brings next up to date.
-func (x *expiries) publishLocked() {
-	next, old := x.soon.Next(), x.next.Load()
-	if next > old {
-		x.settled.Store(packPosition(x.db.log.End()))
+// publish stores what upcoming says of how far expiries are reported.
+func (r *reporter) publish(turn) {
+	to, old := r.upcoming.Next(), r.reportedTo.Load()
+	if to > old {
+		r.reportedAt.Store(packPosition(r.pipeline.log.End()))
 	}
-	if next != old {
-		x.next.Store(next)
+	if to != old {
+		r.reportedTo.Store(to)
 	}
 	if invariant.On {
-		x.checkLocked()
+		r.check()
 	}
 }
 
-// expired tells whether the newest version of a key has expired, and which that is. Its Key is not set.
-func (x *expiries) expired(key []byte, now int64) (v ttl.Version, ok bool, err error) {
-	db := x.db
-	ticket, entered := db.live.Enter(uint32(key[len(key)-1]))
-	if !entered {
-		return v, false, ErrClosed
-	}
-	defer db.live.Exit(ticket)
-	var e kv.Entry
-	_, found, err := db.live.View().Get(nil, key, math.MaxUint64, lsm.WithoutValue, &e)
-	if err != nil || !found || !kv.Expired(e.Deadline, now) {
+// check holds that reportedTo goes no further than upcoming.
+func (r *reporter) check() {
+	to, next := r.reportedTo.Load(), r.upcoming.Next()
+	invariant.Check(to <= next, "expiries are reported up to %d, but what is known of them goes to %d", to, next)
+}
+
+// expired returns the newest version of a key, without Key, if that has expired.
+func (r *reporter) expired(key []byte, now int64) (v ttl.Version, ok bool, err error) {
+	var e latestEntry
+	if err := r.pipeline.lookLatest(key, lsm.WithoutValue, &e); err != nil || !e.found || !kv.Expired(e.Deadline, now) {
 		return v, false, err
 	}
 	return ttl.Version{Deadline: e.Deadline, Seq: e.Seq}, true, nil
 }
 
-// newest returns those of some versions that are the newest of their keys and have expired, in their own memory, and calls
-// unread with the others that cannot be read.
-func (x *expiries) newest(of []ttl.Version, now int64, unread func(i int, err error)) []ttl.Version {
+// newest returns those of some versions that are the newest of their keys and have expired, in new memory. It calls unread with
+// each version that cannot be looked up.
+func (r *reporter) newest(of []ttl.Version, now int64, unread func(i int, err error)) []ttl.Version {
 	var key []byte
 	is := make([]ttl.Version, 0, len(of))
 	for i, v := range of {
 		key = append(key[:0], v.Key...)
-		found, ok, err := x.expired(key, now)
+		found, ok, err := r.expired(key, now)
 		if err != nil {
 			unread(i, err)
 		} else if ok && found.Seq == v.Seq {
@@ -144,29 +142,22 @@ func (x *expiries) newest(of []ttl.Version, now int64, unread func(i int, err er
 	return is
 }
 
-// beforeLocked reports what a write that is about to be made would overwrite or delete and that has expired. While nothing
-// is due it costs the reading of the clock.
-func (x *expiries) beforeLocked(e *wal.Entry) error {
-	if x == nil {
+// before reports the versions that a write is about to replace or delete and that have expired. While nothing is due it costs
+// the reading of the clock.
+func (r *reporter) before(t turn, e *wal.Entry) error {
+	now := t.now() // what the write has found present it replaces as present
+	if now < r.reportedTo.Load() {
 		return nil
 	}
-	now := x.db.commit.now // what the write has found present it overwrites as present
-	if now == 0 {
-		now = x.db.clock.Now()
-	}
-	if now < x.next.Load() {
-		return nil
-	}
-	due, err := x.overwrittenBy(e, now)
+	due, err := r.overwrittenBy(e, now)
 	if err != nil {
 		return err
 	}
-	_, err = x.logLocked(due)
-	return err
+	return r.write(t, due)
 }
 
-// overwrittenBy returns what has expired of the versions that a write would overwrite or delete.
-func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, err error) {
+// overwrittenBy returns the expired versions that a write is about to replace or delete.
+func (r *reporter) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, err error) {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
 		return nil, err
@@ -185,7 +176,7 @@ func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 			if seen != nil {
 				seen[string(o.Key)] = true
 			}
-			v, ok, err := x.expired(o.Key, now)
+			v, ok, err := r.expired(o.Key, now)
 			if err != nil {
 				return nil, err
 			}
@@ -194,7 +185,7 @@ func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 				due = append(due, v)
 			}
 		case op.DeleteRange:
-			in, err := x.expiredIn(o.Key, o.End, now)
+			in, err := r.expiredIn(o.Key, o.End, now)
 			if err != nil {
 				return nil, err
 			}
@@ -206,42 +197,87 @@ func (x *expiries) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 	return due, nil
 }
 
-// expiredIn returns what in soon has expired of a range. What soon does not have has expired since the write began: see
-// DB.beginDeleteRange.
-func (x *expiries) expiredIn(start, end []byte, now int64) (due []ttl.Version, err error) {
-	due = x.soon.Due(nil, now, ttl.Version{}, math.MaxInt)
+// expiredIn returns the expired versions of a range that are in upcoming. Those that are not have expired since the write
+// began: see beginDeleteRange.
+func (r *reporter) expiredIn(start, end []byte, now int64) (due []ttl.Version, err error) {
+	due = r.upcoming.Due(nil, now, ttl.Version{}, math.MaxInt)
 	due = slices.DeleteFunc(due, func(v ttl.Version) bool { return v.Key < string(start) || v.Key >= string(end) })
-	due = x.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
+	due = r.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
 	return due, err
 }
 
-// logLocked writes the reports of versions that have expired, and applies them.
-func (x *expiries) logLocked(due []ttl.Version) (end wal.Position, err error) {
+// write writes the reports of versions into the log and applies them. They are shown at once, or where writes wait for the
+// disk with the next that does: at the latest by show.
+func (r *reporter) write(t turn, due []ttl.Version) error {
 	if len(due) == 0 {
-		return x.db.log.End(), nil
+		return nil
 	}
-	if err := x.encoder.BeginExpiries(); err != nil {
-		return end, err
+	if err := r.encoder.BeginExpiries(); err != nil {
+		return err
 	}
 	for _, v := range due {
-		x.key = append(x.key[:0], v.Key...)
-		if err := x.encoder.Expired(x.key, v.Seq, v.Deadline); err != nil {
-			return end, err
+		r.key = append(r.key[:0], v.Key...)
+		if err := r.encoder.Expired(r.key, v.Seq, v.Deadline); err != nil {
+			return err
 		}
 	}
-	db, e := x.db, &x.entries[0]
-	*e = x.encoder.Entry()
-	if end, err = db.log.Write(x.entries[:]); err != nil {
-		return end, err
+	r.entries[0] = r.encoder.Entry()
+	if _, err := t.append(r.entries[:]); err != nil {
+		return err
 	}
-	if err := db.applyLocked(e); err != nil {
-		return end, err
+	if r.pipeline.policy != SyncAlways {
+		r.pipeline.show(t.lastSeq())
 	}
-	db.commit.lastSeq = op.LastSeq(e)
-	if db.opts.Sync != SyncAlways {
-		db.live.Show(db.commit.lastSeq)
+	r.pendingShow = true
+	r.counters.expiryEvents.Add(int64(len(due)))
+	return nil
+}
+
+// show makes the reports durable where the policy is that, and lets reads and watchers see them.
+func (r *reporter) show() error {
+	t, err := r.pipeline.begin()
+	if err != nil {
+		return err
 	}
-	x.unshown = true
-	db.stats.expiryEvents.Add(int64(len(due)))
-	return end, nil
+	pending, seq, end := r.pendingShow, t.lastSeq(), t.logEnd()
+	r.pendingShow = false
+	t.end()
+	if !pending || r.pipeline.policy != SyncAlways {
+		return nil
+	}
+	return r.pipeline.showSynced(seq, end)
+}
+
+const (
+	// A version is reported within reportPause of its deadline, and what catching up takes; at most every reportRest.
+	reportPause = time.Second
+	reportRest  = 100 * time.Millisecond
+)
+
+// loop reports what expires until Close.
+func (r *reporter) loop() {
+	h := r.pipeline.health
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	retry := reportPause
+	for {
+		select {
+		case <-h.work.Done():
+			return
+		case <-timer.C:
+		}
+		err := r.catchUp()
+		if h.closed.Load() {
+			return
+		}
+		if err != nil {
+			h.events.backgroundError("report expiries", err, retry)
+			timer.Reset(retry)
+			retry = min(2*retry, retryLast)
+			continue
+		}
+		retry = reportPause
+		left := ttl.Remaining(max(r.reportedTo.Load(), 1), r.pipeline.clock.Now())
+		timer.Reset(max(min(left, reportPause), reportRest))
+	}
 }

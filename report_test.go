@@ -213,7 +213,7 @@ func TestExpiryCrashStates(t *testing.T) {
 			more, err := allChanges(db, uint64(len(complete))+1)
 			must(t, err)
 			complete = append(complete, more...)
-			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
+			for seq := lastSeq(db); seq > 0 && at[seq] == 0; seq-- {
 				at[seq] = clock.ms()
 			}
 		})
@@ -384,7 +384,7 @@ func TestExpiryBesideWriters(t *testing.T) {
 				}
 				clock.add(time.Millisecond)
 				if i%50 == 0 {
-					err = errors.Join(err, db.expiries.sweep())
+					err = errors.Join(err, db.reporter.catchUp())
 				}
 			}
 			errs <- err
@@ -439,7 +439,7 @@ func TestExpiryFaults(t *testing.T) {
 		for _, s := range expiryScript(clock) {
 			s.run(db) // what failed is not in the log, or the log has failed
 			db.health.workers.Wait()
-			for seq := db.commit.lastSeq; seq > 0 && at[seq] == 0; seq-- {
+			for seq := lastSeq(db); seq > 0 && at[seq] == 0; seq-- {
 				at[seq] = clock.ms()
 			}
 		}
@@ -505,7 +505,7 @@ func TestExpiryUnreadable(t *testing.T) {
 	must(t, mem.Corrupt(files(t, mem, "db/tables")[1], 120, 1)) // the newer one, which is read first
 	db = openTest(t, o)
 	clock.add(time.Minute)
-	if err := db.expiries.sweep(); !errors.Is(err, ErrCorrupt) {
+	if err := db.reporter.catchUp(); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("sweep: %v", err)
 	}
 	if n := db.Stats().ExpiryEvents; n != 1 {
@@ -551,19 +551,19 @@ func TestExpiryTouches(t *testing.T) {
 				_, err := db.GetTouch(key(r.IntN(sessions)), 30*time.Minute)
 				must(t, err)
 				if i%100 == 0 {
-					must(t, db.expiries.sweep())
+					must(t, db.reporter.catchUp())
 				}
-				if n, b := db.expiries.soon.Len(), db.expiries.soon.Bytes(); n > sessions || b > c.memory {
+				if n, b := db.reporter.upcoming.Len(), db.reporter.upcoming.Bytes(); n > sessions || b > c.memory {
 					t.Fatalf("after %d touches %d versions of %d sessions are kept, %d bytes", i, n, sessions, b)
 				}
 			}
-			scans := db.expiries.scans.Load()
-			t.Logf("%d scans, %d versions, %d bytes", scans, db.expiries.soon.Len(), db.expiries.soon.Bytes())
+			scans := db.reporter.scans.Load()
+			t.Logf("%d scans, %d versions, %d bytes", scans, db.reporter.upcoming.Len(), db.reporter.upcoming.Bytes())
 			if scans > c.scans {
 				t.Errorf("%d scans for %d touches, want at most %d", scans, touches, c.scans)
 			}
 			clock.add(time.Hour)
-			must(t, db.expiries.sweep())
+			must(t, db.reporter.catchUp())
 			if n := db.Stats().ExpiryEvents; n != sessions {
 				t.Errorf("%d expiries were reported, want %d", n, sessions)
 			}
@@ -582,20 +582,20 @@ func TestExpiryScansRest(t *testing.T) {
 		for i := range 100 {
 			must(t, db.Put(fmt.Appendf(nil, "key%03d", i), nil, TTL(time.Duration(10+i)*time.Second)))
 		}
-		x := db.expiries
+		x := db.reporter
 		due := func(want bool) {
 			t.Helper()
 			got, err := x.scanDue()
 			if must(t, err); got != want {
-				t.Errorf("%d ms are left, and %d versions: scan %v", x.soon.Complete()-clock.ms(), x.soon.Len(), got)
+				t.Errorf("%d ms are left, and %d versions: scan %v", x.upcoming.Complete()-clock.ms(), x.upcoming.Len(), got)
 			}
 		}
 		due(true)
-		must(t, x.sweep())
+		must(t, x.catchUp())
 		due(false)
 		start := time.Now()
 		x.rest.ended(start.Add(-time.Second), start)
-		clock.add(time.Duration(x.soon.Complete()-clock.ms()-1900) * time.Millisecond)
+		clock.add(time.Duration(x.upcoming.Complete()-clock.ms()-1900) * time.Millisecond)
 		due(false) // it is full
 		must(t, x.reportDue())
 		due(false)

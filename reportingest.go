@@ -8,56 +8,51 @@ import (
 	"github.com/ebbdb/ebb/ttl"
 )
 
-// beginIngest takes the commit lock for tables that do not pass through the log. What they may overwrite has then been
-// reported if it has expired, and what they bring will be. end frees the lock.
+// beginIngest returns a turn for tables that do not pass through the log. What they may replace has then been reported if it
+// has expired, and what they bring will be. end ends the turn.
 //
-// soon is no longer complete from their first deadline on, and that before a view shows the tables, so that nobody drops
-// anything of them: see DB.dropNow.
-func (db *DB) beginIngest(tables []*compaction.Table) (end func(), err error) {
-	x, commit := db.expiries, &db.commit
-	if x == nil {
-		commit.Lock()
-		return commit.Unlock, nil
-	}
-	x.sweeping.Lock()
-	end = func() { commit.Unlock(); x.sweeping.Unlock() }
+// upcoming is no longer complete from their first deadline on. That is so before a view shows the tables: so nobody drops
+// anything of them that was not reported, see dropNow.
+func (r *reporter) beginIngest(tables []*compaction.Table) (t turn, end func(), err error) {
+	r.catching.Lock()
 	for {
-		if err := x.sweepOnce(); err != nil {
-			x.sweeping.Unlock()
-			return nil, err
+		if err := r.catchUpLocked(); err != nil {
+			r.catching.Unlock()
+			return t, nil, err
 		}
-		if err := db.beginWrite(); err != nil {
-			x.sweeping.Unlock()
-			return nil, err
+		if t, err = r.pipeline.begin(); err != nil {
+			r.catching.Unlock()
+			return t, nil, err
 		}
-		now := db.clock.Now()
-		if now >= x.soon.Complete() {
-			commit.Unlock() // time has gone on
+		now := r.pipeline.clock.Now()
+		if now >= r.upcoming.Complete() {
+			t.end() // time has gone on
 			continue
 		}
-		if err := x.reportRestLocked(now); err != nil {
+		end = func() { t.end(); r.catching.Unlock() }
+		if err := r.reportLate(t, now); err != nil {
 			end()
-			return nil, err
+			return t, nil, err
 		}
-		x.soon.Forget(firstDeadline(tables))
-		x.publishLocked()
-		return end, nil
+		r.upcoming.Forget(firstDeadline(tables))
+		r.publish(t)
+		return t, end, nil
 	}
 }
 
-// reportRestLocked reports what has become due since the sweeper has looked.
-func (x *expiries) reportRestLocked(now int64) error {
-	due := x.soon.Due(nil, now, ttl.Version{}, math.MaxInt)
+// reportLate reports what has become due since catchUp.
+func (r *reporter) reportLate(t turn, now int64) error {
+	due := r.upcoming.Due(nil, now, ttl.Version{}, math.MaxInt)
 	var err error
-	newest := x.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
+	newest := r.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
 	if err != nil {
 		return err
 	}
-	if _, err := x.logLocked(newest); err != nil {
+	if err := r.write(t, newest); err != nil {
 		return err
 	}
 	for _, v := range due {
-		x.soon.Remove(v)
+		r.upcoming.Remove(v)
 	}
 	return nil
 }

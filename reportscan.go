@@ -12,76 +12,47 @@ import (
 )
 
 const (
-	// expiryChunk is how many expiries are reported by one record of the log: so many look-ups of what has just been looked
-	// up hold the commit lock for a fraction of a millisecond.
-	expiryChunk = 256
-	// A scan is made when soon does not reach further than scanAhead ms, and what the last scan has taken.
+	// reportChunk is how many expiries are reported by one record of the log: so many look-ups of what has just been looked up
+	// take a fraction of a millisecond, in one turn.
+	reportChunk = 256
+	// A scan is made when upcoming does not reach further than scanAhead ms, and what the last scan has taken.
 	scanAhead = 1000
-	// An expiry is reported within expiryPause of its deadline, and what the sweeper needs; at most every expiryRest.
-	expiryPause = time.Second
-	expiryRest  = 100 * time.Millisecond
 )
 
-// loop reports what expires until Close.
-func (x *expiries) loop() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	retry := expiryPause
-	for {
-		select {
-		case <-x.db.health.work.Done():
-			return
-		case <-timer.C:
-		}
-		err := x.sweep()
-		if x.db.health.closed.Load() {
-			return
-		}
-		if err != nil {
-			x.db.events.backgroundError("report expiries", err, retry)
-			timer.Reset(retry)
-			retry = min(2*retry, retryLast)
-			continue
-		}
-		retry = expiryPause
-		left := ttl.Remaining(max(x.next.Load(), 1), x.db.clock.Now())
-		timer.Reset(max(min(left, expiryPause), expiryRest))
-	}
-}
-
-// sweep reports what is due, and looks for more where soon may not have all that is.
-func (x *expiries) sweep() error {
-	if x == nil {
+// catchUp reports what is due, and scans for more where upcoming may not have all that is due.
+func (r *reporter) catchUp() error {
+	if r == nil {
 		return nil
 	}
-	x.sweeping.Lock()
-	defer x.sweeping.Unlock()
-	return x.sweepOnce()
+	r.catching.Lock()
+	defer r.catching.Unlock()
+	return r.catchUpLocked()
 }
 
-// sweepOnce is sweep for who sweeps.
-func (x *expiries) sweepOnce() error {
-	err := x.reportDue()
-	if scan, serr := x.scanDue(); scan && serr == nil {
-		err = errors.Join(err, x.scan())
+// catchUpLocked is catchUp. The caller holds catching.
+func (r *reporter) catchUpLocked() error {
+	err := r.reportDue()
+	if scan, serr := r.scanDue(); scan && serr == nil {
+		err = errors.Join(err, r.scan())
 	} else {
 		err = errors.Join(err, serr)
 	}
-	return errors.Join(err, x.show())
+	return errors.Join(err, r.show())
 }
 
-// scanDue tells whether soon is to be filled: where it is no longer complete up to now, or will not be by the time a scan
-// has ended. What scans cost is for the writers' sake: while there is time left, a scan that was dear is not soon repeated.
-func (x *expiries) scanDue() (bool, error) {
-	if err := x.db.beginWrite(); err != nil {
+// scanDue reports whether to scan: upcoming is not complete up to now, or will not be by the time a scan has ended. Writers
+// pay for scans: while there is time left, a scan that took long is not repeated soon.
+func (r *reporter) scanDue() (bool, error) {
+	t, err := r.pipeline.begin()
+	if err != nil {
 		return false, err
 	}
-	defer x.db.commit.Unlock()
-	left := x.soon.Complete() - x.db.clock.Now()
-	return left <= 0 || left <= scanAhead+x.rest.cost.Milliseconds() && x.soon.Low() && x.rest.over(time.Now()), nil
+	defer t.end()
+	left := r.upcoming.Complete() - r.pipeline.clock.Now()
+	return left <= 0 || left <= scanAhead+r.rest.cost.Milliseconds() && r.upcoming.Low() && r.rest.over(time.Now()), nil
 }
 
-// scanRest holds scans apart.
+// scanRest keeps scans apart.
 type scanRest struct {
 	cost  time.Duration // of the last scan
 	until time.Time
@@ -96,18 +67,19 @@ func (r *scanRest) ended(start, end time.Time) {
 
 func (r *scanRest) over(now time.Time) bool { return !now.Before(r.until) }
 
-// reportDue reports what in soon is due. What cannot be read stays there, and its error is returned.
-func (x *expiries) reportDue() error {
+// reportDue reports the versions in upcoming that are due. Those that cannot be looked up stay there; it returns the first
+// error of one.
+func (r *reporter) reportDue() error {
 	var failed error
 	var after ttl.Version
 	for {
-		due, err := x.due(after)
+		due, err := r.due(after)
 		if len(due) == 0 || err != nil {
 			return errors.Join(failed, err)
 		}
 		after = due[len(due)-1]
 		after.Key += "\x00"
-		unread, err := x.report(due, nil)
+		unread, err := r.report(due, nil)
 		if err != nil {
 			return errors.Join(failed, err)
 		}
@@ -117,103 +89,87 @@ func (x *expiries) reportDue() error {
 	}
 }
 
-// due returns what in soon is due, from after on, but no more than a chunk.
-func (x *expiries) due(after ttl.Version) ([]ttl.Version, error) {
-	if err := x.db.beginWrite(); err != nil {
+// due returns the versions in upcoming that are due, from after on, but no more than a chunk.
+func (r *reporter) due(after ttl.Version) ([]ttl.Version, error) {
+	t, err := r.pipeline.begin()
+	if err != nil {
 		return nil, err
 	}
-	defer x.db.commit.Unlock()
-	return x.soon.Due(nil, x.db.clock.Now(), after, expiryChunk), nil
+	defer t.end()
+	return r.upcoming.Due(nil, r.pipeline.clock.Now(), after, reportChunk), nil
 }
 
-// report reports what of due is the newest version of its key, takes due out of soon, and adds what expires later. What
-// cannot be read stays; unread is why.
+// report reports the versions of due that are the newest of their keys, takes due out of upcoming, and adds later. A version
+// that cannot be looked up stays; unread is why.
 //
-// The keys are looked up twice: once without the commit lock, so that what has to come from the disk does so while others
-// write, and again under it, when it is in memory.
-func (x *expiries) report(due, later []ttl.Version) (unread, err error) {
-	now := x.db.clock.Now()
+// The keys are looked up twice: before the turn, so that what has to come from the disk does so while others write, and in the
+// turn, when it is in memory.
+func (r *reporter) report(due, later []ttl.Version) (unread, err error) {
+	now := r.pipeline.clock.Now()
 	stays := make([]bool, len(due))
-	newest := x.newest(due, now, func(i int, err error) { unread, stays[i] = err, true })
-	db := x.db
-	if err := db.beginWrite(); err != nil {
+	newest := r.newest(due, now, func(i int, err error) { unread, stays[i] = err, true })
+	t, err := r.pipeline.begin()
+	if err != nil {
 		return unread, err
 	}
-	newest = x.newest(newest, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
+	newest = r.newest(newest, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
 	if err == nil {
-		_, err = x.logLocked(newest)
+		err = r.write(t, newest)
 	}
 	if err != nil {
-		db.commit.Unlock()
+		t.end()
 		return unread, err
 	}
 	for i, v := range due {
 		if !stays[i] {
-			x.soon.Remove(v)
+			r.upcoming.Remove(v)
 		}
 	}
 	for _, v := range later {
-		x.soon.Set([]byte(v.Key), v.Seq, v.Deadline)
+		r.upcoming.Set([]byte(v.Key), v.Seq, v.Deadline)
 	}
-	x.publishLocked()
-	db.freezeIfFullLocked()
-	db.commit.Unlock()
+	r.publish(t)
+	t.freezeIfFull()
+	t.end()
 	return unread, nil
 }
 
-// show makes the reports durable where the policy is that, and lets reads and watchers see them.
-func (x *expiries) show() error {
-	db := x.db
-	if err := db.beginWrite(); err != nil {
-		return err
-	}
-	unshown, seq, end := x.unshown, db.commit.lastSeq, db.log.End()
-	x.unshown = false
-	db.commit.Unlock()
-	if !unshown || db.opts.Sync != SyncAlways {
-		return nil
-	}
-	if err := db.log.SyncTo(end); err != nil {
-		return closedLog(err)
-	}
-	db.live.Show(seq)
-	return nil
-}
-
-// scan reads all that may expire from x.to on, reports what is due of it and fills soon with the rest, as far as that
-// reaches.
+// scan reads all versions that may expire from upcoming.Complete on, reports those that are due, and adds the others to
+// upcoming, as many as it has room for.
 //
-//  1. From here on writes add to soon whatever they give a deadline; what was there before is in the view.
-//  2. Read the view without the lock. Versions that are no longer the newest do no harm.
-//  3. Soon is complete up to where it is filled.
-func (x *expiries) scan() error {
-	db := x.db
-	if err := db.beginWrite(); err != nil {
-		return err
-	}
-	v, _, err := pin(&db.live)
+//  1. In a turn: from here on writes add to upcoming whatever they give a deadline. What was there before is in the view.
+//  2. Read the view, outside of turns. Versions that are no longer the newest do no harm.
+//  3. In a turn: upcoming is complete up to the first deadline that it had no room for.
+func (r *reporter) scan() error {
+	t, err := r.pipeline.begin()
 	if err != nil {
-		db.commit.Unlock()
 		return err
 	}
-	defer db.live.Unpin(v)
-	x.scans.Add(1)
-	start := time.Now()
-	if !db.opts.manual {
-		defer func() { x.rest.ended(start, time.Now()) }()
+	v, _, err := pin(r.live)
+	if err != nil {
+		t.end()
+		return err
 	}
-	s := expiryScan{x: x, from: x.soon.Complete(), shown: start}
-	x.soon.Fill()
+	defer r.live.Unpin(v)
+	r.scans.Add(1)
+	start := time.Now()
+	if !r.manual {
+		defer func() { r.rest.ended(start, time.Now()) }()
+	}
+	s := reportScan{r: r, from: r.upcoming.Complete(), shown: start}
+	r.upcoming.Fill()
 	var sources []kv.Iterator
 	for _, m := range append([]*lsm.Mem{v.Mem}, v.Frozen...) {
 		if m.Deadlines.Entries() > 0 && m.Deadlines.Max() >= s.from {
 			sources = append(sources, m.NewIterator(math.MaxUint64))
 		}
 	}
-	db.commit.Unlock()
-	for _, t := range v.Version.Levels.All() {
-		if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from {
-			sources = append(sources, t.Reader.NewScanner())
+	t.end()
+	for _, level := range v.Version.Levels {
+		for _, t := range level {
+			if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from {
+				sources = append(sources, t.Reader.NewScanner())
+			}
 		}
 	}
 	for i, it := range sources {
@@ -225,30 +181,31 @@ func (x *expiries) scan() error {
 			}
 		}
 	}
-	if berr := db.beginWrite(); berr != nil {
+	t, berr := r.pipeline.begin()
+	if berr != nil {
 		return errors.Join(err, berr)
 	}
-	defer db.commit.Unlock()
-	x.soon.Filled(err == nil)
-	x.publishLocked()
+	defer t.end()
+	r.upcoming.Filled(err == nil)
+	r.publish(t)
 	return err
 }
 
-// expiryScan reads what expires from a deadline on.
-type expiryScan struct {
-	x          *expiries
+// reportScan reads what expires from a deadline on.
+type reportScan struct {
+	r          *reporter
 	from       int64
 	due, later []ttl.Version
 	shown      time.Time // when reports were last shown
 }
 
 // read reads one source.
-func (s *expiryScan) read(it kv.Iterator) error {
+func (s *reportScan) read(it kv.Iterator) error {
 	defer it.Close()
 	next := it.First
 	for more := true; more; {
-		err := whileOpen(&s.x.db.live, func() error {
-			for n := 0; n < scanChunk && len(s.due)+len(s.later) < expiryChunk; n += scanned(it.Entry()) {
+		err := whileOpen(s.r.live, func() error {
+			for n := 0; n < scanChunk && len(s.due)+len(s.later) < reportChunk; n += scanned(it.Entry()) {
 				if more = next(); !more {
 					return it.Err()
 				}
@@ -267,65 +224,62 @@ func (s *expiryScan) read(it kv.Iterator) error {
 	return nil
 }
 
-// take notes an entry that expires.
-func (s *expiryScan) take(e *kv.Entry) {
+// take takes an entry down if it expires.
+func (s *reportScan) take(e *kv.Entry) {
 	if e.Kind != kv.Put || e.Deadline == 0 || e.Deadline < s.from {
 		return
 	}
 	v := ttl.Version{Deadline: e.Deadline, Seq: e.Seq, Key: string(e.Key)}
-	if kv.Expired(e.Deadline, s.x.db.clock.Now()) {
+	if kv.Expired(e.Deadline, s.r.pipeline.clock.Now()) {
 		s.due = append(s.due, v)
 	} else {
 		s.later = append(s.later, v)
 	}
 }
 
-// flush hands on what was noted, and reports what has become due meanwhile.
-func (s *expiryScan) flush() error {
-	x := s.x
+// flush hands on what take has taken down, and reports what has become due meanwhile.
+func (s *reportScan) flush() error {
+	r := s.r
 	if len(s.due)+len(s.later) > 0 {
-		unread, err := x.report(s.due, s.later)
+		unread, err := r.report(s.due, s.later)
 		s.due, s.later = s.due[:0], s.later[:0]
 		if err != nil || unread != nil {
 			return errors.Join(err, unread)
 		}
 	}
-	// What is damaged in soon has been, or will be, the sweep's error; it does not hide the rest.
-	if err := x.reportDue(); err != nil && !errors.Is(err, ErrCorrupt) {
+	// What cannot be read of upcoming has been, or will be, the error of catchUp. It does not hide the rest.
+	if err := r.reportDue(); err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	if time.Since(s.shown) < expiryRest {
+	if time.Since(s.shown) < reportRest {
 		return nil
 	}
 	s.shown = time.Now()
-	return x.show()
+	return r.show()
 }
 
-// beginDeleteRange is beginWrite for a delete of a range. What of the range has expired is not known by its keys, so first
-// all is reported that is due; what is due since is in soon. Damage is a reason to refuse only where it keeps soon
-// from being complete: nobody knows then what is in the range.
-func (db *DB) beginDeleteRange() error {
-	x := db.expiries
-	if x == nil {
-		return db.beginWrite()
-	}
+// beginDeleteRange is pipeline.begin for a delete of a range. Which keys of the range have expired nobody knows, so first all
+// that is due is reported, and what is due since is in upcoming. Damage is a reason to refuse only where it keeps upcoming from
+// being complete: then nobody knows what is in the range.
+func (r *reporter) beginDeleteRange() (turn, error) {
 	for {
 		var err error
-		if db.clock.Now() >= x.next.Load() {
-			err = x.sweep()
+		if r.pipeline.clock.Now() >= r.reportedTo.Load() {
+			err = r.catchUp()
 		}
 		if err != nil && !errors.Is(err, ErrCorrupt) {
-			return err
+			return turn{}, err
 		}
-		if err := db.beginWrite(); err != nil {
-			return err
+		t, beginErr := r.pipeline.begin()
+		if beginErr != nil {
+			return turn{}, beginErr
 		}
-		if db.clock.Now() < x.soon.Complete() {
-			return nil
+		if r.pipeline.clock.Now() < r.upcoming.Complete() {
+			return t, nil
 		}
-		db.commit.Unlock()
+		t.end()
 		if err != nil {
-			return err
+			return turn{}, err
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestFreezeWaitsForNoDisk(t *testing.T) {
 	fault.Inject(func(op vfstest.Op) error {
 		var stack [8 << 10]byte
 		trace := stack[:runtime.Stack(stack[:], false)]
-		underLock := bytes.Contains(trace, []byte("freezeLocked")) || bytes.Contains(trace, []byte("rotateLocked"))
+		underLock := bytes.Contains(trace, []byte("ebb.turn.freeze")) || bytes.Contains(trace, []byte("rotateLocked"))
 		mu.Lock()
 		defer mu.Unlock()
 		operations++
@@ -76,9 +76,7 @@ func TestTransactionBesideAnUnsyncedFreeze(t *testing.T) {
 	written := make(chan error)
 	go func() { written <- db.Put(key, []byte("new")) }()
 	<-reached
-	db.commit.Lock()
-	must(t, db.freezeLocked())
-	db.commit.Unlock()
+	must(t, freeze(db))
 	tries := 0
 	must(t, db.Update(func(tx *Txn) error {
 		tries++

@@ -60,21 +60,21 @@ func (db *DB) settleLoop() {
 // settle freezes the memtable if it is worth it. It reports whether there is nothing to do before the next write: nothing was
 // written since it last was called, with seen.
 func (db *DB) settle(seen *uint64) (rests bool) {
-	db.commit.Lock()
-	m, idle := db.commit.mem, db.commit.lastSeq == *seen
-	*seen = db.commit.lastSeq
-	db.commit.settling = !idle
-	db.commit.Unlock()
+	t := db.pipeline.lock()
+	m, idle := t.mem(), t.lastSeq() == *seen
+	*seen = t.lastSeq()
+	t.restSettler(idle)
+	t.end()
 	if !db.worthSettling(m, idle) {
 		return idle
 	}
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	db.commit.settling = true
-	if db.commit.mem == m && len(db.live.View().Frozen) == 0 && db.health.failure() == nil && !db.health.closed.Load() {
-		db.commit.settling = db.freezeLocked() != nil // which the log has told
+	t = db.pipeline.lock()
+	defer t.end()
+	if t.mem() == m && len(db.live.View().Frozen) == 0 && db.health.refusal() == nil {
+		rests = t.freeze() == nil // if it fails the log has told an event
 	}
-	return !db.commit.settling
+	t.restSettler(rests)
+	return rests
 }
 
 // worthSettling reports whether a memtable hides so much that it should be flushed.

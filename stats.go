@@ -146,14 +146,13 @@ func (db *DB) Stats() Stats {
 // addMemtables adds what is in the memtables of a view. The active one's histogram is read under the commit lock; if
 // another has become active since, then that is no longer needed.
 func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
-	db.commit.Lock()
-	s.UserBytes = db.commit.userBytes
-	s.Writers = len(db.commit.writers.index)
-	if x := db.expiries; x != nil {
-		s.UpcomingBytes = x.soon.Bytes()
+	t := db.pipeline.lock()
+	s.UserBytes, s.Writers = t.userBytes(), len(t.writers().index)
+	if r := db.reporter; r != nil {
+		s.UpcomingBytes = r.upcoming.Bytes()
 	}
 	s.MemtableExpiredBytes = uint64(v.Mem.Deadlines.ExpiredBytes(now))
-	db.commit.Unlock()
+	t.end()
 	s.ActiveBytes = v.Mem.Size()
 	s.Frozen = len(v.Frozen)
 	for _, m := range v.Frozen {

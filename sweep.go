@@ -57,14 +57,14 @@ func (db *DB) sweepLoop() {
 // sweep frees what is worth it and returns when there will be more to do: a time, or 0 if nothing has a deadline.
 func (db *DB) sweep() (next int64) {
 	if db.opts.manual { // nobody else would; what fails is tried again
-		db.expiries.sweep()
-		db.marks.tick()
+		db.reporter.catchUp()
+		db.pipeline.tickClock()
 	}
 	db.swept.mu.Lock()
 	defer db.swept.mu.Unlock()
 	start, now := db.health.sys.now(), db.clock.Now()
 	var e Swept
-	next, e.Frozen = db.sweepMemtable(db.dropNow())
+	next, e.Frozen = db.sweepMemtable(db.reporter.dropNow(now))
 	due, news := db.swept.look(db.live.View().Version, now, &e)
 	if due != 0 && (next == 0 || due < next) {
 		next = due
@@ -107,12 +107,12 @@ func (s *sweeper) look(v *lsm.Version, now int64, e *Swept) (next int64, news bo
 
 // sweepMemtable freezes the active memtable if enough of it has expired.
 func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
-	db.commit.Lock()
-	defer db.commit.Unlock()
+	t := db.pipeline.lock()
+	defer t.end()
 	if db.health.closed.Load() {
 		return 0, false
 	}
-	m := db.commit.mem
+	m := t.mem()
 	h := m.Deadlines
 	if h.Entries() == 0 {
 		return 0, false
@@ -131,6 +131,6 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 	if db.live.View().Full(db.opts.memtableSize) {
 		return now, false
 	}
-	err := db.freezeLocked() // if it fails the next sweep tries again, and the log has told an event
+	err := t.freeze() // if it fails the next sweep tries again, and the log has told an event
 	return now, err == nil
 }

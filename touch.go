@@ -48,21 +48,21 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	if _, err := db.get(nil, key, lsm.WithoutValue, &e); err != nil {
 		return nil, err // most often ErrNotFound: no reason to stop writers
 	}
-	cur, err := db.beginUpdate(key, lsm.WithValue, &p)
+	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p)
 	if err != nil {
 		return nil, err
 	}
 	if !cur.found {
-		return nil, db.refuseLocked(ErrNotFound, &p)
+		return nil, t.refuse(ErrNotFound, &p)
 	}
 	p.deadline, p.past = ttl.deadline(db.clock.Now())
 	if !p.allowsDeadline(cur.Deadline) {
-		return nil, db.refuseLocked(ErrConditionFailed, &p)
+		return nil, t.refuse(ErrConditionFailed, &p)
 	}
 	if dst != nil {
 		dst = append(dst, cur.Value...)
 	}
-	if err := db.putLocked(key, cur.Value, &p); err != nil {
+	if err := t.put(key, cur.Value, &p); err != nil {
 		return nil, err
 	}
 	return dst, nil

@@ -83,7 +83,7 @@ func (tx *Txn) end() {
 	db.live.Unpin(s.view)
 	s.writes.Clear(true)
 	if len(s.reads.scans) > 0 {
-		db.commit.scans.Add(-1)
+		db.pipeline.trail.scanners.Add(-1)
 	}
 	s.reads.reset()
 	s.probe = ownWrite{}
@@ -100,10 +100,10 @@ func (tx *Txn) end() {
 //
 //  1. If ranges were scanned, look for conflicts without the lock, so that little is left to look at with it.
 //  2. Encode the writes.
-//  3. Take the commit lock, look for conflicts with what was written since 1, and write as any batch is written.
+//  3. In a turn look for conflicts with what was written since 1, and write as any batch is written.
 //
-// With precedence, t, nobody is kept waiting for the disk, whichever way it goes.
-func (s *txnState) commit(p *params, t *precedence, first bool) error {
+// With precedence, a, nobody is kept waiting for the disk, whichever way it goes.
+func (s *txnState) commit(p *params, a *precedence, first bool) error {
 	checked, ok := s.seq, true
 	if len(s.reads.scans) > 0 {
 		if checked, ok = s.reads.check(s.view.FirstAfter(s.seq), s.seq, nil); !ok {
@@ -115,23 +115,23 @@ func (s *txnState) commit(p *params, t *precedence, first bool) error {
 	if err != nil {
 		return err
 	}
-	if err := db.beginWriteIn(t); err != nil {
+	t, err := a.begin(&db.pipeline)
+	if err != nil {
 		return err
 	}
-	_, ok = s.reads.check(s.view.FirstAfter(checked), checked, &db.commit.last)
+	_, ok = s.reads.check(s.view.FirstAfter(checked), checked, t.lastWrites())
 	if deadline := s.reads.firstDeadline(); ok && deadline != 0 {
-		db.commit.now = db.clock.Now()
-		ok = !kv.Expired(deadline, db.commit.now)
+		ok = !kv.Expired(deadline, t.now())
 	}
 	if !ok && first {
-		db.commit.Unlock() // it tries again at once
+		t.end() // it tries again at once
 		return errConflict
 	}
 	if !ok {
-		return db.refuseLocked(errConflict, p)
+		return t.refuse(errConflict, p)
 	}
-	t.endLocked()
-	return db.writeLocked(e, p)
+	a.endIn(t)
+	return t.write(e, p)
 }
 
 // encode returns the writes as an entry of the log.
@@ -337,7 +337,7 @@ func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 	it := s.db.newIterator(s.view, s.seq, int64(s.now), o, own)
 	if !s.readOnly {
 		if it.scan = s.reads.addScan(); len(s.reads.scans) == 1 {
-			s.db.commit.scans.Add(1)
+			s.db.pipeline.trail.scanners.Add(1)
 		}
 	}
 	return it, nil

@@ -55,12 +55,12 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 
 // attemptFirst attempts with precedence, as long as it lasts: writes that had waited for another's may still come between.
 func (db *DB) attemptFirst(fn func(*Txn) error, p *params) error {
-	t := db.takePrecedence()
-	if t != nil {
-		defer t.end()
+	a := db.pipeline.takePrecedence()
+	if a != nil {
+		defer a.end()
 	}
 	for {
-		first, err := db.attempt(fn, p, t)
+		first, err := db.attempt(fn, p, a)
 		if err != errConflict || !first {
 			return err
 		}
@@ -70,9 +70,9 @@ func (db *DB) attemptFirst(fn func(*Txn) error, p *params) error {
 // errConflict is that of one attempt. It is not the caller's, whose fn may well return an ErrConflict of another database.
 var errConflict = errors.New("ebb: conflict")
 
-// attempt is one attempt, with precedence t if that is not nil and has not ended when it begins.
-func (db *DB) attempt(fn func(*Txn) error, p *params, t *precedence) (first bool, err error) {
-	s, first, err := t.begin()
+// attempt is one attempt, with precedence a if that is not nil and has not ended when it begins.
+func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool, err error) {
+	s, first, err := db.beginFirst(a)
 	if !first {
 		s, err = db.begin(false)
 	}
@@ -84,11 +84,25 @@ func (db *DB) attempt(fn func(*Txn) error, p *params, t *precedence) (first bool
 	err = fn(&tx)
 	switch {
 	case err == nil && s.writes.Len() > 0:
-		err = s.commit(p, t, first)
+		err = s.commit(p, a, first)
 	case first: // what it has read may be on no disk yet
-		db.commit.Lock()
-		t.endLocked()
-		err = db.refuseLocked(err, p)
+		t := db.pipeline.lock()
+		a.endIn(t)
+		err = t.refuse(err, p)
 	}
 	return first, err
+}
+
+// beginFirst is DB.begin as of the newest write. It is false if precedence has ended.
+func (db *DB) beginFirst(a *precedence) (s *txnState, ok bool, err error) {
+	t, ok := a.turn()
+	if !ok {
+		return nil, false, nil
+	}
+	defer t.end()
+	v, seq, err := pin(&db.live)
+	if err != nil {
+		return nil, true, err
+	}
+	return db.newTxn(v, max(seq, t.lastSeq()), false), true, nil
 }

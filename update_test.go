@@ -101,7 +101,7 @@ func TestUpdateBesidePuts(t *testing.T) {
 }
 
 // Precedence that lasts too long ends: those who wait go on, the transaction itself among them if its function writes.
-func TestTurnEnds(t *testing.T) {
+func TestPrecedenceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		key, runs := []byte("hot"), 0
@@ -121,7 +121,7 @@ func TestTurnEnds(t *testing.T) {
 			t.Errorf("%d runs: %v", runs, err)
 		}
 		content{db}.has(t, "hot", "with another precedence")
-		if db.commit.precedence != nil || len(db.precedences) != 0 {
+		if db.pipeline.mu.ahead != nil || len(db.pipeline.precedences) != 0 {
 			t.Error("precedence is left over")
 		}
 		must(t, db.Close())

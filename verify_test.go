@@ -107,7 +107,7 @@ func TestUsesOfTheEpochAreShort(t *testing.T) {
 	}{
 		{"Verify", func() error { return db.Verify(t.Context()) }},
 		{"Backup", func() error { return second(db.Backup(t.Context(), io.Discard, nil)) }},
-		{"the scan for expiries", db.expiries.scan},
+		{"the scan for expiries", db.reporter.scan},
 		{"Checkpoint", func() error { return second(db.Checkpoint(t.Context(), "copy", nil)) }},
 		{"Compact", func() error { return db.Compact(t.Context()) }},
 	} {

@@ -214,7 +214,7 @@ func (w *watcher) reportGap(seq uint64) error {
 	if seq <= w.next {
 		return nil
 	}
-	if err := w.log.await(seq - 1); err != nil { // an Ingest has the commit lock until reads see it
+	if err := w.log.await(seq - 1); err != nil { // an Ingest has its turn until reads see it
 		return err
 	}
 	w.next = seq

@@ -64,9 +64,7 @@ func newWatchMachine(t *rapid.T, options func(*vfstest.Mem, *fakeClock) *Options
 
 // note notes the changes of a write that has just returned.
 func (m *watchMachine) note(changes ...Change) {
-	m.db.commit.Lock()
-	seq := m.db.commit.lastSeq - uint64(len(changes)) + 1
-	m.db.commit.Unlock()
+	seq := lastSeq(m.db) - uint64(len(changes)) + 1
 	for i := range changes {
 		changes[i].Seq = seq + uint64(i)
 	}
@@ -127,7 +125,7 @@ func (m *watchMachine) Reopen(t *rapid.T) {
 func (m *watchMachine) end(t *rapid.T, prefix string) uint64 {
 	m.must(t, m.db.Put([]byte(prefix+"~"), nil))
 	m.wrote(Change{Kind: ChangePut, Key: []byte(prefix + "~")})
-	return m.db.commit.lastSeq
+	return lastSeq(m.db)
 }
 
 // openAside opens the database to read only, beside its owner.
@@ -149,7 +147,7 @@ func (m *watchMachine) WatchAside(t *rapid.T) {
 
 func (m *watchMachine) watch(t *rapid.T, db *DB) {
 	prefix := m.prefix(t)
-	from := 1 + rapid.Uint64Range(0, m.db.commit.lastSeq).Draw(t, "from")
+	from := 1 + rapid.Uint64Range(0, lastSeq(m.db)).Draw(t, "from")
 	oldest := m.db.log.FirstSeq()
 	end := m.end(t, prefix)
 	want := m.expected(from, prefix)
@@ -195,7 +193,7 @@ func (m *watchMachine) Pull(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.held)-1).Draw(t, "watcher")
 	h := &m.held[i]
 	h.pending = append(h.pending, m.expected(h.upTo+1, h.prefix)...)
-	h.upTo = m.db.commit.lastSeq
+	h.upTo = lastSeq(m.db)
 	for range rapid.IntRange(0, len(h.pending)).Draw(t, "changes") {
 		c, err, ok := h.pull()
 		if errors.Is(err, ErrLogTrimmed) && m.opts.RetainLog < 1<<30 && h.seen+1 < m.db.log.FirstSeq() {
@@ -456,8 +454,8 @@ func checkWatched(fs *vfstest.Mem, clock *fakeClock, retain int64, complete []Ch
 	if err != nil {
 		return err
 	}
-	if first > 1 && retain == 1<<30 || len(got) != int(db.commit.lastSeq+1-first) {
-		return fmt.Errorf("%d changes from %d on, up to %d", len(got), first, db.commit.lastSeq)
+	if first > 1 && retain == 1<<30 || len(got) != int(lastSeq(db)+1-first) {
+		return fmt.Errorf("%d changes from %d on, up to %d", len(got), first, lastSeq(db))
 	}
 	m := newModel(clock)
 	for _, c := range complete[:first-1] {
@@ -519,9 +517,12 @@ func TestWatchGap(t *testing.T) {
 	for range 9 {
 		must(t, db.Put([]byte("k"), nil))
 	}
-	db.live.Show(11) // as an Ingest does
+	db.pipeline.show(11) // as an Ingest does
+	r, err := db.log.NewReaderAt(1)
+	must(t, err)
+	defer r.Close()
 	var got []string
-	w := watcher{db: db, log: &ownLog{db: db}, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
+	w := watcher{db: db, log: &ownLog{Reader: r, db: db}, prefix: []byte("k"), next: 5, yield: func(c Change, err error) bool {
 		must(t, err)
 		got = append(got, fmt.Sprintf("%v %d", c.Kind, c.Seq))
 		return true

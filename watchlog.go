@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 
@@ -80,29 +79,8 @@ func (l *ownLog) wait(ctx context.Context) error {
 	return err
 }
 
-// await returns when reads see everything up to a sequence that the log has. The write that made it is about to show it, or
-// waits for the disk: then the watcher waits with it.
-//
-// A writer writes to the log and to the memtable under the commit lock, and shows the write when the log is synced, if it
-// is to be. Here it is the same: whoever holds the lock in between has the memtable's part behind it, SyncTo the disk's.
-func (l *ownLog) await(seq uint64) error {
-	const patience = 100 // a writer needs less than a microsecond from the log to the end
-	for range patience {
-		if l.db.live.Visible() >= seq {
-			return nil
-		}
-		runtime.Gosched()
-	}
-	pass(&l.db.commit.Mutex)
-	if l.db.live.Visible() >= seq {
-		return nil
-	}
-	if err := l.db.log.SyncTo(l.Position()); err != nil {
-		return err
-	}
-	l.db.live.Show(seq)
-	return nil
-}
+// await returns when reads see everything up to a sequence that the log has.
+func (l *ownLog) await(seq uint64) error { return l.db.pipeline.await(seq, l.Position()) }
 
 // followedLog is the log of another owner, whose files are looked at again from time to time: at once where there was more
 // the last time, and ever less often where there is not.

@@ -3,6 +3,7 @@ package ebb
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/op"
@@ -109,15 +110,101 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
-	if err := db.beginWrite(); err != nil {
+	t, err := db.pipeline.begin()
+	if err != nil {
 		return err
 	}
 	if b.writer.set {
-		if repeated, err := db.checkWriterLocked(b.writer, &p); repeated || err != nil {
+		if repeated, err := t.checkWriter(b.writer, db.clock.Now(), &p); repeated || err != nil {
 			return err
 		}
 	}
-	return db.writeLocked(e, &p)
+	return t.write(e, &p)
+}
+
+// SetWriter makes the batch number sequence of a writer, so that Apply makes it once even if it is called again: by
+// somebody who does not know whether the first call, before a crash or a broken connection, has succeeded.
+//
+// A writer's first batch has sequence 0, each that follows one more, and after math.MaxInt32 comes 0 again. A batch that
+// repeats the sequence of the writer's last is acknowledged and not applied, whatever it holds. Any other that is not the
+// next is ErrWriterSequence. The database remembers the last batch of a writer until it has been idle for
+// Options.WriterIdle, across crashes, flushes, backups. After that the writer is a new one: its next sequence is refused,
+// as 0 is expected, and a repeat of 0 is applied again. Neither id nor sequence may be negative.
+func (b *Batch) SetWriter(id int64, sequence int32) error {
+	if id < 0 || sequence < 0 {
+		return fmt.Errorf("ebb: writer %d, sequence %d: neither may be negative", id, sequence)
+	}
+	b.writer = writerBatch{true, id, sequence}
+	return nil
+}
+
+// WriterSequence returns the sequence of a writer's last batch, or ErrNotFound for a writer that is not known, whose first
+// batch has sequence 0.
+func (db *DB) WriterSequence(id int64) (int32, error) {
+	p, err := db.params(nil, 0)
+	if err != nil {
+		return 0, err
+	}
+	p.sync = p.sync && !db.opts.ReadOnly
+	t := db.pipeline.lock()
+	if db.health.closed.Load() {
+		t.end()
+		return 0, ErrClosed
+	}
+	s, ok := t.writers().get(id, db.clock.Now())
+	if err := t.leave(&p); err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, ErrNotFound
+	}
+	return s.sequence, nil
+}
+
+// WriterSequenceError says which batch of a writer was expected. It matches ErrWriterSequence.
+type WriterSequenceError struct {
+	Writer             int64
+	Sequence, Expected int32
+}
+
+func (e *WriterSequenceError) Error() string {
+	return fmt.Sprintf("%v: writer %d, batch %d, expected %d", ErrWriterSequence, e.Writer, e.Sequence, e.Expected)
+}
+
+// Is makes it match ErrWriterSequence.
+func (e *WriterSequenceError) Is(target error) bool { return target == ErrWriterSequence }
+
+// writerBatch says which batch of a writer a batch is.
+type writerBatch struct {
+	set      bool
+	id       int64
+	sequence int32
+}
+
+// checkWriter decides whether a batch is the next of its writer. If it is, it is to be written in the turn. If it is a
+// repetition, or out of order, the turn has ended.
+func (t turn) checkWriter(b writerBatch, now int64, p *params) (repeated bool, err error) {
+	w := t.writers()
+	s, known := w.get(b.id, now)
+	expected := int32(0)
+	if known && s.sequence != math.MaxInt32 {
+		expected = s.sequence + 1
+	}
+	switch {
+	case known && b.sequence == s.sequence:
+		if err := t.leave(p); err != nil {
+			return true, err
+		}
+		if p.versionTo != nil {
+			*p.versionTo = s.version
+		}
+		return true, nil
+	case b.sequence != expected:
+		return false, t.refuse(&WriterSequenceError{b.id, b.sequence, expected}, p)
+	case !known && w.full(now):
+		return false, t.refuse(ErrTooManyWriters, p)
+	}
+	return false, nil
 }
 
 // batchOp is one operation of a batch.

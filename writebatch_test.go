@@ -84,10 +84,10 @@ func TestLargeBatchMemory(t *testing.T) {
 		start = allocated()
 		must(t, db.Apply(&b))
 		total = allocated() - start
-		if limit := uint64(db.commit.mem.Size()) * 3 / 2; total > limit {
-			t.Errorf("Apply of %d bytes has allocated %d, the memtable has %d", n*size, total, db.commit.mem.Size())
+		if limit := uint64(db.pipeline.mu.mem.Size()) * 3 / 2; total > limit {
+			t.Errorf("Apply of %d bytes has allocated %d, the memtable has %d", n*size, total, db.pipeline.mu.mem.Size())
 		}
-		t.Logf("Apply has allocated %d for a memtable of %d", total, db.commit.mem.Size())
+		t.Logf("Apply has allocated %d for a memtable of %d", total, db.pipeline.mu.mem.Size())
 		must(t, db.Close())
 	}
 }

@@ -129,7 +129,7 @@ func firstNotIn(list []string, names ...string) []string {
 // checkOptions makes a call. If names is not nil it must be refused with an error that has all of them.
 func checkOptions(t *testing.T, db *DB, v optionVerb, opts []WriteOption, names []string) {
 	t.Helper()
-	before := db.commit.lastSeq
+	before := lastSeq(db)
 	err := v.do(opts...)
 	if names == nil {
 		if errors.Is(err, ErrInvalidOption) {
@@ -137,8 +137,8 @@ func checkOptions(t *testing.T, db *DB, v optionVerb, opts []WriteOption, names 
 		}
 		return
 	}
-	if !errors.Is(err, ErrInvalidOption) || db.commit.lastSeq != before {
-		t.Errorf("%v: %v, want it refused for %v; sequence %d after %d", opts, err, names, db.commit.lastSeq, before)
+	if !errors.Is(err, ErrInvalidOption) || lastSeq(db) != before {
+		t.Errorf("%v: %v, want it refused for %v; sequence %d after %d", opts, err, names, lastSeq(db), before)
 		return
 	}
 	for _, name := range names {

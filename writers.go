@@ -2,8 +2,6 @@ package ebb
 
 import (
 	"cmp"
-	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -11,97 +9,11 @@ import (
 	"github.com/ebbdb/ebb/internal/snapfile"
 )
 
-// SetWriter makes the batch number sequence of a writer, so that Apply makes it once even if it is called again: by
-// somebody who does not know whether the first call, before a crash or a broken connection, has succeeded.
-//
-// A writer's first batch has sequence 0, each that follows one more, and after math.MaxInt32 comes 0 again. A batch that
-// repeats the sequence of the writer's last is acknowledged and not applied, whatever it holds. Any other that is not the
-// next is ErrWriterSequence. The database remembers the last batch of a writer until it has been idle for
-// Options.WriterIdle, across crashes, flushes, backups. After that the writer is a new one: its next sequence is refused,
-// as 0 is expected, and a repeat of 0 is applied again. Neither id nor sequence may be negative.
-func (b *Batch) SetWriter(id int64, sequence int32) error {
-	if id < 0 || sequence < 0 {
-		return fmt.Errorf("ebb: writer %d, sequence %d: neither may be negative", id, sequence)
-	}
-	b.writer = writerBatch{true, id, sequence}
-	return nil
-}
-
-// WriterSequence returns the sequence of a writer's last batch, or ErrNotFound for a writer that is not known, whose first
-// batch has sequence 0.
-func (db *DB) WriterSequence(id int64) (int32, error) {
-	p, err := db.params(nil, 0)
-	if err != nil {
-		return 0, err
-	}
-	p.sync = p.sync && !db.opts.ReadOnly
-	db.commit.Lock()
-	if db.health.closed.Load() {
-		db.commit.Unlock()
-		return 0, ErrClosed
-	}
-	s, ok := db.commit.writers.get(id, db.clock.Now())
-	if err := db.leaveLocked(&p); err != nil {
-		return 0, err
-	}
-	if !ok {
-		return 0, ErrNotFound
-	}
-	return s.sequence, nil
-}
-
-// WriterSequenceError says which batch of a writer was expected. It matches ErrWriterSequence.
-type WriterSequenceError struct {
-	Writer             int64
-	Sequence, Expected int32
-}
-
-func (e *WriterSequenceError) Error() string {
-	return fmt.Sprintf("%v: writer %d, batch %d, expected %d", ErrWriterSequence, e.Writer, e.Sequence, e.Expected)
-}
-
-// Is makes it match ErrWriterSequence.
-func (e *WriterSequenceError) Is(target error) bool { return target == ErrWriterSequence }
-
-// writerBatch says which batch of a writer a batch is.
-type writerBatch struct {
-	set      bool
-	id       int64
-	sequence int32
-}
-
 // writerState is what is remembered of a writer: its last batch.
 type writerState struct {
 	sequence int32
 	version  uint64 // of the batch
 	used     int64  // when it was applied, Unix ms
-}
-
-// checkWriterLocked decides whether a batch is the next of its writer. If it is, the commit lock stays with the caller,
-// who is to write it. If it is a repetition, or out of order, the lock is free.
-func (db *DB) checkWriterLocked(b writerBatch, p *params) (repeated bool, err error) {
-	w := &db.commit.writers
-	now := db.clock.Now()
-	s, known := w.get(b.id, now)
-	expected := int32(0)
-	if known && s.sequence != math.MaxInt32 {
-		expected = s.sequence + 1
-	}
-	switch {
-	case known && b.sequence == s.sequence:
-		if err := db.leaveLocked(p); err != nil {
-			return true, err
-		}
-		if p.versionTo != nil {
-			*p.versionTo = s.version
-		}
-		return true, nil
-	case b.sequence != expected:
-		return false, db.refuseLocked(&WriterSequenceError{b.id, b.sequence, expected}, p)
-	case !known && w.full(now):
-		return false, db.refuseLocked(ErrTooManyWriters, p)
-	}
-	return false, nil
 }
 
 // writers remembers the writers that are not idle, in the order of their last use. So those that are idle are found without

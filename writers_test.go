@@ -75,7 +75,7 @@ func TestWriter(t *testing.T) {
 
 func TestWriterSequenceStartsOver(t *testing.T) {
 	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
-	db.commit.writers.set(1, writerState{sequence: math.MaxInt32 - 1, used: db.clock.Now()})
+	db.pipeline.mu.writers.set(1, writerState{sequence: math.MaxInt32 - 1, used: db.clock.Now()})
 	must(t, applyAs(db, 1, math.MaxInt32, "k", "last"))
 	wantExpected(t, applyAs(db, 1, 1, "k", "gap"), 1, 1, 0)
 	must(t, applyAs(db, 1, 0, "k", "first"))
@@ -102,7 +102,7 @@ func TestIdleWriter(t *testing.T) {
 		must(t, applyAs(db, int64(10+i), 0, "k", "others"))
 		must(t, db.Flush())
 	}
-	if w := &db.commit.writers; len(w.index) > 2 || len(w.known) > 4 || len(db.live.Manifest().Writers) > 1 {
+	if w := &db.pipeline.mu.writers; len(w.index) > 2 || len(w.known) > 4 || len(db.live.Manifest().Writers) > 1 {
 		t.Errorf("%d writers in memory, with room for %d, %d on disk", len(w.index), len(w.known), len(db.live.Manifest().Writers))
 	}
 }
@@ -120,7 +120,7 @@ func TestWriterBadInput(t *testing.T) {
 	}
 	now, day := db.clock.Now(), 24*time.Hour.Milliseconds()
 	for i := range int64(MaxWriters) {
-		db.commit.writers.set(i, writerState{used: now - day*(MaxWriters-i)/MaxWriters})
+		db.pipeline.mu.writers.set(i, writerState{used: now - day*(MaxWriters-i)/MaxWriters})
 	}
 	for range 10_000 { // each looks at one of the others
 		if err := applyAs(db, MaxWriters, 0, "k", "v"); !errors.Is(err, ErrTooManyWriters) {

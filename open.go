@@ -66,7 +66,12 @@ func (db *DB) open() error {
 		}
 	}
 	if db.opts.ExpiryEvents {
-		db.expiries = newExpiries(db)
+		db.reporter = &reporter{
+			pipeline: &db.pipeline, counters: &db.stats, manual: db.opts.manual,
+			live:     &db.live,
+			upcoming: ttl.NewUpcoming(db.opts.expiryMemory),
+		}
+		db.pipeline.observer = db.reporter
 	}
 	return db.live.RemoveOrphans()
 }
@@ -95,25 +100,21 @@ func (db *DB) loadState() (*manifest.State, error) {
 // openLog replays the log on top of the tables.
 func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	start := time.Now()
-	db.commit.writers.open(state.Writers, db.opts.WriterIdle)
-	r := replay{db: db, commit: &db.commit, mem: lsm.NewMem(memtable.Hint{}, state.FirstSegment, db.clock.Now())}
+	r := newReplay(state, &db.opts, db.clock)
 	log, err := wal.Open(db.dir.Log(), db.logOptions(state, r.entry))
 	if err != nil {
 		return err
 	}
 	db.log = log
 	db.recovered(log.Recovery(), len(state.Tables), time.Since(start))
-	db.commit.mem = r.mem
-	db.commit.lastSeq = log.NextSeq() - 1
-	if r.clock > db.clock.Now() {
-		db.clock.Reset(r.clock)
+	if r.marked > db.clock.Now() {
+		db.clock.Reset(r.marked)
 	}
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
 		db.events.emit(ClockSetBack{By: ahead})
 	}
-	tables.Publish(r.mem, r.frozen, db.commit.lastSeq, nil)
-	db.commit.gaps = db.live.View().Gaps
-	db.marks.wanted = db.live.View().HasDeadlines()
+	tables.Publish(r.mem, r.frozen, log.NextSeq()-1, nil)
+	db.pipeline.start(log, db.clock, r.writers)
 	db.stall.update()
 	return nil
 }
@@ -164,24 +165,33 @@ func (db *DB) logEvent(e wal.Event) {
 
 // replay takes the log's entries into memtables, as many as they fill.
 type replay struct {
-	db     *DB
-	commit *commit // whose writers get to know those in the log
-	mem    *lsm.Mem
-	frozen []*lsm.Mem // newest first
-	clock  int64      // the latest that the log has seen
+	memtableSize int64
+	clock        *ttl.Clock
+	mem          *lsm.Mem
+	frozen       []*lsm.Mem // newest first
+	writers      writers    // those of the manifest and of the log
+	marked       int64      // the latest time that is marked in the log
+}
+
+// newReplay returns a replay of the log that follows a manifest.
+func newReplay(state *manifest.State, o *Options, clock *ttl.Clock) *replay {
+	r := &replay{memtableSize: o.memtableSize, clock: clock}
+	r.mem = lsm.NewMem(memtable.Hint{}, state.FirstSegment, clock.Now())
+	r.writers.open(state.Writers, o.WriterIdle)
+	return r
 }
 
 func (r *replay) entry(e *wal.Entry) error {
 	if e.Kind == wal.KindClock {
-		r.clock = max(r.clock, e.Time)
+		r.marked = max(r.marked, e.Time)
 		return nil
 	}
-	if r.mem.Size() >= r.db.opts.memtableSize {
+	if r.mem.Size() >= r.memtableSize {
 		r.mem.LastSeq = e.Seq - 1
 		r.frozen = append([]*lsm.Mem{r.mem}, r.frozen...)
-		r.mem = lsm.NewMem(r.mem.Hint(), e.Pos.Segment, r.db.clock.Now())
+		r.mem = lsm.NewMem(r.mem.Hint(), e.Pos.Segment, r.clock.Now())
 	}
-	if err := r.commit.apply(r.mem, e, r.db.clock); err != nil {
+	if err := applyEntry(e, r.mem, &r.writers, nil, r.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil

@@ -1,0 +1,277 @@
+package ebb
+
+import (
+	"github.com/ebbdb/ebb/internal/invariant"
+	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/internal/op"
+	"github.com/ebbdb/ebb/wal"
+)
+
+// turn is the right to write: its holder has the commit lock. It ends with write, put, leave, refuse or end, and is not used
+// after that.
+type turn struct {
+	p      *pipeline
+	number uint64 // value of mu.turns; set with invariants only
+}
+
+// end ends a turn in which nothing was written, or nothing that its caller waits for.
+func (t turn) end() {
+	if invariant.On {
+		t.check()
+		t.p.mu.turns++
+	}
+	t.p.mu.Unlock()
+}
+
+// mem returns the active memtable.
+func (t turn) mem() *lsm.Mem {
+	if invariant.On {
+		t.check()
+	}
+	return t.p.mu.mem
+}
+
+// lastSeq returns the sequence of the newest write.
+func (t turn) lastSeq() uint64 {
+	if invariant.On {
+		t.check()
+	}
+	return t.p.mu.lastSeq
+}
+
+// check holds that the turn has not ended.
+func (t turn) check() { invariant.Check(t.number == t.p.mu.turns, "a turn is used after its end") }
+
+// now returns the time by which the write tells what has expired. The clock is read once in a turn.
+func (t turn) now() int64 {
+	if t.p.mu.now == 0 {
+		t.p.mu.now = t.p.clock.Now()
+	}
+	return t.p.mu.now
+}
+
+// writers returns the writers that are known.
+func (t turn) writers() *writers { return &t.p.mu.writers }
+
+// scratch returns room for a number in decimal digits, empty. It is the turn's.
+func (t turn) scratch() []byte { return t.p.mu.number[:0] }
+
+// userBytes returns the size of all keys and values that were put since Open.
+func (t turn) userBytes() int64 { return t.p.mu.userBytes }
+
+// lastWrites returns the newest operations.
+func (t turn) lastWrites() *lastWrites { return &t.p.trail.last }
+
+// ahead returns what is closed when the Update that has precedence gives it up; nil if none has it.
+func (t turn) ahead() chan struct{} { return t.p.mu.ahead }
+
+// letAhead makes other writes wait until c is closed, or no longer if it is nil.
+func (t turn) letAhead(c chan struct{}) { t.p.mu.ahead = c }
+
+// logEnd returns the position behind the newest write in the log.
+func (t turn) logEnd() wal.Position { return t.p.log.End() }
+
+// put writes a put, or a delete if its deadline has passed, and ends the turn.
+func (t turn) put(key, value []byte, w *params) error {
+	e := wal.Entry{Key: key, Value: value, Deadline: w.deadline}
+	if w.past {
+		e = wal.Entry{Kind: wal.KindDelete, Key: key}
+	}
+	return t.write(e, w)
+}
+
+// write makes a write and ends the turn.
+//
+//  1. The log takes the entry and gives its operations their sequences. From here the write survives the death of the process.
+//  2. The memtable takes the operations under these sequences. Reads do not see them yet.
+//  3. The turn ends: the next write begins.
+//  4. The log is synced up to the entry, at once for all writes that wait, if the write is to be durable when it returns.
+//  5. Reads see the write, and all before it: see show.
+//
+// A crash before 1 loses the write, of which nobody was told. After 1 the next Open replays what of the log is on the disk: the
+// write may be there or not. After 4 it is there.
+func (t turn) write(e wal.Entry, w *params) error {
+	p := t.p
+	p.mu.entries[0] = e
+	err := t.before(&p.mu.entries[0])
+	var end wal.Position
+	if err == nil {
+		end, err = t.append(p.mu.entries[:])
+	}
+	p.mu.entries[0] = wal.Entry{} // the caller's slices are not ours to keep
+	if err != nil {
+		t.end()
+		return err
+	}
+	seq := p.mu.lastSeq
+	if !w.sync {
+		p.show(seq)
+	}
+	t.wakeBackground()
+	t.freezeIfFull()
+	if invariant.On {
+		t.checkWritten()
+	}
+	t.end()
+	if w.sync {
+		if err := p.showSynced(seq, end); err != nil {
+			return err
+		}
+	}
+	if w.versionTo != nil {
+		*w.versionTo = seq
+	}
+	return nil
+}
+
+// before makes what has to be in the log before a write: a mark of the clock, and what the observer adds.
+func (t turn) before(e *wal.Entry) error {
+	if invariant.On {
+		t.check()
+	}
+	if err := t.p.marks.before(); err != nil {
+		return err
+	}
+	if t.p.observer == nil {
+		return nil
+	}
+	return t.p.observer.before(t, e)
+}
+
+// append takes steps 1 and 2 of write for one entry, and returns the position behind it in the log.
+//
+// Step 2 cannot fail for an entry that was checked before. If it does, log and memtable have parted, and no more writes are
+// taken.
+func (t turn) append(entries []wal.Entry) (end wal.Position, err error) {
+	p, e := t.p, &entries[0]
+	if end, err = p.log.Write(entries); err != nil {
+		return end, err
+	}
+	m, before := p.mu.mem, p.mu.mem.PutBytes()
+	if err := applyEntry(e, m, &p.mu.writers, &p.trail, p.clock); err != nil {
+		return end, p.health.fail(err)
+	}
+	p.mu.userBytes += m.PutBytes() - before
+	if p.observer != nil {
+		p.observer.applied(t, e)
+	}
+	p.mu.lastSeq = op.LastSeq(e)
+	return end, nil
+}
+
+// wakeBackground tells the sweeper of the first deadline in a memtable, and the settler of the first write since it rested.
+func (t turn) wakeBackground() {
+	c := &t.p.mu
+	if !c.sweeping && c.mem.Deadlines.Entries() > 0 {
+		c.sweeping = true
+		t.p.sweeps.request()
+		t.p.marks.want()
+	}
+	if !c.settling {
+		c.settling = true
+		t.p.settles.request()
+	}
+}
+
+// restSettler lets the settler rest until the next write, or not.
+func (t turn) restSettler(rest bool) { t.p.mu.settling = !rest }
+
+// leave ends a turn without a write. The caller's answer may rest on a write that is not on the disk yet, and that reads do not
+// see. A caller that asks for durability has to be able to rely on it as on its own write: so leave waits for the disk as write
+// does. Otherwise it shows the write, unless the log has failed.
+func (t turn) leave(w *params) error {
+	if invariant.On {
+		t.check()
+	}
+	p := t.p
+	seq := p.mu.lastSeq
+	if w.sync {
+		end := p.log.End()
+		t.end()
+		return p.showSynced(seq, end)
+	}
+	defer t.end()
+	if p.live.Visible() >= seq {
+		return nil
+	}
+	if err := p.log.Err(); err != nil {
+		return closedLog(err)
+	}
+	p.show(seq)
+	return nil
+}
+
+// refuse is leave for a write that is not to be made. It returns err, or why nobody can rely on err.
+func (t turn) refuse(err error, w *params) error {
+	if syncErr := t.leave(w); syncErr != nil {
+		return syncErr
+	}
+	return err
+}
+
+// freezeIfFull replaces a full memtable, unless too many wait for their flush already.
+func (t turn) freezeIfFull() {
+	p := t.p
+	if p.mu.mem.Size() < p.memtableSize {
+		return
+	}
+	if p.live.View().Full(p.memtableSize) {
+		p.stall.update()
+		return
+	}
+	// The write that filled the memtable is done, whatever becomes of this. A full disk or a failed log is the next write's to
+	// report, and the log has told an event of it.
+	_ = t.freeze()
+}
+
+// freeze begins a new memtable and a new log segment, and hands the old memtable to the flush. It waits for no disk: what of
+// the old memtable is not synced yet is not seen yet, and stays so until a write that wants it is, or the flush.
+func (t turn) freeze() error {
+	if invariant.On {
+		t.check()
+	}
+	p := t.p
+	if err := p.log.Rotate(); err != nil {
+		return err
+	}
+	end := p.log.End()
+	next := lsm.NewMem(p.mu.mem.Hint(), end.Segment, p.clock.Now())
+	p.live.Freeze(next, p.mu.lastSeq, end)
+	p.mu.mem, p.mu.sweeping = next, false
+	p.stall.update()
+	p.flusher.request()
+	return nil
+}
+
+// skipTo makes the log go on after a sequence, in a segment whose header is on the disk. It returns the memtable for what
+// follows. Nothing is in the active one.
+func (t turn) skipTo(seq uint64) (*lsm.Mem, error) {
+	p := t.p
+	if err := p.log.SkipTo(seq + 1); err != nil {
+		return nil, err
+	}
+	if err := p.log.SyncTo(p.log.End()); err != nil {
+		return nil, err
+	}
+	return lsm.NewMem(p.mu.mem.Hint(), p.log.End().Segment, p.clock.Now()), nil
+}
+
+// resume goes on behind a sequence that an Ingest has, with the memtable of skipTo, which is the active one of the view by now.
+func (t turn) resume(seq uint64, m *lsm.Mem) {
+	p := t.p
+	p.mu.mem, p.mu.sweeping, p.mu.lastSeq, p.trail.gaps = m, false, seq, p.live.View().Gaps
+	p.marks.want()
+	p.show(seq)
+}
+
+// checkWritten holds that log, memtable and what reads see are one behind the other.
+func (t turn) checkWritten() {
+	t.check()
+	p, c := t.p, &t.p.mu
+	next := p.log.NextSeq()
+	invariant.Check(next == c.lastSeq+1, "the log goes on with %d, the last write is %d", next, c.lastSeq)
+	visible, newest := p.live.Visible(), c.mem.Stats().MaxSeq
+	invariant.Check(visible <= c.lastSeq, "reads see up to %d, the last write is %d", visible, c.lastSeq)
+	invariant.Check(newest <= c.lastSeq, "the memtable has %d, the last write is %d", newest, c.lastSeq)
+	invariant.Check(c.mem == p.live.View().Mem, "the active memtable is not that of the view")
+}
