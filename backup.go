@@ -101,8 +101,8 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 // pinLatest is pin as of the newest write, whether reads see it already or not, with the writers as of then.
 func (db *DB) pinLatest() (*lsm.View, uint64, []knownWriter, error) {
 	if db.opts.ReadOnly { // Refresh replaces one after the other
-		db.flushing.Lock()
-		defer db.flushing.Unlock()
+		db.flusher.flushing.Lock()
+		defer db.flusher.flushing.Unlock()
 	}
 	t := db.pipeline.lock()
 	defer t.end()

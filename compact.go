@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -24,13 +25,13 @@ func (db *DB) Compact(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
-	db.compacting.Lock()
-	defer db.compacting.Unlock()
+	db.compacter.compacting.Lock()
+	defer db.compacter.compacting.Unlock()
 	if db.health.closed.Load() { // ctx may lag behind
 		return ErrClosed
 	}
 	all, last := false, db.live.View().Version.LastSeq
-	err := db.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+	err := db.compacter.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		plan := compaction.PickAll(l, now, c)
 		if plan == nil || plan.All && all || !plan.All && onlyNewer(plan, l, last) {
 			return nil // what has been flushed meanwhile is not ours: writers could keep us here for ever
@@ -42,7 +43,7 @@ func (db *DB) Compact(ctx context.Context) error {
 		return ErrClosed
 	}
 	if err == nil {
-		err = db.leftAsTheyAre()
+		err = db.compacter.leftAsTheyAre()
 	}
 	return err
 }
@@ -62,42 +63,84 @@ func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
 	return newer > 0 && plan.Action != compaction.Drop
 }
 
+// compacter keeps tables few, and frees the space of what has expired, was overwritten or deleted.
+type compacter struct {
+	worker
+	compacting sync.Mutex // held by whoever compacts, one at a time
+
+	pipeline  *pipeline
+	live      *lsm.Set
+	counters  *counters
+	lastFlush *flushTime
+	damage    damagedSet
+}
+
 // compactPicked compacts what the picker picks.
-func (db *DB) compactPicked() error {
-	paid := db.readsHavePaid()
-	db.compacting.Lock()
-	defer db.compacting.Unlock()
-	return db.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
-		c.Paid = paid
-		return compaction.Pick(l, now, c)
+func (c *compacter) compactPicked() error {
+	paid := c.readsHavePaid()
+	c.compacting.Lock()
+	defer c.compacting.Unlock()
+	return c.runPlans(c.health.work, func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
+		how.Paid = paid
+		return compaction.Pick(l, now, how)
 	})
 }
 
+// readsHavePaid reports whether reads have paid for a compaction of level 0. If they have, and the memtable is worth it, it
+// is flushed first, which brings the background back here.
+func (c *compacter) readsHavePaid() bool {
+	v := c.live.View()
+	levels := &v.Version.Levels
+	memory := int64(0)
+	if c.live.Rent().Worth(v.Mem) {
+		memory = v.Mem.Size()
+	}
+	if memory == 0 && len(levels[0]) == 0 {
+		c.live.Rent().Reset()
+		return false
+	}
+	if c.live.Rent().Paid() < memory+compaction.Level0Cost(levels, c.compaction()) {
+		return false
+	}
+	if memory > 0 {
+		t := c.pipeline.lock()
+		defer t.end()
+		if v.Mem == t.mem() && len(v.Frozen) == 0 && c.health.failure() == nil {
+			if err := t.freeze(); err != nil { // that is the next write's to report
+				c.live.Rent().Reset()
+			}
+		}
+		return false
+	}
+	c.live.Rent().Reset()
+	return true
+}
+
 // compaction returns how to compact now.
-func (db *DB) compaction() compaction.Config {
-	damaged, _ := db.damage.in(db.live.View().Version)
+func (c *compacter) compaction() compaction.Config {
+	damaged, _ := c.damage.in(c.live.View().Version)
 	return compaction.Config{
 		Damaged: damaged,
-		Base:    8 * db.opts.memtableSize,
-		Settle:  db.lastFlush.settled(),
+		Base:    8 * c.pipeline.memtableSize,
+		Settle:  c.lastFlush.settled(),
 	}
 }
 
 // runPlans picks and runs until there is nothing to do. A table that turns out to be damaged is no failure: it is set apart,
 // and picking goes on without it. The caller is the only one that compacts.
-func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
+func (c *compacter) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
-		plan := pick(&db.live.View().Version.Levels, db.reporter.dropNow(db.clock.Now()), db.compaction())
+		plan := pick(&c.live.View().Version.Levels, c.pipeline.dropNow(), c.compaction())
 		if plan == nil {
 			return nil
 		}
-		err := db.runPlan(ctx, plan)
+		err := c.runPlan(ctx, plan)
 		if in := (*compaction.InputError)(nil); errors.As(err, &in) {
-			db.setApart(in.Table, in.Err)
+			c.setApart(in.Table, in.Err)
 		} else if err != nil {
 			return fmt.Errorf("compact: %w", err)
 		} else {
-			db.compacter.succeeded()
+			c.succeeded()
 		}
 	}
 	return ctx.Err()
@@ -105,8 +148,8 @@ func (db *DB) runPlans(ctx context.Context, pick func(*compaction.Levels, int64,
 
 // runPlan carries a plan out and commits the result. The steps are those of a flush: tables, directory, manifest, view,
 // and only then are the inputs deleted.
-func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
-	start := db.health.sys.now()
+func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
+	start := c.health.sys.now()
 	inputs := p.Tables()
 	result := compaction.Result{Tables: inputs}
 	switch p.Action {
@@ -114,52 +157,72 @@ func (db *DB) runPlan(ctx context.Context, p *compaction.Plan) error {
 		result.Tables = nil
 	case compaction.Rewrite:
 		var err error
-		if result, err = compaction.Run(ctx, p, db.reporter.dropNow(db.clock.Now()), db.live.Output(p.Level)); err != nil {
+		if result, err = compaction.Run(ctx, p, c.pipeline.dropNow(), c.live.Output(p.Level)); err != nil {
 			return noSpace(err)
 		}
 	}
-	err := db.live.Commit(&lsm.Edit{Remove: inputs, Add: result.Tables, Level: p.Level})
+	err := c.live.Commit(&lsm.Edit{Remove: inputs, Add: result.Tables, Level: p.Level})
 	if err != nil {
 		return noSpace(err)
 	}
 	if p.Action == compaction.Drop {
-		db.dropped(p, inputs)
+		c.dropped(p, inputs)
 	} else {
-		db.compacted(p, inputs, result, db.health.sys.since(start))
+		c.compacted(p, inputs, result, c.health.sys.since(start))
 	}
 	return nil
 }
 
 // dropped counts tables that were dropped whole and tells of them.
-func (db *DB) dropped(plan *compaction.Plan, tables []*compaction.Table) {
-	now := db.clock.Now()
+func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
+	now := c.pipeline.clock.Now()
 	for _, t := range tables {
 		p := t.Reader.Properties()
-		db.stats.dropped.Add(1)
-		db.stats.droppedBytes.Add(t.Size)
+		c.counters.dropped.Add(1)
+		c.counters.droppedBytes.Add(t.Size)
 		if plan.Deleted {
-			db.events.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
+			c.health.events.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
 			continue
 		}
-		db.stats.expired.Add(p.Entries)
-		db.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
+		c.counters.expired.Add(p.Entries)
+		c.health.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
 	}
 }
 
 // compacted counts a plan that was carried out and tells of it.
-func (db *DB) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
+func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
 	e := Compacted{Reason: p.Reason, Level: p.Level, Moved: p.Action == compaction.Move, Inputs: len(inputs),
 		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Duration: took}
 	if !e.Moved {
 		for _, t := range inputs {
 			e.InputBytes += t.Size
 		}
-		c := &db.stats
-		c.compactions.Add(1)
-		c.compactionRead.Add(e.InputBytes)
-		c.compacted.Add(result.Bytes)
-		c.compactedFor.Add(int64(took))
-		c.expired.Add(result.Expired)
+		n := c.counters
+		n.compactions.Add(1)
+		n.compactionRead.Add(e.InputBytes)
+		n.compacted.Add(result.Bytes)
+		n.compactedFor.Add(int64(took))
+		n.expired.Add(result.Expired)
 	}
-	db.events.emit(e)
+	c.health.events.emit(e)
+}
+
+// setApart sets a table apart that cannot be read, and tells of it.
+func (c *compacter) setApart(t *compaction.Table, err error) {
+	if !c.damage.note(t, err) {
+		return
+	}
+	for level, o := range c.live.View().Version.Levels.All() {
+		if o == t {
+			c.health.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
+		}
+	}
+}
+
+// leftAsTheyAre says which tables Compact could not rewrite.
+func (c *compacter) leftAsTheyAre() error {
+	if set, one := c.damage.in(c.live.View().Version); set != nil {
+		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package ebb
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -16,9 +15,11 @@ import (
 //
 // Nothing of it is stored: the next compaction after Open that needs such a table finds out again.
 type damagedSet struct {
-	sys    *system
-	mu     sync.Mutex
-	tables map[*compaction.Table]damagedTable // guarded by mu
+	sys *system
+	mu  struct {
+		sync.Mutex
+		tables map[*compaction.Table]damagedTable
+	}
 }
 
 type damagedTable struct {
@@ -33,13 +34,13 @@ const retryUnread = 10 * time.Minute
 func (d *damagedSet) note(t *compaction.Table, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, known := d.tables[t]; known {
+	if _, known := d.mu.tables[t]; known {
 		return false
 	}
-	if d.tables == nil {
-		d.tables = make(map[*compaction.Table]damagedTable)
+	if d.mu.tables == nil {
+		d.mu.tables = make(map[*compaction.Table]damagedTable)
 	}
-	d.tables[t] = damagedTable{err, d.sys.now()}
+	d.mu.tables[t] = damagedTable{err, d.sys.now()}
 	return true
 }
 
@@ -48,9 +49,9 @@ func (d *damagedSet) note(t *compaction.Table, err error) bool {
 func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for t, is := range d.tables {
+	for t, is := range d.mu.tables {
 		if !v.Has(t) || !errors.Is(is.err, ErrCorrupt) && d.sys.since(is.found) > retryUnread {
-			delete(d.tables, t)
+			delete(d.mu.tables, t)
 			continue
 		}
 		if set == nil {
@@ -59,24 +60,4 @@ func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one err
 		set[t], one = true, is.err
 	}
 	return set, one
-}
-
-// setApart sets a table apart that cannot be read, and tells of it.
-func (db *DB) setApart(t *compaction.Table, err error) {
-	if !db.damage.note(t, err) {
-		return
-	}
-	for level, o := range db.live.View().Version.Levels.All() {
-		if o == t {
-			db.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
-		}
-	}
-}
-
-// leftAsTheyAre says which tables Compact could not rewrite.
-func (db *DB) leftAsTheyAre() error {
-	if set, one := db.damage.in(db.live.View().Version); set != nil {
-		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
-	}
-	return nil
 }

@@ -189,7 +189,7 @@ func TestLifeWithDamagedTables(t *testing.T) {
 // setAllApart sets all tables apart.
 func setAllApart(db *DB) {
 	for _, t := range db.live.View().Version.Levels.All() {
-		db.setApart(t, ErrCorrupt)
+		db.compacter.setApart(t, ErrCorrupt)
 	}
 }
 
@@ -216,11 +216,11 @@ func TestRestingAboveDamage(t *testing.T) {
 	for range 3 {
 		fill()
 	}
-	db.lastFlush.at.Store(nil)
+	db.flusher.last.at.Store(nil)
 	plans := 0
-	db.compacting.Lock()
-	defer db.compacting.Unlock()
-	must(t, db.runPlans(t.Context(), func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+	db.compacter.compacting.Lock()
+	defer db.compacter.compacting.Unlock()
+	must(t, db.compacter.runPlans(t.Context(), func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		if plans++; plans > 10 {
 			t.Fatalf("%d tables of level 0 are merged again and again", len(l[0]))
 		}
@@ -244,7 +244,7 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 	}
 	write()
 	must(t, db.Compact(t.Context()))
-	db.setApart(db.live.View().Version.Levels[compaction.NumLevels-1][0], ErrCorrupt)
+	db.compacter.setApart(db.live.View().Version.Levels[compaction.NumLevels-1][0], ErrCorrupt)
 	rounds, busy := 0, false
 	fault.Inject(func(op vfstest.Op) error {
 		if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, dir.TableSuffix) && !busy && rounds < 50 {
@@ -282,8 +282,8 @@ func TestUnreadTableIsTriedAgain(t *testing.T) {
 		after time.Duration
 		known int
 	}{{syscall.EIO, 0, 1}, {syscall.EIO, 2 * retryUnread, 0}, {fmt.Errorf("block: %w", ErrCorrupt), 2 * retryUnread, 1}} {
-		db.damage.tables = nil
-		db.setApart(table, c.err)
+		db.compacter.damage.mu.tables = nil
+		db.compacter.setApart(table, c.err)
 		now = now.Add(c.after)
 		if s := db.Stats(); s.DamagedTables != c.known {
 			t.Errorf("%v after %v: %d damaged tables", c.err, c.after, s.DamagedTables)
@@ -297,10 +297,10 @@ func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
 	o.manual = false
 	db := openTest(t, o)
 	failure := fmt.Errorf("that of others")
-	db.compacting.Lock() // so that no success takes the failure back
-	defer db.compacting.Unlock()
+	db.compacter.compacting.Lock() // so that no success takes the failure back
+	defer db.compacter.compacting.Unlock()
 	db.compacter.failed.Store(&failure)
-	db.flushing.Lock()
+	db.flusher.flushing.Lock()
 	full := make([]byte, o.memtableSize)
 	for len(db.live.View().Frozen) < lsm.MaxFrozen || db.stall.pressure.Load() != pressureFlush {
 		must(t, db.Put([]byte("k"), full))
@@ -311,7 +311,7 @@ func TestWritersAreToldWhatTheyWaitFor(t *testing.T) {
 		runtime.Gosched()
 	}
 	db.stall.wake()
-	db.flushing.Unlock()
+	db.flusher.flushing.Unlock()
 	must(t, <-put)
 	for pressure, want := range map[int32]error{pressureFlush: nil, pressureCompact: failure} {
 		db.stall.pressure.Store(pressure)

@@ -19,13 +19,13 @@ import (
 //
 // Locks are taken in this order:
 //
-//  1. swept.mu, ingesting, compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at a time. They are
+//  1. sweeper.mu, ingesting, compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at a time. They are
 //     held for long.
 //  2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries, and
 //     to mark the clock.
 //  3. flushing: one flush at a time. An Ingest flushes in its turn, with the commit lock. A read-only database, where nothing is
 //     flushed, has it for Refresh, and takes the commit lock with it.
-//  4. trim.mu; and those of lsm, in its order.
+//  4. flusher.trim.mu; and those of lsm, in its order.
 //  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of these
 //     takes no other of this list.
 //
@@ -46,26 +46,18 @@ type DB struct {
 	live   lsm.Set // what reads read
 
 	pipeline pipeline
-	trim     logTrim
 	reporter *reporter // nil unless Options.ExpiryEvents
 
-	damage damagedSet
-
-	// flushing is held by whoever flushes, compacting by whoever compacts, ingesting by whoever ingests: one of each at a time.
-	flushing   sync.Mutex
-	compacting sync.Mutex
-	ingesting  sync.Mutex
+	ingesting sync.Mutex // held by whoever ingests, one at a time
 
 	stall     stall
-	flusher   worker
-	compacter worker
-	sweeps    requests
-	settles   requests
+	flusher   flusher
+	compacter compacter
+	sweeper   sweeper
+	settler   settler
 
-	cursors   sync.Pool // of *cursor, for iterators
-	txns      sync.Pool // of *txnState
-	lastFlush flushTime
-	swept     sweeper // the sweeper's own
+	cursors sync.Pool // of *cursor, for iterators
+	txns    sync.Pool // of *txnState
 
 	stats  counters
 	events eventQueue
@@ -94,10 +86,10 @@ func Open(dir string, o *Options) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
 	}
 	if !opts.manual && !opts.ReadOnly {
-		db.health.workers.Go(func() { db.flusher.run(db.flushFrozen) })
-		db.health.workers.Go(func() { db.compacter.run(db.compactPicked) })
-		db.health.workers.Go(db.sweepLoop)
-		db.health.workers.Go(db.settleLoop)
+		db.health.workers.Go(func() { db.flusher.run(db.flusher.flushFrozen) })
+		db.health.workers.Go(func() { db.compacter.run(db.compacter.compactPicked) })
+		db.health.workers.Go(db.sweeper.loop)
+		db.health.workers.Go(db.settler.loop)
 		db.health.workers.Go(func() { db.pipeline.marks.loop(db.health.work, db.pipeline.tickClock) })
 		if db.reporter != nil {
 			db.health.workers.Go(db.reporter.loop)
@@ -113,20 +105,28 @@ func (db *DB) wire() {
 	o := &db.opts
 	db.events.start(o, string(db.dir), &db.stats)
 	db.health.init(&o.sys, &db.events, db.stall.wake)
-	db.flusher, db.compacter = newWorker("flush", &db.health), newWorker("compact", &db.health)
-	db.sweeps, db.settles = newRequests(), newRequests()
+	db.flusher.init("flush", &db.health)
+	db.compacter.init("compact", &db.health)
+	db.sweeper.requests, db.settler.requests = newRequests(), newRequests()
 	s := &db.stall
 	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
-	s.flush, s.compact, s.changed.L = &db.flusher, &db.compacter, &s.mu
+	s.flush, s.compact, s.changed.L = &db.flusher.worker, &db.compacter.worker, &s.mu
 	if o.manual {
-		s.flushNow = db.flushFrozen
+		s.flushNow = db.flusher.flushFrozen
 	}
-	db.damage.sys, db.lastFlush.sys = &o.sys, &o.sys
 	p := &db.pipeline
 	p.policy, p.memtableSize, p.health, p.stall = o.Sync, o.memtableSize, &db.health, s
-	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher, db.sweeps, db.settles, make(chan struct{}, 1)
+	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests, make(chan struct{}, 1)
 	p.live = &db.live
 	p.marks.wake = newRequests()
+	f := &db.flusher
+	f.pipeline, f.live, f.counters, f.compacter, f.writerIdle = p, &db.live, &db.stats, &db.compacter.worker, o.WriterIdle
+	f.last.sys, f.trim.flusher = &o.sys, &f.worker
+	c := &db.compacter
+	c.pipeline, c.live, c.counters, c.lastFlush, c.damage.sys = p, &db.live, &db.stats, &f.last, &o.sys
+	w := &db.sweeper
+	w.pipeline, w.live, w.counters, w.compacter = p, &db.live, &db.stats, &c.worker
+	db.settler.pipeline, db.settler.live = p, &db.live
 }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
@@ -144,11 +144,11 @@ func (db *DB) Close() error {
 	if !db.health.close() {
 		return nil
 	}
-	db.pipeline.waitForTurn()     // no write is under way any more,
-	waitForHolder(&db.flushing)   // nor a call of Flush
-	waitForHolder(&db.compacting) // or Compact,
-	waitForHolder(&db.ingesting)  // or Ingest,
-	db.live.Barrier()             // nor begins a Checkpoint; and later ones find the database closed
+	db.pipeline.waitForTurn()               // no write is under way any more,
+	waitForHolder(&db.flusher.flushing)     // nor a call of Flush
+	waitForHolder(&db.compacter.compacting) // or Compact,
+	waitForHolder(&db.ingesting)            // or Ingest,
+	db.live.Barrier()                       // nor begins a Checkpoint; and later ones find the database closed
 	db.health.workers.Wait()
 	db.flushOnClose()
 	return db.release()
@@ -208,7 +208,7 @@ func (db *DB) initLive() {
 // tablesChanged looks after what follows from a change of the tables.
 func (db *DB) tablesChanged(v *lsm.View) {
 	if v.Version.HasDeadlines() {
-		db.sweeps.request() // an Ingest may have brought the first
+		db.sweeper.request() // an Ingest may have brought the first
 	}
 	db.stall.update()
 }

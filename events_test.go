@@ -499,7 +499,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 		return func(*DB) error { set(now.Load().Add(d)); return nil }
 	}
 	sweep := func(db *DB) error { db.sweep(); return nil }
-	settle := func(db *DB) error { return db.runPlans(db.health.work, compaction.Pick) }
+	settle := func(db *DB) error { return db.compacter.runPlans(db.health.work, compaction.Pick) }
 
 	do(func(db *DB) error { return db.DeleteRange(nil, []byte{0xff}) }, compactStep.run)
 	do(put(1, time.Second), (*DB).Flush)
@@ -519,7 +519,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	do((*DB).Flush, func(db *DB) error {
 		for _, tables := range db.live.View().Version.Levels {
 			for _, table := range tables {
-				db.setApart(table, syscall.EIO)
+				db.compacter.setApart(table, syscall.EIO)
 			}
 		}
 		return nil

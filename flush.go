@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -18,7 +19,7 @@ func (db *DB) Flush() error {
 	if err := db.freezeAll(); err != nil {
 		return err
 	}
-	return db.flushFrozen()
+	return db.flusher.flushFrozen()
 }
 
 // freezeAll freezes the active memtable, unless that is empty.
@@ -36,27 +37,41 @@ func (db *DB) freezeAll() error {
 	return t.freeze()
 }
 
+// flusher makes tables of frozen memtables, the oldest first, and deletes the log segments that are obsolete then.
+type flusher struct {
+	worker
+	flushing sync.Mutex // held by whoever flushes, one at a time
+
+	pipeline   *pipeline
+	live       *lsm.Set
+	counters   *counters
+	compacter  *worker
+	writerIdle time.Duration
+	trim       logTrim
+	last       flushTime
+}
+
 // flushFrozen flushes all frozen memtables, the oldest first. Once Close has begun it is ErrClosed.
-func (db *DB) flushFrozen() error { return db.flushUntil(db.health.work) }
+func (f *flusher) flushFrozen() error { return f.flushUntil(f.health.work) }
 
 // flushUntil is flushFrozen until ctx is done.
-func (db *DB) flushUntil(ctx context.Context) error {
-	db.flushing.Lock()
-	defer db.flushing.Unlock()
+func (f *flusher) flushUntil(ctx context.Context) error {
+	f.flushing.Lock()
+	defer f.flushing.Unlock()
 	for {
 		if ctx.Err() != nil {
 			return ErrClosed
 		}
-		v := db.live.View()
+		v := f.live.View()
 		if len(v.Frozen) == 0 {
-			db.trim.again(db)
+			f.trim.again()
 			return nil
 		}
-		if err := db.flush(v.Frozen[len(v.Frozen)-1]); err != nil {
+		if err := f.flush(v.Frozen[len(v.Frozen)-1]); err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}
-		db.flusher.succeeded()
-		db.compacter.request()
+		f.succeeded()
+		f.compacter.request()
 	}
 }
 
@@ -69,36 +84,36 @@ func (db *DB) flushUntil(ctx context.Context) error {
 //     manifest or the new one; with the new one the segments before are obsolete, and Open removes them.
 //  4. Swap the view: the table takes the memtable's place.
 //  5. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
-func (db *DB) flush(m *lsm.Mem) error {
-	start := db.health.sys.now()
-	if err := db.pipeline.showSynced(m.LastSeq, m.LogEnd); err != nil {
+func (f *flusher) flush(m *lsm.Mem) error {
+	start := f.health.sys.now()
+	if err := f.pipeline.showSynced(m.LastSeq, m.LogEnd); err != nil {
 		return err
 	}
-	built, err := db.buildFlush(m, db.reporter.dropNow(db.clock.Now()))
+	built, err := f.buildFlush(m, f.pipeline.dropNow())
 	if err != nil {
 		return noSpace(err)
 	}
-	next := db.live.View().After(m).Segment
-	err = db.live.Commit(&lsm.Edit{
+	next := f.live.View().After(m).Segment
+	err = f.live.Commit(&lsm.Edit{
 		Add:          built.Tables,
 		FirstSegment: next,
 		LastSeq:      m.LastSeq,
 		Flushed:      m,
-		Writers:      m.WritersAfter(db.live.Manifest().Writers, db.clock.Now()-db.opts.WriterIdle.Milliseconds()),
+		Writers:      m.WritersAfter(f.live.Manifest().Writers, f.pipeline.clock.Now()-f.writerIdle.Milliseconds()),
 	})
 	if err != nil {
 		return noSpace(err)
 	}
-	db.flushed(built, db.health.sys.since(start))
-	db.lastFlush.set()
-	time.AfterFunc(settleAfter+settleAfter/10, func() { db.compacter.request() })
-	db.trim.before(db, next)
+	f.flushed(built, f.health.sys.since(start))
+	f.last.set()
+	time.AfterFunc(settleAfter+settleAfter/10, func() { f.compacter.request() })
+	f.trim.before(next)
 	return nil
 }
 
 // flushed counts a flush and tells of it.
-func (db *DB) flushed(built compaction.Result, took time.Duration) {
-	c := &db.stats
+func (f *flusher) flushed(built compaction.Result, took time.Duration) {
+	c := f.counters
 	c.flushes.Add(1)
 	c.flushed.Add(built.Bytes)
 	c.flushedFor.Add(int64(took))
@@ -107,16 +122,16 @@ func (db *DB) flushed(built compaction.Result, took time.Duration) {
 	for _, t := range built.Tables { // more than one only of a batch that is larger than a memtable
 		e.Table = t.File
 	}
-	db.events.emit(e)
+	f.health.events.emit(e)
 }
 
 // buildFlush builds the table of a frozen memtable. What of it has expired is left out, and so are tombstones with nothing
 // below.
-func (db *DB) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
-	levels := db.live.View().Version.Levels
+func (f *flusher) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
+	levels := f.live.View().Version.Levels
 	it := m.NewIterator(math.MaxUint64)
 	defer it.Close()
-	out := db.live.Output(0)
+	out := f.live.Output(0)
 	out.TargetSize = math.MaxInt64 // one table: in level 0 more of them cost every look-up
 	return compaction.Build(context.Background(), compaction.Input{
 		Source:  it,
@@ -141,7 +156,7 @@ func (db *DB) flushOnClose() {
 	}
 	t.end()
 	if err == nil {
-		err = db.flushUntil(context.Background())
+		err = db.flusher.flushUntil(context.Background())
 	}
 	_ = db.pipeline.markClock() // what has expired in this run stays so; if it fails the log has told an event
 	if err != nil {

@@ -98,7 +98,7 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 		return IngestInfo{}, err
 	}
 	db.compacter.request()
-	db.trim.before(db, next)
+	db.flusher.trim.before(next)
 	return IngestInfo{Version: seq, Entries: built.Entries, Bytes: built.Bytes}, nil
 }
 
@@ -133,9 +133,9 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 		return 0, errors.Join(err, compaction.Discard(db.live.Output(0), built))
 	}
 	defer end()
-	deep := db.compacting.TryLock() // not before: beginIngest may wait for a compaction
+	deep := db.compacter.compacting.TryLock() // not before: beginIngest may wait for a compaction
 	if deep {
-		defer db.compacting.Unlock()
+		defer db.compacter.compacting.Unlock()
 	}
 	m, err := db.skip(t, seq)
 	if err != nil {
@@ -169,7 +169,7 @@ func (db *DB) skip(t turn, seq uint64) (*lsm.Mem, error) {
 			return nil, err
 		}
 	}
-	if err := db.flushFrozen(); err != nil {
+	if err := db.flusher.flushFrozen(); err != nil {
 		return nil, err
 	}
 	if last := t.lastSeq(); last >= seq {

@@ -86,14 +86,14 @@ func (a *aside) write() {
 // compact carries out what is picked, which comes to an end.
 func (a *aside) compact(all bool) {
 	db := a.db
-	db.compacting.Lock()
-	defer db.compacting.Unlock()
+	db.compacter.compacting.Lock()
+	defer db.compacter.compacting.Unlock()
 	most := 100
 	for _, tables := range db.live.View().Version.Levels {
 		most += 20 * len(tables)
 	}
 	plans, done := 0, false
-	must(a.t, db.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+	must(a.t, db.compacter.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		if plans++; plans > most {
 			a.t.Fatal("picking comes to no end")
 		}
@@ -154,13 +154,13 @@ func (a *aside) round(damage int) {
 	case 1, 2:
 		must(a.t, a.db.Flush())
 	default:
-		must(a.t, a.db.flushFrozen())
+		must(a.t, a.db.flusher.flushFrozen())
 	}
 	if tables := a.db.live.View().Version.Levels[r.IntN(compaction.NumLevels)]; r.IntN(damage) == 0 && len(tables) > 0 {
-		a.db.setApart(tables[r.IntN(len(tables))], ErrCorrupt)
+		a.db.compacter.setApart(tables[r.IntN(len(tables))], ErrCorrupt)
 	}
 	if r.IntN(3) == 0 {
-		a.db.lastFlush.at.Store(nil)
+		a.db.flusher.last.at.Store(nil)
 	}
 	if r.IntN(3) > 0 {
 		a.compact(r.IntN(20) == 0)
@@ -206,7 +206,7 @@ func TestModelWithTablesSetApart(t *testing.T) {
 			for range 60 {
 				a.round(damage)
 			}
-			a.db.lastFlush.at.Store(nil)
+			a.db.flusher.last.at.Store(nil)
 			a.compact(false)
 			a.compact(true)
 			a.check()

@@ -105,7 +105,7 @@ func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	if err != nil {
 		return err
 	}
-	db.log = log
+	db.log, db.flusher.trim.log = log, log
 	db.recovered(log.Recovery(), len(state.Tables), time.Since(start))
 	if r.marked > db.clock.Now() {
 		db.clock.Reset(r.marked)

@@ -62,6 +62,8 @@ type writeObserver interface {
 	before(t turn, e *wal.Entry) error
 	// applied is called when an entry of the log is in the memtable.
 	applied(t turn, e *wal.Entry)
+	// dropNow returns the time up to which what has expired may be dropped, at most now.
+	dropNow(now int64) int64
 }
 
 // start makes the pipeline ready for writes that follow what the log has, of which reads see all.
@@ -150,6 +152,17 @@ func (p *pipeline) await(seq uint64, end wal.Position) error {
 
 // waitForTurn returns when the turn that somebody may have has ended.
 func (p *pipeline) waitForTurn() { p.lock().end() }
+
+// dropNow returns the time by which entries have expired for good, so that flushes and compactions may drop them.
+//
+// Load the view before: of what comes into a view later less may have been reported.
+func (p *pipeline) dropNow() int64 {
+	now := p.clock.Now()
+	if p.observer == nil {
+		return now
+	}
+	return p.observer.dropNow(now)
+}
 
 // tickClock makes a mark of the clock if it is time to, and returns how long to wait for the next; 0: until something has a
 // deadline.

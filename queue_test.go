@@ -92,7 +92,7 @@ func (q *queue) pop() {
 func TestQueueCost(t *testing.T) {
 	flush := func(db *DB) {
 		must(t, db.Flush())
-		must(t, db.compactPicked())
+		must(t, db.compacter.compactPicked())
 	}
 	compact := func(db *DB) { must(t, db.Compact(context.Background())) }
 	for _, c := range []struct {

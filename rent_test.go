@@ -29,7 +29,7 @@ func TestReadsCompact(t *testing.T) {
 	pays := func(sources int, cost int64) {
 		t.Helper()
 		for n := 0; ; n++ {
-			if paid := int64(n*sources) * lsm.ScanBytes; db.readsHavePaid() {
+			if paid := int64(n*sources) * lsm.ScanBytes; db.compacter.readsHavePaid() {
 				if paid < cost {
 					t.Errorf("%d scans of %d sources have paid %d bytes", n, sources, cost)
 				}
@@ -43,7 +43,7 @@ func TestReadsCompact(t *testing.T) {
 		}
 	}
 	level0 := func() int { return len(db.live.View().Version.Levels[0]) }
-	cost := func() int64 { return compaction.Level0Cost(&db.live.View().Version.Levels, db.compaction()) }
+	cost := func() int64 { return compaction.Level0Cost(&db.live.View().Version.Levels, db.compacter.compaction()) }
 
 	put(0, 1)
 	scan(nil)
@@ -93,18 +93,18 @@ func TestReadsCompact(t *testing.T) {
 		t.Errorf("a scan of %d tables and a part of a memtable has paid %d bytes", lsm.UsualTables, n)
 	}
 	for all := cost() + db.live.View().Mem.Size(); db.live.Rent().Paid() < all; scan(&IterOptions{Limit: 1}) {
-		if db.readsHavePaid() || len(db.live.View().Frozen) > 0 {
+		if db.compacter.readsHavePaid() || len(db.live.View().Frozen) > 0 {
 			t.Fatalf("%d bytes of %d are enough", db.live.Rent().Paid(), all)
 		}
 	}
-	if db.readsHavePaid() {
+	if db.compacter.readsHavePaid() {
 		t.Error("the memtable is to be flushed first")
 	}
 	if n := len(db.live.View().Frozen); n != 1 || level0() != lsm.UsualTables {
 		t.Fatalf("%d frozen memtables, %d tables: want 1 and %d", n, level0(), lsm.UsualTables)
 	}
-	must(t, db.flushFrozen())
-	must(t, db.compactPicked())
+	must(t, db.flusher.flushFrozen())
+	must(t, db.compacter.compactPicked())
 	if level0() != 0 || len(db.live.View().Version.Levels[compaction.NumLevels-1]) == 0 {
 		t.Errorf("%d tables are in level 0", level0())
 	}
@@ -127,7 +127,7 @@ func TestReadsOnFullDisk(t *testing.T) {
 	}
 	fault.SetRoom(0)
 	db.live.Rent().Pay(1 << 20)
-	if db.readsHavePaid() || len(db.live.View().Frozen) != 0 {
+	if db.compacter.readsHavePaid() || len(db.live.View().Frozen) != 0 {
 		t.Error("the memtable was frozen")
 	}
 	if n := db.live.Rent().Paid(); n != 0 {
@@ -135,7 +135,7 @@ func TestReadsOnFullDisk(t *testing.T) {
 	}
 	fault.SetRoom(1 << 30)
 	db.live.Rent().Pay(1 << 20)
-	if db.readsHavePaid() || len(db.live.View().Frozen) != 1 {
+	if db.compacter.readsHavePaid() || len(db.live.View().Frozen) != 1 {
 		t.Error("the memtable was not frozen")
 	}
 }

@@ -175,7 +175,7 @@ func TestExpiryModel(t *testing.T) {
 // while nobody looks.
 func expiryScript(clock *fakeClock) []step {
 	start := clock.ms()
-	pick := otherStep("pick", func(db *DB) error { return db.runPlans(context.Background(), compaction.Pick) })
+	pick := otherStep("pick", func(db *DB) error { return db.compacter.runPlans(context.Background(), compaction.Pick) })
 	return []step{
 		putStep("a", "1", start+500), putStep("b", "1", start+500), putStep("c", "1", start+500), putStep("d", "1", 0),
 		batchStep("batch", start+700, "e", "f", "g", "d"),

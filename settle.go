@@ -37,53 +37,60 @@ const (
 	busyShare = 0.5
 )
 
-// settleLoop looks at the memtable once in settleAfter, until Close.
-func (db *DB) settleLoop() {
+// settler looks at the active memtable for what it hides.
+type settler struct {
+	requests // the first write since it rested
+	pipeline *pipeline
+	live     *lsm.Set
+	seen     uint64 // the newest write at the last look
+}
+
+// loop looks at the memtable once in settleAfter, until Close.
+func (s *settler) loop() {
 	timer := time.NewTimer(settleAfter)
 	defer timer.Stop()
-	seen := uint64(0)
 	for {
 		select {
-		case <-db.health.work.Done():
+		case <-s.pipeline.health.work.Done():
 			return
-		case <-db.settles: // the first write since it rested
+		case <-s.requests:
 			timer.Reset(settleAfter)
 			continue
 		case <-timer.C:
 		}
-		if !db.settle(&seen) {
+		if !s.settle() {
 			timer.Reset(settleAfter)
 		}
 	}
 }
 
 // settle freezes the memtable if it is worth it. It reports whether there is nothing to do before the next write: nothing was
-// written since it last was called, with seen.
-func (db *DB) settle(seen *uint64) (rests bool) {
-	t := db.pipeline.lock()
-	m, idle := t.mem(), t.lastSeq() == *seen
-	*seen = t.lastSeq()
+// written since the last look.
+func (s *settler) settle() (rests bool) {
+	t := s.pipeline.lock()
+	m, idle := t.mem(), t.lastSeq() == s.seen
+	s.seen = t.lastSeq()
 	t.restSettler(idle)
 	t.end()
-	if !db.worthSettling(m, idle) {
+	if !s.worth(m, idle) {
 		return idle
 	}
-	t = db.pipeline.lock()
+	t = s.pipeline.lock()
 	defer t.end()
-	if t.mem() == m && len(db.live.View().Frozen) == 0 && db.health.refusal() == nil {
+	if t.mem() == m && len(s.live.View().Frozen) == 0 && s.pipeline.health.refusal() == nil {
 		rests = t.freeze() == nil // if it fails the log has told an event
 	}
 	t.restSettler(rests)
 	return rests
 }
 
-// worthSettling reports whether a memtable hides so much that it should be flushed.
-func (db *DB) worthSettling(m *lsm.Mem, idle bool) bool {
-	levels := &db.live.View().Version.Levels
+// worth reports whether a memtable hides so much that it should be flushed.
+func (s *settler) worth(m *lsm.Mem, idle bool) bool {
+	levels := &s.live.View().Version.Levels
 	share := busyShare
 	if idle {
 		share = idleShare
 	}
 	hidden := m.Hides(levels).Size
-	return hidden > db.opts.memtableSize && float64(hidden+levels.Hidden().Size) > share*float64(levels.Total())
+	return hidden > s.pipeline.memtableSize && float64(hidden+levels.Hidden().Size) > share*float64(levels.Total())
 }

@@ -11,13 +11,13 @@ import (
 // rest does what the background does in a few seconds in which nobody calls anything.
 func rest(t *testing.T, db *DB, clock *fakeClock) {
 	t.Helper()
-	var seen uint64
+	db.settler.seen = 0
 	for range 4 {
 		clock.add(time.Second)
-		db.settle(&seen)
+		db.settler.settle()
 		db.sweep()
-		must(t, db.flushFrozen())
-		db.lastFlush.at.Store(nil)
+		must(t, db.flusher.flushFrozen())
+		db.flusher.last.at.Store(nil)
 		compact(t, db)
 	}
 	db.health.workers.Wait() // replaced tables are gone
@@ -35,7 +35,7 @@ func TestSpaceComesBackByItself(t *testing.T) {
 						return err
 					}
 					if len(db.live.View().Frozen) > 0 {
-						if err := db.flushFrozen(); err != nil {
+						if err := db.flusher.flushFrozen(); err != nil {
 							return err
 						}
 					}
@@ -113,7 +113,7 @@ func TestSweepsOfWhatIsNotWorthIt(t *testing.T) {
 	}
 	clock.add(2 * time.Second)
 	db.sweep()
-	must(t, db.flushFrozen())
+	must(t, db.flusher.flushFrozen())
 	if s := db.Stats(); s.Frozen != 0 || s.MemtableBytes > 8<<10 || s.TableBytes != 0 {
 		t.Errorf("%d bytes of memtables are left, %d of tables", s.MemtableBytes, s.TableBytes)
 	}

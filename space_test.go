@@ -42,7 +42,7 @@ func settle(t testing.TB, db *DB) {
 	if err := db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	db.lastFlush.at.Store(nil)
+	db.flusher.last.at.Store(nil)
 	compact(t, db)
 }
 
@@ -52,7 +52,7 @@ func keepUp(t testing.TB, db *DB) {
 	if len(db.live.View().Frozen) == 0 {
 		return
 	}
-	if err := db.flushFrozen(); err != nil {
+	if err := db.flusher.flushFrozen(); err != nil {
 		t.Fatal(err)
 	}
 	compact(t, db)
@@ -61,9 +61,9 @@ func keepUp(t testing.TB, db *DB) {
 // compact carries out what the picker picks.
 func compact(t testing.TB, db *DB) {
 	t.Helper()
-	db.compacting.Lock()
-	defer db.compacting.Unlock()
-	if err := db.runPlans(db.health.work, compaction.Pick); err != nil {
+	db.compacter.compacting.Lock()
+	defer db.compacter.compacting.Unlock()
+	if err := db.compacter.runPlans(db.health.work, compaction.Pick); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,7 +124,7 @@ func TestExpiredBytesLeaveTheDisk(t *testing.T) {
 	for range 40 { // seconds
 		clock.add(time.Second)
 		db.sweep()
-		if err := db.flushFrozen(); err != nil {
+		if err := db.flusher.flushFrozen(); err != nil {
 			t.Fatal(err)
 		}
 		compact(t, db)

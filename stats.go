@@ -132,7 +132,7 @@ func (db *DB) Stats() Stats {
 	}
 	s.addTables(v.Version, now)
 	s.LiveBytes = v.LiveBytes(now)
-	damaged, _ := db.damage.in(v.Version)
+	damaged, _ := db.compacter.damage.in(v.Version)
 	for t := range damaged {
 		s.DamagedTables++
 		s.DamagedBytes += t.Size

@@ -22,30 +22,39 @@ const (
 	sweepAgain = 1000
 )
 
-// sweeper remembers what the last sweep has found in tables. Nothing is said twice of it: the picker has seen it, and will
-// see it again when tables have changed.
+// sweeper finds out when it pays to free what has expired, and sees to it.
 type sweeper struct {
-	mu      sync.Mutex    // held by who sweeps, before any other lock
-	expired int64         // bytes
-	tables  *lsm.Version  // in these
-	jumped  time.Duration // by the clock
+	requests  // something has got a deadline, the first in a memtable
+	pipeline  *pipeline
+	live      *lsm.Set
+	counters  *counters
+	compacter *worker
+
+	// What the last sweep has found in tables. Nothing is told twice of it: the picker has seen it, and will see it again when
+	// tables have changed.
+	mu struct { // held by whoever sweeps, and taken before any other lock
+		sync.Mutex
+		expired int64         // bytes
+		tables  *lsm.Version  // in these
+		jumped  time.Duration // by the clock
+	}
 }
 
-// sweepLoop sweeps as often as it pays, until Close.
-func (db *DB) sweepLoop() {
+// loop sweeps as often as it pays, until Close.
+func (s *sweeper) loop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	cadence := ttl.Cadence{}
 	for {
 		select {
-		case <-db.health.work.Done():
+		case <-s.pipeline.health.work.Done():
 			return
 		case <-timer.C:
-		case <-db.sweeps: // something has got a deadline, the first in a memtable
+		case <-s.requests:
 		}
-		start := db.health.sys.now()
-		next := db.sweep()
-		wait, ok := cadence.Wait(db.clock.Now(), next, db.health.sys.since(start))
+		start := s.pipeline.health.sys.now()
+		next := s.sweep()
+		wait, ok := cadence.Wait(s.pipeline.clock.Now(), next, s.pipeline.health.sys.since(start))
 		if !ok {
 			timer.Stop()
 			continue
@@ -55,30 +64,26 @@ func (db *DB) sweepLoop() {
 }
 
 // sweep frees what is worth it and returns when there will be more to do: a time, or 0 if nothing has a deadline.
-func (db *DB) sweep() (next int64) {
-	if db.opts.manual { // nobody else would; what fails is tried again
-		db.reporter.catchUp()
-		db.pipeline.tickClock()
-	}
-	db.swept.mu.Lock()
-	defer db.swept.mu.Unlock()
-	start, now := db.health.sys.now(), db.clock.Now()
+func (s *sweeper) sweep() (next int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	start, now := s.pipeline.health.sys.now(), s.pipeline.clock.Now()
 	var e Swept
-	next, e.Frozen = db.sweepMemtable(db.reporter.dropNow(now))
-	due, news := db.swept.look(db.live.View().Version, now, &e)
+	next, e.Frozen = s.sweepMemtable(s.pipeline.dropNow())
+	due, news := s.look(s.live.View().Version, now, &e)
 	if due != 0 && (next == 0 || due < next) {
 		next = due
 	}
 	if news {
-		db.compacter.request() // whether it pays is for the picker to say
+		s.compacter.request() // whether it pays is for the picker to say
 	}
-	if jump := db.clock.Jumped(); jump != db.swept.jumped {
-		db.events.emit(ClockJumped{By: jump - db.swept.jumped})
-		db.swept.jumped = jump
+	if jump := s.pipeline.clock.Jumped(); jump != s.mu.jumped {
+		s.pipeline.health.events.emit(ClockJumped{By: jump - s.mu.jumped})
+		s.mu.jumped = jump
 	}
-	db.stats.sweeps.Add(1)
-	if e.Duration = db.health.sys.since(start); e.Frozen || news {
-		db.events.emit(e)
+	s.counters.sweeps.Add(1)
+	if e.Duration = s.pipeline.health.sys.since(start); e.Frozen || news {
+		s.pipeline.health.events.emit(e)
 	}
 	return next
 }
@@ -100,16 +105,16 @@ func (s *sweeper) look(v *lsm.Version, now int64, e *Swept) (next int64, news bo
 	if next != 0 {
 		next = max(next, now+sweepAgain)
 	}
-	news = e.ExpiredBytes > 0 && (e.ExpiredBytes != s.expired || v != s.tables)
-	s.expired, s.tables = e.ExpiredBytes, v
+	news = e.ExpiredBytes > 0 && (e.ExpiredBytes != s.mu.expired || v != s.mu.tables)
+	s.mu.expired, s.mu.tables = e.ExpiredBytes, v
 	return next, news
 }
 
 // sweepMemtable freezes the active memtable if enough of it has expired.
-func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
-	t := db.pipeline.lock()
+func (s *sweeper) sweepMemtable(now int64) (next int64, frozen bool) {
+	t := s.pipeline.lock()
 	defer t.end()
-	if db.health.closed.Load() {
+	if s.pipeline.health.closed.Load() {
 		return 0, false
 	}
 	m := t.mem()
@@ -128,7 +133,7 @@ func (db *DB) sweepMemtable(now int64) (next int64, frozen bool) {
 		}
 		return next, false
 	}
-	if db.live.View().Full(db.opts.memtableSize) {
+	if s.live.View().Full(s.pipeline.memtableSize) {
 		return now, false
 	}
 	err := t.freeze() // if it fails the next sweep tries again, and the log has told an event

@@ -21,7 +21,7 @@ func (db *DB) Verify(ctx context.Context) error {
 	for _, t := range v.Version.Levels.All() {
 		if err := db.verifyTable(ctx, t); err != nil {
 			if errors.Is(err, ErrCorrupt) {
-				db.setApart(t, err)
+				db.compacter.setApart(t, err)
 			}
 			return err
 		}

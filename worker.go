@@ -20,8 +20,8 @@ type worker struct {
 	failed   atomic.Pointer[error] // why the last run failed; nil after one that did not
 }
 
-func newWorker(name string, h *health) worker {
-	return worker{name: name, health: h, requests: newRequests()}
+func (w *worker) init(name string, h *health) {
+	w.name, w.health, w.requests = name, h, newRequests()
 }
 
 // requests holds one request to a background goroutine.
