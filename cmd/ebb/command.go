@@ -166,8 +166,8 @@ const (
 
 // usageError says that a command was called in a way it does not understand.
 type usageError struct {
-	err   error
-	usage func(io.Writer) // may be nil
+	err     error
+	command *parsed // that was; may be nil
 }
 
 func (e *usageError) Error() string { return e.err.Error() }
@@ -195,7 +195,7 @@ func (c *command) parse(words []string, f form) (*parsed, error) {
 		err = fmt.Errorf("too many arguments, from %q on", args[c.maxArgs+extra])
 	}
 	if err != nil {
-		return nil, &usageError{err, p.usage}
+		return nil, &usageError{err, p}
 	}
 	p.args = args
 	return p, nil
@@ -276,11 +276,16 @@ func (c *command) line() string {
 	return strings.Join(words, " ")
 }
 
+// lineWithFlags is line with the place of the flags.
+func (c *command) lineWithFlags() string {
+	return strings.TrimSpace(c.name + " [flags] " + c.params)
+}
+
 // usage tells how the command is called and what its flags are.
 func (p *parsed) usage(w io.Writer) {
 	switch {
 	case p.form == ofSession && p.inSession():
-		fmt.Fprintf(w, "usage: %s [flags] %s\n", p.name, p.params)
+		fmt.Fprintf(w, "usage: %s\n", p.lineWithFlags())
 	case p.has(database):
 		fmt.Fprintf(w, "usage: ebb DIR %s [flags] %s\n       ebb %s [flags] DIR %s\n", p.name, p.params, p.name, p.params)
 	case p.has(tool):

@@ -31,6 +31,7 @@ func TestExpiring(t *testing.T) {
 			t.Errorf("%q: %d, %s\n%s", c.args, r.code, r.stderr, r.stdout)
 		}
 	}
+	fits(t, runArgs(dir, "expiring").stdout)
 	runArgs("-json", dir, "expiring", "-steps", "1").want(t, exitOK, `"keys":4,"size_bytes":10}`, "")
 	runArgs(dir, "expiring", "soon").want(t, exitUsage, "", "no duration")
 	runArgs(dir, "expiring", "-steps", "-1").want(t, exitUsage, "", "-steps is")

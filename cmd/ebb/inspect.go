@@ -41,8 +41,12 @@ func levels(_ context.Context, s *session, _ []string) error {
 	if err != nil {
 		return err
 	}
+	st := db.Stats()
+	if tableCount(st) == 0 && !s.out.json {
+		return s.out.line("no tables: all there is is in memory and in the log")
+	}
 	t := s.out.columns()
-	for i, l := range db.Stats().Levels {
+	for i, l := range st.Levels {
 		if l.Tables > 0 {
 			if err := t.row(field{"level", i}, field{"tables", l.Tables}, field{"entries", l.Entries}, field{"size", bytesCount(l.Bytes)}); err != nil {
 				return err

@@ -64,7 +64,10 @@ func exportJSON(flags *flag.FlagSet) action {
 
 // exportTo writes a range to out.
 func (s *session) exportTo(ctx context.Context, out *printer, o *ebb.IterOptions, tell bool) error {
-	bar := s.progress(-1, "exporting")
+	bar := bar(noBar{})
+	if !isTerminal(out.to) { // where the lines show how far it is
+		bar = s.progress(-1, "exporting")
+	}
 	defer bar.Finish()
 	n := 0
 	err := s.each(ctx, o, func(e ebb.Entry, _ *ebb.Snapshot) error {

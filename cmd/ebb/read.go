@@ -12,7 +12,8 @@ import (
 
 const aboutRange = `
 Without flags the keys are all there are; with PREFIX those that begin with it. -start and -end narrow them to
-start <= key < end. Everything is as of the moment the command begins.`
+start <= key < end. Everything is as of the moment the command begins. In a session a list ends when the screen is full,
+and says how to go on, unless -limit says how long it may be.`
 
 func readCommands() []command {
 	return []command{

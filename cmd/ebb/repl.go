@@ -175,8 +175,8 @@ func (s *session) tell(err error) {
 		fold(s.stderr, "", advice)
 	}
 	var usage *usageError
-	if errors.As(err, &usage) && usage.usage != nil {
-		usage.usage(s.stderr)
+	if errors.As(err, &usage) && usage.command != nil {
+		fmt.Fprintf(s.stderr, "usage: %s; 'help %s' tells more\n", usage.command.lineWithFlags(), usage.command.name)
 	}
 }
 

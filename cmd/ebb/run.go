@@ -87,6 +87,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return s.runMany(ctx)
 	}
 	c := find(args[1])
+	if strings.HasPrefix(args[1], "-") {
+		return s.fail("", &usageError{fmt.Errorf("%q comes before DIR, or after a command", args[1]), nil})
+	}
 	if c == nil || !c.has(database) {
 		if _, err := os.Stat(s.dir); errors.Is(err, os.ErrNotExist) && c == nil {
 			return s.unknown(args[0])
@@ -186,8 +189,8 @@ func (s *session) fail(name string, err error) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		if usage.usage != nil {
-			usage.usage(s.stderr)
+		if usage.command != nil {
+			usage.command.usage(s.stderr)
 		} else {
 			fmt.Fprintln(s.stderr, "'ebb help' lists the commands.")
 		}

@@ -58,6 +58,7 @@ func TestUsage(t *testing.T) {
 		{"flag of another command", []string{"get", "-ttl", "1s", missing, "a"}, exitUsage, "", "not defined: -ttl"},
 		{"bad duration", []string{"put", missing, "a", "b", "-ttl", "soon"}, exitUsage, "", "\"soon\" for flag -ttl"},
 		{"flag without its value", []string{"put", missing, "a", "b", "-ttl"}, exitUsage, "", "needs an argument: -ttl"},
+		{"flag between", []string{missing, "-time"}, exitUsage, "", `"-time" comes before DIR, or after a command`},
 		{"nothing after a dash dash", []string{"get", missing, "--"}, exitUsage, "", "arguments are missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) { runArgs(c.args...).want(t, c.code, c.stdout, c.stderr) })

@@ -67,6 +67,9 @@ func (s *session) noSnapshot(name string) error {
 }
 
 func (s *session) listSnapshots() error {
+	if len(s.snapshots) == 0 && !s.out.json {
+		return s.out.line("no snapshots: 'snapshot' takes one")
+	}
 	t := s.out.columns()
 	for _, name := range slices.Sorted(maps.Keys(s.snapshots)) {
 		snapshot := s.snapshots[name]

@@ -138,7 +138,7 @@ func TestTerminalSession(t *testing.T) {
 	term.typed("ttl user:22\r").expect(", until 2").expect("ebb> ")
 
 	term.typed("exprie x\r").expect(`did you mean "expire"?`).expect("ebb> ")
-	term.typed("get\r").expect("arguments are missing").expect("usage: get [flags] KEY").expect("ebb> ")
+	term.typed("get\r").expect("arguments are missing").expect("usage: get [flags] KEY; 'help get' tells more\r\nebb> ")
 	term.typed("get \"open\r").expect("...> ").typed(ctrlC).expect("ebb> ").typed("get 'open\r").expect("...> ").typed(ctrlD).expect("ebb> ")
 	term.typed("help put\r").expect("usage: put [flags] KEY [VALUE]").expect("ebb> ")
 
@@ -147,6 +147,8 @@ func TestTerminalSession(t *testing.T) {
 	term.typed("snapshot before\r").expect("ebb> ").typed("put later x\r").expect("ebb> ").typed("use be\t").expect("before ").typed("\r")
 	term.expect("ebb@before> ").typed("get later\r").expect("there is no key later").expect("ebb@before> ")
 	term.typed("use now\r").expect("ebb> ").typed("get later\r").expect("\nx\r\n").expect("ebb> ")
+	term.typed("levels\r").expect("no tables").expect("ebb> ").typed("release before\r").expect("ebb> ").typed("use\r").expect("no snapshots")
+	term.expect("ebb> ").typed("export\r").expect("export\r\n{\"key\":\"a key\"").expect("ebb> ")
 	term.typed("timing on\r").expect("ebb> ").typed("count\r").expect("\n3\r\n").expect("took ").expect("ebb> ")
 
 	runArgs("put", dir, "later", "y").want(t, exitFailed, "", fmt.Sprintf("locked by process %d", cmd.Process.Pid))
