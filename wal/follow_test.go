@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -276,5 +277,17 @@ func TestFollowErrors(t *testing.T) {
 	if err := Follow("db/wal", &o, 1).Next(new(Entry)); !errors.Is(err, ErrDeleted) {
 		t.Errorf("deleted: %v", err)
 	}
+	end := Follow("db/wal", &o, next)
+	if err := end.Next(new(Entry)); err != io.EOF {
+		t.Errorf("from the end: %v", err)
+	}
 	closeLog(t, l)
+	for _, err := range []error{vfs.RemoveAll(mem, "db/wal"), mem.MkdirAll("db/wal")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := end.Next(new(Entry)); !errors.Is(err, ErrDeleted) {
+		t.Errorf("all of it is gone: %v", err)
+	}
 }

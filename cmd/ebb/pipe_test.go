@@ -43,6 +43,17 @@ func TestPipeSync(t *testing.T) {
 	runArgs("-sync", "maybe", "x").want(t, exitUsage, "", "it is always or never")
 }
 
+// What does not fit into the buffer of the output is read before its group has ended, and the sync comes before that, too.
+func TestPipeLongAnswer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	long := strings.Repeat("v", 10_000)
+	r := runInput("put a "+long+"\nget a -full\nstats -json\n", "-create", dir)
+	answer, stats, _ := strings.Cut(r.stdout, "\n")
+	if n := syncsOf(t, stats); answer != long || n != 1 {
+		t.Errorf("%d syncs before an answer of %d bytes", n, len(answer))
+	}
+}
+
 // An answer that can be read comes after the sync of what was written before, and is not kept back for lines to come.
 func TestPipeAnswers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
