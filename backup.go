@@ -57,13 +57,16 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 	if o == nil {
 		o = &BackupOptions{}
 	}
+	if err := checkCompression(o.Compression); err != nil {
+		return BackupInfo{}, fmt.Errorf("backup: %w", err)
+	}
 	v, through, writers, err := db.pinLatest()
 	if err != nil {
 		return BackupInfo{}, err
 	}
 	defer db.live.Unpin(v)
 	if o.Since > through {
-		return BackupInfo{}, fmt.Errorf("%w: since %d, but %d is the newest sequence", ErrInvalidOption, o.Since, through)
+		return BackupInfo{}, fmt.Errorf("%w: backup since %d, the newest is %d", ErrSequenceAhead, o.Since, through)
 	}
 	if db.opts.ReadOnly {
 		if o.Since > 0 {

@@ -210,7 +210,7 @@ func TestIncrementRefused(t *testing.T) {
 		_, err := db.Backup(ctx, io.Discard, &BackupOptions{Since: seq})
 		return err
 	}
-	if err := since(2); !errors.Is(err, ErrInvalidOption) {
+	if err := since(2); !errors.Is(err, ErrSequenceAhead) {
 		t.Errorf("since a sequence to come: %v", err)
 	}
 	must(t, since(1))

@@ -55,9 +55,11 @@ func refused(t *testing.T, mem *vfstest.Mem, o *Options, n int) {
 	t.Helper()
 	before := mem.Clone()
 	for _, readOnly := range []bool{true, false} {
-		o := *o
-		o.ReadOnly = readOnly
-		db, err := Open("db", &o)
+		o := o
+		if readOnly {
+			o = readOnlyOptions(o)
+		}
+		db, err := Open("db", o)
 		if err == nil {
 			t.Errorf("read-only %v: opens with %d keys of %d", readOnly, keys(t, db), n)
 			db.Close()
@@ -153,7 +155,9 @@ func TestEveryTruncationOfAClosedDatabase(t *testing.T) {
 			t.Helper()
 			for _, readOnly := range []bool{true, false} {
 				o := *o
-				o.fs, o.ReadOnly = c, readOnly
+				if o.fs = c; readOnly {
+					o = *readOnlyOptions(&o)
+				}
 				before := c.Clone()
 				db, err := Open("db", &o)
 				if err == nil {
@@ -249,9 +253,7 @@ func TestManifestWithoutAnchor(t *testing.T) {
 	must(t, err)
 	state.Log = wal.Anchor{}
 	must(t, manifest.Store(mem, "db", state))
-	ro := *o
-	ro.ReadOnly = true
-	for _, o := range []*Options{&ro, o} {
+	for _, o := range []*Options{readOnlyOptions(o), o} {
 		db, err := Open("db", o)
 		must(t, err)
 		if n := keys(t, db); n != 10 {

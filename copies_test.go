@@ -174,8 +174,7 @@ func TestCopiesOfReadOnly(t *testing.T) {
 	}
 	must(t, applyAs(db, 1, 0, "c", "1"))
 	m.entries["c"] = modelEntry{"1", 0}
-	o := keepLog(mem, clock)
-	o.ReadOnly = true
+	o := readOnlyOptions(keepLog(mem, clock))
 	reader := openTest(t, o)
 	want, err := entriesOf(db)
 	must(t, err)

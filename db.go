@@ -73,8 +73,11 @@ type directory = dir.Dir
 // directory that another process has open is ErrLocked, unless Options.ReadOnly asks to look only; one that holds other
 // things is ErrNotDatabase.
 func Open(dir string, o *Options) (*DB, error) {
-	opts := o.withDefaults()
-	dir, err := opts.fs.Abs(dir)
+	opts, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
+	}
+	dir, err = opts.fs.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}

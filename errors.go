@@ -60,6 +60,9 @@ var (
 	ErrSequenceAhead = errors.New("ebb: sequence not reached yet")
 )
 
+// errInvalidOptions refuses options: of Open, of an iterator, a backup and whatever else takes some.
+var errInvalidOptions = errors.New("ebb: invalid options")
+
 // Errors of Open, and of reading what is damaged.
 var (
 	// ErrCorrupt matches every error that reports damaged files. errors.As with *CorruptError tells file and offset.

@@ -582,9 +582,10 @@ var allEvents = []Event{
 func TestEventsAreLogged(t *testing.T) {
 	var out bytes.Buffer
 	r := new(recorder)
-	db := &DB{dir: "db", opts: (&Options{
-		Logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), OnEvent: r.onEvent,
-	}).withDefaults()}
+	o := Options{Logger: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), OnEvent: r.onEvent}
+	opts, err := o.withDefaults()
+	must(t, err)
+	db := &DB{dir: "db", opts: opts}
 	db.events.start(&db.opts, string(db.dir), &db.stats)
 	for _, e := range allEvents {
 		db.events.emit(e)

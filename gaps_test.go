@@ -289,8 +289,7 @@ func TestGapsReadOnly(t *testing.T) {
 		must(t, owner.Put(fmt.Appendf(nil, "q%02d", i), nil))
 		must(t, owner.Delete(fmt.Appendf(nil, "q%02d", i)))
 	}
-	o := manualOptions(fs, clock, SyncNever)
-	o.ReadOnly = true
+	o := readOnlyOptions(manualOptions(fs, clock, SyncNever))
 	db := openTest(t, o)
 	s, err := db.Snapshot()
 	must(t, err)

@@ -49,6 +49,13 @@ func manualOptions(fs vfs.FS, clock *fakeClock, policy SyncPolicy) *Options {
 	return o
 }
 
+// readOnlyOptions are those of others, without what only writes use.
+func readOnlyOptions(o *Options) *Options {
+	c := *o
+	c.ReadOnly, c.Sync, c.SyncEvery, c.Compression, c.ExpiryEvents, c.RetainLog = true, SyncAlways, 0, CompressionNone, false, 0
+	return &c
+}
+
 // openTest opens a database that is closed with the test, if the test has not done so.
 func openTest(t *testing.T, o *Options) *DB {
 	t.Helper()

@@ -31,8 +31,30 @@ type Iterator struct {
 	err   error
 }
 
-// NewIterator returns an iterator over the entries that o allows.
+// check refuses what is not allowed. Reverse and Limit are for a loop over entries, not for an iterator, which goes both ways.
+func (o *IterOptions) check(iterator bool) error {
+	switch {
+	case o == nil:
+		return nil
+	case o.Limit < 0:
+		return invalid("Limit", o.Limit, "0, which is none, and more")
+	case iterator && o.Limit != 0:
+		return invalid("Limit", o.Limit, "0 for an iterator: it is for Range")
+	case iterator && o.Reverse:
+		return invalid("Reverse", o.Reverse, "false for an iterator, which has Last and Prev: it is for Range")
+	}
+	return nil
+}
+
+// NewIterator returns an iterator over the entries that o allows, which must leave Reverse and Limit to Range.
 func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
+	if err := o.check(true); err != nil {
+		return nil, err
+	}
+	return openIterator(db, o)
+}
+
+func openIterator(db *DB, o *IterOptions) (*Iterator, error) {
 	v, seq, err := pin(&db.live)
 	if err != nil {
 		return nil, err
@@ -42,6 +64,13 @@ func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
 
 // NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
 func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
+	if err := o.check(true); err != nil {
+		return nil, err
+	}
+	return s.iterator(o)
+}
+
+func (s *Snapshot) iterator(o *IterOptions) (*Iterator, error) {
 	ticket, ok := s.db.live.Enter(0)
 	if !ok {
 		return nil, ErrClosed
@@ -57,12 +86,12 @@ func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
 // Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
 // last. The slices are valid until the next. Nothing needs closing.
 func (db *DB) Range(o *IterOptions) iter.Seq2[Entry, error] {
-	return rangeOver(func() (*Iterator, error) { return db.NewIterator(o) }, o)
+	return rangeOver(func() (*Iterator, error) { return openIterator(db, o) }, o)
 }
 
 // Range is DB.Range for a snapshot.
 func (s *Snapshot) Range(o *IterOptions) iter.Seq2[Entry, error] {
-	return rangeOver(func() (*Iterator, error) { return s.NewIterator(o) }, o)
+	return rangeOver(func() (*Iterator, error) { return s.iterator(o) }, o)
 }
 
 // rangeAhead is how many entries a Range reads at first that does not say how many it wants.
@@ -73,6 +102,10 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 		o = new(IterOptions)
 	}
 	return func(yield func(Entry, error) bool) {
+		if err := o.check(false); err != nil {
+			yield(Entry{}, err)
+			return
+		}
 		it, err := open()
 		if err != nil {
 			yield(Entry{}, err)

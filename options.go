@@ -66,14 +66,15 @@ const (
 	CompressionZstd = wal.CompressionZstd
 )
 
-// Options configure a database. The zero value works, and so does nil.
+// Options configure a database. The zero value works, and so does nil. What a field does not allow is refused, with an error
+// that names the field, its value and what is allowed.
 type Options struct {
 	// Sync is the policy of writes that do not say otherwise. Default: SyncAlways.
 	Sync SyncPolicy
-	// SyncEvery is the period of SyncInterval. Default: 100 ms.
+	// SyncEvery is the period of SyncInterval; other policies do not use it. Default: 100 ms.
 	SyncEvery time.Duration
-	// Memory bounds what memtables, caches and buffers take together, in bytes; at least 8 MiB, and where addresses have 32
-	// bits at most 1 GiB. An eighth, but no more than 4 GiB, goes to the memtable that is written, two more to those that wait
+	// Memory bounds what memtables, caches and buffers take together, in bytes: 8 MiB to 64 TiB, and where addresses have 32
+	// bits to 1 GiB. An eighth, but no more than 4 GiB, goes to the memtable that is written, two more to those that wait
 	// to become tables, as much again to the garbage collector, which lets a heap grow to twice what is in use, one to the
 	// keys of a table that is built, and the rest to the block cache and, with ExpiryEvents, to what expires next. So tables
 	// of small entries are small where this is. The operating system's page cache, which holds mapped tables, comes on top,
@@ -92,7 +93,8 @@ type Options struct {
 	// Beside an owner, in this process or another, the database is as of Open: a beginning of what the owner has written,
 	// with everything that was acknowledged before, and perhaps writes that are not synced yet, or that a full disk is about
 	// to refuse. DB.Refresh brings it up to date. What of the log is in no table is held in memory, whatever its size and
-	// whatever Memory says. Sync, SyncEvery and Compression mean nothing here.
+	// whatever Memory says. What only writes use cannot be set beside it: Sync, SyncEvery, Compression, ExpiryEvents and
+	// RetainLog.
 	ReadOnly bool
 
 	// ExpiryEvents makes an event of every expiry: a record in the log, which Watch reports as ChangeExpire, once for each
@@ -133,9 +135,11 @@ type Options struct {
 // defaultMemory is enough for memtables that make tables of 32 MB.
 const defaultMemory = 256 << 20
 
-// maxMemory is more than any machine has, or can give to a process, with room to add and to multiply. maxMemtable leaves
-// an offset in a memtable, of which there are 32 GiB, room for the largest batch, whatever its entries.
+// minMemory leaves the smallest memtable a megabyte. maxMemory is more than any machine has, or can give to a process, with
+// room to add and to multiply. maxMemtable leaves an offset in a memtable, of which there are 32 GiB, room for the largest
+// batch, whatever its entries.
 const (
+	minMemory   = 8 << 20
 	maxMemory   = 1 << (30 + strconv.IntSize/64*16)
 	maxMemtable = 4 << 30
 )
@@ -145,19 +149,71 @@ func (o *Options) cacheMemory() int64 {
 	return max(o.Memory-2*(1+lsm.MaxFrozen)*o.memtableSize-o.buildMemory-o.expiryMemory, 1<<20)
 }
 
-// withDefaults returns a copy with every field set.
-func (o *Options) withDefaults() Options {
+// check refuses what is not allowed.
+func (o *Options) check() error {
+	if err := checkCompression(o.Compression); err != nil {
+		return err
+	}
+	switch {
+	case o.Sync > SyncNever:
+		return invalid("Sync", o.Sync, "SyncAlways (0), SyncInterval (1) and SyncNever (2)")
+	case o.SyncEvery < 0:
+		return invalid("SyncEvery", o.SyncEvery, "0, which is 100ms, and more")
+	case o.Memory != 0 && (o.Memory < minMemory || o.Memory > maxMemory):
+		return invalid("Memory", o.Memory, fmt.Sprintf("0, which is %d, and %d to %d", defaultMemory, minMemory, maxMemory))
+	case o.WriterIdle < 0:
+		return invalid("WriterIdle", o.WriterIdle, "0, which is 24h, and more")
+	case o.RetainLog < 0:
+		return invalid("RetainLog", o.RetainLog, "0 and more")
+	}
+	if !o.ReadOnly {
+		return nil
+	}
+	for _, f := range []struct {
+		name  string
+		set   bool
+		value any
+	}{
+		{"Sync", o.Sync != SyncAlways, o.Sync},
+		{"SyncEvery", o.SyncEvery != 0, o.SyncEvery},
+		{"Compression", o.Compression != CompressionNone, o.Compression},
+		{"ExpiryEvents", o.ExpiryEvents, o.ExpiryEvents},
+		{"RetainLog", o.RetainLog != 0, o.RetainLog},
+	} {
+		if f.set {
+			return invalid(f.name, f.value, "beside ReadOnly only the zero value")
+		}
+	}
+	return nil
+}
+
+func checkCompression(c Compression) error {
+	if c > CompressionZstd {
+		return invalid("Compression", c, "CompressionNone (0), CompressionLZ4 (1) and CompressionZstd (2)")
+	}
+	return nil
+}
+
+// invalid refuses the value of a field of options.
+func invalid(field string, value any, allowed string) error {
+	return fmt.Errorf("%w: %s is %v, allowed: %s", errInvalidOptions, field, value, allowed)
+}
+
+// withDefaults returns a copy with every field set, or the error of check.
+func (o *Options) withDefaults() (Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
 	}
-	if c.Memory <= 0 {
+	if err := c.check(); err != nil {
+		return Options{}, err
+	}
+	if c.Memory == 0 {
 		c.Memory = defaultMemory
 	}
-	if c.WriterIdle <= 0 {
+	if c.WriterIdle == 0 {
 		c.WriterIdle = 24 * time.Hour
 	}
-	c.Memory = min(max(c.Memory, 8<<20), maxMemory)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -183,5 +239,5 @@ func (o *Options) withDefaults() Options {
 	if c.segmentSize == 0 {
 		c.segmentSize = 64 << 20
 	}
-	return c
+	return c, nil
 }

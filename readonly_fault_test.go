@@ -47,8 +47,7 @@ var faultsOf = map[string]func(n int) vfstest.Injector{
 func readThroughFaults(mem *vfstest.Mem) (*vfstest.Fault, *openCount, *Options) {
 	fault := vfstest.NewFault(mem)
 	files := &openCount{FS: fault}
-	o := manualOptions(files, newFakeClock(), SyncNever)
-	o.ReadOnly = true
+	o := readOnlyOptions(manualOptions(files, newFakeClock(), SyncNever))
 	return fault, files, o
 }
 

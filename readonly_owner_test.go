@@ -297,8 +297,7 @@ func TestReadOnlyWhileFilesGo(t *testing.T) {
 				o.db, err = Open("db", manualOptions(mem, newFakeClock(), SyncNever))
 				must(t, err)
 				reached = false
-				opts := manualOptions(mem, newFakeClock(), SyncNever)
-				opts.ReadOnly = true
+				opts := readOnlyOptions(manualOptions(mem, newFakeClock(), SyncNever))
 				opts.fs = on(mem, func(i int, _ vfstest.Op) {
 					if i != n {
 						return
@@ -346,8 +345,7 @@ func TestReadOnlyLosesPatience(t *testing.T) {
 	defer func() { must(t, owner.Close()) }()
 	busy := false
 	opened := 0
-	opts := manualOptions(mem, newFakeClock(), SyncNever)
-	opts.ReadOnly = true
+	opts := readOnlyOptions(manualOptions(mem, newFakeClock(), SyncNever))
 	opts.fs = on(mem, func(_ int, op vfstest.Op) {
 		if op.Kind != vfstest.OpOpen || !strings.Contains(op.Name, dir.TablesName) {
 			return

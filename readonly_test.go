@@ -41,9 +41,9 @@ func sealed(fs vfs.FS) sealedFS {
 
 // readOnly makes a copy of options read-only, on a file system that nothing may be written to.
 func readOnly(o *Options) *Options {
-	c := *o
-	c.ReadOnly, c.fs = true, sealed(o.fs)
-	return &c
+	c := readOnlyOptions(o)
+	c.fs = sealed(o.fs)
+	return c
 }
 
 // A read-only database shows every entry of a closed one, refuses every write, and changes nothing.

@@ -28,8 +28,11 @@ func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Rea
 	if o == nil {
 		o = &RestoreOptions{}
 	}
-	opts := o.Options.withDefaults()
-	err := copies.Restore(ctx, dir, &copies.RestoreOptions{
+	opts, err := o.Options.withDefaults()
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", dir, err)
+	}
+	err = copies.Restore(ctx, dir, &copies.RestoreOptions{
 		FS:           opts.fs,
 		Clock:        opts.Clock,
 		Random:       opts.sys.secret,

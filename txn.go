@@ -320,6 +320,13 @@ func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
 // NewIterator returns an iterator over the entries that o allows, with the transaction's writes so far. Of what it has
 // walked over, Update checks that nothing has changed. Close it before the transaction ends.
 func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
+	if err := o.check(true); err != nil {
+		return nil, err
+	}
+	return tx.iterator(o)
+}
+
+func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 	s := tx.s
 	if s == nil {
 		return nil, ErrTxnDone
@@ -346,5 +353,5 @@ func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 // Range is DB.Range as the transaction sees it, with its writes until the loop begins. Of what the loop has come to, Update
 // checks that nothing has changed.
 func (tx *Txn) Range(o *IterOptions) iter.Seq2[Entry, error] {
-	return rangeOver(func() (*Iterator, error) { return tx.NewIterator(o) }, o)
+	return rangeOver(func() (*Iterator, error) { return tx.iterator(o) }, o)
 }
