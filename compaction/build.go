@@ -13,11 +13,11 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Input is what tables are built from.
+// Input describes the entries and range deletes that tables are built from.
 type Input struct {
 	// Source has at most one entry a key: the newest. It may read mapped memory.
 	Source Source
-	// Deletes are the range deletes of what Source was merged from.
+	// Deletes are the range deletes of the sources that Source merges.
 	Deletes []kv.RangeDelete
 	// Older reports whether anything that is older than the input, and not part of it, overlaps [start, end).
 	Older func(start, end []byte) bool
@@ -27,7 +27,7 @@ type Input struct {
 	BaseSeq uint64
 }
 
-// Source is what Build needs of a kv.Iterator.
+// Source is the part of a kv.Iterator that Build uses.
 type Source interface {
 	First() bool
 	Next() bool
@@ -57,7 +57,7 @@ func (o Output) At(level int) Output {
 	return o
 }
 
-// Result is what became of an input.
+// Result describes the tables that an input became.
 type Result struct {
 	Tables  []*Table // open, in key order, and durable with their names
 	Entries uint64   // read
@@ -73,16 +73,16 @@ const (
 )
 
 const (
-	// maxDeleteBytes is how much of range deletes comes into one table: whoever opens it reads them all into memory.
+	// maxDeleteBytes bounds the range deletes of one table: opening the table reads all of them into memory.
 	maxDeleteBytes = 64 << 20
 	deleteFrame    = 8 // bytes of a range delete in a table, beside its bounds
 )
 
 // Build writes the tables of an input: none, if nothing of it is needed.
 //
-//  1. Each table is written and synced. A crash leaves files that no manifest names; whoever opens the database removes
-//     them. So it is where Build fails, but for files that cannot be removed.
-//  2. The directory is synced: the names last. What the owner commits now is there.
+//  1. Each table is written and synced. A crash leaves files that no manifest names, which the next open of the database
+//     removes. A failure leaves none, unless a file cannot be removed.
+//  2. The directory is synced: the names last. From here on the owner may commit the tables.
 func Build(ctx context.Context, in Input, out Output) (Result, error) {
 	deletes := kv.NewRangeDeletes(in.Deletes)
 	b := builder{in: in, out: out, deletes: deletes.Walk(math.MaxUint64), entries: true}
@@ -126,15 +126,15 @@ func Discard(out Output, tables []*Table) error {
 type builder struct {
 	in      Input
 	out     Output
-	deletes kv.RangeWalk // those of the input, to drop what they cover
+	deletes kv.RangeWalk // the range deletes of the input: entries that they cover are dropped
 
-	kept      []kv.RangeDelete // what of deletes the output needs and no finished table has, in the order of keys
-	taken     int              // how many of these belong, as far as they reach, to the table that is written
-	keptBytes int64            // of these
+	kept      []kv.RangeDelete // the range deletes that the output needs and no finished table has, in the order of keys
+	taken     int              // how many of kept belong to the table that is written, as far as they reach
+	keptBytes int64            // of the taken ones
 
 	writer  *table.Writer // nil between tables
 	file    uint64
-	lower   []byte // where the table that is written begins: what is before it belongs to others. nil: nothing is before
+	lower   []byte // where the table that is written begins: smaller keys belong to tables before it. nil: it is the first
 	entries bool   // the source has more
 	result  Result
 	after   []byte // scratch: the key after one
@@ -174,7 +174,7 @@ func (b *builder) run(ctx context.Context) error {
 	return b.finish(nil)
 }
 
-// add writes one entry, or what is left of it.
+// add writes one entry: as it is, as a tombstone if it has expired, or not at all if it is unneeded.
 func (b *builder) add(e *kv.Entry) error {
 	b.result.Entries++
 	out := *e
@@ -227,10 +227,10 @@ func (b *builder) takeDeletes(key []byte) error {
 			if err := b.finish(d.Start); err != nil {
 				return err
 			}
-			continue // what reaches into the next table comes again
+			continue // finish has kept the range deletes that reach into the next table
 		}
 		if b.writer == nil && (key == nil || kv.Compare(d.Start, key) < 0 && kv.Compare(b.lower, key) < 0) {
-			if err := b.begin(); err != nil { // there is something to be said before the key
+			if err := b.begin(); err != nil { // the range delete begins before the key
 				return err
 			}
 		}
@@ -248,8 +248,9 @@ func (b *builder) target() int64 {
 	return b.out.TargetSize
 }
 
-// unneeded reports whether leaving an entry out changes nothing. A range delete that covers a tombstone does its work, as
-// what the tombstone hides is older than both; if that range delete is not kept, nothing older is there to hide.
+// unneeded reports whether an entry can be left out: a put that a range delete covers, and a tombstone that hides nothing.
+// Under a range delete no tombstone is needed: the entries that it hides are older than both, so the range delete hides them,
+// too; and if the range delete is not kept, there are none.
 func (b *builder) unneeded(e *kv.Entry) bool {
 	covered, _ := b.deletes.Seq(e.Key)
 	if e.Kind == kv.Put {
@@ -299,7 +300,8 @@ func (b *builder) finish(upper []byte) error {
 	return nil
 }
 
-// addDeletes adds the range deletes to the table that is written, as far as they lie within it, and keeps what is behind.
+// addDeletes adds the range deletes to the table that is written, as far as they lie within it. It keeps those that reach
+// behind it.
 func (b *builder) addDeletes(upper []byte) error {
 	whole := 0
 	for _, d := range b.kept[:b.taken] {
@@ -321,7 +323,7 @@ func (b *builder) addDeletes(upper []byte) error {
 	return nil
 }
 
-// abort removes what has been written.
+// abort removes the tables that have been written.
 func (b *builder) abort() error {
 	var err error
 	if b.writer != nil {

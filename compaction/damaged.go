@@ -2,17 +2,17 @@ package compaction
 
 import "slices"
 
-// A damaged table cannot be rewritten: what its bad blocks hold would be lost, and what they hide would come back. So it
-// stays as it is, readable where it can be read, and the others are compacted around it:
+// A damaged table cannot be rewritten: the entries in its bad blocks would be lost, and older entries that they hide would
+// come back. So it stays as it is, readable in its good blocks, and the other tables are compacted around it:
 //
 //   - It is no input of a Rewrite. It may be dropped, and it may move, for which it need not be read.
-//   - What is above it, and overlaps it, is newer and stays above it: what came down from level 0 piles up in the level
-//     before its own, which becomes the last one for these keys. There it is merged with what overwrites it, as anywhere.
-//   - A tombstone above it is kept, as it is older than what is compacted, and overlaps.
-//   - In level 0 it would hold up all that is newer and overlaps it. So it leaves level 0 for the deepest level that it can
-//     have, under nothing that it overlaps, as soon as what is older than it has gone down.
-//   - Where even that is not to be had, as too many damaged tables lie one above the other, the tables of level 0 that are
-//     held up are merged with each other, and stay there.
+//   - Tables above it that overlap it are newer and stay above it. Data that comes down from level 0 piles up in the level
+//     before its own, which becomes the last level for these keys: there it is merged with newer data, as in any last level.
+//   - A tombstone above it is kept: the damaged table overlaps it and is older, so it may hold what the tombstone hides.
+//   - In level 0 it would hold up every newer table that overlaps it. So it moves to the deepest level under which it overlaps
+//     nothing, as soon as the older tables that it overlaps have gone down.
+//   - If it cannot, because too many damaged tables lie one above the other, the tables of level 0 that are held up are
+//     merged with each other, and stay in level 0.
 
 // stuck reports whether a table of a level between the first and the last cannot go down.
 func (p *picker) stuck(level int, t *Table) bool {
@@ -27,8 +27,8 @@ func (p *picker) anyDamaged(tables []*Table) bool {
 	return len(p.damaged) > 0 && slices.ContainsFunc(tables, func(t *Table) bool { return p.damaged[t] })
 }
 
-// free returns the tables of level 0 that can be compacted into another level: not those that are damaged, and not those
-// that would pass under one that stays and that they overlap.
+// free returns the tables of level 0 that can be compacted into another level: those that are not damaged and overlap no
+// older table that stays.
 func (p *picker) free() []*Table {
 	if !p.anyDamaged(p.Levels[0]) {
 		return p.Levels[0]
@@ -45,8 +45,8 @@ func (p *picker) free() []*Table {
 	return free
 }
 
-// below returns the level that tables of level 0 are compacted into: the first, or one above it, of which there is nothing,
-// if what they overlap there is damaged. It is 0 if they cannot leave level 0.
+// below returns the level that tables of level 0 are compacted into: the first or, if they overlap a damaged table there, an
+// empty one above it. It is 0 if they cannot leave level 0.
 func (p *picker) below(tables []*Table) int {
 	if len(tables) == 0 {
 		return 0
@@ -79,7 +79,7 @@ func (p *picker) sink() *Plan {
 	return nil
 }
 
-// within0 merges neighbours in level 0 that cannot leave it into one table, if there are some more than may rest there.
+// within0 merges neighbours that cannot leave level 0 into one table, if they are more than may rest there.
 func (p *picker) within0(reason string) *Plan {
 	most, end := 0, 0
 	for i, run := 0, 0; i < len(p.Levels[0]); i++ {
@@ -101,8 +101,8 @@ func (p *picker) within0(reason string) *Plan {
 	return plan
 }
 
-// output returns how the outputs are built: in level 0, where every look-up asks all of them, and would be no fewer after the
-// next merge, it is one, whatever that takes.
+// output returns how the outputs are built. In level 0 the output is one table, of any size: each table there costs every
+// look-up, and several would be merged again.
 func (p *Plan) output(out Output) Output {
 	out = out.At(p.Level)
 	if p.Level == 0 {

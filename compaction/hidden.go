@@ -2,17 +2,17 @@ package compaction
 
 import "github.com/ebbdb/ebb/internal/kv"
 
-// What is hidden is of no use: entries of which something newer knows the key, or that a newer range delete covers. How much
-// that is can only be estimated without reading, from the bounds, the number of entries and the block indexes of tables:
+// An entry is hidden, and of no use, if a newer source has an entry of its key or a newer range delete covers it. How much is
+// hidden is estimated without reading, from the bounds, the number of entries and the block indexes of tables:
 //
-//   - an entry hides one of average size of those tables, below it, whose stretch of keys it is in. So one that is new to the
-//     database counts too much, until it is compacted;
-//   - a range delete hides what lies between its bounds, to about a block.
+//   - an entry is taken to hide one entry of average size in the tables below it that cover its key. For a key that is new to
+//     the database that is too much, until the entry is compacted;
+//   - a range delete hides the entries between its bounds, to about a block.
 
-// Hidden is an estimate of what is hidden.
+// Hidden estimates how much is hidden.
 type Hidden struct {
 	Size int64 // of files
-	Data int64 // of these, keys and values
+	Data int64 // of keys and values in them
 }
 
 func (h *Hidden) add(t *Table, share float64) {
@@ -28,13 +28,13 @@ func (t *Table) share(start, end []byte) float64 {
 	case !t.overlaps(start, end):
 		return 0
 	case t.Reader == nil:
-		return 0.5 // a test's
+		return 0.5 // a table of a test
 	}
 	return t.Reader.Share(start, end)
 }
 
-// Hides estimates what so many entries with keys in [start, end), and range deletes that are apart, hide of the levels from
-// one on. Both are newer than what is there.
+// Hides estimates how much of the levels from one on is hidden by so many entries with keys in [start, end) and by range
+// deletes, of which none overlaps another. Both are newer than these levels.
 func (l *Levels) Hides(from int, start, end []byte, entries uint64, deletes []kv.RangeDelete) Hidden {
 	var below, hidden, covered Hidden
 	var count float64
@@ -59,12 +59,12 @@ func (l *Levels) Hides(from int, start, end []byte, entries uint64, deletes []kv
 	return Hidden{hidden.Size + covered.Size, hidden.Data + covered.Data}
 }
 
-// hides estimates what a table of a level hides of those below.
+// hides estimates how much a table of a level hides of the levels below.
 func (l *Levels) hides(level int, t *Table) Hidden {
 	return l.Hides(level+1, t.start, t.end, t.props.Entries, t.deletes)
 }
 
-// Hidden estimates what is hidden by tables, beside what those of level 0 hide of each other.
+// Hidden estimates how much tables hide of the levels below theirs. What tables of level 0 hide of each other is left out.
 func (l *Levels) Hidden() (sum Hidden) {
 	for level := range bottom {
 		h := l.hiddenBy(level)
@@ -73,7 +73,7 @@ func (l *Levels) Hidden() (sum Hidden) {
 	return sum
 }
 
-// hiddenBy estimates what the tables of a level hide, together no more than there is.
+// hiddenBy estimates how much the tables of a level hide: together no more than there is below.
 func (l *Levels) hiddenBy(level int) (sum Hidden) {
 	for _, t := range l[level] {
 		h := l.hides(level, t)

@@ -28,7 +28,7 @@ func (l *Levels) Manifest() []manifest.Table {
 	return list
 }
 
-// Table is an open table with what picking needs to know. It does not change.
+// Table is an open table with the figures that picking needs. It does not change.
 type Table struct {
 	File   uint64
 	Size   int64 // of the file, in bytes
@@ -37,8 +37,8 @@ type Table struct {
 	Deletes *kv.RangeDeletes
 
 	props      *table.Properties
-	deletes    []kv.RangeDelete // what Deletes says: none overlaps another, in the order of their keys
-	start, end []byte           // all keys, and all that range deletes cover, are in [start, end)
+	deletes    []kv.RangeDelete // the same: none overlaps another, in the order of their keys
+	start, end []byte           // all keys and all range deletes are in [start, end)
 }
 
 // NewTable returns the Table of an open reader.
@@ -46,7 +46,7 @@ func NewTable(r *table.Reader) *Table {
 	p := r.Properties()
 	t := &Table{File: r.ID().File, Size: p.FileSize, Reader: r, Deletes: kv.NewRangeDeletes(p.RangeDeletes), props: p}
 	t.deletes = p.RangeDeletes
-	if !kv.Apart(t.deletes) { // of Build they are
+	if !kv.Apart(t.deletes) { // Build has written them apart
 		t.deletes = t.Deletes.All()
 	}
 	if p.Entries > 0 {
@@ -88,7 +88,7 @@ func (t *Table) overlaps(start, end []byte) bool {
 	return kv.Compare(t.start, end) < 0 && kv.Compare(start, t.end) < 0
 }
 
-// Find returns the index of the one table of a level other than 0 that may cover a key: the first that ends behind it.
+// Find returns the index of the one table of a level other than 0 that may cover a key: the first that ends behind the key.
 func Find(tables []*Table, key []byte) int {
 	return sort.Search(len(tables), func(i int) bool { return kv.Compare(tables[i].end, key) > 0 })
 }
@@ -159,8 +159,8 @@ func (l *Levels) bytes(level int) int64 {
 	return n
 }
 
-// Replace returns levels without some tables and with others: the result of a plan, in the level it was for. They must not
-// overlap what else is there. In level 0 they take the place of the inputs, which must be neighbours there.
+// Replace returns levels without the inputs and with the outputs of a plan. The outputs must overlap no other table of their
+// level; in level 0 they take the place of the inputs, which must be neighbours there.
 func (l *Levels) Replace(inputs []*Table, level int, outputs []*Table) Levels {
 	gone := make(map[*Table]bool, len(inputs))
 	for _, t := range inputs {
@@ -182,15 +182,15 @@ func (l *Levels) Replace(inputs []*Table, level int, outputs []*Table) Levels {
 	return next
 }
 
-// AddNewest returns levels with tables in level 0 that are newer than all that is there.
+// AddNewest returns levels with tables in level 0 that are newer than all others.
 func (l *Levels) AddNewest(tables []*Table) Levels {
 	next := *l
 	next[0] = append(slices.Clone(tables), l[0]...)
 	return next
 }
 
-// AddBelow returns levels with tables that are newer than all that is there, each as deep as it can go: under no table
-// that it overlaps, and beside none. They must not overlap each other, and nothing may be compacted meanwhile.
+// AddBelow returns levels with tables that are newer than all others, each as deep as it can go: under no table that it
+// overlaps, and beside none. The tables must not overlap each other, and nothing may be compacted meanwhile.
 func (l *Levels) AddBelow(tables []*Table) Levels {
 	next := *l
 	for _, t := range tables {

@@ -4,11 +4,11 @@ import "slices"
 
 // Config sizes the levels.
 type Config struct {
-	// Base is the least size in bytes that a level other than the last is worth: about what a few memtables hold.
+	// Base is the least size in bytes that a level other than the last is worth having: that of a few memtables.
 	Base int64
-	// Settle asks for what only saves space, for when there is nothing else to do.
+	// Settle asks for compactions that only save space, for when there is nothing else to do.
 	Settle bool
-	// Paid says that reads have paid for a compaction of level 0.
+	// Paid says that reads have cost as much as a compaction of level 0 would.
 	Paid bool
 	// Damaged are tables that cannot be read whole. They are not rewritten: see damaged.go.
 	Damaged map[*Table]bool
@@ -17,15 +17,15 @@ type Config struct {
 const (
 	// multiplier is how much larger each level is than the one before it.
 	multiplier = 10
-	// level0Most is the number of tables in level 0 at which they are compacted whoever reads, and level0Settled the one that
-	// stays when there is nothing else to do.
+	// level0Most is the number of tables at which level 0 is compacted even if nobody reads, and level0Settled the number at
+	// which it is when there is nothing else to do.
 	level0Most    = 32
 	level0Settled = 4
-	// level0Share is how many times as large as what it overlaps level 0 may become, beside Config.Base: at worst this much of
-	// the space is overwritten data. It is what RocksDB's universal compaction has by default.
+	// level0Share is how many times as large as the tables it overlaps level 0 may become, beside Config.Base. At worst so many
+	// times the live data is overwritten data, as with the default of RocksDB's universal compaction.
 	level0Share = 2
-	// settleShare is the part of the last level's size that may lie above it. What lies above is what overwrites, so it
-	// bounds the space that overwritten data takes.
+	// settleShare is the part of the last level's size that may lie above it. Levels above hold the overwriting entries, so
+	// this bounds the overwritten ones.
 	settleShare = 0.25
 )
 
@@ -36,11 +36,11 @@ const (
 //   - damaged tables leave level 0;
 //   - level 0 is compacted when it is large against what it overlaps, or has too many tables, a level when it is larger than
 //     its target, whichever is more over;
-//   - tables of which half has expired are rewritten, and those of mostly tombstones pushed down to where they go, as are
-//     those that hide much more than they hold;
+//   - tables of which half has expired are rewritten; tables of mostly tombstones, and tables that hide much more than they
+//     hold, are pushed down towards the level in which tombstones go;
 //   - level 0 is compacted if reads have paid for it, as Config.Paid says;
-//   - level 0 is compacted if it is more than a few tables, and what lies above the last level is pushed down if it, or what
-//     it hides, is much against that, if Config.Settle says so.
+//   - if Config.Settle says so, level 0 is compacted if it has more than a few tables, and the levels above the last are
+//     pushed down if their size, or the size of what they hide, is large against that of the last.
 //
 // Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
 // Leveled Compaction", RocksDB wiki): so the last level holds nine tenths of the data, and level 0 is compacted directly
@@ -72,8 +72,8 @@ func Level0Cost(l *Levels, c Config) int64 {
 	return above + below
 }
 
-// PickAll is Pick for someone who wants everything in the last level, and nothing in it that is of no use. Where tables are
-// damaged, that cannot be had, and it is Pick with all that saves space.
+// PickAll is Pick for a compaction of everything: all data goes to the last level, and nothing stays that is of no use. With
+// damaged tables that is impossible, and PickAll is Pick with Config.Settle.
 func PickAll(l *Levels, now int64, c Config) *Plan {
 	if len(c.Damaged) > 0 {
 		c.Settle = true
@@ -100,7 +100,7 @@ func PickAll(l *Levels, now int64, c Config) *Plan {
 	return nil
 }
 
-// picker looks at the levels at one time.
+// picker is one look at the levels.
 type picker struct {
 	*Levels
 	now     int64
@@ -130,7 +130,7 @@ func (p *picker) size() {
 	}
 	for level := 1; level < p.first; level++ {
 		if len(p.Levels[level]) > 0 {
-			p.first = level // level 0 is newer than it, and must stay above it
+			p.first = level // it is older than level 0, which must stay above it
 		}
 	}
 }
@@ -161,18 +161,18 @@ func (p *picker) overfull() *Plan {
 	return worst
 }
 
-// level0Score tells by how much level 0 is over what it may be.
+// level0Score returns the size of level 0, or its number of tables, as a part of the limit: from 1 on it is full.
 func (p *picker) level0Score() float64 {
 	count := float64(len(p.Levels[0])) / level0Most
 	if plan := p.level0(""); plan == nil || plan.Level == 0 {
-		return count // it stays in level 0, whatever its size
+		return count // no table can leave level 0: its size does not matter
 	}
 	above, below := p.level0Bytes()
 	return max(count, float64(above)/float64(p.base+level0Share*below))
 }
 
-// cheapest returns the table of a level that moves the most, reclaimable bytes counted double, for what has to be rewritten.
-// It is nil if none can go down.
+// cheapest returns the table of a level that moves the most bytes, expired ones counted double, for each byte that has to be
+// rewritten. It is nil if no table can go down.
 func (p *picker) cheapest(level int) *Table {
 	var best *Table
 	var bestScore float64
@@ -192,14 +192,14 @@ func (p *picker) cheapest(level int) *Table {
 	return best
 }
 
-// settle pushes what overwrites down if it is much.
+// settle compacts level 0 if it has more than a few tables, and pushes tables down while too much lies above the last level.
 func (p *picker) settle() *Plan {
 	if len(p.Levels[0]) >= level0Settled {
 		if plan := p.level0("settle"); plan != nil {
 			return plan
 		}
 	}
-	var above int64 // or what it hides
+	var above int64 // bytes, or those that they hide if that is more
 	for level := range bottom {
 		above += max(p.bytes(level), p.hiddenBy(level).Size)
 	}
@@ -214,7 +214,7 @@ func (p *picker) settle() *Plan {
 	return p.level0("settle")
 }
 
-// level0Bytes returns the sizes of level 0 and of what its compaction would rewrite in the first level.
+// level0Bytes returns the sizes of level 0 and of the tables that its compaction would rewrite in the first level.
 func (p *picker) level0Bytes() (above, below int64) {
 	plan := p.level0("")
 	if plan == nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Plan is what is to be done with some tables.
+// Plan says what to do with some tables.
 type Plan struct {
 	Reason string // for people
 	Action Action
@@ -27,7 +27,7 @@ const (
 	// Move takes the inputs to another level as they are.
 	Move
 	// Drop takes the inputs away, unread: everything in them has expired, and they hide nothing older; or newer range
-	// deletes cover it.
+	// deletes cover all of them.
 	Drop
 )
 
@@ -43,7 +43,7 @@ func (p *Plan) Tables() []*Table {
 	return all
 }
 
-// level0 compacts all of level 0 into the first level, or what of it can go there. It is nil if there is nothing to be done.
+// level0 plans to compact level 0 into the first level, or as many of its tables as can go there. It is nil if none can.
 func (p *picker) level0(reason string) *Plan {
 	tables := p.free()
 	if to := p.below(tables); to > 0 {
@@ -57,8 +57,8 @@ func (p *picker) push(reason string, level int, t *Table) *Plan {
 	return p.rewrite(reason, level, level+1, []*Table{t})
 }
 
-// rewrite plans to bring tables of a level to another, together with what they overlap there. Where that is nothing, and
-// nothing is to be gained by rewriting, they move.
+// rewrite plans to bring tables of a level to another, merged with the tables that they overlap there. If there are none, and
+// a rewrite would leave nothing out, they move.
 func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
 	plan := &Plan{Reason: reason, Level: to, older: p.after(to)}
 	if from == 0 {
@@ -109,7 +109,7 @@ func (p *picker) rewarding(tables []*Table) bool {
 	})
 }
 
-// hull returns the least stretch of keys that has all of some tables in it.
+// hull returns the least stretch of keys that all of some tables lie in.
 func hull(tables []*Table) (start, end []byte) {
 	start, end = tables[0].start, tables[0].end
 	for _, t := range tables {

@@ -45,8 +45,8 @@ func (p *picker) drop() *Plan {
 	return &Plan{Reason: "expired", Action: Drop, Inputs: [][]*Table{dropped}}
 }
 
-// dropCovered finds all tables of which newer range deletes cover everything. They can go unread, whatever is below them:
-// that is covered too.
+// dropCovered finds all tables that newer range deletes cover completely. They can go unread: the older entries that they
+// hide are covered, too.
 func (p *picker) dropCovered() *Plan {
 	covering := p.covering()
 	if len(covering) == 0 {
@@ -64,7 +64,7 @@ func (p *picker) dropCovered() *Plan {
 	return &Plan{Reason: "deleted", Action: Drop, Inputs: [][]*Table{dropped}, Deleted: true}
 }
 
-// covering returns the range deletes of tables: apart, and in the order of their keys, for each table that has any.
+// covering returns the range deletes of each table that has any: none overlaps another, in the order of their keys.
 func (p *picker) covering() (list [][]kv.RangeDelete) {
 	for _, t := range p.All() {
 		if len(t.deletes) > 0 {
@@ -92,7 +92,7 @@ func allCovered(t *Table, covering [][]kv.RangeDelete) bool {
 	return true
 }
 
-// reclaim finds a table that is mostly of no use.
+// reclaim finds a table that is mostly of no use, or hides much.
 func (p *picker) reclaim() *Plan {
 	free := p.free()
 	if len(free) > 0 && p.hidesMuch(0, free) {
@@ -131,8 +131,8 @@ func (p *picker) reclaim() *Plan {
 	return nil
 }
 
-// frees reports whether the tombstones of a table, if each hides an entry of average size, free a quarter of what has to be
-// rewritten to be rid of them. A few that are spread over all keys are not worth rewriting everything.
+// frees reports whether the tombstones of a table, if each hides an entry of average size, free a quarter of the bytes that
+// have to be rewritten to be rid of the tombstones. A few of them, spread over all keys, are not worth rewriting everything.
 func (p *picker) frees(level int, t *Table) bool {
 	var below int64
 	var entries uint64
@@ -146,7 +146,7 @@ func (p *picker) frees(level int, t *Table) bool {
 	return below == 0 || 4*freed >= float64(t.Size+below)
 }
 
-// hidesMuch reports whether tables of a level hide so much more than they hold that half of what a rewrite reads goes.
+// hidesMuch reports whether tables of a level hide so much that half of the bytes that a rewrite reads would go.
 func (p *picker) hidesMuch(level int, tables []*Table) bool {
 	var size, below int64
 	var hidden Hidden

@@ -44,7 +44,7 @@ func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 	if in := (*InputError)(nil); !errors.Is(err, vfs.ErrFault) || errors.As(err, &in) {
 		return result, err
 	}
-	for _, t := range p.Tables() { // one of them it was, outside of its iterator
+	for _, t := range p.Tables() { // the fault was outside of an iterator: which table it was in, verifying tells
 		if verr := t.Reader.Verify(ctx); verr != nil && ctx.Err() == nil {
 			return result, &InputError{t, verr}
 		}
