@@ -14,7 +14,7 @@ import (
 
 // scratch is the memory that a look-up or an iterator reads into where a block is neither mapped nor cached.
 type scratch struct {
-	cache *Cache // keeps what had to be read; nil if this reading is not a sign of more
+	cache *Cache // where a block goes that had to be read or decompressed; nil for one-off reads, which must not evict hot blocks
 	raw   []byte // a record as it is in the file
 	block []byte // a decompressed block
 	page  []byte
@@ -32,7 +32,7 @@ func (t *Reader) scratch() *scratch {
 	return s
 }
 
-// release returns s to the pool, without the memory of a huge value. After a fault nobody does, and s is lost.
+// release returns s to the pool, without the memory of a huge value. After a fault it is not called, and s is garbage.
 func (s *scratch) release() {
 	if s == nil {
 		return
@@ -53,7 +53,7 @@ func sized(buf *[]byte, n int64) []byte {
 	return (*buf)[:n]
 }
 
-// read returns the bytes of a section: those of the mapping, or, without one, what it reads into *buf.
+// read returns the bytes of a section: a part of the mapping or, without one, *buf, into which it reads them.
 func (t *Reader) read(s section, buf *[]byte) ([]byte, error) {
 	if t.mem != nil {
 		return t.mem[s.off:s.end():s.end()], nil
@@ -129,7 +129,7 @@ func (t *Reader) verifyBlock(i int) error {
 	return nil
 }
 
-// chunkSize is about the size of a block, so that the first use of a chunk verifies little more than what it reads.
+// chunkSize is about the size of a block, so that the first use of a chunk verifies little more than it reads.
 const chunkSize = 4 << 10
 
 // chunk makes sure that all of the blocks are verified that overlap the chunk with offset off, which is within rows.
@@ -162,7 +162,7 @@ func (t *Reader) loadBlock(i int, s *scratch) ([]byte, error) {
 	}
 	word, off, _, end := t.index.place(i)
 	raw, out := &s.raw, &s.block
-	if s.cache != nil { // What goes into the cache must be memory of its own.
+	if s.cache != nil { // a cached block has memory of its own
 		out = new([]byte)
 		if word&wordCompressed == 0 {
 			raw = new([]byte)

@@ -51,7 +51,7 @@ func (x *blockIndexBuilder) append(dst []byte) []byte {
 	return dst
 }
 
-// prefix returns what all separators begin with: what the first and the last of them do.
+// prefix returns the common prefix of all separators, which is that of the first and the last.
 func (x *blockIndexBuilder) prefix() []byte {
 	if len(x.ends) == 0 {
 		return nil
@@ -81,9 +81,9 @@ func commonPrefix(a, b []byte) int {
 //	bit  62      the value is compressed
 //	bit  63      the block was verified
 //
-// All but the last never change. The last is set after the block's bytes, which do not change either, were found to be
-// right, so whoever sees it set may read them without a look at the checksum; two who see it unset do the work twice and
-// set it twice. One word for all of it means one cache miss where a bitmap would add a second.
+// All bits but the last never change. The last is set once the checksum of the block's bytes, which do not change either, was
+// found right: a reader that sees it set reads the block without checking again. Two readers that see it unset both check, and
+// both set it. A bitmap beside the words would cost a second cache miss.
 const (
 	wordOffset     = 1<<40 - 1
 	wordHeadShift  = 40
@@ -114,7 +114,7 @@ func (x *blockIndex) memory() int64 {
 	return int64(8*cap(x.words) + 8*cap(x.heads) + 4*cap(x.ends) + cap(x.separators) + cap(x.prefix))
 }
 
-// place returns what a word says.
+// place returns the word of block i, and from it where its record begins, its bytes before the value, and where it ends.
 func (x *blockIndex) place(i int) (word uint64, off, head, end int64) {
 	word = x.words[i].Load()
 	return word, int64(word & wordOffset), int64(word >> wordHeadShift & wordHead), int64(x.words[i+1].Load() & wordOffset)
@@ -139,7 +139,7 @@ func (x *blockIndex) share(start, end []byte) float64 {
 }
 
 // decodeBlockIndex reads the payload of the block index of a table whose blocks fill the file from the header up to end,
-// and may be compressed with c. It copies what it keeps.
+// and may be compressed with c. It keeps copies.
 func decodeBlockIndex(payload []byte, end int64, c wal.Compression) (*blockIndex, error) {
 	d := newDecoder(payload)
 	blocks := d.uvarint()

@@ -15,7 +15,7 @@ type Cache struct {
 	misses atomic.Uint64
 }
 
-// cachedBlock is what a block is taken to need at least, to know how many there may be.
+// cachedBlock is the least memory that a block is taken to need, from which the number of blocks follows.
 const cachedBlock = 4 << 10
 
 // maxCounters bounds what the cache allocates before it holds anything, at 64 MB: it is enough for 6 GiB of blocks, and
@@ -88,10 +88,10 @@ func (c *Cache) get(key uint64) ([]byte, bool) {
 	return c.blocks.Get(key)
 }
 
-// set hands data to the cache. Nobody may change it any more.
+// set hands data to the cache. Data must not change any more.
 func (c *Cache) set(key uint64, data []byte) {
 	if c != nil {
-		c.misses.Add(1) // hits are not counted: that would be a good part of what they cost
+		c.misses.Add(1) // hits are not counted: counting would be a good part of their cost
 		c.blocks.Set(key, data, int64(cap(data)))
 	}
 }

@@ -139,7 +139,7 @@ func (d *Describer) properties(v []byte) (wal.Description, error) {
 	return out, nil
 }
 
-// describeFooter does not know the size of the file, by which decodeFooter checks: a tool shows what is there.
+// describeFooter shows a footer as it is: it cannot check it as decodeFooter does, without the size of the file.
 func describeFooter(v []byte) (wal.Description, error) {
 	if len(v) != footerPayload {
 		return wal.Description{}, errMalformed

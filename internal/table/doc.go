@@ -2,7 +2,7 @@
 //
 // It owns the file format (format.go), the Writer that makes a file, the Reader that answers from it, the Iterator over
 // one, the Properties that tell a compaction what is inside, and the Cache of blocks that had to be read or decompressed.
-// What a tombstone, a deadline or a range delete hides in other tables is for the caller: a table returns what it holds.
+// Which entries of other tables a tombstone, a deadline or a range delete hides is for the caller to find out.
 //
 // A look-up goes from the hash of the key to one slot of eight bytes, and from there to the row: no search, no filter. A
 // table is mapped where the file system can, and uncompressed blocks are then read in place. The rest goes through ReadAt

@@ -2,13 +2,13 @@ package table
 
 import "errors"
 
-// What a Writer refuses.
+// Errors of a Writer.
 var (
 	// ErrOrder means an entry whose key is not greater than the one before it.
 	ErrOrder = errors.New("table: key not in ascending order")
 	// ErrInvalid means an entry, a range delete or an option that no table can hold.
 	ErrInvalid = errors.New("table: invalid")
-	// ErrFull means that the table has reached what its format can address. Finish it and start another.
+	// ErrFull means that the table has reached the largest size that its format can address. Finish it and start another.
 	ErrFull = errors.New("table: full")
 	// ErrEmpty means Finish without an entry and without a range delete: there is nothing to make a file of.
 	ErrEmpty = errors.New("table: empty")
@@ -16,7 +16,7 @@ var (
 	ErrFinished = errors.New("table: writer is finished")
 )
 
-// What Open reports. A damaged file is a *corrupt.Error; the first two come wrapped in one.
+// Errors of Open. A damaged file is a *corrupt.Error; the first two come wrapped in one.
 var (
 	// ErrForeign means that the table belongs to another database.
 	ErrForeign = errors.New("table: of another database")

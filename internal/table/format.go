@@ -99,7 +99,7 @@ const (
 
 	maxBlocks   = 1 << 24
 	maxFileSize = 1 << 40 // a reader keeps the offsets of blocks in 40 bits
-	// maxRecordSize is above what the record codec writes: the largest value and key of ours, with a frame.
+	// maxRecordSize is above the length of any record that is written: the largest key and value, with a frame.
 	maxRecordSize = wal.MaxValueSize + 2*MaxKeySize
 )
 
@@ -129,7 +129,7 @@ type header struct {
 	compression wal.Compression
 }
 
-// base is what the rows of a table are relative to.
+// base is the sequence and the time that the rows of a table are relative to.
 type base struct {
 	seq  uint64
 	time int64 // Unix ms

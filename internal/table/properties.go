@@ -8,7 +8,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Properties says what is in a table. Those of a Reader are shared: nobody may change them.
+// Properties describe the contents of a table. Those of a Reader are shared and must not be changed.
 type Properties struct {
 	Entries    uint64 // puts and tombstones; range deletes are not among them
 	Tombstones uint64
@@ -69,7 +69,7 @@ func newSummary(created int64) *summary {
 	return &summary{Properties: Properties{MinSeq: math.MaxUint64, Created: created}}
 }
 
-// add counts an entry. What it keeps of it is a copy.
+// add counts an entry. It keeps copies of its slices.
 func (s *summary) add(e *kv.Entry) {
 	if s.Entries == 0 {
 		s.Smallest = bytes.Clone(e.Key)
@@ -138,7 +138,7 @@ func (p *Properties) append(dst []byte, b base) []byte {
 	return dst
 }
 
-// decodeProperties reads what append wrote. The result aliases nothing.
+// decodeProperties is the inverse of append. The result aliases nothing.
 func decodeProperties(payload []byte, b base) (*Properties, error) {
 	d := newDecoder(payload)
 	p := &Properties{Created: b.time}
@@ -177,7 +177,7 @@ func appendRangeDeletes(dst []byte, deletes []kv.RangeDelete, b base) []byte {
 	return dst
 }
 
-// decodeRangeDeletes reads what appendRangeDeletes wrote. The result aliases nothing.
+// decodeRangeDeletes is the inverse of appendRangeDeletes. The result aliases nothing.
 func decodeRangeDeletes(payload []byte, b base) ([]kv.RangeDelete, error) {
 	d := newDecoder(bytes.Clone(payload))
 	var deletes []kv.RangeDelete

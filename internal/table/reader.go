@@ -11,8 +11,8 @@ import (
 
 // Reader answers from one table. Any goroutine may use it, until Close.
 //
-// It takes no lock. What a look-up reads was built by Open and never changes, or is a block or a hash page whose bit says
-// that it was verified: see blockIndex. The same argument holds for the bits of hash pages and chunks.
+// It takes no lock. A look-up reads only memory that Open has built and that never changes, and blocks and hash pages whose
+// bit says that they were verified: see blockIndex, whose argument holds for the bits of hash pages and chunks, too.
 type Reader struct {
 	name string
 	file vfs.File
@@ -26,8 +26,8 @@ type Reader struct {
 	pageCount  int
 	pages      bitmap // a bit for each hash page: it was verified
 
-	// What a look-up in a mapped table without compression reads, see chunk: all up to the end of the blocks, and a bit
-	// for each chunk of it. Both are nil in any other table.
+	// In a mapped table without compression: the bytes up to the end of the blocks, in which look-ups read rows, and a bit for
+	// each chunk of them: see chunk. Both are nil in any other table.
 	rows   []byte
 	chunks bitmap
 
@@ -125,7 +125,7 @@ func (t *Reader) readHeader(id Identity) error {
 	return nil
 }
 
-// readSections reads what the footer locates.
+// readSections reads the sections that the footer locates.
 func (t *Reader) readSections() error {
 	var buf []byte
 	at := section{t.size - footerSize, footerSize}
@@ -186,5 +186,5 @@ func (t *Reader) IndexBytes() int64 { return t.index.memory() + 8*int64(len(t.pa
 // nothing.
 func (t *Reader) Share(start, end []byte) float64 { return t.index.share(start, end) }
 
-// Properties returns what is in the table. The caller may not change it; it stays valid after Close.
+// Properties returns the table's properties, which the caller must not change. They stay valid after Close.
 func (t *Reader) Properties() *Properties { return t.properties }

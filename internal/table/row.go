@@ -29,7 +29,7 @@ func (r *row) entry(e *kv.Entry, block []byte) {
 	e.Kind, e.Value = kv.Put, block[r.value:r.valueEnd:r.valueEnd]
 }
 
-// appendRowPrefix appends what stands before the value of an entry.
+// appendRowPrefix appends the part of a row before the value.
 func (b *base) appendRowPrefix(dst []byte, e *kv.Entry) []byte {
 	dst = binary.AppendUvarint(dst, e.Seq-b.seq)
 	if e.Kind == kv.Delete {

@@ -11,10 +11,10 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Salvage reads what can be read of a table file, however damaged. It is for one goroutine, changes nothing, and needs
+// Salvage reads the readable parts of a table file, however damaged. It is for one goroutine, changes nothing, and needs
 // only the header to be whole: without it nothing tells the sequences and deadlines of the rest. Close it.
 type Salvage struct {
-	// Problems are the *corrupt.Errors of all but the data blocks: what they say of the file is not known.
+	// Problems are the *corrupt.Errors of all sections but the data blocks. What such a section says of the file is unknown.
 	Problems []error
 	// RangeDeletes are those of the file, if that part could be read.
 	RangeDeletes []kv.RangeDelete
@@ -65,7 +65,7 @@ func (s *Salvage) open() error {
 	})
 }
 
-// sections reads what stands behind the blocks, as much of it as is whole.
+// sections reads the sections behind the blocks that are whole.
 func (s *Salvage) sections() {
 	t := &s.t
 	problem := func(err error) { s.Problems = append(s.Problems, err) }
@@ -114,7 +114,7 @@ func (s *Salvage) sections() {
 	}
 }
 
-// ID returns what the header says of whose file it is.
+// ID returns the identity in the header.
 func (s *Salvage) ID() Identity { return s.t.id }
 
 // Name returns the name of the file.
@@ -132,7 +132,7 @@ type Lost struct {
 // Error names the stretch and what is wrong with it.
 func (l *Lost) Error() string { return fmt.Sprintf("bytes %d to %d: %v", l.From, l.To, l.Err) }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the cause.
 func (l *Lost) Unwrap() error { return l.Err }
 
 // Entries returns the entries that can be read, tombstones and expired ones among them, in the order of the file, which is
@@ -157,7 +157,7 @@ func (s *Salvage) Entries() iter.Seq2[*kv.Entry, error] {
 	}
 }
 
-// walk goes from record to record, without an index. What follows damage cannot be found again.
+// walk goes from record to record, without an index. Behind damage it cannot find the next record.
 func (s *Salvage) walk(yield func(*kv.Entry, error) bool) {
 	end := s.t.size
 	if s.t.foot.index.size > 0 {

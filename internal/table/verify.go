@@ -39,7 +39,7 @@ type Verifier struct {
 	used        uint64
 	sum         *summary
 	lastKey     []byte
-	scratch     scratch // without a cache: what it holds says nothing of the file
+	scratch     scratch // without a cache: a cached block would say nothing of the file
 }
 
 // NewVerifier returns a Verifier that has checked nothing.
@@ -186,7 +186,7 @@ func (v *Verifier) checkPage() error {
 	return nil
 }
 
-// sections checks what Open has read, once more as it is in the file, and what it has not.
+// sections checks all sections as they are in the file now, also those that Open has read.
 func (v *Verifier) sections() error {
 	t := v.t
 	again := &Reader{name: t.name, file: t.file, mem: t.mem, size: t.size}

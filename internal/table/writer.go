@@ -11,7 +11,7 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Options say what table to write.
+// Options describe the table to write.
 type Options struct {
 	ID Identity
 	// BaseSeq is a sequence that no entry and no range delete is below. The closer it is, the shorter the rows.
@@ -201,8 +201,8 @@ func (w *Writer) EstimatedSize() int64 {
 		int64(w.sum.Entries)*pageSize/pageLoad
 }
 
-// Memory returns about how many bytes of memory it takes to keep what was added until Finish, which is some 15 to 22 an
-// entry. The block that is being filled and what is about to be written come on top.
+// Memory returns about how many bytes of memory the writer needs until Finish for the entries that were added: some 15 to 22
+// each. The block that is being filled and the write buffer come on top.
 func (w *Writer) Memory() int64 {
 	const perBlock = 24 // a blockSize
 	x := &w.index
@@ -291,10 +291,10 @@ func (w *Writer) fail(err error) error {
 //
 //  1. The rest of the blocks, then the index, then, last of all, the footer are written. A crash here or before leaves a
 //     file without a footer, or whose footer points at bytes that never arrived: Open or the first use of the bytes
-//     refuses it. Nothing refers to the file yet, so whoever opens the database removes it.
+//     refuses it. Nothing refers to the file yet, so the next open of the database removes it.
 //  2. The file is synced. A crash from here on leaves a whole table, or, as its name may be lost, none.
 //  3. The caller syncs the directory, and the table keeps its name.
-//  4. The caller commits a manifest that names it; only then may what it replaces be deleted.
+//  4. The caller commits a manifest that names it; only then may the files that it replaces be deleted.
 //
 // A sync that fails is not tried again: the kernel may have dropped the pages, and a second one would lie.
 func (w *Writer) Finish() (*Properties, error) {
