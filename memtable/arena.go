@@ -41,7 +41,7 @@ type arena struct {
 	_      apart
 }
 
-// apart keeps what every write changes out of the cache lines of what every Get reads.
+// apart keeps the fields that every write changes out of the cache lines of those that every Get reads.
 type apart [64]byte
 
 // bytes returns the memory at an offset, to the end of its chunk.

@@ -28,7 +28,7 @@
 // # Measured
 //
 // 1 M keys of 24 bytes ("user" and 20 random digits), values of 100 bytes, two cores; ns, the best of several runs of the
-// benchmarks, which spend 60 of them themselves. Beside it what one would write first: items by value in a google/btree
+// benchmarks, which spend 60 of them themselves. Beside it the obvious way to write one: items by value in a google/btree
 // behind a sync.RWMutex.
 //
 //	                                         memtable    btree

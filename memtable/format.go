@@ -41,7 +41,7 @@ const (
 	deadlineSize = 8
 )
 
-// content is what a version says, as Set is given it.
+// content is the part of a version that Set is given.
 type content struct {
 	value    []byte
 	seq      uint64

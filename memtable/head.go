@@ -45,7 +45,7 @@ func makeItem(key, prefix []byte, node uint32) item {
 	return item{high: binary.BigEndian.Uint64(rest), low: binary.BigEndian.Uint32(rest[8:]), node: node}
 }
 
-// sharedPrefix returns what two keys begin with alike, without the last reserve bytes.
+// sharedPrefix returns the common prefix of two keys, without its last reserve bytes.
 func sharedPrefix(a, b []byte) []byte {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {

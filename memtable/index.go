@@ -18,7 +18,7 @@ const (
 // lie in, and needs no hashes.
 //
 // One goroutine adds, any number find, and nobody waits:
-//   - A slot is stored once, atomically, after the node it names is complete. So who loads it can read the node.
+//   - A slot is stored once, atomically, after the node it names is complete. So a reader that loads the slot can read the node.
 //   - Within an array slots are never emptied or moved, and some are always empty. So a search ends, and one that meets
 //     an empty slot has passed every slot that could have held the key before: the key was not in this array.
 //   - Growing fills a new array with the old one's slots, then publishes it; the old one never changes again. A key that

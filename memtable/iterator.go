@@ -28,7 +28,7 @@ type Iterator struct {
 	// Nodes read ahead, in the order of keys: all that were in the tree between the first and the last of them. A key that
 	// came later has a higher sequence than seq, so that moves among them need no tree.
 	nodes    [maxRefill]uint32
-	versions [maxRefill]uint32 // what seq sees of nodes[low:high], the others were not looked at
+	versions [maxRefill]uint32 // the versions that seq sees of nodes[low:high]; the others were not looked at
 	n        int               // nodes; 0: it stands nowhere
 	low      int
 	high     int
@@ -37,14 +37,14 @@ type Iterator struct {
 	touched  byte
 }
 
-// NewIterator returns an iterator over what seq sees, in one allocation. Keeping it and using Reset takes none.
+// NewIterator returns an iterator over the versions that seq sees, in one allocation. Keeping it and using Reset takes none.
 func (m *Memtable) NewIterator(seq uint64) *Iterator {
 	it := new(Iterator)
 	it.Reset(m, seq)
 	return it
 }
 
-// Reset makes the iterator one over what seq sees in m, standing nowhere.
+// Reset makes the iterator one over the versions that seq sees in m, standing nowhere.
 func (it *Iterator) Reset(m *Memtable, seq uint64) { it.m, it.seq, it.n = m, seq, 0 }
 
 // First moves to the first entry.

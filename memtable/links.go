@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // A reader at an old sequence must not pass all newer versions of a key one by one. So about one version in linkEvery, by
 // chance, has links: to the one with links before it, and further back, as in "An Applicative Random-Access Stack" (Myers,
-// 1983), which finds its way among n of them in O(log n) steps with two links each. What is written once or seldom has none.
+// 1983), which finds its way among n of them in O(log n) steps with two links each. Keys that are seldom written have none.
 //
 //	 0 before  u32   the version with links before this one; 0: there is none
 //	 4 further u32   one some way before that, or the same
@@ -68,7 +68,8 @@ func (a *arena) nextLinks(version uint32) (l links, ok bool) {
 	return l, true
 }
 
-// older returns the version to look at after one, in b, that is newer than seq: not one before that which seq sees.
+// older returns the version to look at after the one in b, which is newer than seq: an older one, but none that is older than
+// the version that seq sees.
 func (a *arena) older(b []byte, seq uint64) uint32 {
 	if binary.LittleEndian.Uint64(b[seqAt:])&hasLinks != 0 {
 		if version := binary.LittleEndian.Uint32(b[linksAt+4:]); a.newer(version, seq) {

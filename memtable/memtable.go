@@ -8,7 +8,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Memtable is a sorted map from keys to their versions. See the package comment for who may call what.
+// Memtable is a sorted map from keys to their versions. The package comment says which goroutine may call which method.
 type Memtable struct {
 	arena  arena
 	index  index
@@ -102,13 +102,13 @@ func (m *Memtable) Size() int64 {
 	return m.arena.used.Load()*memories + m.index.size.Load() + m.ranges.Size() + int64(m.Len())*treeBytes
 }
 
-// Footprint returns about how many bytes of memory it takes that so many entries with a deadline were put, whose keys and
-// values have so many bytes in all.
+// Footprint returns about how many bytes of memory a number of entries with deadlines takes, whose keys and values have so
+// many bytes in all.
 func Footprint(entries, bytes int64) int64 {
 	return memories*(bytes+entries*(keyAt+deadlineSize)) + entries*(indexBytes+treeBytes)
 }
 
-// Stats describes what a memtable has been given, overwritten versions included.
+// Stats describes the versions that were put into a memtable, overwritten ones included.
 type Stats struct {
 	MinSeq, MaxSeq uint64 // of all versions and range deletes; 0 if there are none
 	Deadlines      int64  // versions with a deadline

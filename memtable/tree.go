@@ -25,16 +25,16 @@ const (
 
 // tree keeps the nodes in the order of their keys.
 //
-// A scan holds the lock for a microsecond, but who sleeps until it is free has lost fifty. Seven goroutines that scan
-// without a pause leave a writer 30 k inserts a second, with a p99.9 of 4 to 8 ms, if both lock a sync.Mutex; 500 k and
-// 0.3 ms as it is done here (two cores; 140 k scans of 50 against 97 k). The writer queues a node, and puts what is queued
-// in order itself only if nobody else has or wants the lock. A reader that has got it puts what is queued in order first:
+// A scan holds the lock for a microsecond, but a goroutine that sleeps until the lock is free loses fifty. Seven goroutines
+// that scan without a pause leave a writer 30 k inserts a second, with a p99.9 of 4 to 8 ms, if both lock a sync.Mutex; 500 k
+// and 0.3 ms as it is done here (two cores; 140 k scans of 50 against 97 k). The writer queues a node, and puts the queued
+// nodes in order itself only if no reader has or wants the lock. A reader that has got the lock first puts them in order:
 //   - A key that a reader at some sequence must see was queued before that sequence was given to the reader, so the
 //     reader's load of tail covers it.
-//   - Only the writer changes tail, and it fills a place before tail covers it. Only who holds mu takes from the queue,
-//     and a place is filled again only after head has passed it.
-//   - order is changed by who holds mu, and only while there are queued nodes. The writer alone queues, so between its
-//     draining the queue and its next insert nobody changes order, and it may read what it has found in order without mu.
+//   - Only the writer changes tail, and it fills a place before tail covers it. Nodes are taken from the queue under mu
+//     alone, and a place is filled again only after head has passed it.
+//   - order changes under mu alone, and only while there are queued nodes. Only the writer queues nodes, so from when it has
+//     drained the queue until its next insert order does not change, and the writer may walk it without mu.
 type tree struct {
 	arena *arena
 
@@ -75,7 +75,7 @@ func (t *tree) less(a, b item) bool {
 
 // key returns the key of a node that is compared.
 //
-// +checklocksignore: of probe it needs mu, which every walk holds that compares node 0; a rebuild holds none and compares none.
+// +checklocksignore: probe is node 0, which only a walk compares, under mu; a rebuild holds no lock and compares other nodes.
 func (t *tree) key(node uint32) []byte {
 	if node == 0 {
 		return t.mu.probe
@@ -170,8 +170,8 @@ func (t *tree) reconsider(n int64) {
 	t.mu.Unlock()
 }
 
-// commonPrefix returns what the middle three quarters of the n keys in order share. Strays at the ends do not count: they would
-// spoil the prefix for all others.
+// commonPrefix returns the prefix that the middle three quarters of the n keys in order share. Strays at the ends do not count:
+// they would spoil the prefix for all others.
 func (t *tree) commonPrefix(order *btree.BTreeG[item], n int64) []byte {
 	var nodes []uint32
 	order.Ascend(func(it item) bool {
