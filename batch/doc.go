@@ -8,8 +8,8 @@
 // were never promised to anyone. Building seals the builder, so bytes handed out cannot change until Reset.
 //
 // Reading is strict and copies nothing. Decode accepts a batch only if header, checksum and every record are exactly
-// right: each record fills its length, the records fill the batch, and their number is the header's. What passes can be
-// iterated without an error. Parse stops after header and checksum and leaves the records to the iterator, for bytes
+// right: each record fills its length, the records fill the batch, and their number is the header's. A batch that passes can
+// be iterated without an error. Parse stops after header and checksum and leaves the records to the iterator, for bytes
 // that were verified before. No allocation is sized by what was read.
 //
 // The package does no I/O, knows no file and no offset in one (a caller wraps its errors with those), keeps no state

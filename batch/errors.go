@@ -2,7 +2,7 @@ package batch
 
 import "errors"
 
-// What Parse and Decode report about the header.
+// Errors of Parse and Decode about the header.
 var (
 	// ErrIncomplete means that src ends before the batch does: more bytes may make it whole.
 	ErrIncomplete = errors.New("batch: incomplete")
@@ -18,8 +18,8 @@ var (
 	ErrNegativeCount = errors.New("batch: negative record count")
 )
 
-// What Decode and Iterator.Err report about the records. The checksum was right, so the bytes are as they were written,
-// but by something that does not follow the format.
+// Errors of Decode and Iterator.Err about the records. The checksum was right, so the bytes are as they were written: the
+// writer does not follow the format.
 var (
 	// ErrCountTooHigh means that the batch ends before RecordCount records. Parse reports it too if RecordCount is more
 	// than the number of bytes that follow the header.
@@ -42,7 +42,7 @@ var (
 	ErrTrailingRecordBytes = errors.New("batch: trailing bytes in record")
 )
 
-// What a Builder refuses. It is unchanged after any of them.
+// Errors of a Builder. It is unchanged after any of them.
 var (
 	// ErrSealed means a change after Build and before Reset.
 	ErrSealed = errors.New("batch: builder is sealed")

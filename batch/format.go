@@ -45,7 +45,7 @@ const (
 
 	magic          = 0
 	maxUvarint32   = 5    // bytes
-	lastUvarint32  = 0x0F // what 32 bits leave for the fifth byte
+	lastUvarint32  = 0x0F // the most that the fifth byte may be: 32 bits less the 28 before it
 	minBatchLength = HeaderSize - lengthSize
 )
 
@@ -74,7 +74,7 @@ func checksum(batch []byte) uint32 {
 }
 
 // recordSize returns the size of a record in bytes, Length included. A negative valueLen means a delete. Lengths are
-// compared with MaxSize before they are added, so nothing overflows; what exceeds it yields more than MaxSize.
+// compared with MaxSize before they are added, so nothing overflows; lengths above it yield more than MaxSize.
 func recordSize(keyLen, valueLen int64) int64 {
 	if keyLen > MaxSize || valueLen > MaxSize {
 		return MaxSize + 1

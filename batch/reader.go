@@ -11,7 +11,7 @@ type Batch struct {
 	SchemaID      int // may be negative: other writers are not held to our range
 	WriterID      int64
 	BatchSequence int32
-	Count         int // after Decode the number of records, after Parse only what the header says
+	Count         int // after Decode the number of records, after Parse only the header's word for it
 
 	records []byte
 }
@@ -41,7 +41,7 @@ func Decode(src []byte) (b Batch, n int, err error) {
 }
 
 // Parse is Decode without the pass over the records: it checks the header and the checksum, and the iterator reports
-// what is wrong with a record when it gets there. Count is at most the number of bytes after the header.
+// a bad record when it gets there. Count is at most the number of bytes after the header.
 func Parse(src []byte) (b Batch, n int, err error) {
 	if len(src) < HeaderSize {
 		return Batch{}, 0, fmt.Errorf("%w: %d bytes of a header of %d", ErrIncomplete, len(src), HeaderSize)
@@ -61,7 +61,7 @@ func Parse(src []byte) (b Batch, n int, err error) {
 	if stored, sum := binary.BigEndian.Uint32(src[crcOffset:]), checksum(src); stored != sum {
 		return Batch{}, 0, fmt.Errorf("%w: stored %08x, computed %08x", ErrCRCMismatch, stored, sum)
 	}
-	// From here on the bytes are what somebody wrote.
+	// The checksum is right: from here on the bytes are as they were written.
 	if got := src[attributesOffset]; got != 0 {
 		return Batch{}, 0, fmt.Errorf("%w: %#02x", ErrReservedAttributes, got)
 	}
@@ -142,7 +142,7 @@ func (it *Iterator) fail(err error) {
 		err, it.index, it.batch.Count, HeaderSize+it.offset)
 }
 
-// Err returns what was wrong with the batch, or nil if Next has not failed.
+// Err returns the error that stopped Next, nil if it has not failed.
 func (it *Iterator) Err() error { return it.err }
 
 // parse sets r to the record at the start of src, which ends where the batch ends, and returns its size.
