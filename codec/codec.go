@@ -10,7 +10,7 @@ var ErrInvalid = errors.New("codec: invalid encoding")
 
 // Value encodes values of type T.
 type Value[T any] interface {
-	// Append appends the encoding of v to dst. After an error what dst holds behind its length is undefined.
+	// Append appends the encoding of v to dst. After an error the memory behind dst's length is undefined.
 	Append(dst []byte, v T) ([]byte, error)
 	// Decode returns the value that src is the encoding of, all of it. It keeps nothing of src, which is used again, and
 	// gets along with any bytes.

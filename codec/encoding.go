@@ -27,7 +27,7 @@ func (jsonValue[T]) Append(dst []byte, v T) ([]byte, error) {
 func (jsonValue[T]) Decode(src []byte) (T, error) {
 	var v T
 	if err := json.Unmarshal(src, &v); err != nil {
-		var none T // not what there was of it
+		var none T // not a value that was decoded half
 		return none, err
 	}
 	return v, nil

@@ -79,7 +79,7 @@ func (k pairKey[A, B]) split(src []byte) (part, rest []byte, err error) {
 	return src[:width], src[width:], nil
 }
 
-// delimit escapes what dst holds from start on, in place, and ends it.
+// delimit escapes dst[start:] in place and appends the end mark.
 func delimit(dst []byte, start int) []byte {
 	zeros := bytes.Count(dst[start:], []byte{0})
 	from := len(dst)
@@ -96,7 +96,7 @@ func delimit(dst []byte, start int) []byte {
 	return dst
 }
 
-// undelimit returns what delimit was given, and what follows it.
+// undelimit is the inverse of delimit. It also returns the bytes behind the end mark.
 func undelimit(src []byte) (part, rest []byte, err error) {
 	rest = src
 	for {

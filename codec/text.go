@@ -3,7 +3,7 @@ package codec
 // String encodes a string as its bytes.
 func String() Key[string] { return stringKey{} }
 
-// Bytes encodes a byte slice as it is, nil as an empty one. What comes back is a copy.
+// Bytes encodes a byte slice as it is, nil as an empty one. Decode returns a copy.
 func Bytes() Key[[]byte] { return bytesKey{} }
 
 type stringKey struct{}

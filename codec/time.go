@@ -7,7 +7,7 @@ import (
 )
 
 // Time encodes a time, to the nanosecond, as 12 bytes: the seconds since the year 1 as Int64 does, and the
-// nanoseconds as 4 bytes, big-endian. Location and monotonic reading are left out; what comes back is in UTC.
+// nanoseconds as 4 bytes, big-endian. Location and monotonic reading are left out; Decode returns UTC.
 func Time() Key[time.Time] { return timeKey{} }
 
 // year1 is the Unix time of time.Time{}. Counted from there, and only from there, no time overflows: it is how
