@@ -7,7 +7,7 @@ import (
 )
 
 // jumpThreshold is how many milliseconds the wall clock has to gain on the monotonic one at once to be reported: well
-// above what a time daemon corrects, well below the hour of a daylight-saving mistake.
+// above the corrections of a time daemon, well below the hour of a daylight-saving mistake.
 const jumpThreshold = 60_000
 
 // A Clock tells the time by which keys expire: Unix milliseconds that never go back and never stand still for long,
@@ -28,7 +28,7 @@ const jumpThreshold = 60_000
 type Clock struct {
 	offset   atomic.Int64 // ms; Unix time at e = 0
 	compared atomic.Int64 // the e at which the wall clock was last compared with Now
-	jumped   atomic.Int64 // ms; what Jumped returns
+	jumped   atomic.Int64 // ms; the sum that Jumped returns
 
 	start time.Time  // where e = 0 on the system's clock; unused if step is set
 	step  *stepClock // in place of the system's clock if not nil
@@ -168,7 +168,7 @@ func (s *stepClock) read() (wall, elapsed int64) {
 // hasMonotonic reports whether t carries a monotonic reading, which Round(0) strips.
 func hasMonotonic(t time.Time) bool { return t != t.Round(0) }
 
-// subMilli returns what t is past a whole millisecond. Elapsed time is counted from there, so that it and the wall
+// subMilli returns how far t is past a whole millisecond. Elapsed time is counted from there, so that it and the wall
 // clock change at the same moment and their difference does not flicker.
 func subMilli(t time.Time) time.Duration {
 	return time.Duration(t.Nanosecond()) % time.Millisecond

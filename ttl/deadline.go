@@ -40,8 +40,8 @@ func DeadlineAt(t time.Time) int64 {
 	return orFirst(millis)
 }
 
-// Remaining is the inverse of Deadline: what is left at now until the deadline, 0 if there is none, negative if the
-// entry has expired. What is longer than a Duration can tell (292 years) becomes the longest there is.
+// Remaining is the inverse of Deadline: the time from now until the deadline, 0 if there is none, negative if the
+// entry has expired. A time that is too long for a Duration (292 years) becomes the longest.
 func Remaining(deadline, now int64) time.Duration {
 	switch {
 	case deadline == 0:

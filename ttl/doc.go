@@ -1,5 +1,5 @@
-// Package ttl is what the database knows about time: what time it is, when a key expires, how much of a memtable has
-// expired, what expires next, and when the sweeper should look again.
+// Package ttl answers the database's questions about time: what time it is, when a key expires, how much of a memtable has
+// expired, which versions expire next, and when the sweeper should look again.
 //
 // Time is Unix milliseconds in an int64 everywhere. A deadline is the first millisecond at which the entry is absent;
 // 0 means that there is none. Arithmetic saturates and never wraps. Whether a deadline has passed is internal/kv's

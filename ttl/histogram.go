@@ -11,7 +11,7 @@ import (
 const (
 	slotBits  = 7
 	slotCount = 1 << slotBits
-	// maxBuckets bounds what a Histogram distinguishes. With 64, an entry written within five minutes is seen to have
+	// maxBuckets bounds how many times a Histogram distinguishes. With 64, an entry written within five minutes is seen to have
 	// expired late by at most 1/440 of its distance from the origin if all live for an hour, by a quarter if TTLs of half
 	// an hour and of anything up to a month are mixed, and by all of it if every magnitude up to a century occurs
 	// (TestHistogramResolution). Every second slot stays free, so that a lookup ends after one or two.
@@ -35,7 +35,7 @@ type Histogram struct {
 	slots    [slotCount]bucket // open addressing
 }
 
-// bucket holds what is known of one cell.
+// bucket holds the figures of one cell.
 type bucket struct {
 	cell    uint64
 	upTo    int64 // the latest deadline in the cell

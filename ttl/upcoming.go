@@ -34,7 +34,7 @@ type Upcoming struct {
 	filling int64                  // versions before it are taken in: upTo, or how far a scan will have made it complete
 }
 
-// versionSize is about what a version takes beside its key, in the tree and in the map: measured at 100,000 versions.
+// versionSize is about the memory that a version takes beside its key, in the tree and in the map: measured at 100,000 versions.
 const versionSize = 120
 
 // NewUpcoming returns an Upcoming that takes up to limit bytes and knows of nothing yet: Complete is 0.
