@@ -9,7 +9,7 @@ import (
 	"fmt"
 )
 
-// ErrCorrupt is what every *Error matches with errors.Is.
+// ErrCorrupt matches every *Error with errors.Is.
 var ErrCorrupt = errors.New("corrupt")
 
 // Error says that the bytes of File at Offset are not what was written there.
