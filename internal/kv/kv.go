@@ -6,7 +6,7 @@ package kv
 
 import "bytes"
 
-// Kind is what an entry does to its key.
+// Kind says whether an entry sets its key or deletes it.
 type Kind uint8
 
 const (
@@ -16,7 +16,7 @@ const (
 	Delete
 )
 
-// Entry is the newest thing known of a key in one place. Who returns one says how long Key and Value stay valid.
+// Entry is the newest version of a key in one source. A function that returns one says how long Key and Value stay valid.
 type Entry struct {
 	Key      []byte
 	Value    []byte // empty for Delete

@@ -20,9 +20,8 @@ type RangeDelete struct {
 // the leaves at its two ends, and those between go: all that they say is older. So what an add costs does not depend on how
 // many there were, other than by the depth of the tree, and a log whose beginning is cut off again and again stays one leaf.
 //
-// Nothing is changed that somebody may read as it was: a leaf only ever gets more deletes, newer ones, and where the tree
-// changes there is a new root, which shares with the old one what is alike. Who asks as of a sequence begins at the root of
-// that time.
+// Readers of an older state are not disturbed: a leaf only ever gets more deletes, newer ones, and a change of the tree makes a
+// new root, which shares its unchanged nodes with the old one. A reader as of a sequence begins at the root of that sequence.
 type RangeDeletes struct {
 	roots  atomic.Pointer[[]rangeRoot] // the oldest first; append-only: a longer one may share the array of a shorter one
 	newest atomic.Uint64               // sequence of the newest delete
@@ -117,7 +116,7 @@ func (r *RangeDeletes) add(d RangeDelete) {
 	}
 }
 
-// publish makes a tree what holds from a sequence on.
+// publish makes a tree the one that holds from a sequence on.
 func (r *RangeDeletes) publish(seq uint64, tree *rangeNode) {
 	var roots []rangeRoot
 	if p := r.roots.Load(); p != nil {
@@ -230,8 +229,8 @@ func (r *RangeDeletes) Len() int {
 // Size returns the bytes of memory in use.
 func (r *RangeDeletes) Size() int64 { return r.size.Load() }
 
-// All returns what all deletes together cover: as many as it takes that none overlaps another, in the order of their keys,
-// each with the sequence of the newest.
+// All returns deletes that cover the same as all that were added: none overlaps another, they are in the order of their keys,
+// and each has the sequence of the newest delete there.
 func (r *RangeDeletes) All() []RangeDelete {
 	tree := r.newestTree()
 	if tree == nil {

@@ -21,7 +21,7 @@ const (
 	nodeBytes = int64(unsafe.Sizeof(rangeNode{}))
 	leafBytes = int64(unsafe.Sizeof(rangeLeaf{}))
 	kidBytes  = int64(unsafe.Sizeof(rangeKid{}))
-	rootBytes = int64(unsafe.Sizeof(rangeRoot{})) + 32 // what is unused at the end of the list, and what points to it
+	rootBytes = int64(unsafe.Sizeof(rangeRoot{})) + 32 // the unused end of the list of roots, and the pointer to it
 )
 
 // rangeNode is a node of a B-tree: it stands for the keys from start up to end, which the nodes below it divide, or about
@@ -51,7 +51,7 @@ type rangeLeaf struct {
 	deletes [leafSize]RangeDelete
 }
 
-// rangeHeads are the heads of a delete's bounds, and its sequence: what a search looks at, side by side.
+// rangeHeads are the heads of a delete's bounds, and its sequence, side by side: a search looks at nothing else.
 type rangeHeads struct{ start, end, seq uint64 }
 
 // head returns the eight bytes of a key that follow a prefix, as a number: a smaller one means a smaller key.
@@ -126,7 +126,7 @@ func (r *RangeDeletes) tree(nodes []*rangeNode) *rangeNode {
 	return n
 }
 
-// replace returns what comes in the place of a node, nodes of the same height, when leaves take the place of those for the
+// replace returns the nodes, of the same height, that take the place of a node when leaves take the place of its leaves for the
 // keys from start up to end. There may be none if leaves has none.
 func (r *RangeDeletes) replace(n *rangeNode, start, end []byte, leaves []*rangeNode) []*rangeNode {
 	if n.leaf != nil {
@@ -322,7 +322,7 @@ func (l *rangeLeaf) touched(start, end []byte, since uint64) bool {
 	return false
 }
 
-// apart returns what the deletes together cover, in the order of their keys.
+// apart returns deletes that cover the same and do not overlap, in the order of their keys.
 func (l *rangeLeaf) apart() (list []RangeDelete) {
 	for i := range l.n.Load() {
 		list = over(list, l.deletes[i])
@@ -348,7 +348,7 @@ func over(list []RangeDelete, d RangeDelete) []RangeDelete {
 	return slices.Replace(list, from, to, put...)
 }
 
-// clip returns, in the same memory, what of some deletes lies from start on, or before end if that is not nil.
+// clip cuts deletes to those parts of them that lie from start on, or before end if that is not nil, in the same memory.
 func clip(list []RangeDelete, start, end []byte) []RangeDelete {
 	in := list[:0]
 	for _, d := range list {
