@@ -26,7 +26,7 @@ type Concat[P Part] struct {
 	it      kv.Iterator // of parts[at]; nil if there is none
 	on      bool        // it stands on an entry
 	err     error
-	nothing kv.Entry // what Entry returns where there is none
+	nothing kv.Entry // Entry's result where there is none
 }
 
 // Reset makes it an iterator over the parts; the slice must stay as it is. open returns the iterator of a part. The Concat

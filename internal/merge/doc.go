@@ -6,8 +6,8 @@
 // without allocating.
 //
 // It never interprets an entry: tombstones, expired entries and those that a range delete covers come out like any other.
-// It does no I/O but through its sources. Keys that it compares may lie in mapped memory: whoever gives it such sources
-// calls it under vfs.Guard; after a fault only First, Last, a seek, Reset or Close may follow.
+// It does no I/O but through its sources. Keys that it compares may lie in mapped memory: with such sources it is to
+// be called under vfs.Guard; after a fault only First, Last, a seek, Reset or Close may follow.
 //
 // An Iterator and a Concat belong to one goroutine at a time.
 package merge

@@ -10,8 +10,8 @@ import (
 // prefix maps to the least or the greatest integer. So a smaller head means a smaller key whatever the prefix is, and
 // equal heads mean that the keys have to be compared.
 //
-// The prefix is what the keys that are being compared have in common just then. As the iteration leaves the stretch of
-// keys that have it, all heads become equal; they are counted, and soon the prefix is chosen anew.
+// The prefix is that of the keys that are being compared at the time. When the iteration leaves the stretch of keys with that
+// prefix, all heads become equal; equal heads are counted, and soon the prefix is chosen anew.
 type heads struct {
 	prefix []byte
 	ties   int // equal heads of different keys since the prefix was chosen
@@ -20,7 +20,7 @@ type heads struct {
 const (
 	headSize = 8
 	// headSlack is how much of the keys' common prefix is left to the heads: the keys to come have less in common. Six
-	// bytes remain, and tell apart what had nothing more in common.
+	// bytes remain, and tell apart keys that have nothing more in common.
 	headSlack = 2
 	// maxTies is how many comparisons in vain it takes to choose the prefix anew, which costs about as much as that many.
 	maxTies = 32

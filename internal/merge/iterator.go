@@ -26,7 +26,7 @@ type Iterator struct {
 	reverse bool
 	heads   heads
 	err     error
-	nothing kv.Entry // what Entry returns where there is none
+	nothing kv.Entry // Entry's result where there is none
 }
 
 type source struct {
@@ -108,9 +108,9 @@ func (it *Iterator) Prev() bool {
 	return it.step()
 }
 
-// Skip moves on in the direction of travel, and some of the sources, those at the true places of the slice given to Reset,
-// go on to their first key that is not before to: in reverse, that is before it. The caller does not want what they have up
-// to there. Where Next or Prev turns round after that, it may come upon it nevertheless.
+// Skip moves on in the direction of travel, and lets some of the sources, those whose place in the slice given to Reset is
+// true, pass their entries before to: they go on to their first key that is not before it or, in reverse, that is. If Next or
+// Prev turns round after that, it may show entries that were passed.
 func (it *Iterator) Skip(to []byte, which []bool) bool {
 	at := 1 // the sources before it stand on the current key
 	for at < len(it.order) && it.order[0].same(it.order[at]) {
@@ -155,7 +155,7 @@ func (it *Iterator) step() bool {
 	for n < len(it.order) && it.order[0].same(it.order[n]) {
 		n++
 	}
-	for i := n - 1; i >= 0; i-- { // the last first, so that what is behind is always sorted
+	for i := n - 1; i >= 0; i-- { // the last first, so that those behind are always sorted
 		s := it.order[i]
 		if it.reverse {
 			s.on = s.it.Prev()
