@@ -1,9 +1,9 @@
-// Package gap remembers where in a database there is nothing to see, so that a scan need not walk twice over what has been
-// deleted or has expired.
+// Package gap remembers the stretches of a database's keys in which there is nothing to see, so that a scan need not walk
+// twice over deleted and expired entries.
 //
-// A gap [start, end) with a sequence and a time says: whoever reads as of this sequence or a later one, and as of this time
-// or a later one, finds no key from start up to end, whatever sources have entries there. A reader that comes to it goes on
-// at its end. Gaps are a hint: a set that has lost them costs time, never truth. Nothing of them is on a disk.
+// A gap [start, end) with a sequence and a time says: a reader as of this sequence or a later one, and as of this time or a
+// later one, finds no key from start up to end, although sources may have entries there. A reader that comes to a gap goes on
+// at its end. Gaps are a hint: a set that has lost them costs time, never truth. They are in memory only.
 //
 // # Why a gap is right
 //
@@ -12,15 +12,15 @@
 //
 //   - An offered stretch is a candidate at first, which no reader may use. It is published, and only then the set asks how
 //     far puts have been applied: that is the candidate's asOf.
-//   - Who applies a put asks the set after it has made known that it has applied it. All of this is sequentially consistent:
-//     either the put was made known before the set asked, and its sequence is not above asOf; or it finds the candidate,
-//     and cuts its key out. So in what is left of a candidate nothing was put after asOf.
-//   - A candidate becomes a gap as of the sequence of a reader that is not before asOf and has walked over it, finding
-//     nothing. Nothing was put since, and what time does, and deletes do, only takes away. That reader is the one that has
-//     offered it if nothing was put meanwhile: then asOf is not above its sequence.
+//   - A writer first publishes that a put has been applied, then asks the set for the gap or candidate around its key. All of
+//     this is sequentially consistent: either the put was published before the set asked, and its sequence is not above asOf;
+//     or the writer finds the candidate, and cuts its key out. So a candidate's remaining keys were not put after asOf.
+//   - A candidate becomes a gap as of the sequence of a reader, not below asOf, that has walked over it and found nothing. No
+//     key was put since, and time and deletes only take keys away. If nothing was put meanwhile, that reader is the one that
+//     has offered the stretch: asOf is not above its sequence.
 //   - A put is cut out before any reader can see it. A reader loads the set after it has got its sequence, and so finds no
 //     gap around a key that it sees.
 //
-// A reader that is older than a gap walks, like the first. What is offered while it is in use is kept apart from what is
-// older for a while, and so are small ones: see Set.joinable.
+// A reader that is older than a gap walks over it, like the first. So that such readers are few, a young gap is joined with an
+// older one only if both together are small: see joinable.
 package gap

@@ -9,7 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Moment is what a reader reads as of.
+// Moment is the sequence and the time that a reader reads as of.
 type Moment struct {
 	Seq uint64 // below math.MaxUint64
 	Now int64  // Unix ms
@@ -22,12 +22,12 @@ type gap struct {
 	seq        atomic.Uint64 // and from this sequence on; never: it is a candidate
 	asOf       atomic.Uint64 // of a candidate: after this nothing was put into it; never: it is not known yet
 	dead       int           // about how many entries are in it
-	used       atomic.Bool   // since the last look of who evicts
+	used       atomic.Bool   // since evictLocked last came by
 }
 
 const never = math.MaxUint64
 
-// overhead is about what a gap takes beside its bounds.
+// overhead is about how many bytes a gap takes beside its bounds.
 const overhead = 160
 
 func newGap(start, end []byte, seq, asOf uint64, now int64, dead int) *gap {
@@ -40,20 +40,20 @@ func newGap(start, end []byte, seq, asOf uint64, now int64, dead int) *gap {
 func (g *gap) size() int64     { return int64(len(g.start)) + int64(len(g.end)) + overhead }
 func (g *gap) candidate() bool { return g.seq.Load() == never }
 
-// serves reports whether a reader may use it.
+// serves reports whether a reader as of m may use the gap.
 func (g *gap) serves(m Moment) bool { return g.seq.Load() <= m.Seq && g.now <= m.Now }
 
 // provenBy reports whether g is a candidate that a reader as of seq makes a gap by finding nothing in it.
 func (g *gap) provenBy(seq uint64) bool { return g.candidate() && g.asOf.Load() <= seq }
 
-// use notes that it was of use.
+// use notes that a reader has used the gap.
 func (g *gap) use() {
 	if !g.used.Load() {
 		g.used.Store(true)
 	}
 }
 
-// part returns what of g is from start up to end, with so many of its entries.
+// part returns the part of g from start up to end, with so many of its entries.
 func (g *gap) part(start, end []byte, dead int) *gap {
 	return newGap(start, end, g.seq.Load(), g.asOf.Load(), g.now, dead)
 }

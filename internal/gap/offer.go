@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// A gap's sequence is that of its newest part, so that who began to read a moment earlier cannot use it and walks. So
-	// gaps are joined only if they are small together, which bounds that walk, or older than who is likely to read.
+	// A gap has the sequence of its newest part, so a reader that began a moment earlier cannot use it and walks. So gaps are
+	// joined only if they are small together, which bounds that walk, or older than any likely reader.
 	small     = 1024 // entries
 	youngSeqs = 256
 	youngMs   = 100
@@ -22,13 +22,13 @@ const (
 type Run struct {
 	Start, End []byte // Start <= key < End; they are copied
 	Moment            // the reader's
-	Since      int64  // it would have found nothing at any time from this on, at the same sequence
-	Dead       int    // how many entries it has walked over that were none any more
+	Since      int64  // Unix ms; at the same sequence, the reader would have found nothing at any time from this on
+	Dead       int    // how many deleted and expired entries it has walked over
 	Hops       int    // how many gaps it has passed
 }
 
-// Offer remembers what of a long run is not known yet. Where nothing was put since the reader began, readers can use it from now
-// on, and otherwise when another has found nothing there.
+// Offer remembers those parts of a long run that are not in the set yet. If nothing was put since the reader began, readers can
+// use them from now on, otherwise once another reader has found nothing there.
 func (s *Set) Offer(r *Run) {
 	if s == nil || !s.worthy(r) || !s.news(r) {
 		return
@@ -132,7 +132,7 @@ func appendCandidate(list []*gap, start, end []byte, since int64) []*gap {
 	return append(list, newGap(bytes.Clone(start), bytes.Clone(end), never, never, since, 0))
 }
 
-// proveLocked makes a gap of what of a candidate is in a run.
+// proveLocked makes a gap of that part of a candidate that lies in a run.
 //
 // +checklocks:s.mu.Mutex
 func (s *Set) proveLocked(g *gap, r *Run) {

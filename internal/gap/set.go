@@ -12,12 +12,12 @@ import (
 const maxChain = 256
 
 // Set is a set of gaps that do not overlap, and candidates among them. A nil Set is always empty. It may be used by any
-// goroutine: Forward, Backward and a Cut of what is in no gap take no lock.
+// goroutine. Forward, Backward and a Cut of a key that is in no gap take no lock.
 type Set struct {
 	applied   func() uint64        // up to where puts have been applied
 	limit     int64                // of bytes
 	worth     int                  // see NewSet
-	published atomic.Pointer[tree] // what gaps was after the last change; nil: empty
+	published atomic.Pointer[tree] // a clone of gaps after the last change; nil: empty
 
 	mu struct {
 		sync.Mutex
@@ -30,9 +30,9 @@ type Set struct {
 	}
 }
 
-// NewSet returns an empty set that takes about so many bytes at most. It remembers runs of worth entries or more; what is
-// behind a gap it remembers sooner. applied tells up to which sequence puts have been applied: a put has to show there before
-// it is cut out. It is called with a lock of the set held.
+// NewSet returns an empty set that takes about limit bytes at most. It remembers runs of worth entries or more, and shorter ones
+// behind a gap. applied returns the sequence up to which puts have been applied: it must cover a put before the put's key is
+// Cut. It is called with a lock of the set held.
 func NewSet(limit int64, worth int, applied func() uint64) *Set {
 	s := &Set{applied: applied, limit: limit, worth: worth}
 	s.mu.gaps = newTree()
@@ -110,8 +110,8 @@ func (s *Set) Backward(key []byte, m Moment) (j Jump) {
 }
 
 // Cut takes a key out of the gap that it is in, if any: it has got a value, of which applied tells already and which no
-// reader sees yet. What is left of the gap stays where that is worth it; nobody knows how many of its entries are where, so
-// either side gets half.
+// reader sees yet. The rest of the gap stays, as far as it is worth it. On which side its entries lie is not known: each side
+// is taken to have half of them.
 func (s *Set) Cut(key []byte) {
 	t := s.load()
 	if t == nil || find(t, key) == nil {
