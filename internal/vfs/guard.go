@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 )
 
-// ErrFault says that touching a mapping failed: the file was cut short by somebody else, its medium gave an I/O error, or
+// ErrFault says that touching a mapping failed: another process cut the file short, its medium gave an I/O error, or
 // the mapping is gone because the file was closed.
 var ErrFault = errors.New("vfs: fault in mapped memory")
 

@@ -7,7 +7,7 @@ import (
 )
 
 // MkdirAllSync makes a directory with its parents, so that all of them survive a power cut. An existing directory's own
-// name is synced too, as whoever made it may have died before that.
+// name is synced too, as the process that made it may have died before that.
 //
 // Each level is durable before the next is made. So where a level exists, at most its own name is in doubt.
 func MkdirAllSync(fsys FS, name string) error {

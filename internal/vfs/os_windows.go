@@ -61,8 +61,8 @@ func openFile(name string, flag int) (*os.File, error) {
 	return os.NewFile(uintptr(h), name), nil
 }
 
-// rename is os.Rename, but tries for a second where that is refused: Windows does not replace a file that somebody has open,
-// and who reads a manifest beside its owner has it open for a moment.
+// rename is os.Rename, but tries for a second if that is refused: Windows does not replace an open file, and a process that
+// reads a manifest beside its owner has it open for a moment.
 func rename(oldname, newname string) error {
 	const pause, tries = time.Millisecond, 1000
 	for try := 1; ; try++ {

@@ -17,8 +17,8 @@ import (
 //   - length is never above the file's true length, as far as this File knows it. It is raised after the file has grown
 //     and lowered before the file shrinks; lengthMu makes each pair of steps one. So a write that finds its end at or below
 //     length touches pages that the file has.
-//   - What slips past that (another process cut the file; Close or Truncate ran during the copy, which is the caller's
-//     mistake; the system finds no block for the page) is a fault, and a fault is the error of a system call, or its own.
+//   - A page may be missing all the same: another process cut the file; Close or Truncate ran during the copy, which is the
+//     caller's mistake; the system finds no block for the page. That is a fault, and a fault becomes an error: see faulted.
 //   - After a fault mapped is cleared while the memory stays. A write that copies beside that is in the page cache all the same.
 type osFile struct {
 	f        *os.File
@@ -36,7 +36,7 @@ type osFile struct {
 		// +checklocks:Mutex
 		closed bool
 		// +checklocks:Mutex
-		maps [][]byte // what Close unmaps
+		maps [][]byte // Close unmaps them
 	}
 }
 
@@ -45,7 +45,7 @@ type osFile struct {
 // A system call dirties the bytes it writes; a mapping dirties whole folios of the page cache, and a sync writes those. A
 // folio is as large as the write that brought the bytes in: on ext4 of Linux 6.18 one mapped write of 1 KiB and a SyncData
 // put 4 KiB on the disk where the file was zeroed 4 KiB at a time, 64 KiB where it was zeroed by 64 KiB, and 2 MiB (0.75 ms
-// instead of 0.15) where it was zeroed in one go. So whoever syncs often zeroes ahead in small writes.
+// instead of 0.15) where it was zeroed in one go. So a file that is synced often is to be zeroed ahead in small writes.
 type mapping struct {
 	mem []byte
 }
@@ -90,10 +90,10 @@ func (m *mapping) write(p []byte, off int64) (err error) {
 	return nil
 }
 
-// faulted makes by a system call the write whose copy into the mapping faulted, so that it is the system that says what is
-// wrong: where it is a full disk, as on a file system that wants a new block for a page that is shared with a copy of the
-// file, that is ENOSPC. If nothing is, what is written from now on is not copied either. A file that was cut behind our back
-// stays a fault: a write would hide that bytes are gone.
+// faulted repeats as a system call a write whose copy into the mapping faulted, so that the system names the cause: on a full
+// disk, where a file system needs a new block for a page that is shared with a copy of the file, that is ENOSPC. If the call
+// succeeds, later writes are not copied either. If the file was cut behind our back the fault is the error: a write would hide
+// that bytes are gone.
 func (f *osFile) faulted(p []byte, off int64, fault error) (int, error) {
 	f.lengthMu.Lock()
 	defer f.lengthMu.Unlock()
@@ -129,8 +129,8 @@ func (f *osFile) Truncate(size int64) error {
 	return nil
 }
 
-// errReadOnly is what the sync methods return for a file opened for reading. The system would say nothing, and a caller
-// that syncs the wrong handle believes that something became durable.
+// errReadOnly is the error of the sync methods for a file opened for reading. The system would return none, and a caller that
+// syncs the wrong handle would believe that something became durable.
 func (f *osFile) errReadOnly() error {
 	return &fs.PathError{Op: "sync", Path: f.f.Name(), Err: fs.ErrPermission}
 }
@@ -155,7 +155,7 @@ func (f *osFile) WriteBack(off, n int64) {
 	}
 	writeBack(f.f, off, n)
 	if m := f.mapped.Load(); m != nil && off+n <= int64(len(m.mem)) {
-		unload(m.mem[off : off+n]) // nobody will write there again
+		unload(m.mem[off : off+n]) // nothing will be written there again
 	}
 }
 
@@ -198,7 +198,7 @@ func (f *osFile) Map() ([]byte, error) {
 	return f.addMap(int(size), false)
 }
 
-// addMap maps the first n bytes and leaves the mapping to Close.
+// addMap maps the first n bytes. Close unmaps them.
 func (f *osFile) addMap(n int, write bool) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -2,7 +2,7 @@ package vfs
 
 import "errors"
 
-// Owned returns a file system as whoever holds a lock should see it. Every operation by name first checks that the lock is
+// Owned returns a file system for the holder of a lock. Every operation by name first checks that the lock is
 // where it was taken. Once it is not, the directory has been moved, its name may be another owner's, and no operation by
 // name is done any more: lost is told, each time, and what it returns is the operation's error. Between the check and the
 // operation there is no more time than between two system calls.

@@ -2,7 +2,7 @@ package vfs
 
 import "slices"
 
-// systemFiles are what systems put at the root of a file system, or into any directory that somebody looks at.
+// systemFiles are what systems put at the root of a file system, or into any directory that a user looks at.
 var systemFiles = []string{
 	"lost+found",                                // of ext4 and others
 	"$RECYCLE.BIN", "System Volume Information", // of Windows

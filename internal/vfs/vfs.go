@@ -19,7 +19,7 @@ type FS interface {
 	OpenWrite(name string) (File, error)
 	// Remove unlinks a file or an empty directory.
 	Remove(name string) error
-	// Rename moves a file, atomically replacing what had the new name.
+	// Rename moves a file, atomically replacing the file that had the new name.
 	Rename(oldname, newname string) error
 	// Link gives a file a second name. It fails with fs.ErrExist if the name is taken.
 	Link(oldname, newname string) error
@@ -34,7 +34,7 @@ type FS interface {
 	// Lock takes the exclusive lock on the named file, which it creates if it must and never unlinks. While it is held, by
 	// this process or any other and by whatever spelling of the path, Lock fails at once with a *LockedError.
 	//
-	// It does not follow a symbolic link: what a link leads to is nobody's lock file.
+	// It does not follow a symbolic link: its target is not a lock file.
 	Lock(name string) (Lock, error)
 	// Abs returns another name for the same file, which means the same whatever becomes of the process's directory.
 	Abs(name string) (string, error)
@@ -85,7 +85,7 @@ var ErrNotSupported = errors.New("vfs: not supported")
 // ErrMoved says that a directory is not any more where it was when it was locked.
 var ErrMoved = errors.New("vfs: the directory was moved or replaced while it was in use")
 
-// ErrLocked is what every *LockedError matches with errors.Is.
+// ErrLocked matches every *LockedError with errors.Is.
 var ErrLocked = errors.New("vfs: locked")
 
 // LockedError says that another owner holds a lock.

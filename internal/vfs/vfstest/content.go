@@ -6,7 +6,7 @@ import "hash/maphash"
 // them changes. The zero value is an empty file.
 type content struct {
 	data   []byte
-	owned  bool // nobody else stands on data
+	owned  bool // no other content shares data
 	summed bool // sum is that of data
 	sum    uint64
 }

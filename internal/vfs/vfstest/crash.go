@@ -15,22 +15,22 @@ import (
 //     directory. A SyncDir of that directory makes its earlier name operations durable. A file that was created, written
 //     and synced is gone if its directory was not synced, and so is a directory if its parent was not.
 //   - Neither helps the other. A durable name may stand for a file that is empty, because nothing of its data is.
-//   - Subsets: what persists of the pending operations is applied in the order of the recording, over what is durable; the
+//   - Subsets: those pending operations that persist are applied in the order of the recording, over the durable state; the
 //     rest is as if it had never been called. So a write that persists goes to its offset whatever became of the writes
-//     before it, a hole that a lost write leaves reads as zeros, and a truncation cuts what is there when it is applied.
+//     before it, a hole that a lost write leaves reads as zeros, and a truncation cuts the bytes there are when it is applied.
 //   - A rename is atomic: the entry moves or it does not. It belongs to the directory it moves to. If an earlier operation
 //     that gave the file its old name was lost, the rename gives it the new name all the same.
 //   - A write is not atomic: it may persist in any of its 512-byte sectors (by offset in the file), or in none and yet have
 //     made the file longer. Only the bytes that it writes are ever in doubt: a sector that a write shares with older data
 //     keeps them.
 //   - A mapped write is a write. WriteBack promises nothing and changes nothing.
-//   - A sync that failed (see Fault) makes nothing durable, and what was pending at that moment no later sync makes
+//   - A sync that failed (see Fault) makes nothing durable, and operations that were pending then no later sync makes
 //     durable: the kernel has marked those pages clean. They stay pending to the end of the recording.
 //
 // This is more hostile than any one file system: ext4, say, writes names in order and syncs a new file's name with the
 // file. A store that survives the model relies on no such thing.
 
-// Crasher builds the states that a power cut may leave from what a Mem has recorded. It is not safe for concurrent use,
+// Crasher builds the states that a power cut may leave from a Mem's recording. It is not safe for concurrent use,
 // and one enumeration must end before the next begins; the states it yields are independent.
 type Crasher struct {
 	rec    recording
@@ -64,9 +64,9 @@ func (c *Crasher) Counts() (total, distinct int) { return c.total, c.distinct }
 
 // At yields the states that a crash after the first k operations may leave, each once:
 //
-//   - "all": everything persisted, which is also what the death of the process alone leaves; always the first;
+//   - "all": everything persisted, as after the death of the process alone; always the first;
 //   - "synced": only what is durable; always considered second;
-//   - "names" and "data": of what is pending, all of one sort and nothing of the other;
+//   - "names" and "data": of the pending operations, all of one sort and none of the other;
 //   - "grown": all names, no data, and each file of the length its writes gave it;
 //   - for each pending operation: all "through" it and none after, "without" it, "only" it, and, for data, "names and" it;
 //   - for the last write, where it is pending: "torn" after a sector, with the rest old or zero; torn before a sector; and

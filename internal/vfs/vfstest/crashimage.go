@@ -220,7 +220,7 @@ func (b *builder) make(id int) *inode {
 	return n
 }
 
-// apply does what persisted of a data operation.
+// apply applies the part of a data operation that persisted.
 func (c *content) apply(o *op, out outcome) {
 	if o.kind == OpTruncate {
 		if out.whole == kept {

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 )
 
-// sectorSize is what a disk writes as a whole.
+// sectorSize is the unit that a disk writes whole.
 const sectorSize = 512
 
 // fate says what a power cut did to an operation, or to one sector of a write.

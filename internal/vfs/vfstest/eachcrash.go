@@ -32,7 +32,7 @@ type Crash struct {
 	Last bool // which were all that it has
 }
 
-// Killed reports whether it is what the death of the process alone leaves: the system has written everything.
+// Killed reports whether the state is the one that the death of the process alone leaves: the system has written everything.
 func (c *Crash) Killed() bool { return c.Name == "all" }
 
 // EachCrash calls check with crashes of what mem has recorded, and fails the test at once where check returns an error, with

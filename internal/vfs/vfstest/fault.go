@@ -61,7 +61,7 @@ func (e *shortWrite) Error() string { return e.err.Error() }
 func (e *shortWrite) Unwrap() error { return e.err }
 
 // Fault is a file system on another that counts operations and makes some of them fail. A sync that it fails on a Mem is
-// recorded as such, after which no sync makes durable what that one should have. WriteBack is passed on and not counted,
+// recorded as such: no later sync makes durable the writes that this one should have. WriteBack is passed on and not counted,
 // closing a lock and Abs likewise. Methods may be called from any goroutine.
 type Fault struct {
 	fs     vfs.FS
@@ -82,7 +82,7 @@ func NewFault(fsys vfs.FS) *Fault {
 	return f
 }
 
-// Inject makes fn decide about every operation from now on, instead of what decided before; nil ends all faults.
+// Inject makes fn decide about every operation from now on, instead of the Injector before; nil ends all faults.
 func (f *Fault) Inject(fn Injector) {
 	if fn == nil {
 		f.inject.Store(nil)

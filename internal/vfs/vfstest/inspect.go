@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// The methods below are for tests. What they change is not recorded, as if it had always been so: call them before
+// The methods below are for tests. Their changes are not recorded, as if they had always been there: call them before
 // Record.
 
 // ReadFile returns a copy of the content of a file.

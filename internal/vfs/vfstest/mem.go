@@ -47,7 +47,7 @@ func NewMem() *Mem {
 	return newMem(&inode{id: rootID, entries: map[string]*inode{}}, rootID+1)
 }
 
-// newMem returns a file system of what is under a root, whose inodes are below nextID.
+// newMem returns a file system with a root. The ids of its inodes are below nextID.
 func newMem(root *inode, nextID int) *Mem {
 	m := new(Mem)
 	m.mu.root, m.mu.nextID, m.mu.locked = root, nextID, map[*inode]bool{}

@@ -17,7 +17,7 @@ type memFile struct {
 	maps     [][]byte
 }
 
-// checkLocked says whether the file may be used, and changed if write is what kind does.
+// checkLocked refuses an operation on a file that is closed, and one that writes on a file that is read-only.
 //
 // +checklocksread:f.m.mu.RWMutex
 func (f *memFile) checkLocked(kind OpKind) error {
@@ -122,7 +122,7 @@ func (f *memFile) MapWrites(limit int64) error {
 	return nil
 }
 
-// Map returns a copy, which Close overwrites so that a reader that comes too late does not find what it wants.
+// Map returns a copy, which Close overwrites so that a reader that comes too late finds other bytes.
 func (f *memFile) Map() ([]byte, error) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
@@ -153,5 +153,5 @@ func (f *memFile) Close() error {
 	return nil
 }
 
-// unmappedByte fills what was a mapping.
+// unmappedByte fills a mapping that was closed.
 const unmappedByte = 0xDB

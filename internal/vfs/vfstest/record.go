@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// recording is what a Mem was when recording began, and all that changed it since.
+// recording is the state of a Mem when recording began, and the operations since.
 type recording struct {
 	base *inode // a clone of the root
 	ops  []op
@@ -30,7 +30,7 @@ type op struct {
 func (o *op) isData() bool { return o.kind == OpWrite || o.kind == OpTruncate }
 func (o *op) isName() bool { return o.child != 0 || o.kind == OpRemove }
 
-// Record starts recording, anew if it was on already. What the file system holds counts as durable.
+// Record starts recording, anew if it was on already. The present state counts as durable.
 func (m *Mem) Record() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,7 +103,7 @@ func (m *Mem) Clone() *Mem {
 	return newMem(m.mu.root.clone(map[*inode]*inode{}), m.mu.nextID)
 }
 
-// tree returns a copy of all there is.
+// tree returns a copy of the root and all below it.
 func (m *Mem) tree() *inode {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 const unlimited = math.MaxInt64
 
 // SetRoom makes the disk full after n more bytes: a write or truncation that makes files longer than that in sum fails
-// with ENOSPC, a write after as much of it as fits. Shortening a file, and removing the last name of one that nobody has
+// with ENOSPC, a write after as much of it as fits. Shortening a file, and removing the last name of one that is not
 // open, make room. Length counts, holes included; names are free. Negative n ends the limit.
 func (f *Fault) SetRoom(n int64) {
 	f.space.mu.Lock()
@@ -52,14 +52,14 @@ func (s *space) init() {
 	s.mu.room, s.mu.files = unlimited, map[string]*usage{}
 }
 
-// usage is what one file takes.
+// usage is the space that one file takes.
 type usage struct {
 	size  int64
 	names int
 	opens int
 }
 
-// cleanName is what a file is known by.
+// cleanName returns the one spelling of a name under which a file is known.
 func cleanName(name string) string { return path.Clean(name) }
 
 // +checklocks:s.mu.Mutex
@@ -89,7 +89,7 @@ func (s *space) usageLocked(name string, size func() (int64, error)) (*usage, er
 func (s *space) open(op Op, file vfs.File) (*usage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if op.Kind == OpCreate { // whoever had the name is gone, be it behind our back
+	if op.Kind == OpCreate { // the file that had the name is gone, be it behind our back
 		s.unnameLocked(op.Name)
 	}
 	u, err := s.usageLocked(op.Name, file.Size)
@@ -106,7 +106,7 @@ func (s *space) close(u *usage) {
 	s.releaseLocked(u)
 }
 
-// releaseLocked gives back the room of a file that nobody can reach.
+// releaseLocked gives back the room of a file that has no name and is not open.
 //
 // +checklocks:s.mu.Mutex
 func (s *space) releaseLocked(u *usage) {
