@@ -49,22 +49,22 @@ const (
 	schemaRows = 4
 )
 
-// MaxKeySize and MaxValueSize are what a database takes, in bytes.
+// MaxKeySize and MaxValueSize are the limits of a database, in bytes.
 const (
 	MaxKeySize   = 64 << 10
 	MaxValueSize = 1<<30 - 1<<20
 )
 
-// Header says what a snapshot file is of.
+// Header says of which database, and of which of its operations, a snapshot file is.
 type Header struct {
 	ID       [16]byte // of the file, random
 	Database [16]byte
-	Since    uint64 // the file holds what is after it; 0: everything
+	Since    uint64 // the file holds the operations after it; 0: everything
 	Through  uint64 // the last sequence that the file knows of
 	Clock    int64  // the time by which entries had expired, Unix ms
 }
 
-// Full reports whether the file holds everything, and not only what changed.
+// Full reports whether the file holds everything, and not only the operations since a sequence.
 func (h *Header) Full() bool { return h.Since == 0 }
 
 // WriterState is the last batch that one writer has had applied.
@@ -75,7 +75,7 @@ type WriterState struct {
 	Used     int64  // when it was applied, Unix ms
 }
 
-// Totals count what is in a file.
+// Totals count the contents of a file.
 type Totals struct {
 	Entries      uint64 // puts and deletes
 	RangeDeletes uint64
@@ -96,7 +96,7 @@ func (h *Header) append(dst []byte) []byte {
 // ErrVersion says that a newer version of the format wrote the file. Nothing is wrong with it.
 var ErrVersion = errors.New("backup: newer format version")
 
-// What can be wrong with a file, as causes in a *corrupt.Error.
+// Causes in a *corrupt.Error of a snapshot file.
 var (
 	// ErrNotSnapshot says that the file is something else.
 	ErrNotSnapshot = errors.New("backup: not a snapshot file")
@@ -142,7 +142,7 @@ func appendFrame(dst []byte, kind byte, id [16]byte, number uint64) []byte {
 	return binary.LittleEndian.AppendUint64(dst, number)
 }
 
-// decodeFrame checks what every record but the header begins with, and returns its type and the rest.
+// decodeFrame checks the frame that every record but the header begins with, and returns the type and the rest.
 func decodeFrame(b []byte, id [16]byte, number uint64) (kind byte, rest []byte, err error) {
 	if len(b) < frameSize {
 		return 0, nil, errMalformed
@@ -187,8 +187,8 @@ func decodeEnd(b []byte) (t Totals, digest uint64, err error) {
 	return Totals{le.Uint64(b), le.Uint64(b[8:]), le.Uint64(b[16:])}, le.Uint64(b[24:]), nil
 }
 
-// maxSeq is beyond what any database comes to. What goes on behind it does not overflow.
+// maxSeq is beyond the sequences of any database, and so far below 2^64 that counting on from it does not overflow.
 const maxSeq = 1 << 63
 
-// maxRecord bounds the length of a record: the codec's largest value, with what surrounds it.
+// maxRecord bounds the length of a record: the codec's largest value, with its frame.
 const maxRecord = wal.MaxValueSize + 1 + binary.MaxVarintLen64 + 1 + 4

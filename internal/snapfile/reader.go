@@ -15,7 +15,7 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Kind says what an Item is.
+// Kind is the kind of an Item.
 type Kind uint8
 
 const (
@@ -49,13 +49,13 @@ type Reader struct {
 	read   Totals
 	digest *xxhash.Digest
 
-	last    kv.Entry // what order is checked against: key of the last entry of a full file, sequence in an increment
+	last    kv.Entry // the last entry, to check the order: the keys of a full file, the sequences of an increment
 	lastKey []byte   // memory for it
 	lastID  int64    // of the last writer
 	err     error
 }
 
-// NewReader reads the header. A name, as that of a file, is what errors call it; r is read to its end, and a little ahead.
+// NewReader reads the header. Errors call the file by name; r is read to its end, and a little ahead.
 func NewReader(r io.Reader, name string) (*Reader, error) {
 	b := &Reader{r: bufio.NewReaderSize(r, 64<<10), name: name, digest: xxhash.New()}
 	rec, err := b.record()
@@ -81,10 +81,10 @@ func NewReader(r io.Reader, name string) (*Reader, error) {
 	return b, nil
 }
 
-// Header returns what the file says of itself.
+// Header returns the file's header.
 func (b *Reader) Header() Header { return b.header }
 
-// Totals returns what was read so far.
+// Totals returns the totals of the items read so far.
 func (b *Reader) Totals() Totals { return b.read }
 
 // Read returns the number of bytes read so far.
@@ -116,7 +116,7 @@ func (b *Reader) Next(it *Item) error {
 	return b.err
 }
 
-// advance reads the next record. If that is a range delete it fills it, otherwise what items are made of.
+// advance reads the next record: a range delete into it, rows or states of writers into those that Next goes on to hand out.
 func (b *Reader) advance(it *Item) error {
 	it.Kind = KindEntry
 	if n := len(b.last.Key); n > 0 { // it is in the buffer

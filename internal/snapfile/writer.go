@@ -15,8 +15,8 @@ import (
 // batchSize is about how many bytes of entries make a record: enough that a record costs nothing, and little to hold.
 const batchSize = 512 << 10
 
-// Writer writes one snapshot file. Entries collect in memory until Flush, so that adding does no I/O: whoever reads mapped
-// memory adds until Full, lets go of what it reads, and flushes. The first failure is final.
+// Writer writes one snapshot file. Entries collect in memory until Flush, so that adding does no I/O: a caller that reads mapped
+// memory adds entries until Full, lets go of the memory, and flushes. The first failure is final.
 type Writer struct {
 	w      io.Writer
 	header Header
@@ -66,7 +66,7 @@ func (b *Writer) Add(e *kv.Entry) error {
 	return b.fail(b.rows.Put(e.Key, b.prefix, e.Value))
 }
 
-// Full reports whether it is time to Flush. Whoever does so then can always add one more entry of the largest size.
+// Full reports whether it is time to Flush. A caller that does so then can always add one more entry of the largest size.
 func (b *Writer) Full() bool { return b.rows.Size() >= batchSize }
 
 // Flush writes the entries that were added.
@@ -114,7 +114,7 @@ func (b *Writer) AddWriters(states []WriterState) error {
 	return b.err
 }
 
-// Finish writes what is left and the end.
+// Finish writes the entries that are left, and the end.
 func (b *Writer) Finish() error {
 	if err := b.Flush(); err != nil {
 		return err
@@ -127,7 +127,7 @@ func (b *Writer) Finish() error {
 	return nil
 }
 
-// Totals returns what was added so far.
+// Totals returns the totals of the items added so far.
 func (b *Writer) Totals() Totals { return b.totals }
 
 // Written returns the number of bytes written so far.
