@@ -21,12 +21,11 @@ import (
 //	3 end     0 type  1 number of tables u32  5 running CRC u32                                                 =  9 bytes
 //
 // The tables of a level stand in its order: newest first in level 0, by key in the others. The writers stand after the
-// tables, by ascending id. The running CRC is CRC32C over
-// the stored CRCs of the records before the end, so that a record that is missing, doubled or of another manifest is
-// noticed. Nothing follows the end.
+// tables, by ascending id. The running CRC is CRC32C over the stored CRCs of the records before the end, so that a record that is
+// missing, doubled or of another manifest is noticed. Nothing follows the end.
 //
-// The anchor (see wal.Anchor) is a place that the log had reached, on the disk, before the manifest was written: what is
-// before it is there, or damaged. Segment 0 is none, which only the first manifest of a new database has, before its log is
+// The anchor (see wal.Anchor) is a place that the log had reached, on the disk, before the manifest was written: the log up to
+// it is there, or damaged. Segment 0 is none, which only the first manifest of a new database has, before its log is
 // there. Version 1 has no anchor, and a header of 54 bytes; it is read, and the next Open replaces it.
 const (
 	typeHeader = 1

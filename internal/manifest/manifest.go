@@ -18,7 +18,7 @@ const (
 	tmpName = Name + ".tmp"
 )
 
-// maxSize bounds what Load reads: a million tables and a million writers.
+// maxSize bounds the file that Load reads: a million tables and a million writers.
 const maxSize = 128 << 20
 
 // ErrVersion says that a newer version of the format wrote the manifest. Nothing is wrong with it.
@@ -28,7 +28,7 @@ var ErrVersion = errors.New("manifest: newer format version")
 // after a restart can tell.
 var ErrUncertain = errors.New("manifest: unknown whether it was replaced")
 
-// State is what a manifest says.
+// State is the contents of a manifest.
 type State struct {
 	Database     [16]byte   // which every file of the database carries
 	NextFile     uint64     // every table has a number below it; numbers are not used again
@@ -108,7 +108,7 @@ func readAll(f vfs.File) ([]byte, error) {
 //  1. Write the new one beside the old one.
 //  2. Sync it. A crash before 3 leaves the old one, and a file that the next Store removes.
 //  3. Rename it over the old one. A crash leaves either.
-//  4. Sync the directory. From here on the new one is in force, and what only the old one named may be deleted.
+//  4. Sync the directory. From here on the new one is in force, and files that only the old one named may be deleted.
 func Store(fsys vfs.FS, dir string, s *State) error {
 	tmp := path.Join(dir, tmpName)
 	if err := write(fsys, tmp, s.encode()); err != nil {
