@@ -33,7 +33,7 @@ const (
 	schemaExpiries   = 3
 )
 
-// What is wrong with an entry whose bytes are as they were written.
+// Errors of an entry whose bytes are as they were written.
 var (
 	errBytesAfter = errors.New("bytes after the batch")
 	errSchema     = errors.New("no schema of a batch in the log")
@@ -45,13 +45,13 @@ var (
 	errRange      = errors.New("the range of keys ends before it begins")
 )
 
-// ErrUnknown is what a consumer reports of an operation whose kind it does not know.
+// ErrUnknown is the error of a consumer that does not know the kind of an operation.
 var ErrUnknown = errors.New("unknown operation")
 
 // Unknown returns the error that matches ErrUnknown and names the kind.
 func Unknown(k Kind) error { return fmt.Errorf("%w: kind %d", ErrUnknown, uint8(k)) }
 
-// appendDeadline appends what precedes the value of a put.
+// appendDeadline appends the deadline that precedes the value of a put.
 func appendDeadline(dst []byte, deadline int64) []byte {
 	return binary.AppendUvarint(dst, uint64(deadline))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Kind is what an operation does.
+// Kind is the kind of an operation.
 type Kind uint8
 
 const (
