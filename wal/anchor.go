@@ -9,9 +9,9 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 )
 
-// Anchor is an end that a log once had, between two records, all on the disk. An owner who keeps it outside of the log can
-// tell a log that was cut short from one that a crash has torn: whatever is before the anchor was there, and is there or
-// damaged. The zero Anchor is none.
+// Anchor is an end that a log once had: a place between two records, with everything before it on the disk. An owner that keeps
+// the anchor outside of the log can tell a log that was cut short from one that a crash has torn: the bytes before the anchor
+// are there, or the log is damaged. The zero Anchor is none.
 type Anchor struct {
 	Position
 	CRC uint32 // running CRC of the segment up to there
@@ -24,7 +24,7 @@ func (l *Log) Anchor() Anchor { return *l.anchor.Load() }
 // anchor returns the anchor at the end of s, all of which is on the disk.
 func (s *segment) anchor() *Anchor { return &Anchor{s.end(), s.crc} }
 
-// checkAnchor checks, at the end of a segment, that it came by the owner's anchor. bad is what it ends in.
+// checkAnchor checks, at the end of a segment, that it came by the owner's anchor. bad are the bytes that it ends in, if any.
 func (l *Log) checkAnchor(s *segmentScan, bad *badBytes) error {
 	a := l.opts.Anchor
 	if a.Segment != s.head.segment || s.anchored {
@@ -40,7 +40,7 @@ func (l *Log) checkAnchor(s *segmentScan, bad *badBytes) error {
 	return corrupt.New(s.name, min(s.offset(), int64(a.Offset)), "end of log", err)
 }
 
-// anchoredTo returns up to where the segment is on the disk by the owner's anchor.
+// anchoredTo returns the offset up to which the owner's anchor says that the segment is on the disk.
 func (s *segmentScan) anchoredTo() int64 {
 	if !s.anchored {
 		return 0
@@ -48,9 +48,9 @@ func (s *segmentScan) anchoredTo() int64 {
 	return int64(s.anchor.Offset)
 }
 
-// noteTorn takes note of what is torn and stays where it is: behind the end of the log, and in the segments after it. Beside an
-// owner there may be an append under way, or more that was appended since: bytes that change are none of a crash's, and
-// behind an end that has moved on nothing is torn. So that is looked at last.
+// noteTorn takes note of torn bytes that stay where they are: behind the end of the log, and in the segments after it. Beside an
+// owner, bytes behind the end may be an append that is under way, or that came after the end was read. Bytes that change are
+// not torn by a crash, and behind an end that has moved on nothing is torn. So the segment with the end is looked at last.
 func (l *Log) noteTorn(w *walk) error {
 	behind := 0
 	for i := w.at + 1; i < len(w.numbers); i++ {
@@ -88,7 +88,7 @@ func (s *segmentScan) follows(before *segmentScan) bool {
 	return err == nil && h.id == before.head.id && h.segment == s.head.segment && h.prev == before.link()
 }
 
-// tornLen returns the number of torn bytes that s stands at, and whether what is there has changed while it was read.
+// tornLen returns the number of torn bytes that s stands at, and whether they have changed while they were read.
 func (s *segmentScan) tornLen() (n int, changed bool, err error) {
 	if n, err = s.dirtyLen(); err != nil {
 		return 0, true, unlessShorter(err)

@@ -42,8 +42,8 @@ func (t *stage) add(start int, ops uint64) {
 // size returns how many bytes are staged.
 func (t *stage) size() int64 { return int64(len(t.buf)) + int64(len(t.large)) }
 
-// writeTo writes what is staged to a file. A crash between the pieces leaves a record whose checksum does not match, as
-// one in the middle of a piece does.
+// writeTo writes the staged records to a file. A crash between the pieces leaves a record whose checksum does not match, as
+// does a crash in the middle of a piece.
 func (t *stage) writeTo(file vfs.File, off int64) error {
 	if t.large == nil {
 		_, err := file.WriteAt(t.buf, off)
@@ -60,8 +60,8 @@ func (t *stage) writeTo(file vfs.File, off int64) error {
 	return nil
 }
 
-// Append appends one entry, makes it durable as the policy says, and sets its Seq, its Pos and, to what the log holds, its
-// Deadline. It keeps nothing of e.
+// Append appends one entry, makes it durable as the policy says, and sets its Seq and Pos, and its Deadline as the log stores
+// it. It keeps nothing of e.
 //
 // On ErrNoSpace the entry is not in the log. On any other failure of the disk it may or may not be.
 func (l *Log) Append(e *Entry) error {
@@ -104,8 +104,8 @@ func (l *Log) afterAppend(end uint64) error {
 	return nil
 }
 
-// Write is AppendAll without waiting for the disk, whatever the policy: it returns the position to give to SyncTo. What it
-// has written survives the death of the process.
+// Write is AppendAll without waiting for the disk, whatever the policy: it returns the position to give to SyncTo. The entries
+// survive the death of the process.
 func (l *Log) Write(entries []Entry) (Position, error) {
 	var size int64
 	for i := range entries {
@@ -185,7 +185,7 @@ func (l *Log) beginLocked(size int64) error {
 	return nil
 }
 
-// stageLocked encodes e behind what is staged.
+// stageLocked encodes e behind the staged records.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) stageLocked(e *Entry) error {
@@ -228,7 +228,7 @@ func (l *Log) stageLocked(e *Entry) error {
 func (e *Entry) setTTL(r *Record, baseTime int64) {
 	if e.Deadline != 0 {
 		r.HasTTL, r.TTL = true, ttl(e.Deadline, baseTime)
-		e.Deadline = deadline(r.TTL, baseTime) // of what follows, none is to differ from what a replay finds
+		e.Deadline = deadline(r.TTL, baseTime) // as a replay will find it: the caller must not use another
 	}
 }
 
@@ -264,7 +264,7 @@ func (l *Log) stageLargeLocked(e *Entry) error {
 	return nil
 }
 
-// flushLocked writes what is staged. From here on it is with the kernel: the process may die.
+// flushLocked writes the staged records. From here on they are with the kernel: the process may die.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) flushLocked() error {
@@ -331,7 +331,7 @@ func (l *Log) healLocked(s *segment, err error) error {
 	return l.exhaustedLocked(err)
 }
 
-// exhaustedLocked reports what can be tried again: a full disk, most often.
+// exhaustedLocked returns an error that can be tried again: most often that of a full disk.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) exhaustedLocked(err error) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// A valueCompressor returns what a record stores for value, or nil if that does not save enough. The result is valid
+// A valueCompressor returns the compressed value that a record stores, or nil if that does not save enough. The result is valid
 // until the next call.
 type valueCompressor interface {
 	compress(value []byte) []byte
@@ -75,7 +75,7 @@ func newZstdCompressor() *zstdCompressor {
 }
 
 func (c *zstdCompressor) compress(value []byte) []byte {
-	const headers = 64 // of the frame and the blocks: what incompressible values up to 2 MiB grow by, and more
+	const headers = 64 // of the frame and the blocks: more than incompressible values up to 2 MiB grow by
 	stored := c.encoder.EncodeAll(value, c.scratch.take(len(value) + headers)[:0])
 	if len(stored) > maxStored(len(value)) {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Description tells what a record is, for people: tools show it. Fields stand in the order of the format; bytes are
+// Description describes a record for people: tools show it. Fields stand in the order of the format; bytes are
 // []byte, and alias the record.
 type Description struct {
 	What   string

@@ -7,7 +7,7 @@ import (
 	"math"
 )
 
-// Kind is what an entry does.
+// Kind is the kind of an entry.
 type Kind uint8
 
 const (
@@ -68,7 +68,7 @@ func (e *Entry) maxSize() int64 {
 	return int64(len(e.Key)) + int64(len(e.Value)) + overhead
 }
 
-// ttl returns what is stored for a deadline: the time from base, not negative.
+// ttl returns the time that is stored for a deadline: that from base, not negative.
 func ttl(deadline, base int64) uint64 {
 	if deadline <= base {
 		return 0

@@ -41,12 +41,12 @@ var (
 	ErrDeleted = errors.New("wal: position no longer in the log")
 	// ErrAhead says that a sequence is beyond the log's end.
 	ErrAhead = errors.New("wal: sequence not reached yet")
-	// ErrLocked says that another owner has the log open. errors.As with *LockedError may tell who.
+	// ErrLocked says that another owner has the log open. errors.As with *LockedError may tell which process.
 	ErrLocked = vfs.ErrLocked
 )
 
 // CorruptError says which file is damaged and where. It matches ErrCorrupt.
 type CorruptError = corrupt.Error
 
-// LockedError says who holds the lock. It matches ErrLocked.
+// LockedError says which process holds the lock. It matches ErrLocked.
 type LockedError = vfs.LockedError

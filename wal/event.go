@@ -14,8 +14,8 @@ type Rotated struct {
 type TailCut struct {
 	File       string
 	Offset     int64  // where the log ends now
-	Bytes      int64  // cut, up to the last that was not zero, there and in segments behind
-	Quarantine string // the file that holds them, with those of segments behind beside it; empty where nobody has cut them
+	Bytes      int64  // that were torn, up to the last that is not zero, there and in segments behind
+	Quarantine string // the file that holds them, with those of segments behind beside it; empty if they were not cut
 }
 
 // Deleted says that obsolete segments, First up to but not including Before, are gone.

@@ -12,7 +12,7 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Follower reads a log that somebody else appends to, in this process or another, from its files alone: it takes no lock,
+// Follower reads a log that another owner appends to, in this process or another, from its files alone: it takes no lock,
 // changes nothing, and nothing waits for it. It is for one goroutine.
 //
 // It reads what Replay reads: whole records, synced or not, the last of which may belong to an append that is about to fail.
@@ -24,13 +24,13 @@ type Follower struct {
 	seq  uint64
 	scan *segmentScan // its file is open only while there is something to read
 	next *segmentScan // tries the segment after that
-	at   followedTo   // in the segment of scan; none before one is found
+	at   followedTo   // the last entry, in the segment of scan; none before a segment is found
 	kept vfs.File     // that scan had when it came to the end; may be nil
 	gone bool         // the file that scan has was deleted
 	err  error
 }
 
-// keepOpen says whether an open file stands in nobody's way. On Windows it would keep an owner from replacing it.
+// keepOpen says whether files may be kept open. On Windows an open file could not be replaced by the owner.
 const keepOpen = runtime.GOOS != "windows"
 
 // followedTo is the end of an entry, or of the header, in a segment: all that a scan has to know to go on from there.
@@ -54,7 +54,7 @@ func Follow(dir string, o *Options, seq uint64) *Follower {
 
 // Next fills e with the next entry, whose slices are valid until the call after; marks of the clock are left out. At the end
 // it returns io.EOF, and may be called again. Any other error is final: ErrDeleted if the log begins later, ErrAhead if not
-// even the next operation will have the sequence to begin with, or what says that the log is damaged.
+// even the next operation will have the sequence to begin with, or a *CorruptError.
 func (f *Follower) Next(e *Entry) error {
 	for f.err == nil {
 		err := f.step(e)
@@ -100,9 +100,9 @@ func (f *Follower) closeKept() error {
 
 // step is Next without skipping.
 //
-// What was read of a file may be old by the time that it ends, and so may the file: nothing is the end, and nothing is damage,
-// that is not seen again in the file that has the name then. And where the next segment is in use, all of this one was written
-// before: only what is seen after that can be damage.
+// By the time that step comes to the end of a segment, the bytes it has read may be old, and so may the file. So an end or damage
+// counts only if it is seen again in the file that has the name by then. If the next segment is in use, all of this one was
+// written before: only damage that is seen after that counts.
 func (f *Follower) step(e *Entry) error {
 	fresh, followed := f.scan.file == nil, uint32(0) // the file is opened here; the segment that is known to be followed
 	if fresh {

@@ -96,7 +96,7 @@ type header struct {
 	synced   uint32 // bytes of the segment before that were synced, and with them all segments before that; 0: none were
 }
 
-// link is what a header says of the segment before: how it ended. All zero in the first segment.
+// link is the part of a header about the segment before: how it ended. All zero in the first segment.
 type link struct {
 	segment uint32
 	length  uint32
@@ -235,7 +235,7 @@ const maxBatchOps = 1<<31 - 1
 func segmentName(dir string, id uint32) string { return path.Join(dir, SegmentName(id)) }
 
 // parseSegmentName returns the number in a segment's file name. A name that ends like one and is none is an error: it may
-// be a segment that somebody renamed.
+// be a segment that was renamed.
 func parseSegmentName(name string) (id uint32, isSegment bool, err error) {
 	digits, ok := strings.CutSuffix(name, SegmentSuffix)
 	if !ok {

@@ -15,14 +15,14 @@ import (
 
 // Log is an open write-ahead log. Make one with Open. Its methods may be called from any goroutine.
 //
-// Lock order: deleting, mu, the sync turn, unsynced. Whoever has the turn does not wait for mu, and unsynced is held over no
-// I/O. What waits for the disk under mu does so because there is no other way: a write that failed for lack of room, a
-// rotation whose next segment is not made yet, and one that runs ahead of the disk by maxUnsynced segments.
+// Lock order: deleting, mu, the sync turn, unsynced. A goroutine that has the turn does not wait for mu, and unsynced is held
+// over no I/O. Under mu the log waits for the disk in three cases: a write has failed for lack of room, the next segment of a
+// rotation is not made yet, or appends are maxUnsynced segments ahead of the disk.
 type Log struct {
 	dir      string
 	id       ID
 	opts     Options
-	lock     io.Closer // +checklocksignore: guarded by nothing; Close lets go of it last, when nothing can be deleted any more
+	lock     io.Closer // +checklocksignore: no mutex guards it; Close lets go of it last, when nothing is deleted any more
 	recovery Recovery
 
 	mu struct {
@@ -36,7 +36,7 @@ type Log struct {
 		// +checklocks:Mutex
 		stage stage
 		// +checklocks:Mutex
-		next *preparation // of the segment after the active one; nil if nobody has begun
+		next *preparation // of the segment after the active one; nil if it has not begun
 		// +checklocks:Mutex
 		records uint64 // appended
 		// +checklocks:Mutex
@@ -57,7 +57,7 @@ type Log struct {
 
 	failureTold atomic.Bool
 
-	deleting sync.Mutex // held by who deletes segments, before mu
+	deleting sync.Mutex // held while segments are deleted; taken before mu
 
 	turn turn
 	tail tail
@@ -71,7 +71,7 @@ type Log struct {
 	syncs, rotations atomic.Uint64
 }
 
-// segmentInfo is what the log remembers of each of its segments.
+// segmentInfo are the figures that the log keeps of each of its segments.
 type segmentInfo struct {
 	id      uint32
 	baseSeq uint64
@@ -107,13 +107,15 @@ func (l *Log) Stats() Stats {
 	}
 }
 
-// BytesBefore returns the bytes of the sealed segments before one: what DeleteBefore would free.
+// BytesBefore returns the bytes of the sealed segments before one: those that DeleteBefore would free.
 func (l *Log) BytesBefore(segment uint32) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.sealedBytesLocked(segment)
 }
 
+// sealedBytesLocked is BytesBefore.
+//
 // +checklocks:l.mu.Mutex
 func (l *Log) sealedBytesLocked(before uint32) (n int64) {
 	for _, s := range l.mu.segments[:len(l.mu.segments)-1] {
@@ -189,7 +191,7 @@ func (l *Log) usableLocked() error {
 	return l.Err()
 }
 
-// unlock frees mu, wakes who tails the log, and tells the events that were collected under mu.
+// unlock frees mu, wakes the readers that wait for the log to grow, and tells the events that were collected under mu.
 //
 // +checklocksrelease:l.mu.Mutex
 func (l *Log) unlock() {
@@ -240,7 +242,7 @@ func request(wanted chan struct{}) {
 	}
 }
 
-// wantZeros asks for zeros if little room is left. It does not wait.
+// wantZerosLocked asks for zeros if little room is left. It does not wait.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) wantZerosLocked(s *segment) {
@@ -250,9 +252,9 @@ func (l *Log) wantZerosLocked(s *segment) {
 	request(l.zeroWanted)
 }
 
-// zeroActive extends the active segment by a chunk, without mu while it writes. Whoever needs the file to itself waits
-// until it has ended. A failure is left to the append that will need the room. Where nobody syncs every commit it also
-// starts what is full on its way to the disk, so that little is left to do for the sync at the segment's end.
+// zeroActive extends the active segment by a chunk, without mu while it writes. An append that needs the file to itself waits
+// until zeroActive has ended. A failure is left to the append that will need the room. Unless every commit is synced, zeroActive
+// also starts full pages on their way to the disk, so that little is left to do for the sync at the segment's end.
 func (l *Log) zeroActive() {
 	l.mu.Lock()
 	s := l.active.Load()
@@ -279,8 +281,8 @@ func (l *Log) zeroActive() {
 	l.mu.Unlock()
 }
 
-// awaitZerosLocked waits until nobody extends s. It keeps mu: what the caller has staged, and which segment is the active
-// one, must not change under it.
+// awaitZerosLocked waits until s is not extended any more. It keeps mu: the caller's staged records and the active segment must
+// not change meanwhile.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) awaitZerosLocked(s *segment) {
@@ -310,7 +312,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	close(l.stop)
 	l.background.Wait()
-	l.deleting.Lock() // until the directory is somebody else's
+	l.deleting.Lock() // until the directory may have another owner
 	defer l.deleting.Unlock()
 	l.turn.take(exclusive)
 
@@ -331,8 +333,8 @@ func (l *Log) Close() error {
 	return errors.Join(err, s.file.Close(), l.unsynced.close(), l.discard(next), l.lock.Close())
 }
 
-// closeActive takes steps 1 to 4 of Close, and moves end behind the close mark. Nobody appends any more, and the turn is
-// taken.
+// closeActive takes steps 1 to 4 of Close, and moves end behind the close mark. No append can follow, and the caller has the
+// turn.
 func (l *Log) closeActive(s *segment, end *Anchor) error {
 	if err := s.file.SyncData(); err != nil {
 		return l.fail(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // SyncPolicy says when an appended record is on the disk. Under each of them an append that has returned survives the
-// death of the process; they differ in what a power cut may take.
+// death of the process; they differ in how much a power cut may take.
 type SyncPolicy uint8
 
 const (
@@ -60,8 +60,8 @@ type Options struct {
 
 	// Now returns the time in Unix milliseconds, by which segments are dated. Default: the system's clock.
 	Now func() int64
-	// OnEvent is told what the log did: see the Event types. It is called without locks that the log needs, from the
-	// goroutine that did it, and must return soon. Nil: nobody is told.
+	// OnEvent is told of each Event. It is called without locks that the log needs, from the goroutine that caused the event,
+	// and must return soon. Nil: events are dropped.
 	OnEvent func(Event)
 	// FS is the file system. Nil: the operating system's.
 	FS vfs.FS

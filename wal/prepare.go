@@ -11,21 +11,21 @@ import (
 // the segment is zeros under its own name, or less; Open removes one that never was.
 //
 //  1. Create the file under its name. A crash leaves it empty, or not there at all.
-//  2. Write its first zeros, and sync it: an fdatasync of what is written over them will be cheap.
+//  2. Write its first zeros, and sync it: an fdatasync of records that overwrite them will be cheap.
 //  3. Sync the directory. Only now may the segment be taken: its name is there to stay.
 //
-// If a step fails the file is removed, and the next who needs it begins again.
+// If a step fails the file is removed, and the next rotation or Prepare begins again.
 type preparation struct {
 	done chan struct{}
 	next *segment // without a header; written before done is closed, like err; nil if it failed
 	err  error
 }
 
-// prepareAfter is how many bytes a segment has when the next one is made. What is smaller may never need one.
+// prepareAfter is how many bytes a segment has when the next one is made. A smaller log may never need one.
 const prepareAfter = 64 << 10
 
 // Prepare makes the segment that the next rotation will need, unless it is there. The log does so by itself when a segment
-// has been written to for a while; whoever calls Rotate at another time spares appends the wait by calling Prepare before.
+// has been written to for a while. A caller of Rotate at another time spares appends the wait by calling Prepare before.
 // A failure is Rotate's to report.
 func (l *Log) Prepare() error {
 	l.mu.Lock()
@@ -65,7 +65,7 @@ func (l *Log) wantNextLocked(s *segment) {
 	}
 }
 
-// nextLocked returns the next segment, which it makes if nobody has.
+// nextLocked returns the next segment, which it makes if that has not begun.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) nextLocked() (*segment, error) {
@@ -82,7 +82,7 @@ func (l *Log) nextLocked() (*segment, error) {
 	return x.next, x.err
 }
 
-// prepare takes the steps of a preparation. What cannot be tried again is the log's failure.
+// prepare takes the steps of a preparation. An error that cannot be tried again becomes the log's failure.
 func (l *Log) prepare(x *preparation, number uint32) {
 	defer close(x.done)
 	name := segmentName(l.dir, number)

@@ -14,8 +14,8 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 )
 
-// Reader reads a log that is being written, across segments, up to its live end: what was appended, or under SyncAlways
-// what is on the disk. It is for one goroutine. It takes no lock that appends need.
+// Reader reads a log that is being written, across segments, up to its live end: the last entry that was appended or, under
+// SyncAlways, that is on the disk. It is for one goroutine. It takes no lock that appends need.
 type Reader struct {
 	log  *Log
 	from Position // entries before it are skipped,
@@ -56,7 +56,7 @@ func (l *Log) NewReaderAt(seq uint64) (*Reader, error) {
 }
 
 // Next fills e with the next entry, whose slices are valid until the call after. At the live end it returns io.EOF, and
-// may be called again: see Wait. Any other error is final. Where the sequences leave some out, somebody has called SkipTo.
+// may be called again: see Wait. Any other error is final. A gap in the sequences comes from SkipTo.
 func (r *Reader) Next(e *Entry) error {
 	if r.err != nil {
 		return r.err
@@ -76,7 +76,7 @@ func (r *Reader) Next(e *Entry) error {
 	}
 }
 
-// Position returns where Next goes on: what NewReader takes to go on from here.
+// Position returns where Next goes on: NewReader takes it to go on from here.
 func (r *Reader) Position() Position { return r.pos }
 
 // NextSeq returns the sequence of the next operation that Next can return.
@@ -138,7 +138,7 @@ func (r *Reader) openSegment(number uint32, end Position) error {
 	return nil
 }
 
-// missing says why a segment has no file: the log has deleted it, or somebody else has.
+// missing returns the error of a segment that has no file: ErrDeleted if the log has deleted it, else damage.
 func (l *Log) missing(name string, number uint32) error {
 	if number < l.First().Segment {
 		return fmt.Errorf("%w: segment %d", ErrDeleted, number)
@@ -146,7 +146,7 @@ func (l *Log) missing(name string, number uint32) error {
 	return corrupt.New(name, 0, "segment", ErrGap)
 }
 
-// extend lets the scan read what has become visible.
+// extend lets the scan read the bytes that have become visible.
 func (r *Reader) extend(end Position) error {
 	if r.scan.head.segment == end.Segment {
 		r.scan.limit = int64(end.Offset)
@@ -185,7 +185,7 @@ func (r *Reader) advance(end Position) error {
 func (r *Reader) Wait(ctx context.Context) error {
 	var failed error
 	err := r.log.tail.wait(ctx, r.log.stop, func() bool {
-		failed = r.log.Err() // before the look at the end: what came before it is still to be read
+		failed = r.log.Err() // before the look at the end: entries from before the failure are still to be read
 		read := r.pos
 		if r.open {
 			read.Offset = uint32(r.scan.offset()) // behind the entry there may be a mark
@@ -211,7 +211,7 @@ func (r *Reader) Close() error {
 	return r.scan.closeFile()
 }
 
-// visible returns the end of what readers may see.
+// visible returns the end of the entries that readers may see.
 func (l *Log) visible() Position {
 	if l.opts.Sync == SyncAlways {
 		return l.Synced()
@@ -219,10 +219,10 @@ func (l *Log) visible() Position {
 	return l.End()
 }
 
-// tail wakes those who wait for the log to grow. While nobody waits, growing costs one atomic load.
+// tail wakes the readers that wait for the log to grow. While no reader waits, growing costs one atomic load.
 //
-// No wake-up is lost: who waits first adds itself to waiting, then takes the channel, then looks at the end once more; who
-// appends first moves the end, then looks at waiting. The operations are sequentially consistent, so either the waiter sees
+// No wake-up is lost: a waiter first adds itself to waiting, then takes the channel, then looks at the end once more; an
+// appender first moves the end, then looks at waiting. The operations are sequentially consistent, so either the waiter sees
 // the new end or the appender sees the waiter; and in the latter case it either finds the channel and closes it, or came
 // before the channel was made, and then the waiter's look comes after.
 type tail struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Replayed says what Replay found.
+// Replayed describes the log that Replay has read.
 type Replayed struct {
 	Recovery
 	NextSeq   uint64   // of the operation after the last
@@ -21,10 +21,10 @@ type Replayed struct {
 // takes no lock and changes nothing: a torn tail stays, and is where the log ends; Recovery.Cut tells of it. Of the options
 // it uses ID, FirstSegment, BaseSeq, MinNextSeq, Anchor, Replay and FS.
 //
-// It may run beside an owner, in this process or another. What it then yields is a beginning of what the owner has
-// appended, with at least all that was before the call, whether synced or not; an append that is under way, and may yet
-// fail, can be the last of it. If the owner deletes segments while they are being opened, Replay returns ErrDeleted or an
-// ErrGap that will be gone: ask again what the first needed segment is.
+// It may run beside an owner, in this process or another. It then yields a prefix of the owner's entries, synced or not: at
+// least all that were appended before the call. The last may be an append that is under way and may yet fail. If the owner
+// deletes segments while they are being opened, Replay returns ErrDeleted or a passing ErrGap: find out the first needed
+// segment again, and call it again.
 //
 //   - Every segment is opened before one is read. From then on it stays readable, whatever becomes of its name.
 //   - A segment that is sealed does not change any more, but for the zeros behind the seal, which go.
@@ -91,7 +91,7 @@ func (l *Log) fileBytes(open []vfs.File, obsolete []uint32) (bytes int64, err er
 	return bytes, nil
 }
 
-// keptOpen is a file that somebody else closes.
+// keptOpen is a file whose Close does nothing: its opener closes it.
 type keptOpen struct{ vfs.File }
 
 func (keptOpen) Close() error { return nil }

@@ -69,7 +69,7 @@ type Record struct {
 	HasTTL     bool
 	Tombstone  bool
 
-	// Compression is what to try when encoding, and what was found when decoding.
+	// Compression is the one to try when encoding, and the one that was found when decoding.
 	Compression Compression
 }
 
@@ -144,8 +144,8 @@ func appendBeforeValue(dst []byte, r *Record, stored int, c Compression) []byte 
 }
 
 // AppendRecordSplit appends to dst what AppendRecord would append for r with the parts, one after another, as its value and
-// without compression, but for the last part: it returns dst with what belongs before that, and what belongs after it. So
-// who writes a record with a large value need not copy it. r.Value and r.Compression are ignored.
+// without compression, but for the last part: it returns dst with the bytes before that part, and the bytes after it. So a
+// large value need not be copied to be written. r.Value and r.Compression are ignored.
 func AppendRecordSplit(dst []byte, r *Record, parts ...[]byte) (before []byte, after [recordCRCSize]byte, err error) {
 	size := 0
 	for _, p := range parts {

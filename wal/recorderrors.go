@@ -2,7 +2,7 @@ package wal
 
 import "errors"
 
-// What can be wrong with the bytes of a record falls into two groups, and a log has to treat them differently.
+// The errors of a record fall into two groups, which a log has to treat differently.
 //
 // No record here. The bytes are cut off, damaged or were never written, and where the next record would begin is
 // unknown. The decoders return n = 0 with these.
@@ -16,7 +16,7 @@ var (
 	ErrVarintOverflow = errors.New("wal: record varint overflows 64 bits")
 )
 
-// A record that cannot be used. The checksum holds, so the bytes are what was written; cutting the log here would lose
+// A record that cannot be used. The checksum holds, so the bytes are as they were written; cutting the log here would lose
 // good data. The decoders return the record's length n > 0 with these.
 var (
 	// ErrReservedBits says that a flag bit is set that has no meaning yet: the record was written by a newer version.

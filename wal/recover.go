@@ -13,7 +13,7 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Recovery says what Open found.
+// Recovery describes the log that Open found.
 type Recovery struct {
 	Segments int      // read
 	Entries  uint64   // replayed
@@ -26,9 +26,9 @@ type Recovery struct {
 //
 // If the log was not closed cleanly, a torn tail, bytes at the very end that are no record and that nothing proves to have
 // been synced, is moved to the quarantine directory and cut. Any other damage is an error that matches ErrCorrupt and
-// names file and offset; then no file has been changed. What no log can tell from a torn tail is damage to the last group
-// that was synced before a crash, if nothing was appended after it, and, without Options.Anchor, to the end of a log that
-// was closed.
+// names file and offset; then no file has been changed. Two kinds of damage cannot be told from a torn tail: that to the last
+// group that was synced before a crash, if nothing was appended after it, and, without Options.Anchor, that to the end of a log
+// that was closed.
 func Open(dir string, o *Options) (*Log, error) {
 	opts := o.withDefaults()
 	dir, err := opts.FS.Abs(dir)
@@ -54,7 +54,7 @@ func Open(dir string, o *Options) (*Log, error) {
 		}
 		return nil, errors.Join(err, lock.Close())
 	}
-	l.opts.Replay = nil // what it has filled is not the log's to keep
+	l.opts.Replay = nil // the log must not keep alive what the function refers to
 	l.start()
 	return l, nil
 }
@@ -184,7 +184,7 @@ func (l *Log) openScan(scan *segmentScan, number uint32, limit int64) error {
 	return nil
 }
 
-// resume makes the newest segment, which is as long as what was read of it and on the disk, the active one.
+// resume makes the newest segment the active one. Its file ends where reading it has ended, and is on the disk.
 func (l *Log) resume(scan *segmentScan) error {
 	if err := scan.closeFile(); err != nil {
 		return fmt.Errorf("wal: %w", err)

@@ -12,13 +12,13 @@ import (
 // repair makes the place where w stands the end of the last segment's file, and all before it durable, unless the log was
 // closed cleanly.
 //
-//  1. Copy what is torn, there and in the segments behind, each up to the last byte that is not zero, to the quarantine,
+//  1. Copy the torn bytes, there and in the segments behind, each up to the last byte that is not zero, to the quarantine,
 //     durably.
 //  2. Remove the segments behind, durably, the newest first, so that no crash leaves a gap.
 //  3. Copy each segment that nothing proves to be whole on the disk, up to its end, to next.tmp, and sync that. Its records are
 //     good but may never have reached the disk, and a sync of the old file would not help: the process before may have died of
-//     a failed fsync, after which the kernel holds the pages for clean. Writing them again in place could tear what is
-//     acknowledged.
+//     a failed fsync, after which the kernel holds the pages for clean. Writing them again in place could tear acknowledged
+//     entries.
 //  4. Rename the copy over the segment.
 //  5. Sync the directory. A crash before this leaves old segments or new ones, and Open begins again.
 func (l *Log) repair(w *walk) error {
@@ -91,7 +91,7 @@ func (l *Log) renew(d doubted) error {
 		return nil // all of it is on the disk, and must not be put at risk
 	}
 	if l.recovery.Clean {
-		return l.rewrite(d) // the close mark: the sync after it may be what failed
+		return l.rewrite(d) // the close mark: the sync after it may have failed
 	}
 	err := l.replace(d)
 	if vfs.NoSpace(err) {
@@ -127,8 +127,8 @@ func (l *Log) replace(d doubted) error {
 	return fs.SyncDir(l.dir)
 }
 
-// rewrite stands in for replace where the disk is full: it writes what nothing proves to be on the disk again in place, with
-// the bytes that are there, so that only a disk which tears a sector could harm them.
+// rewrite stands in for replace on a full disk: it writes the bytes that nothing proves to be on the disk again in place. As
+// they do not change, only a disk that tears a sector could harm them.
 func (l *Log) rewrite(d doubted) error {
 	f, err := l.opts.FS.OpenWrite(segmentName(l.dir, d.number))
 	if err != nil {
@@ -173,7 +173,7 @@ func (l *Log) quarantine(s *segmentScan, n int) (name string, err error) {
 		return "", err
 	}
 	if size, err := fs.Size(name); err == nil && size == int64(n) {
-		return name, fs.SyncDir(dir) // who made the copy may have died before that
+		return name, fs.SyncDir(dir) // the process that made the copy may have died before its sync
 	}
 	if err := writeFile(fs, name+".tmp", tail); err != nil {
 		return "", err

@@ -8,9 +8,9 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 )
 
-// DeleteBefore makes the segments before the given one obsolete, whose entries the owner no longer needs, and deletes what
-// exceeds Options.Retain of all that are. The segment that appends go to stays in any case. Readers inside a deleted
-// segment finish it and then get ErrDeleted. If it fails, a later call goes on where it ended.
+// DeleteBefore makes the segments before the given one obsolete: the owner no longer needs their entries. Of all obsolete
+// segments it deletes those that exceed Options.Retain. The segment that appends go to stays in any case. Readers inside a
+// deleted segment finish it and then get ErrDeleted. If it fails, a later call goes on where it ended.
 //
 // Segments go oldest first, each durably before the next, so that no crash leaves a gap; and none before the beginning of the
 // one given is on the disk, so that no crash leaves a log without one. No append waits for that.
@@ -92,7 +92,7 @@ func (l *Log) retainedLocked() int64 {
 
 // retain decides, when the log is open, which of the obsolete segments stay for readers: the newest, without a gap, up to
 // Options.Retain bytes. The rest is deleted. Nothing that is wrong with an obsolete segment is an error: the history begins
-// behind it. If it is damaged, it and what is older go; if it cannot be read this time they stay as they are.
+// behind it. If it is damaged, it and all older ones go; if it cannot be read this time they stay as they are.
 //
 // Only headers and lengths are checked here. A reader checks the rest as it comes to it.
 func (l *Log) retain(obsolete []uint32) error {
@@ -139,7 +139,7 @@ func (l *Log) header(number uint32) (header, error) {
 }
 
 // checkRetained checks that a segment is one of this log and as long as the next one's header says, or longer by zeros that
-// nobody has cut.
+// were not cut.
 func (l *Log) checkRetained(number uint32, next header) (header, error) {
 	h, err := l.header(number)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 
 // Rotate seals the active segment and starts the next, so that DeleteBefore can later delete what was written so far. It
 // does nothing if the active segment has no operations. It does not wait for the disk if the next segment is there: see
-// Prepare. What was written so far, and the new segment, are on the disk after SyncTo(End()).
+// Prepare. The entries so far, and the new segment, are on the disk after SyncTo(End()).
 func (l *Log) Rotate() error {
 	l.mu.Lock()
 	defer l.unlock()
@@ -21,8 +21,8 @@ func (l *Log) Rotate() error {
 	return l.rotateLocked(0)
 }
 
-// SkipTo seals the active segment and starts the next with seq as the sequence of its first operation, so that the owner
-// may give those between to what is not in the log. A reader of the log sees the gap in the sequences.
+// SkipTo seals the active segment and starts the next with seq as the sequence of its first operation, so that the owner may
+// give the sequences between to operations that are not in the log. A reader of the log sees the gap in the sequences.
 func (l *Log) SkipTo(seq uint64) error {
 	l.mu.Lock()
 	defer l.unlock()
@@ -35,16 +35,16 @@ func (l *Log) SkipTo(seq uint64) error {
 	return l.rotateLocked(seq)
 }
 
-// rotateLocked replaces the active segment. Appends wait for it, as there is nowhere to write; so it leaves the disk to those
-// who need it, and to the background, and copies two records into memory.
+// rotateLocked replaces the active segment. Appends wait for it, as there is nowhere to write; so it only copies two records into
+// memory, and leaves the disk to the callers of SyncTo and to the background.
 //
 //  1. Take the next segment, which lies ready: see preparation. Nothing has been touched if there is none.
 //  2. Write the seal. A crash leaves a newest segment with or without one, and a next one without a header: Open removes it.
 //  3. Write the header of the next segment, the link, which tells how this one ends. From here on it is the active one.
-//  4. Whoever wants an append to it on the disk syncs this segment first, and then that: see syncAll. A power cut before
-//     leaves anything of the end of this one and of what is in the next; the log ends where the first record is missing.
+//  4. A sync of an append to the next segment syncs the sealed one first: see syncAll. A power cut before leaves any part of the
+//     end of the sealed segment and of the next one; the log ends where the first record is missing.
 //
-// A step that failed for lack of something is taken again by the next append; after step 2 that begins with a sealed segment.
+// A step that failed for lack of space or memory is taken again by the next append; after step 2 the segment is sealed already.
 // The next segment's sequences begin at seq if that is above those there are.
 //
 // +checklocks:l.mu.Mutex
@@ -79,7 +79,7 @@ func (l *Log) rotateLocked(seq uint64) error {
 	return nil
 }
 
-// rotateFailedLocked reports a step that can be taken again if it failed for lack of something.
+// rotateFailedLocked returns the error of a step, which can be taken again if it failed for lack of space or memory.
 //
 // +checklocks:l.mu.Mutex
 func (l *Log) rotateFailedLocked(err error) error {
@@ -89,8 +89,8 @@ func (l *Log) rotateFailedLocked(err error) error {
 	return l.fail(err)
 }
 
-// syncedIn returns the offset in s up to which it is known to be on the disk. It is 0 as long as the segment before may not
-// be whole on the disk.
+// syncedIn returns the offset up to which s is known to be on the disk. It is 0 as long as the segment before may not be whole
+// on the disk.
 func (l *Log) syncedIn(s *segment) uint32 {
 	if p := unpack(l.synced.Load()); p.Segment == s.segment {
 		return p.Offset

@@ -9,7 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Salvaged says what Salvage could read of a segment.
+// Salvaged describes the part of a segment that Salvage could read.
 type Salvaged struct {
 	ID      ID
 	Segment uint32
@@ -27,14 +27,14 @@ func (s *Salvaged) Follows(before *Salvaged) bool {
 	return s.prev == before.end && s.BaseSeq >= before.NextSeq
 }
 
-// Before reports whether what could be read ends before a position: of an Anchor, say, that the log had come to.
+// Before reports whether the part that could be read ends before a position, as that of an Anchor that the log had come to.
 func (s *Salvaged) Before(p Position) bool { return Position{s.Segment, uint32(s.Read)}.Compare(p) < 0 }
 
 // Salvage reads one segment as far as it goes and calls visit with every entry, which is valid during the call only. It
-// changes nothing and needs no lock, so nobody may write to the log meanwhile.
+// changes nothing and takes no lock: the log must not be written to meanwhile.
 //
 // Where the records end before the file does, and not in zeros, the error is a *CorruptError; it may be a torn end that
-// Open would cut as well as damage. What was visited before is right. Records behind that place are given up: a
+// Open would cut as well as damage. The entries visited before are right. Records behind that place are given up: a
 // sequence is implied by the records before it. A segment that holds nothing at all is ErrUnused. An error of visit ends
 // the reading and is returned as it is.
 func Salvage(fs vfs.FS, name string, visit func(*Entry) error) (s Salvaged, err error) {

@@ -27,11 +27,11 @@ type window struct {
 
 func (w *window) offset() int64 { return w.base + int64(w.pos) }
 
-// bytes returns what has been read from the position on.
+// bytes returns the bytes that have been read from the position on.
 func (w *window) bytes() []byte { return w.buf[w.pos:] }
 
 // more reads on. The bytes from the position on stay, at the same or another place. It returns io.EOF if the limit is
-// reached. What a damaged length claims cannot make it read more than the file has.
+// reached. A damaged length cannot make it read more than the file has.
 func (w *window) more() error {
 	rest := w.limit - w.base - int64(len(w.buf))
 	if rest <= 0 {
@@ -50,7 +50,7 @@ func (w *window) more() error {
 	got, err := w.file.ReadAt(w.buf[kept:], w.base+int64(kept))
 	w.buf = w.buf[:kept+got]
 	if got > 0 && (got == n || err == io.EOF) {
-		return nil // a part, if the file became shorter: that may be all that is wanted of it
+		return nil // the file may have become shorter, and the part may be enough
 	}
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF // the file became shorter
@@ -58,7 +58,7 @@ func (w *window) more() error {
 	return err
 }
 
-// reread forgets what was read from the position on, so that it is read again, up to where the file ends now.
+// reread forgets the bytes from the position on, so that they are read again, up to where the file ends now.
 func (w *window) reread() error {
 	size, err := w.file.Size()
 	if err != nil {
@@ -79,8 +79,8 @@ func (w *window) closeFile() error {
 	return f.Close()
 }
 
-// badBytes says that there is no record at an offset: either the end of what was written or damage, which only the place
-// and the bytes after it can tell.
+// badBytes says that there is no record at an offset: the log ends there or is damaged. Which of both follows from the place and
+// the bytes after it.
 type badBytes struct {
 	offset int64
 	err    error // ErrIncomplete, ErrCRC or ErrVarintOverflow
@@ -94,7 +94,7 @@ var (
 	errMalformed = errors.New("malformed control record")
 )
 
-// segmentScan walks one segment from its header, checks that it is what and where it says, and yields its entries.
+// segmentScan walks one segment from its header, checks its identity and its place, and yields its entries.
 type segmentScan struct {
 	window
 	name string
@@ -107,7 +107,7 @@ type segmentScan struct {
 	sealed  bool   // the last record was a seal
 	closed  bool   // the last record was a close mark
 
-	anchor   Anchor // what the owner says of this segment or another
+	anchor   Anchor // the owner's, in this segment or another
 	anchored bool   // the segment came by it
 
 	value []byte // of the last compressed entry
@@ -156,7 +156,7 @@ func (s *segmentScan) start(file vfs.File, name string, number uint32, limit int
 // nextSeq returns the sequence of the first operation after those seen so far.
 func (s *segmentScan) nextSeq() uint64 { return s.head.baseSeq + s.ops }
 
-// link returns what the next segment's header has to say of this one.
+// link returns the link that the next segment's header must have.
 func (s *segmentScan) link() link { return link{s.head.segment, uint32(s.offset()), s.crc} }
 
 // record decodes the record at the position without moving. The record's value is as stored. raw is the whole record;
@@ -172,7 +172,7 @@ func (s *segmentScan) record() (rec Record, raw []byte, err error) {
 			return rec, s.bytes()[:n], nil
 		}
 		if rerr := s.more(); rerr == nil {
-			continue // whatever is wrong, it may be that the record goes on beyond what has been read
+			continue // the record may go on beyond the bytes that have been read
 		} else if rerr != io.EOF {
 			return Record{}, nil, fmt.Errorf("wal: read %s at %d: %w", s.name, s.offset(), rerr)
 		}
@@ -291,7 +291,7 @@ func (s *segmentScan) control(e *Entry, rec *Record) (isEntry bool, err error) {
 	return true, nil
 }
 
-// mark checks a mark against what was seen so far and takes what it says.
+// mark checks a mark against the records so far and takes its synced-through offset and its kind.
 func (s *segmentScan) mark(m *mark) error {
 	if m.id != s.head.id {
 		return ErrForeign
@@ -309,7 +309,7 @@ func (s *segmentScan) mark(m *mark) error {
 }
 
 // syncedBeyond looks for proof that the bytes at the position were on the disk: a mark somewhere after it that locates
-// itself and says so. Plain records after it would be no proof, as pages that nobody synced reach the disk in any order,
+// itself and says so. Plain records after it would be no proof, as pages reach the disk in any order without a sync,
 // and a value may hold the bytes of a log. It reads the rest of the file into memory.
 func (s *segmentScan) syncedBeyond() (bool, error) {
 	if err := s.readAll(); err != nil {

@@ -6,8 +6,8 @@ import (
 
 // zeroChunk is how far the file of the active segment is extended with zeros at a time, and zeroAhead how much room there
 // should be before the next extension. An fdatasync of bytes that overwrite zeros need not write the file's length, which
-// is most of what it costs, and a mapped page must exist before it is written. An extension itself makes one fdatasync
-// dearer, so chunks are not small; and they are what an idle log holds of the disk, so they are not large.
+// is most of its cost, and a mapped page must exist before it is written. An extension makes one fdatasync dearer, so chunks
+// are not small; an idle log keeps a few chunks of the disk, so they are not large.
 const (
 	zeroChunk = 256 << 10
 	zeroAhead = 512 << 10
@@ -16,7 +16,7 @@ const (
 	pageSize = largeZeros
 )
 
-// The page cache keeps what was written together in one folio, and a mapped write of a few bytes makes all of its folio
+// The page cache keeps bytes that were written together in one folio, and a mapped write of a few bytes makes all of its folio
 // dirty: measured, an fdatasync then writes 16 KiB here, but 2 MiB where the file had been zeroed in large writes. So a log
 // that is synced at every commit is zeroed in small ones. For any other large folios are less work, each being taken from
 // the mapping when it is written back: a load of values of 1000 bytes was 8 % faster.
@@ -44,7 +44,7 @@ type segment struct {
 
 	off      int64      // end of the last record
 	zeroed   int64      // end of the file, which is zero from off on
-	flushing int64      // up to here the background goroutine has started what was written on its way to the disk
+	flushing int64      // up to here the background goroutine has started the bytes on their way to the disk
 	mapped   bool       // writes below zeroed are copies into memory
 	zeroing  *extension // by the background goroutine; nil while there is none
 	zeroSize int64      // bytes of one write of zeros
@@ -58,7 +58,7 @@ type segment struct {
 }
 
 // extension is an extension of a segment's file that the background goroutine makes without Log.mu. Once done is closed,
-// whoever has Log.mu takes over what it came to: see awaitZerosLocked.
+// zeroed is taken over under Log.mu: see awaitZerosLocked.
 type extension struct {
 	done   chan struct{}
 	zeroed int64 // written before done is closed
@@ -81,7 +81,7 @@ func (s *segment) end() Position { return Position{s.segment, uint32(s.off)} }
 
 func (s *segment) nextSeq() uint64 { return s.baseSeq + s.ops }
 
-// link returns what the next header says of this segment.
+// link returns the part of the next header about this segment.
 func (s *segment) link() link { return link{s.segment, uint32(s.off), s.crc} }
 
 // mark returns a mark of the given kind for the end of the segment.

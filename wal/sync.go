@@ -23,9 +23,9 @@ func (l *Log) Sync() error {
 	return l.SyncTo(end)
 }
 
-// SyncTo returns when the log is on the disk up to p, a position that Write returned. Concurrent calls share one fsync:
-// the first becomes the leader and syncs for all that have written by then, who wait; those that come later are led by one
-// of their own.
+// SyncTo returns when the log is on the disk up to p, a position that Write returned. Concurrent calls share one fsync: the
+// first caller becomes the leader and syncs all that is written by then, while the others wait. Of those that come later, one
+// becomes the next leader.
 func (l *Log) SyncTo(p Position) error {
 	target := p.pack()
 	for l.synced.Load() < target {
@@ -36,7 +36,7 @@ func (l *Log) SyncTo(p Position) error {
 			return fmt.Errorf("wal: sync to %v: the log ends at %v", p, l.End())
 		}
 		if !l.turn.take(target) {
-			continue // somebody else has synced, or failed to
+			continue // another leader has synced, or failed to
 		}
 		// The leader before has just woken its followers. Letting them run first gathers what they append next.
 		runtime.Gosched()
@@ -95,7 +95,7 @@ func (l *Log) syncSealed() error {
 	return l.Err()
 }
 
-// syncedTo takes note that the log is on the disk up to an end that s had. The caller has the turn.
+// syncedTo takes note that the log is on the disk up to an end of s. The caller has the turn.
 func (l *Log) syncedTo(s *segment, end Position) {
 	if a := l.anchor.Load(); a.Segment < s.segment {
 		l.anchor.Store(&Anchor{Position{s.segment, headerSize}, s.headCRC})
@@ -103,8 +103,8 @@ func (l *Log) syncedTo(s *segment, end Position) {
 	l.synced.Store(end.pack())
 }
 
-// unsynced are the sealed segments whose end is not known to be on the disk. Whoever has the turn syncs them, the oldest
-// first, and closes their files.
+// unsynced are the sealed segments whose end is not known to be on the disk. They are synced under the turn, the oldest first,
+// and their files closed.
 type unsynced struct {
 	mu struct { // guards Log.active and the segment of Log.end, too: a segment is added when another becomes active
 		sync.Mutex
@@ -122,14 +122,14 @@ type sealedSegment struct {
 // maxUnsynced is how many sealed segments may be on no disk yet. The next rotation syncs them: appends have outrun the disk.
 const maxUnsynced = 4
 
-// count returns how many there are.
+// count returns the number of segments.
 func (u *unsynced) count() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return len(u.mu.list)
 }
 
-// first returns the oldest, without a segment if there is none.
+// first returns the oldest, nil if there is none.
 func (u *unsynced) first() *sealedSegment {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -140,14 +140,14 @@ func (u *unsynced) first() *sealedSegment {
 	return &s
 }
 
-// removeFirst takes the oldest out.
+// removeFirst takes the oldest out of the list.
 func (u *unsynced) removeFirst() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.mu.list = slices.Delete(u.mu.list, 0, 1)
 }
 
-// close closes the files of those that a failure has left.
+// close closes the files of the segments that a failure has left.
 func (u *unsynced) close() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -168,7 +168,7 @@ func (l *Log) settled(target uint64) bool {
 }
 
 // turn is the right to sync or to replace the active segment. One goroutine has it at a time; the others queue, and are
-// woken when what they wait for is settled, or to take the turn themselves.
+// woken when their target is settled, or to take the turn themselves.
 type turn struct {
 	mu struct {
 		sync.Mutex
@@ -178,7 +178,7 @@ type turn struct {
 		waiting []*waiter // in order of arrival
 	}
 
-	spare   []*waiter // the other of two buffers for waiting; whoever has the turn may use it
+	spare   []*waiter // the other of two buffers for waiting; guarded by the turn
 	waiters sync.Pool // of *waiter
 }
 
@@ -188,7 +188,7 @@ type waiter struct {
 	wake   chan bool // true: the turn is yours; false: your target is settled
 }
 
-// exclusive is the target of those who want the turn for itself.
+// exclusive is the target of a caller that wants the turn for itself.
 const exclusive = math.MaxUint64
 
 // take waits until the turn is the caller's, and returns true, or until target is settled, and returns false.

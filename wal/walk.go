@@ -13,21 +13,21 @@ import (
 // walk reads the segments of a log, oldest first, checks each and the chain between them, hands the entries on, and finds
 // out where the log ends: in the newest segment that was taken into use, or in one before.
 //
-// A segment that has a name need not have been taken into use, and one that follows another does not prove that the other
-// was on the disk: a rotation waits for no sync. What proves it is a mark behind, in the same segment or a later one, as a
-// segment counts as synced only after those before it; what the header of the next segment says; and the owner's anchor.
-// Where a record or a header is missing that nothing proves to have been there, the log ends, whatever follows. Bytes behind a
-// seal that are no record, and that nothing proves to have been there, are none of the log's.
+// A segment that has a name need not have been taken into use, and a segment that follows another does not prove that the other
+// was on the disk: a rotation waits for no sync. Three things prove that bytes were on the disk: a mark behind them, in the same
+// segment or a later one, as a segment counts as synced only after those before it; the header of the next segment; and the
+// owner's anchor. Where a record or a header is missing that nothing proves to have been there, the log ends, whatever follows.
+// Bytes behind a seal that are no record, and that nothing proves to have been there, do not belong to the log.
 type walk struct {
 	log     *Log
 	numbers []uint32
 	open    func(number uint32) (vfs.File, error)
-	live    bool // an owner may be writing: what is not as it should be is looked at again, once
+	live    bool // an owner may be writing: anything that looks wrong is read once more
 
 	at      int          // the segment that scan stands in, of numbers
 	scan    *segmentScan // its file is open, unless it cannot be
 	ahead   *segmentScan // tries the next
-	doubted []doubted    // the segments from the last on that is proven to have come after all before it
+	doubted []doubted    // the last segment with a proof that all before it are on the disk, and those after it
 }
 
 // doubted is a segment that was read, of which nothing proves that it is on the disk from synced on.
@@ -43,7 +43,7 @@ func (l *Log) newWalk(numbers []uint32, open func(uint32) (vfs.File, error)) *wa
 
 // run walks. If it does not fail, scan stands at the end of the log.
 func (w *walk) run() error {
-	for i := range w.numbers { // all headers first: what they say is clearer than what follows from it
+	for i := range w.numbers { // all headers first: their errors are clearer than those that would follow from them
 		err := w.start(w.ahead, i, headerSize)
 		if err != nil && (i == 0 || !headless(err)) {
 			return err
@@ -310,7 +310,7 @@ func (s *segmentScan) provesBeyond(i, j int, off int64) (bool, error) {
 	return s.syncedBeyond()
 }
 
-// raw returns a scan that stands at the first byte of a segment and believes nothing of it.
+// raw returns a scan that stands at the first byte of a segment, of which nothing was checked.
 func (w *walk) raw(i int) (*segmentScan, error) {
 	f, err := w.open(w.numbers[i])
 	if err != nil {
