@@ -28,17 +28,16 @@ func (s *Set) Commit(e *Edit) error {
 }
 
 func (s *Set) commit(e *Edit) error {
-	m := &s.mu
-	m.Lock()
-	defer m.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.config.Failure(); err != nil {
 		// A manifest that replaces one in doubt may not be durable, and what only that one names would go.
 		return errors.Join(err, s.discard(e.Add))
 	}
 	old := s.view.Load().Version
-	levels, state := e.levels(&old.Levels), m.state
+	levels, state := e.levels(&old.Levels), s.mu.state
 	e.state(&state, &levels)
-	if err := s.store(&state); err != nil {
+	if err := s.storeLocked(&state); err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {
 			return errors.Join(s.config.Fail(err), s.abandon(e.Add))
 		}
@@ -46,12 +45,12 @@ func (s *Set) commit(e *Edit) error {
 	}
 	v := newVersion(levels, &s.rent)
 	dropped := old.without(v)
-	s.ref(v)
+	s.refLocked(v)
 	s.swap(e, v, dropped)
 	if invariant.On {
 		s.checkLocked()
 	}
-	s.unlink(dropped)
+	s.unlinkLocked(dropped)
 	s.config.Workers.Go(func() {
 		s.epoch.Wait() // nobody reads old any more but by a pin
 		s.unref(old)
@@ -62,8 +61,8 @@ func (s *Set) commit(e *Edit) error {
 // swap takes step 2 of Commit.
 func (s *Set) swap(e *Edit, v *Version, dropped []*compaction.Table) {
 	active := s.view.Load().Mem
-	s.setView(func(view *View) {
-		s.replace.replaced.add(view.Version, dropped, s.config.Now())
+	s.setView(func(view *View, r *replaced) {
+		r.add(view.Version, dropped, s.config.Now())
 		view.Version = v
 		e.view(view)
 		if e.Active != nil { // readers of the old view may still use the old gaps, some of which the tables fill
@@ -75,8 +74,10 @@ func (s *Set) swap(e *Edit, v *Version, dropped []*compaction.Table) {
 	}
 }
 
-// store writes the manifest, and notes it if that has succeeded. The caller holds mu.
-func (s *Set) store(state *manifest.State) error {
+// storeLocked writes the manifest, and notes it if that has succeeded.
+//
+// +checklocks:s.mu.Mutex
+func (s *Set) storeLocked(state *manifest.State) error {
 	state.Clock, state.Log = s.config.Clock(), s.config.Anchor()
 	if err := manifest.Store(s.config.FS, string(s.config.Dir), state); err != nil {
 		return err
@@ -93,7 +94,7 @@ func (s *Set) StoreAnchor() error {
 		return nil
 	}
 	state := s.mu.state
-	return s.store(&state)
+	return s.storeLocked(&state)
 }
 
 // discard closes and removes those of some tables that are not live, which they are not going to be.
@@ -115,10 +116,12 @@ func (s *Set) fresh(tables []*compaction.Table) []*compaction.Table {
 	return slices.DeleteFunc(slices.Clone(tables), s.view.Load().Version.Has)
 }
 
-// unlink removes the names of tables that are no longer live, so that they leave the directory at once. Whoever still reads
+// unlinkLocked removes the names of tables that are no longer live, so that they leave the directory at once. Whoever still reads
 // them has them open. Where the system does not remove open files, and while a checkpoint wants to link them, closing removes
 // them.
-func (s *Set) unlink(dropped []*compaction.Table) {
+//
+// +checklocks:s.mu.Mutex
+func (s *Set) unlinkLocked(dropped []*compaction.Table) {
 	if s.mu.linking > 0 {
 		return
 	}
@@ -127,10 +130,13 @@ func (s *Set) unlink(dropped []*compaction.Table) {
 	}
 }
 
-// ref gives each table of a version a reference of it. The caller holds mu.
-func (s *Set) ref(v *Version) {
+// refLocked gives each table of a version a reference of it.
+//
+// +checklocks:s.mu.Mutex
+func (s *Set) refLocked(v *Version) {
+	refs := s.mu.refs
 	for _, t := range v.Levels.All() {
-		s.mu.refs[t]++
+		refs[t]++
 	}
 }
 
@@ -148,14 +154,15 @@ func (s *Set) unref(v *Version) {
 	defer func() { s.released(v, closed) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.refs == nil {
+	refs := s.mu.refs
+	if refs == nil {
 		return // the set is closed, and the tables with it
 	}
 	for _, t := range v.Levels.All() {
-		if s.mu.refs[t]--; s.mu.refs[t] > 0 {
+		if refs[t]--; refs[t] > 0 {
 			continue
 		}
-		delete(s.mu.refs, t)
+		delete(refs, t)
 		closed = append(closed, t)
 		if err := s.closeDropped(t); err != nil {
 			s.config.Report("close table", err)

@@ -65,24 +65,30 @@ func checkBelow(newer []*compaction.Table, older *compaction.Table) {
 }
 
 // checkLocked holds that the manifest says what the view shows, and that each table has a reference of each version that it is
-// in. The caller holds mu.
+// in.
+//
+// +checklocks:s.mu.Mutex
 func (s *Set) checkLocked() {
 	s.replace.Lock()
 	defer s.replace.Unlock()
-	t, v := &s.mu, s.view.Load()
+	v, state, refs := s.view.Load(), &s.mu.state, s.mu.refs
 	want := tablesOf(&v.Version.Levels)
-	invariant.Check(slices.Equal(t.state.Tables, want), "the manifest names %v, the view has %v", t.state.Tables, want)
+	invariant.Check(slices.Equal(state.Tables, want), "the manifest names %v, the view has %v", state.Tables, want)
 	oldest := v.Oldest()
-	invariant.Check(t.state.FirstSegment <= oldest.Segment, "the manifest's log begins in segment %d, the oldest memtable in %d",
-		t.state.FirstSegment, oldest.Segment)
-	invariant.Check(t.state.LastSeq >= v.Version.LastSeq, "the manifest ends with %d, the tables with %d", t.state.LastSeq,
+	invariant.Check(state.FirstSegment <= oldest.Segment, "the manifest's log begins in segment %d, the oldest memtable in %d",
+		state.FirstSegment, oldest.Segment)
+	invariant.Check(state.LastSeq >= v.Version.LastSeq, "the manifest ends with %d, the tables with %d", state.LastSeq,
 		v.Version.LastSeq)
-	invariant.Check(!slices.ContainsFunc(want, func(m manifest.Table) bool { return m.File >= t.state.NextFile }),
-		"a table has the next number, %d, or more", t.state.NextFile)
+	invariant.Check(!slices.ContainsFunc(want, func(m manifest.Table) bool { return m.File >= state.NextFile }),
+		"a table has the next number, %d, or more", state.NextFile)
 
 	// A version whose last reference has just gone may have given its tables back or not.
 	least, most := make(map[*compaction.Table]int), make(map[*compaction.Table]int)
-	count := func(v *Version) {
+	versions := []*Version{v.Version}
+	for old := range s.replace.replaced.versions {
+		versions = append(versions, old)
+	}
+	for _, v := range versions {
 		held := v.refs.Load() > 0
 		for _, table := range v.Levels.All() {
 			if most[table]++; held {
@@ -90,15 +96,11 @@ func (s *Set) checkLocked() {
 			}
 		}
 	}
-	count(v.Version)
-	for old := range s.replace.replaced.versions {
-		count(old)
-	}
-	for table, n := range t.refs {
+	for table, n := range refs {
 		invariant.Check(n > 0 && n >= least[table] && n <= most[table], "table %d has %d references, want %d to %d", table.File, n,
 			least[table], most[table])
 	}
 	for table, n := range least {
-		invariant.Check(t.refs[table] >= n, "table %d has %d references, want %d", table.File, t.refs[table], n)
+		invariant.Check(refs[table] >= n, "table %d has %d references, want %d", table.File, refs[table], n)
 	}
 }

@@ -91,7 +91,7 @@ func (l *Loader) swap(v *View, lastSeq uint64) (old *View) {
 	s := l.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ref(v.Version)
+	s.refLocked(v.Version)
 	clear(l.opened)
 	s.mu.state = *l.state
 	s.visible.Store(lastSeq) // before the view: its tables hold no more

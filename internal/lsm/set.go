@@ -55,12 +55,16 @@ type Set struct {
 
 	mu struct {
 		sync.Mutex
-		state   manifest.State // as last committed; its Tables are those of the view
-		refs    map[*compaction.Table]int
+		// +checklocks:Mutex
+		state manifest.State // as last committed; its Tables are those of the view
+		// +checklocks:Mutex
+		refs map[*compaction.Table]int
+		// +checklocks:Mutex
 		linking int // checkpoints under way: while there are any, a table keeps its name as long as it is open
 	}
 	replace struct { // held to replace view
 		sync.Mutex
+		// +checklocks:Mutex
 		replaced replaced
 	}
 }
@@ -69,6 +73,8 @@ type Set struct {
 func (s *Set) Init(c Config) {
 	s.config = c
 	s.rent.memtableSize, s.rent.request = c.MemtableSize, c.Compact
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.refs = make(map[*compaction.Table]int)
 }
 
@@ -180,19 +186,19 @@ func (s *Set) Freeze(next *Mem, lastSeq uint64, logEnd wal.Position) {
 	old := s.view.Load().Mem
 	old.LastSeq, old.LogEnd = lastSeq, logEnd
 	s.recent.push(old, next)
-	s.setView(func(v *View) {
+	s.setView(func(v *View, _ *replaced) {
 		v.Frozen = append([]*Mem{old}, v.Frozen...)
 		v.Mem = next
 	})
 }
 
-// setView replaces parts of the view.
-func (s *Set) setView(change func(*View)) {
+// setView replaces parts of the view, and notes what is replaced besides memtables.
+func (s *Set) setView(change func(*View, *replaced)) {
 	s.replace.Lock()
 	defer s.replace.Unlock()
 	old := s.view.Load()
 	v := *old
-	change(&v)
+	change(&v, &s.replace.replaced)
 	s.replace.replaced.memtables.add(old, &v)
 	if invariant.On {
 		v.check()
