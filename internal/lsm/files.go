@@ -20,12 +20,9 @@ func (s *Set) nextFile() uint64 {
 // Output says how tables of a level are built.
 func (s *Set) Output(level int) compaction.Output {
 	c := &s.config
-	o := compaction.Output{FS: c.FS, Name: c.Dir.Table, NextFile: s.nextFile, Database: s.database,
+	o := compaction.Output{FS: c.FS, Name: c.Dir.Table, NextFile: s.nextFile, Database: s.database, Compression: c.Compression,
 		TargetSize: c.TableSize, Memory: c.BuildMemory, Cache: c.Cache}
-	if level == compaction.NumLevels-1 {
-		o.Compression = c.Compression
-	}
-	return o
+	return o.At(level)
 }
 
 // RemoveOrphans removes the tables that the manifest does not name: what a crash has left of a flush or a compaction. Nothing
