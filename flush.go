@@ -3,7 +3,6 @@ package ebb
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -129,17 +128,8 @@ func (f *flusher) flushed(built compaction.Result, took time.Duration) {
 // below.
 func (f *flusher) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
 	levels := f.live.View().Version.Levels
-	it := m.NewIterator(math.MaxUint64)
-	defer it.Close()
-	out := f.live.Output(0)
-	out.TargetSize = math.MaxInt64 // one table: in level 0 more of them cost every look-up
-	return compaction.Build(context.Background(), compaction.Input{
-		Source:  it,
-		Deletes: m.RangeDeletes().All(),
-		Older:   levels.Overlap, // a compaction that runs meanwhile can only take from that
-		Now:     now,
-		BaseSeq: m.Stats().MinSeq,
-	}, out)
+	// A compaction that runs meanwhile can only take from the levels.
+	return compaction.BuildMemtable(context.Background(), m.Memtable, levels.Overlap, now, f.live.Output(0))
 }
 
 // flushOnClose writes what is in memory to a table if replaying it would take the next Open long. If that fails nothing is
