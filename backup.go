@@ -203,7 +203,7 @@ func (b *backupRun) changes(h snapfile.Header) error {
 		} else if err == io.EOF || e.Seq > next { // what is missing was no operation of the log
 			return fmt.Errorf("%w: sequence %d came with an Ingest", ErrLogTrimmed, next)
 		}
-		if last := op.LastSeq(&e); last >= next {
+		if last := e.LastSeq(); last >= next {
 			if err := b.change(&e, next, h.Clock); err != nil {
 				return err
 			}

@@ -197,7 +197,7 @@ func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock clock) err
 		}
 	}
 	if b, ok := ops.Writer(); ok {
-		s := writerState{b.Sequence, op.LastSeq(e), clock.Now()}
+		s := writerState{b.Sequence, e.LastSeq(), clock.Now()}
 		m.SetWriter(manifest.Writer{ID: b.ID, Sequence: s.sequence, Version: s.version, Used: s.used})
 		w.set(b.ID, s)
 	}

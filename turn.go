@@ -3,7 +3,6 @@ package ebb
 import (
 	"github.com/ebbdb/ebb/internal/invariant"
 	"github.com/ebbdb/ebb/internal/lsm"
-	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -155,7 +154,7 @@ func (t turn) append(entries []wal.Entry) (end wal.Position, err error) {
 	if p.observer != nil {
 		p.observer.applied(t, e)
 	}
-	p.mu.lastSeq = op.LastSeq(e)
+	p.mu.lastSeq = e.LastSeq()
 	return end, nil
 }
 

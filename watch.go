@@ -167,7 +167,7 @@ func (w *watcher) report() error {
 	if err := w.reportGap(e.Seq); err != nil {
 		return err
 	}
-	last := op.LastSeq(e)
+	last := e.LastSeq()
 	if err := w.log.await(last); err != nil {
 		return err
 	}

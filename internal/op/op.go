@@ -128,6 +128,3 @@ func (o *Ops) Len() int { return o.left }
 func (o *Ops) Writer() (w Writer, ok bool) {
 	return o.writer, o.schema != 0 && o.writer.ID != batch.NoWriterID
 }
-
-// LastSeq returns the sequence of the last operation of an entry; that before the entry's own if it has none.
-func LastSeq(e *wal.Entry) uint64 { return e.LastSeq() }

@@ -43,8 +43,8 @@ func all(t testing.TB, e *wal.Entry) ([]op.Op, error) {
 	if len(list) != n || ops.Next() {
 		t.Errorf("%d operations, Len was %d", len(list), n)
 	}
-	if last := e.Seq + uint64(n) - 1; last != op.LastSeq(e) {
-		t.Errorf("%d operations from %d on, LastSeq is %d", n, e.Seq, op.LastSeq(e))
+	if last := e.Seq + uint64(n) - 1; last != e.LastSeq() {
+		t.Errorf("%d operations from %d on, LastSeq is %d", n, e.Seq, e.LastSeq())
 	}
 	return list, nil
 }

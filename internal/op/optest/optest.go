@@ -39,7 +39,7 @@ func Entries() []*wal.Entry {
 	seq := uint64(1)
 	for _, e := range entries {
 		e.Seq = seq
-		seq = op.LastSeq(e) + 1
+		seq = e.LastSeq() + 1
 	}
 	return entries
 }
