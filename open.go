@@ -99,14 +99,14 @@ func (db *DB) loadState() (*manifest.State, error) {
 
 // openLog replays the log on top of the tables.
 func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
-	start := time.Now()
+	start := db.opts.sys.now()
 	r := newReplay(state, &db.opts, db.clock)
 	log, err := wal.Open(db.dir.Log(), db.logOptions(state, r.entry))
 	if err != nil {
 		return err
 	}
 	db.log, db.flusher.trim.log = log, log
-	db.recovered(log.Recovery(), len(state.Tables), time.Since(start))
+	db.recovered(log.Recovery(), len(state.Tables), db.opts.sys.since(start))
 	if r.marked > db.clock.Now() {
 		db.clock.Reset(r.marked)
 	}

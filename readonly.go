@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
-	"time"
 
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
@@ -41,7 +40,7 @@ func (db *DB) openReadOnly() error {
 		return err
 	}
 	db.initLive()
-	start := time.Now()
+	start := db.opts.sys.now()
 	if err := db.refresh(); err != nil {
 		return err
 	}
@@ -49,7 +48,7 @@ func (db *DB) openReadOnly() error {
 	if found.Cut != nil {
 		db.logEvent(*found.Cut)
 	}
-	db.recovered(found, len(db.live.Manifest().Tables), time.Since(start))
+	db.recovered(found, len(db.live.Manifest().Tables), db.opts.sys.since(start))
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (r *reporter) scanDue() (bool, error) {
 	}
 	defer t.end()
 	left := r.upcoming.Complete() - r.pipeline.clock.Now()
-	return left <= 0 || left <= scanAhead+r.rest.cost.Milliseconds() && r.upcoming.Low() && r.rest.over(time.Now()), nil
+	return left <= 0 || left <= scanAhead+r.rest.cost.Milliseconds() && r.upcoming.Low() && r.rest.over(r.pipeline.health.sys.now()), nil
 }
 
 // scanRest keeps scans apart.
@@ -152,9 +152,10 @@ func (r *reporter) scan() error {
 	}
 	defer r.live.Unpin(v)
 	r.scans.Add(1)
-	start := time.Now()
+	sys := r.pipeline.health.sys
+	start := sys.now()
 	if !r.manual {
-		defer func() { r.rest.ended(start, time.Now()) }()
+		defer func() { r.rest.ended(start, sys.now()) }()
 	}
 	s := reportScan{r: r, from: r.upcoming.Complete(), shown: start}
 	r.upcoming.Fill()
@@ -251,10 +252,11 @@ func (s *reportScan) flush() error {
 	if err := r.reportDue(); err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
-	if time.Since(s.shown) < reportRest {
+	sys := r.pipeline.health.sys
+	if sys.since(s.shown) < reportRest {
 		return nil
 	}
-	s.shown = time.Now()
+	s.shown = sys.now()
 	return r.show()
 }
 
