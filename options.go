@@ -93,8 +93,7 @@ type Options struct {
 	// Beside an owner, in this process or another, the database is as of Open: a beginning of what the owner has written,
 	// with everything that was acknowledged before, and perhaps writes that are not synced yet, or that a full disk is about
 	// to refuse. DB.Refresh brings it up to date. What of the log is in no table is held in memory, whatever its size and
-	// whatever Memory says. What only writes use cannot be set beside it: Sync, SyncEvery, Compression, ExpiryEvents and
-	// RetainLog.
+	// whatever Memory says. What only writes use means nothing here: Sync, SyncEvery, Compression, ExpiryEvents and RetainLog.
 	ReadOnly bool
 
 	// ExpiryEvents makes an event of every expiry: a record in the log, which Watch reports as ChangeExpire, once for each
@@ -165,24 +164,6 @@ func (o *Options) check() error {
 		return invalid("WriterIdle", o.WriterIdle, "0, which is 24h, and more")
 	case o.RetainLog < 0:
 		return invalid("RetainLog", o.RetainLog, "0 and more")
-	}
-	if !o.ReadOnly {
-		return nil
-	}
-	for _, f := range []struct {
-		name  string
-		set   bool
-		value any
-	}{
-		{"Sync", o.Sync != SyncAlways, o.Sync},
-		{"SyncEvery", o.SyncEvery != 0, o.SyncEvery},
-		{"Compression", o.Compression != CompressionNone, o.Compression},
-		{"ExpiryEvents", o.ExpiryEvents, o.ExpiryEvents},
-		{"RetainLog", o.RetainLog != 0, o.RetainLog},
-	} {
-		if f.set {
-			return invalid(f.name, f.value, "beside ReadOnly only the zero value")
-		}
 	}
 	return nil
 }
