@@ -1,0 +1,156 @@
+package occ
+
+import (
+	"math"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/memtable"
+)
+
+// Reads is what a transaction has read. The zero value is empty; it is for one goroutine.
+type Reads struct {
+	keys     []byte // one after the other
+	lengths  []int  // of the keys
+	scans    []*Scan
+	deadline int64 // the first of the entries that were got; 0: none had one
+}
+
+// Reset empties r and keeps its memory.
+func (r *Reads) Reset() {
+	clear(r.scans)
+	r.keys, r.lengths, r.scans, r.deadline = r.keys[:0], r.lengths[:0], r.scans[:0], 0
+}
+
+// AddKey adds a key that was got, whether it was there or not. It is copied.
+func (r *Reads) AddKey(key []byte) {
+	r.keys = append(r.keys, key...)
+	r.lengths = append(r.lengths, len(key))
+}
+
+// AddDeadline adds the deadline of an entry that was got, Unix ms, 0 if it has none.
+func (r *Reads) AddDeadline(deadline int64) { r.deadline = earlier(r.deadline, deadline) }
+
+// AddScan returns a scan for an iterator to keep.
+func (r *Reads) AddScan() *Scan {
+	s := new(Scan)
+	r.scans = append(r.scans, s)
+	return s
+}
+
+// Scans returns how many scans were added.
+func (r *Reads) Scans() int { return len(r.scans) }
+
+// earlier returns the earlier of two deadlines, of which 0 is none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// FirstDeadline returns the first deadline of what was read and was there, 0 if nothing has one.
+func (r *Reads) FirstDeadline() int64 {
+	deadline := r.deadline
+	for _, s := range r.scans {
+		deadline = earlier(deadline, s.deadline)
+	}
+	return deadline
+}
+
+// Check reports whether nothing that was read has been written to after a sequence, and up to which sequence that is so.
+//
+// m is the memtable that was active at that sequence, or an older one: Check walks the chain of memtables from there. It is
+// false if the chain was cut, too: then nobody can tell. last, if not nil, may spare it the walk over what was scanned; its
+// holder keeps writes waiting.
+func (r *Reads) Check(m *lsm.Mem, since uint64, last *LastWrites) (checked uint64, ok bool) {
+	checked = since
+	for next := m; next != nil; {
+		m = next
+		var whole bool
+		if next, whole = m.Next(); !whole {
+			return 0, false
+		}
+		upTo := m.Stats().MaxSeq
+		if upTo <= since {
+			continue
+		}
+		if r.changedKey(m, since) || r.changedScan(m, since, upTo, last) {
+			return 0, false
+		}
+		checked = upTo
+	}
+	return checked, true
+}
+
+// changedKey reports whether a key that was got has been written to in a memtable.
+func (r *Reads) changedKey(m *lsm.Mem, since uint64) bool {
+	deletes := m.RangeDeletes()
+	rest := r.keys
+	for _, n := range r.lengths {
+		key := rest[:n]
+		rest = rest[n:]
+		if e, ok := m.Get(key, math.MaxUint64); ok && e.Seq > since {
+			return true
+		}
+		if deletes.Newest() > since && deletes.Seq(key, math.MaxUint64) > since {
+			return true
+		}
+	}
+	return false
+}
+
+// changedScan reports whether anything that was scanned has been written to in a memtable between two sequences.
+func (r *Reads) changedScan(m *lsm.Mem, since, upTo uint64, last *LastWrites) bool {
+	if len(r.scans) == 0 {
+		return false
+	}
+	if last != nil && last.has(since, upTo) {
+		return r.anyStretch(func(t *stretch) bool { return last.touch(t, since, upTo) })
+	}
+	var it memtable.Iterator
+	it.Reset(m.Memtable, upTo) // while others write, the iterator is whole up to here only
+	defer it.Close()
+	deletes := m.RangeDeletes()
+	return r.anyStretch(func(t *stretch) bool { return t.changed(&it, since) || t.deleted(deletes, since) })
+}
+
+// anyStretch reports whether anything holds of any of the stretches that were scanned.
+func (r *Reads) anyStretch(holds func(*stretch) bool) bool {
+	for _, s := range r.scans {
+		for i := range s.stretches {
+			if t := &s.stretches[i]; !t.empty() && holds(t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// changed reports whether an entry of a memtable in the stretch is newer than a sequence.
+func (t *stretch) changed(it *memtable.Iterator, since uint64) bool {
+	var ok bool
+	if len(t.start) == 0 {
+		ok = it.First()
+	} else {
+		ok = it.SeekGE(t.start)
+	}
+	for ; ok; ok = it.Next() {
+		e := it.Entry()
+		if !t.endless && kv.Compare(e.Key, t.end) >= 0 {
+			return false
+		}
+		if e.Seq > since {
+			return true
+		}
+	}
+	return false
+}
+
+// deleted reports whether a range delete after a sequence reaches into the stretch.
+func (t *stretch) deleted(deletes *kv.RangeDeletes, since uint64) bool {
+	if t.endless {
+		return deletes.Touched(t.start, nil, since)
+	}
+	return len(t.end) > 0 && deletes.Touched(t.start, t.end, since)
+}
