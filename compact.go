@@ -43,7 +43,7 @@ func (db *DB) Compact(ctx context.Context) error {
 		return ErrClosed
 	}
 	if err == nil {
-		err = db.compacter.leftAsTheyAre()
+		err = db.compacter.damage.left()
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (c *compacter) runPlans(ctx context.Context, pick func(*compaction.Levels, 
 		}
 		err := c.runPlan(ctx, plan)
 		if in := (*compaction.InputError)(nil); errors.As(err, &in) {
-			c.setApart(in.Table, in.Err)
+			c.damage.setApart(in.Table, in.Err)
 		} else if err != nil {
 			return fmt.Errorf("compact: %w", err)
 		} else {
@@ -205,24 +205,4 @@ func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, re
 		n.expired.Add(result.Expired)
 	}
 	c.health.events.emit(e)
-}
-
-// setApart sets a table apart that cannot be read, and tells of it.
-func (c *compacter) setApart(t *compaction.Table, err error) {
-	if !c.damage.note(t, err) {
-		return
-	}
-	for level, o := range c.live.View().Version.Levels.All() {
-		if o == t {
-			c.health.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
-		}
-	}
-}
-
-// leftAsTheyAre says which tables Compact could not rewrite.
-func (c *compacter) leftAsTheyAre() error {
-	if set, one := c.damage.in(c.live.View().Version); set != nil {
-		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
-	}
-	return nil
 }

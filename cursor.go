@@ -4,11 +4,27 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/merge"
+	"sync"
 )
+
+// cursors are those that no iterator uses.
+type cursors struct {
+	live *lsm.Set
+	pool sync.Pool // of *cursor
+}
+
+// open returns an iterator over a view, whose pin it takes over from the caller. own, if not nil, is newer than all of the view.
+func (cs *cursors) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
+	c := cs.pool.Get().(*cursor)
+	c.live, c.pool = cs.live, &cs.pool
+	c.open(v, seq, now, o, own)
+	return &Iterator{c: c}
+}
 
 // cursor does an Iterator's work. It is reused, with the memory it has, so that a short scan allocates almost nothing.
 type cursor struct {
-	db       *DB
+	live     *lsm.Set
+	pool     *sync.Pool // where it goes when it is closed
 	view     *lsm.View
 	seq      uint64
 	now      int64
@@ -73,9 +89,9 @@ func newCursor() any {
 	return c
 }
 
-// open readies c for a view, whose reference it takes over from the caller.
-func (c *cursor) open(db *DB, v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
-	c.db, c.view, c.seq, c.now, c.own = db, v, seq, now, own
+// open readies c for a view, whose pin it takes over from the caller.
+func (c *cursor) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
+	c.view, c.seq, c.now, c.own = v, seq, now, own
 	c.setBounds(o)
 	c.ahead, c.found, c.more, c.dead.open, c.want, c.first = c.ahead[:0], false, false, false, 1, 1
 	c.merged.Reset(c.sources.Open(v, seq, c.lower, c.upper, own))
@@ -86,8 +102,8 @@ func (c *cursor) open(db *DB, v *lsm.View, seq uint64, now int64, o *IterOptions
 // close gives the view back, and c to the next iterator.
 func (c *cursor) close() {
 	c.merged.Close()
-	db, v := c.db, c.view
-	c.db, c.view, c.own, c.key, c.found = nil, nil, nil, nil, false
+	live, pool, v := c.live, c.pool, c.view
+	c.live, c.pool, c.view, c.own, c.key, c.found = nil, nil, nil, nil, nil, false
 	c.deletes.Close()
 	clear(c.ahead[:cap(c.ahead)])
 	c.sources.Release()
@@ -95,8 +111,8 @@ func (c *cursor) close() {
 	if cap(c.buf) > keep {
 		c.buf = nil
 	}
-	db.live.Unpin(v)
-	db.cursors.Put(c)
+	live.Unpin(v)
+	pool.Put(c)
 }
 
 // setBounds makes bounds of Start, End and Prefix.

@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,8 +16,10 @@ import (
 //
 // Nothing of it is stored: the next compaction after Open that needs such a table finds out again.
 type damagedSet struct {
-	sys *system
-	mu  struct {
+	live   *lsm.Set
+	events *eventQueue
+	sys    *system
+	mu     struct {
 		sync.Mutex
 		tables map[*compaction.Table]damagedTable
 	}
@@ -60,4 +63,24 @@ func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one err
 		set[t], one = true, is.err
 	}
 	return set, one
+}
+
+// setApart sets a table apart that cannot be read, and tells of it.
+func (d *damagedSet) setApart(t *compaction.Table, err error) {
+	if !d.note(t, err) {
+		return
+	}
+	for level, o := range d.live.View().Version.Levels.All() {
+		if o == t {
+			d.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
+		}
+	}
+}
+
+// left says which of the live tables are left as they are, because they are damaged; nil if none is.
+func (d *damagedSet) left() error {
+	if set, one := d.in(d.live.View().Version); set != nil {
+		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
+	}
+	return nil
 }

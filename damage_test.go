@@ -189,7 +189,7 @@ func TestLifeWithDamagedTables(t *testing.T) {
 // setAllApart sets all tables apart.
 func setAllApart(db *DB) {
 	for _, t := range db.live.View().Version.Levels.All() {
-		db.compacter.setApart(t, ErrCorrupt)
+		db.compacter.damage.setApart(t, ErrCorrupt)
 	}
 }
 
@@ -244,7 +244,7 @@ func TestCompactBesideDamageAndWriters(t *testing.T) {
 	}
 	write()
 	must(t, db.Compact(t.Context()))
-	db.compacter.setApart(db.live.View().Version.Levels[compaction.NumLevels-1][0], ErrCorrupt)
+	db.compacter.damage.setApart(db.live.View().Version.Levels[compaction.NumLevels-1][0], ErrCorrupt)
 	rounds, busy := 0, false
 	fault.Inject(func(op vfstest.Op) error {
 		if op.Kind == vfstest.OpCreate && strings.HasSuffix(op.Name, dir.TableSuffix) && !busy && rounds < 50 {
@@ -283,7 +283,7 @@ func TestUnreadTableIsTriedAgain(t *testing.T) {
 		known int
 	}{{syscall.EIO, 0, 1}, {syscall.EIO, 2 * retryUnread, 0}, {fmt.Errorf("block: %w", ErrCorrupt), 2 * retryUnread, 1}} {
 		db.compacter.damage.mu.tables = nil
-		db.compacter.setApart(table, c.err)
+		db.compacter.damage.setApart(table, c.err)
 		now = now.Add(c.after)
 		if s := db.Stats(); s.DamagedTables != c.known {
 			t.Errorf("%v after %v: %d damaged tables", c.err, c.after, s.DamagedTables)

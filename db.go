@@ -56,7 +56,7 @@ type DB struct {
 	sweeper   sweeper
 	settler   settler
 
-	cursors sync.Pool // of *cursor, for iterators
+	cursors cursors
 	txns    sync.Pool // of *txnState
 
 	stats  counters
@@ -83,7 +83,7 @@ func Open(dir string, o *Options) (*DB, error) {
 	}
 	db := &DB{dir: directory(dir), opts: opts, fs: opts.fs}
 	db.wire()
-	db.cursors.New, db.txns.New = newCursor, newTxnState
+	db.cursors.live, db.cursors.pool.New, db.txns.New = &db.live, newCursor, newTxnState
 	if err := db.open(); err != nil {
 		db.health.stopWork()
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
@@ -126,7 +126,8 @@ func (db *DB) wire() {
 	f.pipeline, f.live, f.counters, f.compacter, f.writerIdle = p, &db.live, &db.stats, &db.compacter.worker, o.WriterIdle
 	f.last.sys, f.trim.flusher = &o.sys, &f.worker
 	c := &db.compacter
-	c.pipeline, c.live, c.counters, c.lastFlush, c.damage.sys = p, &db.live, &db.stats, &f.last, &o.sys
+	c.pipeline, c.live, c.counters, c.lastFlush = p, &db.live, &db.stats, &f.last
+	c.damage.live, c.damage.events, c.damage.sys = &db.live, &db.events, &o.sys
 	w := &db.sweeper
 	w.pipeline, w.live, w.counters, w.compacter = p, &db.live, &db.stats, &c.worker
 	db.settler.pipeline, db.settler.live = p, &db.live

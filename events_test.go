@@ -519,7 +519,7 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	do((*DB).Flush, func(db *DB) error {
 		for _, tables := range db.live.View().Version.Levels {
 			for _, table := range tables {
-				db.compacter.setApart(table, syscall.EIO)
+				db.compacter.damage.setApart(table, syscall.EIO)
 			}
 		}
 		return nil

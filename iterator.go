@@ -3,8 +3,6 @@ package ebb
 import (
 	"iter"
 
-	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -59,7 +57,7 @@ func openIterator(db *DB, o *IterOptions) (*Iterator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return db.newIterator(v, seq, db.clock.Now(), o, nil), nil
+	return db.cursors.open(v, seq, db.clock.Now(), o, nil), nil
 }
 
 // NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
@@ -80,7 +78,7 @@ func (s *Snapshot) iterator(o *IterOptions) (*Iterator, error) {
 		return nil, ErrClosed
 	}
 	s.view.Pin()
-	return s.db.newIterator(s.view, s.seq, int64(s.now), o, nil), nil
+	return s.db.cursors.open(s.view, s.seq, int64(s.now), o, nil), nil
 }
 
 // Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
@@ -126,7 +124,7 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 				if n++; !yield(*it.c.entry(), nil) || n == o.Limit {
 					return
 				}
-				if it.c.at+1 == len(it.c.ahead) || it.scan != nil || it.c.db.health.closed.Load() {
+				if it.c.at+1 == len(it.c.ahead) || it.scan != nil || it.c.live.Closed() {
 					break
 				}
 				it.c.at++
@@ -136,13 +134,6 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 			yield(Entry{}, err)
 		}
 	}
-}
-
-// newIterator takes over the caller's reference to the view's tables. own, if not nil, is newer than all of the view.
-func (db *DB) newIterator(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
-	c := db.cursors.Get().(*cursor)
-	c.open(db, v, seq, now, o, own)
-	return &Iterator{c: c}
 }
 
 // First moves to the first entry.
@@ -197,7 +188,7 @@ func (it *Iterator) move(op move, key []byte) bool {
 		it.err = ErrClosed
 		return false
 	}
-	if c.db.health.closed.Load() {
+	if c.live.Closed() {
 		it.err = ErrClosed
 		return false
 	}
@@ -236,10 +227,10 @@ func (it *Iterator) read() error {
 
 // readSome makes a move as far as one stay in the epoch lasts.
 func (c *cursor) readSome() error {
-	ticket, ok := c.db.live.Enter(uint32(c.op))
+	ticket, ok := c.live.Enter(uint32(c.op))
 	if !ok {
 		return ErrClosed
 	}
-	defer c.db.live.Exit(ticket)
+	defer c.live.Exit(ticket)
 	return vfs.Guard(c.step)
 }

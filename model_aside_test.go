@@ -157,7 +157,7 @@ func (a *aside) round(damage int) {
 		must(a.t, a.db.flusher.flushFrozen())
 	}
 	if tables := a.db.live.View().Version.Levels[r.IntN(compaction.NumLevels)]; r.IntN(damage) == 0 && len(tables) > 0 {
-		a.db.compacter.setApart(tables[r.IntN(len(tables))], ErrCorrupt)
+		a.db.compacter.damage.setApart(tables[r.IntN(len(tables))], ErrCorrupt)
 	}
 	if r.IntN(3) == 0 {
 		a.db.flusher.last.at.Store(nil)

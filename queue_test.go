@@ -14,7 +14,7 @@ import (
 func countMoves(db *DB) func() int {
 	var mu sync.Mutex
 	var all []*cursor
-	db.cursors.New = func() any {
+	db.cursors.pool.New = func() any {
 		c := newCursor().(*cursor)
 		mu.Lock()
 		defer mu.Unlock()

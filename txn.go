@@ -341,7 +341,7 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 	if s.writes.Len() > 0 {
 		own = &ownIterator{writes: s.writes.Clone()}
 	}
-	it := s.db.newIterator(s.view, s.seq, int64(s.now), o, own)
+	it := s.db.cursors.open(s.view, s.seq, int64(s.now), o, own)
 	if !s.readOnly {
 		if it.scan = s.reads.addScan(); len(s.reads.scans) == 1 {
 			s.db.pipeline.trail.scanners.Add(1)

@@ -21,7 +21,7 @@ func (db *DB) Verify(ctx context.Context) error {
 	for _, t := range v.Version.Levels.All() {
 		if err := db.verifyTable(ctx, t); err != nil {
 			if errors.Is(err, ErrCorrupt) {
-				db.compacter.setApart(t, err)
+				db.compacter.damage.setApart(t, err)
 			}
 			return err
 		}

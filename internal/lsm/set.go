@@ -123,6 +123,9 @@ func (s *Set) EnterNewest(shard uint32) (t Ticket, v *View, seq uint64, ok bool)
 	return t, v, s.seqIn(v), true
 }
 
+// Closed reports whether the database is closed: nobody enters any more.
+func (s *Set) Closed() bool { return s.config.Closed.Load() }
+
 // Exit ends a read.
 func (s *Set) Exit(t Ticket) { s.epoch.Exit(t) }
 
