@@ -3,6 +3,7 @@ package ebb
 import (
 	"iter"
 
+	"github.com/ebbdb/ebb/internal/occ"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -23,9 +24,9 @@ type IterOptions struct {
 // It stands nowhere at first. The moves return whether it stands on an entry; after false, Err tells whether that is the
 // end or a failure.
 type Iterator struct {
-	c     *cursor // nil once closed
-	entry Entry   // its slices are the cursor's
-	scan  *scan   // of a transaction that has to know what was read; otherwise nil
+	c     *cursor   // nil once closed
+	entry Entry     // its slices are the cursor's
+	scan  *occ.Scan // of a transaction that has to know what was read; otherwise nil
 	err   error
 }
 
@@ -199,7 +200,7 @@ func (it *Iterator) move(op move, key []byte) bool {
 		return false
 	}
 	if it.scan != nil {
-		it.scan.note(c, it.entry.Key)
+		c.note(it.scan, it.entry.Key)
 	}
 	return c.found
 }
@@ -233,4 +234,25 @@ func (c *cursor) readSome() error {
 	}
 	defer c.live.Exit(ticket)
 	return vfs.Guard(c.step)
+}
+
+// note tells a transaction's scan of the move that the cursor has made, to a key; nil: to its bound.
+func (c *cursor) note(s *occ.Scan, key []byte) {
+	if c.found && c.entry().Version != 0 {
+		s.Show(c.entry().Deadline)
+	}
+	switch c.op {
+	case moveFirst:
+		s.Ascend(nil, key, c.lower, c.upper)
+	case moveSeek:
+		s.Ascend(c.key, key, c.lower, c.upper)
+	case moveNext:
+		s.AscendTo(key, c.upper)
+	case moveLast:
+		s.Descend(key, c.lower, c.upper)
+	case moveSeekBefore:
+		s.DescendBefore(c.key, key, c.lower, c.upper)
+	case movePrev:
+		s.DescendTo(key, c.lower)
+	}
 }

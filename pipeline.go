@@ -3,7 +3,6 @@ package ebb
 import (
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/gap"
@@ -11,6 +10,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/occ"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
@@ -38,7 +38,7 @@ type pipeline struct {
 
 	precedences chan struct{} // holds an element while an Update has precedence, or is about to
 	marks       clockMarks    // guarded by mu
-	trail       trail         // guarded by mu, but for scanners
+	trail       trail         // guarded by mu, but for Want and Unwant of last
 
 	mu struct {
 		sync.Mutex
@@ -207,10 +207,9 @@ func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock clock) err
 // trail is what is kept of the newest operations beside the memtable: for transactions that have scanned, and for scans over
 // what is dead.
 type trail struct {
-	scanners atomic.Int32 // transactions that need last
-	last     lastWrites
-	gaps     *gap.Set          // those of the view
-	scout    memtable.Iterator // of offerRange
+	last  occ.LastWrites
+	gaps  *gap.Set          // those of the view
+	scout memtable.Iterator // of offerRange
 }
 
 // rangeDead is taken as the number of entries that a range delete covers, which nobody knows.
@@ -218,9 +217,7 @@ const rangeDead = 128
 
 // note notes an operation that m has taken. No read sees it yet: so a put is cut out of the gaps before a scan can pass it.
 func (r *trail) note(m *lsm.Mem, o *op.Op) {
-	if r.scanners.Load() > 0 {
-		r.last.note(o.Seq, o.Key, o.End)
-	}
+	r.last.Note(o.Seq, o.Key, o.End)
 	switch o.Kind {
 	case op.Put:
 		r.gaps.Cut(o.Key)

@@ -3,6 +3,7 @@ package ebb
 import (
 	"github.com/ebbdb/ebb/internal/invariant"
 	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/internal/occ"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -59,7 +60,7 @@ func (t turn) scratch() []byte { return t.p.mu.number[:0] }
 func (t turn) userBytes() int64 { return t.p.mu.userBytes }
 
 // lastWrites returns the newest operations.
-func (t turn) lastWrites() *lastWrites { return &t.p.trail.last }
+func (t turn) lastWrites() *occ.LastWrites { return &t.p.trail.last }
 
 // ahead returns what is closed when the Update that has precedence gives it up; nil if none has it.
 func (t turn) ahead() chan struct{} { return t.p.mu.ahead }

@@ -1,15 +1,14 @@
 package ebb
 
 import (
-	"fmt"
 	"iter"
-	"math"
 	"time"
 
 	"github.com/google/btree"
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/internal/occ"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -29,18 +28,9 @@ type txnState struct {
 	probe  ownWrite // to look up with
 	size   int64    // of writes, as MaxBatchSize counts
 
-	reads readSet
+	reads occ.Reads
 	batch Batch // writes, as they are committed
 }
-
-// ownWrite is a write of a transaction, of which reads and iterators make an entry.
-type ownWrite struct {
-	kv.Entry             // as of the transaction's moment, at ownSeq; its slices are never changed
-	ttl      WriteOption // from which the deadline is made when the transaction commits
-}
-
-// ownSeq is the sequence of what has not been committed: it is newer than anything that has.
-const ownSeq = math.MaxUint64
 
 func newTxnState() any {
 	less := func(a, b *ownWrite) bool { return kv.Compare(a.Key, b.Key) < 0 }
@@ -82,10 +72,10 @@ func (tx *Txn) end() {
 	db := s.db
 	db.live.Unpin(s.view)
 	s.writes.Clear(true)
-	if len(s.reads.scans) > 0 {
-		db.pipeline.trail.scanners.Add(-1)
+	if s.reads.Scans() > 0 {
+		db.pipeline.trail.last.Unwant()
 	}
-	s.reads.reset()
+	s.reads.Reset()
 	s.probe = ownWrite{}
 	s.db, s.view, s.size = nil, nil, 0
 	const keep = 1 << 20
@@ -105,8 +95,8 @@ func (tx *Txn) end() {
 // With precedence, a, nobody is kept waiting for the disk, whichever way it goes.
 func (s *txnState) commit(p *params, a *precedence, first bool) error {
 	checked, ok := s.seq, true
-	if len(s.reads.scans) > 0 {
-		if checked, ok = s.reads.check(s.view.FirstAfter(s.seq), s.seq, nil); !ok {
+	if s.reads.Scans() > 0 {
+		if checked, ok = s.reads.Check(s.view.FirstAfter(s.seq), s.seq, nil); !ok {
 			return errConflict
 		}
 	}
@@ -119,8 +109,8 @@ func (s *txnState) commit(p *params, a *precedence, first bool) error {
 	if err != nil {
 		return err
 	}
-	_, ok = s.reads.check(s.view.FirstAfter(checked), checked, t.lastWrites())
-	if deadline := s.reads.firstDeadline(); ok && deadline != 0 {
+	_, ok = s.reads.Check(s.view.FirstAfter(checked), checked, t.lastWrites())
+	if deadline := s.reads.FirstDeadline(); ok && deadline != 0 {
 		ok = !kv.Expired(deadline, t.now())
 	}
 	if !ok && first {
@@ -183,14 +173,6 @@ func (tx *Txn) GetEntry(key []byte) (Entry, error) {
 	return Entry{Key: append([]byte(nil), key...), Value: value, Version: committed(e.Seq), Deadline: e.Deadline}, nil
 }
 
-// committed returns the version of what has a sequence.
-func committed(seq uint64) uint64 {
-	if seq == ownSeq {
-		return 0
-	}
-	return seq
-}
-
 // Has reports whether a key is present.
 func (tx *Txn) Has(key []byte) (bool, error) {
 	var e kv.Entry
@@ -232,23 +214,12 @@ func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error
 	defer s.db.live.Exit(ticket)
 	out, err := getLive(s.view, dst, key, s.seq, want, &s.now, e)
 	if !s.readOnly && (err == nil || err == ErrNotFound) {
-		s.reads.addKey(key)
+		s.reads.AddKey(key)
 		if err == nil {
-			s.reads.addDeadline(e.Deadline)
+			s.reads.AddDeadline(e.Deadline)
 		}
 	}
 	return out, err
-}
-
-// own returns the transaction's write of a key, nil if there is none.
-func (s *txnState) own(key []byte) *ownWrite {
-	if s.writes.Len() == 0 {
-		return nil
-	}
-	s.probe.Key = key
-	w, _ := s.writes.Get(&s.probe)
-	s.probe.Key = nil
-	return w
 }
 
 // Put gives a key a value. It takes TTL, ExpireAt and KeepTTL; a TTL counts from the commit. Key and value are copied.
@@ -290,33 +261,6 @@ func (tx *Txn) Delete(key []byte) error {
 	return tx.write(key, nil, kv.Delete, WriteOption{})
 }
 
-func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
-	s := tx.s
-	if s == nil {
-		return ErrTxnDone
-	}
-	if s.readOnly {
-		return fmt.Errorf("%w: a transaction of View", ErrReadOnly)
-	}
-	size := opSize(key, value)
-	if old := s.own(key); old != nil {
-		size -= opSize(old.Key, old.Value)
-	}
-	if s.size+size > MaxBatchSize {
-		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
-	}
-	s.size += size
-	data := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
-	n := len(key)
-	w := &ownWrite{Entry: kv.Entry{Key: data[:n:n], Value: data[n:], Seq: ownSeq, Kind: kind}, ttl: ttl}
-	var past bool
-	if w.Deadline, past = ttl.deadline(int64(s.now)); past {
-		w.Entry = kv.Entry{Key: w.Key, Seq: ownSeq, Kind: kv.Delete}
-	}
-	s.writes.ReplaceOrInsert(w)
-	return nil
-}
-
 // NewIterator returns an iterator over the entries that o allows, with the transaction's writes so far. Of what it has
 // walked over, Update checks that nothing has changed. Close it before the transaction ends.
 func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
@@ -343,8 +287,8 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 	}
 	it := s.db.cursors.open(s.view, s.seq, int64(s.now), o, own)
 	if !s.readOnly {
-		if it.scan = s.reads.addScan(); len(s.reads.scans) == 1 {
-			s.db.pipeline.trail.scanners.Add(1)
+		if it.scan = s.reads.AddScan(); s.reads.Scans() == 1 {
+			s.db.pipeline.trail.last.Want()
 		}
 	}
 	return it, nil

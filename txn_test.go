@@ -191,8 +191,8 @@ func TestConflicts(t *testing.T) {
 					if attempts++; attempts == 1 {
 						read.do(t, tx)
 						must(t, write.do(db, string(k)))
-						_, walked := tx.s.reads.check(tx.s.view.Mem, tx.s.seq, nil)
-						_, noted := tx.s.reads.check(tx.s.view.Mem, tx.s.seq, &db.pipeline.trail.last)
+						_, walked := tx.s.reads.Check(tx.s.view.Mem, tx.s.seq, nil)
+						_, noted := tx.s.reads.Check(tx.s.view.Mem, tx.s.seq, &db.pipeline.trail.last)
 						if walked != noted {
 							t.Errorf("%s, then %s of %c: unchanged: %t, by the last writes %t", read.name, write.name, k, walked, noted)
 						}

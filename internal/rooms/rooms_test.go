@@ -20,7 +20,7 @@ import (
 // What the root package has at most. The figures go down, and a change that needs more says why
 // in its commit: what they are to be is 45 files, a knot of 7, 45 methods, some 14 fields.
 const (
-	maxFiles     = 56
+	maxFiles     = 55
 	maxKnot      = 36 // files that all reach one another
 	maxDBMethods = 43 // unexported methods of *DB
 	maxDBFields  = 21

@@ -1,10 +1,68 @@
 package ebb
 
 import (
+	"fmt"
 	"github.com/google/btree"
+	"math"
 
 	"github.com/ebbdb/ebb/internal/kv"
 )
+
+// ownWrite is a write of a transaction, of which reads and iterators make an entry.
+type ownWrite struct {
+	kv.Entry             // as of the transaction's moment, at ownSeq; its slices are never changed
+	ttl      WriteOption // from which the deadline is made when the transaction commits
+}
+
+// ownSeq is the sequence of what has not been committed: it is newer than anything that has.
+const ownSeq = math.MaxUint64
+
+// committed returns the version of what has a sequence.
+func committed(seq uint64) uint64 {
+	if seq == ownSeq {
+		return 0
+	}
+	return seq
+}
+
+// own returns the transaction's write of a key, nil if there is none.
+func (s *txnState) own(key []byte) *ownWrite {
+	if s.writes.Len() == 0 {
+		return nil
+	}
+	s.probe.Key = key
+	w, _ := s.writes.Get(&s.probe)
+	s.probe.Key = nil
+	return w
+}
+
+// write adds a write of a key, in place of the one before.
+func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
+	s := tx.s
+	if s == nil {
+		return ErrTxnDone
+	}
+	if s.readOnly {
+		return fmt.Errorf("%w: a transaction of View", ErrReadOnly)
+	}
+	size := opSize(key, value)
+	if old := s.own(key); old != nil {
+		size -= opSize(old.Key, old.Value)
+	}
+	if s.size+size > MaxBatchSize {
+		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
+	}
+	s.size += size
+	data := append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
+	n := len(key)
+	w := &ownWrite{Entry: kv.Entry{Key: data[:n:n], Value: data[n:], Seq: ownSeq, Kind: kind}, ttl: ttl}
+	var past bool
+	if w.Deadline, past = ttl.deadline(int64(s.now)); past {
+		w.Entry = kv.Entry{Key: w.Key, Seq: ownSeq, Kind: kv.Delete}
+	}
+	s.writes.ReplaceOrInsert(w)
+	return nil
+}
 
 // ownIterator walks the writes of a transaction. It is a kv.Iterator. A tree is walked by callbacks, so it reads some
 // writes ahead.
