@@ -124,12 +124,6 @@ type backupRun struct {
 	progress func(Progress)
 }
 
-// scanChunk is how many entries a scan reads, as scanned counts them, before it lets Close and others have their turn.
-const scanChunk = 1024
-
-// scanned says how many entries one counts for: a large value takes as long as many.
-func scanned(e *kv.Entry) int { return 1 + len(e.Value)>>10 }
-
 // flush writes what has been added.
 func (b *backupRun) flush() error {
 	if err := b.ctx.Err(); err != nil {

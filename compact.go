@@ -10,6 +10,7 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/ttl"
 )
 
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
@@ -185,7 +186,7 @@ func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 			continue
 		}
 		c.counters.expired.Add(p.Entries)
-		c.health.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: overdue(p.MaxDeadline, now)})
+		c.health.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: ttl.Overdue(p.MaxDeadline, now)})
 	}
 }
 

@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/merge"
@@ -286,7 +287,7 @@ func (c *cursor) advance() {
 				to = start
 			}
 			c.on = c.merged.Skip(to, older)
-			c.dead.Dead += rangeDead
+			c.dead.Dead += gap.RangeDead
 			return
 		}
 	}

@@ -1,29 +1,13 @@
 package ebb
 
 import (
+	"iter"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
-	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/ttl"
 )
-
-// Entry is a key with what the database holds for it.
-type Entry struct {
-	Key      []byte
-	Value    []byte
-	Version  uint64 // the sequence of the write that made it; grows with every write to the key
-	Deadline int64  // Unix ms from which the key is absent; 0: it has none
-}
-
-// Expires returns the deadline as a time, and false if there is none.
-func (e Entry) Expires() (time.Time, bool) {
-	if e.Deadline == 0 {
-		return time.Time{}, false
-	}
-	return time.UnixMilli(e.Deadline), true
-}
 
 // Get returns a copy of the value of a key, or ErrNotFound. The value of a key that is present is never nil: if it is empty
 // it is []byte{}, here and wherever else values are returned.
@@ -81,40 +65,24 @@ func (db *DB) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error)
 	return getLive(v, dst, key, seq, want, db.clock, e)
 }
 
-// getLive reads a key from a view, and is ErrNotFound for one that is not there or has expired. It asks the clock only about a
-// deadline.
-func getLive(v *lsm.View, dst, key []byte, seq uint64, want lsm.Wanted, clock clock, e *kv.Entry) ([]byte, error) {
-	out, found, err := v.Get(dst, key, seq, want, e)
+// NewIterator returns an iterator over the entries that o allows, which must leave Reverse and Limit to Range.
+func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
+	if err := o.check(true); err != nil {
+		return nil, err
+	}
+	return db.iterator(o)
+}
+
+func (db *DB) iterator(o *IterOptions) (*Iterator, error) {
+	v, seq, err := pin(&db.live)
 	if err != nil {
-		return dst, err
+		return nil, err
 	}
-	if !found || e.Deadline != 0 && kv.Expired(e.Deadline, clock.Now()) {
-		return dst, ErrNotFound
-	}
-	return present(out), nil
+	return db.cursors.open(v, seq, db.clock.Now(), o, nil), nil
 }
 
-// whileOpen runs fn, which may read tables. Close waits for it, and so does whoever lets go of tables: it reads some of
-// them, never all.
-func whileOpen(live *lsm.Set, fn func() error) (err error) {
-	ticket, ok := live.Enter(0)
-	if !ok {
-		return ErrClosed
-	}
-	defer live.Exit(ticket)
-	if fault := vfs.Guard(func() { err = fn() }); fault != nil {
-		return fault
-	}
-	return err
+// Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
+// last. The slices are valid until the next. Nothing needs closing.
+func (db *DB) Range(o *IterOptions) iter.Seq2[Entry, error] {
+	return rangeOver(func() (*Iterator, error) { return db.iterator(o) }, o)
 }
-
-// present returns the value of a key that is there: it is never nil, even if it is empty.
-func present(value []byte) []byte {
-	if value == nil {
-		return []byte{}
-	}
-	return value
-}
-
-// clock is a *ttl.Clock, or the one moment of a snapshot.
-type clock interface{ Now() int64 }

@@ -45,54 +45,6 @@ func (o *IterOptions) check(iterator bool) error {
 	return nil
 }
 
-// NewIterator returns an iterator over the entries that o allows, which must leave Reverse and Limit to Range.
-func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
-	if err := o.check(true); err != nil {
-		return nil, err
-	}
-	return openIterator(db, o)
-}
-
-func openIterator(db *DB, o *IterOptions) (*Iterator, error) {
-	v, seq, err := pin(&db.live)
-	if err != nil {
-		return nil, err
-	}
-	return db.cursors.open(v, seq, db.clock.Now(), o, nil), nil
-}
-
-// NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
-func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
-	if err := o.check(true); err != nil {
-		return nil, err
-	}
-	return s.iterator(o)
-}
-
-func (s *Snapshot) iterator(o *IterOptions) (*Iterator, error) {
-	ticket, ok := s.db.live.Enter(0)
-	if !ok {
-		return nil, ErrClosed
-	}
-	defer s.db.live.Exit(ticket)
-	if s.closed.Load() {
-		return nil, ErrClosed
-	}
-	s.view.Pin()
-	return s.db.cursors.open(s.view, s.seq, int64(s.now), o, nil), nil
-}
-
-// Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
-// last. The slices are valid until the next. Nothing needs closing.
-func (db *DB) Range(o *IterOptions) iter.Seq2[Entry, error] {
-	return rangeOver(func() (*Iterator, error) { return openIterator(db, o) }, o)
-}
-
-// Range is DB.Range for a snapshot.
-func (s *Snapshot) Range(o *IterOptions) iter.Seq2[Entry, error] {
-	return rangeOver(func() (*Iterator, error) { return s.iterator(o) }, o)
-}
-
 // rangeAhead is how many entries a Range reads at first that does not say how many it wants.
 const rangeAhead = 8
 

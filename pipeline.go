@@ -212,9 +212,6 @@ type trail struct {
 	scout memtable.Iterator // of offerRange
 }
 
-// rangeDead is taken as the number of entries that a range delete covers, which nobody knows.
-const rangeDead = 128
-
 // note notes an operation that m has taken. No read sees it yet: so a put is cut out of the gaps before a scan can pass it.
 func (r *trail) note(m *lsm.Mem, o *op.Op) {
 	r.last.Note(o.Seq, o.Key, o.End)
@@ -241,6 +238,6 @@ func (r *trail) offerRange(m *lsm.Mem, o *op.Op) {
 	}
 	it.Close()
 	if n == worth {
-		r.gaps.Offer(&gap.Run{Start: o.Key, End: o.End, Moment: gap.Moment{Seq: o.Seq}, Dead: rangeDead})
+		r.gaps.Offer(&gap.Run{Start: o.Key, End: o.End, Moment: gap.Moment{Seq: o.Seq}, Dead: gap.RangeDead})
 	}
 }

@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -12,18 +13,13 @@ import (
 // Snapshot is the database at one moment: later writes do not show, and neither does time pass. Taking one copies nothing.
 // While it is open, the memory and the files that it needs stay, so Close it. Its methods may be called from any goroutine.
 type Snapshot struct {
-	db     *DB
-	view   *lsm.View
-	seq    uint64
-	now    moment
-	closed atomic.Bool
+	live    *lsm.Set
+	cursors *cursors
+	view    *lsm.View // pinned
+	seq     uint64
+	now     moment
+	closed  atomic.Bool
 }
-
-// moment is a clock that stands still.
-type moment int64
-
-// Now is of a pointer, which becomes a clock without an allocation.
-func (m *moment) Now() int64 { return int64(*m) }
 
 // Snapshot returns the database as it is now.
 func (db *DB) Snapshot() (*Snapshot, error) {
@@ -31,22 +27,13 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{db: db, view: v, seq: seq, now: moment(db.clock.Now())}, nil
-}
-
-// pin returns a view, whose tables stay open until it is unpinned, and a sequence as of which it is whole: see lsm.Set.Pin.
-func pin(live *lsm.Set) (*lsm.View, uint64, error) {
-	v, seq, ok := live.Pin()
-	if !ok {
-		return nil, 0, ErrClosed
-	}
-	return v, seq, nil
+	return &Snapshot{live: &db.live, cursors: &db.cursors, view: v, seq: seq, now: moment(db.clock.Now())}, nil
 }
 
 // Close lets go of what the snapshot holds. A second Close does nothing.
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
-		s.db.live.UnpinShared(s.view) // a Get on the snapshot may be running
+		s.live.UnpinShared(s.view) // a Get on the snapshot may be running
 	}
 }
 
@@ -89,13 +76,39 @@ func (s *Snapshot) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, e
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	ticket, ok := s.db.live.Enter(uint32(key[len(key)-1])) // Close of the database waits for it
+	ticket, ok := s.live.Enter(uint32(key[len(key)-1])) // Close of the database waits for it
 	if !ok {
 		return dst, ErrClosed
 	}
-	defer s.db.live.Exit(ticket)
+	defer s.live.Exit(ticket)
 	if s.closed.Load() {
 		return dst, ErrClosed
 	}
 	return getLive(s.view, dst, key, s.seq, want, &s.now, e)
+}
+
+// NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
+func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
+	if err := o.check(true); err != nil {
+		return nil, err
+	}
+	return s.iterator(o)
+}
+
+func (s *Snapshot) iterator(o *IterOptions) (*Iterator, error) {
+	ticket, ok := s.live.Enter(0)
+	if !ok {
+		return nil, ErrClosed
+	}
+	defer s.live.Exit(ticket)
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	s.view.Pin()
+	return s.cursors.open(s.view, s.seq, int64(s.now), o, nil), nil
+}
+
+// Range is DB.Range for a snapshot.
+func (s *Snapshot) Range(o *IterOptions) iter.Seq2[Entry, error] {
+	return rangeOver(func() (*Iterator, error) { return s.iterator(o) }, o)
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/ttl"
@@ -120,7 +119,7 @@ func ratio(a, b int64) float64 {
 // Stats returns the database's figures, each right by itself: while there are writes, one may be ahead of another. It reads
 // no file, but may wait as a write does.
 func (db *DB) Stats() Stats {
-	s := db.stats.stats()
+	s := statsOf(&db.stats)
 	s.Levels = make([]LevelStats, compaction.NumLevels)
 	s.Cache = db.cache.Stats()
 	v, now := db.live.View(), db.clock.Now()
@@ -143,6 +142,31 @@ func (db *DB) Stats() Stats {
 	return s
 }
 
+// statsOf returns what counters tell.
+func statsOf(c *counters) Stats {
+	return Stats{
+		ExpiredEntries:      c.expired.Load(),
+		DroppedTables:       c.dropped.Load(),
+		DroppedBytes:        c.droppedBytes.Load(),
+		Sweeps:              c.sweeps.Load(),
+		ExpiryEvents:        c.expiryEvents.Load(),
+		Flushes:             c.flushes.Load(),
+		FlushedBytes:        c.flushed.Load(),
+		FlushedFor:          time.Duration(c.flushedFor.Load()),
+		Compactions:         c.compactions.Load(),
+		CompactionReadBytes: c.compactionRead.Load(),
+		CompactedBytes:      c.compacted.Load(),
+		CompactedFor:        time.Duration(c.compactedFor.Load()),
+		SlowedWrites:        c.slowed.Load(),
+		SlowedFor:           time.Duration(c.slowedFor.Load()),
+		StoppedWrites:       c.stopped.Load(),
+		StoppedFor:          time.Duration(c.stoppedFor.Load()),
+		LogCutBytes:         c.logCut.Load(),
+		DiskFull:            c.noSpace.Load(),
+		BackgroundErrors:    c.backgroundErrors.Load(),
+	}
+}
+
 // addMemtables adds what is in the memtables of a view. The active one's histogram is read under the commit lock; if
 // another has become active since, then that is no longer needed.
 func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
@@ -162,7 +186,7 @@ func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
 		stats := m.Stats()
 		s.MemtableBytes += m.Size()
 		s.MemtableDeadlineEntries += uint64(stats.Deadlines)
-		s.MemtableExpiryLag = max(s.MemtableExpiryLag, overdue(stats.MinDeadline, now))
+		s.MemtableExpiryLag = max(s.MemtableExpiryLag, ttl.Overdue(stats.MinDeadline, now))
 	}
 }
 
@@ -187,7 +211,7 @@ func (s *Stats) addTables(v *lsm.Version, now int64) {
 		s.MappedBytes += t.Reader.MappedBytes()
 		s.DeadlineEntries += p.DeadlineEntries
 		s.ExpiredBytes += p.ExpiredBytes(now)
-		s.ExpiryLag = max(s.ExpiryLag, overdue(p.MinDeadline, now))
+		s.ExpiryLag = max(s.ExpiryLag, ttl.Overdue(p.MinDeadline, now))
 	}
 }
 
@@ -196,12 +220,4 @@ func (s *Stats) addReplaced(r lsm.Replaced) {
 	s.ReplacedTables, s.ReplacedBytes = r.Tables, r.Bytes
 	s.ReplacedMemtables, s.ReplacedMemtableBytes = r.Memtables, r.MemtableBytes
 	s.Pins, s.OldestPin = r.Pins, r.OldestPin
-}
-
-// overdue returns how long ago a deadline has passed, 0 if it has not.
-func overdue(deadline, now int64) time.Duration {
-	if deadline == 0 || !kv.Expired(deadline, now) {
-		return 0
-	}
-	return ttl.Time(now).Sub(ttl.Time(deadline))
 }

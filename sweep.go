@@ -100,7 +100,7 @@ func (s *sweeper) look(v *lsm.Version, now int64, e *Swept) (next int64, news bo
 			next = due
 		}
 		e.ExpiredBytes += int64(p.ExpiredBytes(now))
-		e.Lag = max(e.Lag, overdue(p.MinDeadline, now))
+		e.Lag = max(e.Lag, ttl.Overdue(p.MinDeadline, now))
 	}
 	if next != 0 {
 		next = max(next, now+sweepAgain)

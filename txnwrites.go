@@ -3,7 +3,6 @@ package ebb
 import (
 	"fmt"
 	"github.com/google/btree"
-	"math"
 
 	"github.com/ebbdb/ebb/internal/kv"
 )
@@ -12,17 +11,6 @@ import (
 type ownWrite struct {
 	kv.Entry             // as of the transaction's moment, at ownSeq; its slices are never changed
 	ttl      WriteOption // from which the deadline is made when the transaction commits
-}
-
-// ownSeq is the sequence of what has not been committed: it is newer than anything that has.
-const ownSeq = math.MaxUint64
-
-// committed returns the version of what has a sequence.
-func committed(seq uint64) uint64 {
-	if seq == ownSeq {
-		return 0
-	}
-	return seq
 }
 
 // own returns the transaction's write of a key, nil if there is none.

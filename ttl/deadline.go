@@ -52,6 +52,14 @@ func Remaining(deadline, now int64) time.Duration {
 	return span(now, deadline)
 }
 
+// Overdue returns how long ago a deadline has passed, 0 if it has not or there is none.
+func Overdue(deadline, now int64) time.Duration {
+	if deadline == 0 || !kv.Expired(deadline, now) {
+		return 0
+	}
+	return span(deadline, now)
+}
+
 // Time is the inverse of DeadlineAt: the deadline in local time, the zero Time if there is none.
 func Time(deadline int64) time.Time {
 	if deadline == 0 {

@@ -151,3 +151,25 @@ func TestTimeThereAndBack(t *testing.T) {
 		t.Error("Time(0) is not the zero time")
 	}
 }
+
+func TestOverdue(t *testing.T) {
+	tests := []struct {
+		name          string
+		deadline, now int64
+		want          time.Duration
+	}{
+		{"none", 0, base, 0},
+		{"not yet", base + 1, base, 0},
+		{"just now", base, base, 0},
+		{"an hour ago", base, base + hour, time.Hour},
+		{"before 1970", -1, 1, 2 * time.Millisecond},
+		{"all of time", math.MinInt64, math.MaxInt64, math.MaxInt64},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Overdue(tt.deadline, tt.now); got != tt.want {
+				t.Errorf("Overdue(%d, %d) = %d, want %d", tt.deadline, tt.now, got, tt.want)
+			}
+		})
+	}
+}

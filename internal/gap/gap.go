@@ -15,6 +15,9 @@ type Moment struct {
 	Now int64  // Unix ms
 }
 
+// RangeDead is taken as the number of entries that a range delete covers, which nobody knows: see Run.Dead.
+const RangeDead = 128
+
 // gap is one gap, or a candidate. Its bounds never change.
 type gap struct {
 	start, end []byte
