@@ -1,11 +1,12 @@
 package ebb
 
 import (
+	"sync"
+
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/merge"
-	"sync"
 )
 
 // cursors are those that no iterator uses.

@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"fmt"
+
 	"github.com/google/btree"
 
 	"github.com/ebbdb/ebb/internal/kv"

@@ -22,10 +22,10 @@
 //
 // # Locks
 //
-// Commit, Loader.Publish, Checkpointed tables and closing take mu, which is held over the writing of the manifest. Whoever
-// replaces the view holds replace, never over I/O. mu comes before replace. Readers take neither.
+// Commit, Publish, PinFiles, the last Unpin of a version and Close take mu. It is held over the writing of the manifest and the
+// closing of tables. Whoever replaces the view holds replace, never over I/O. mu comes before replace. Readers take neither.
 //
 // The caller sees to it that one goroutine at a time freezes or makes another memtable active, and that a memtable is flushed
-// after those that are older. The package knows nothing of the log but positions, starts no goroutine but by Config.Go, and
+// after those that are older. The package knows nothing of the log but positions, starts no goroutine but in Config.Workers, and
 // reports what nobody waits for by Config.Report.
 package lsm
