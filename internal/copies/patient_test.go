@@ -12,10 +12,12 @@ import (
 
 // gate is a reader that lets one read through for each value sent.
 type gate struct {
-	open chan int // how many bytes the next read gets
+	asked chan struct{} // a read has begun
+	open  chan int      // how many bytes it gets
 }
 
 func (g gate) Read(p []byte) (int, error) {
+	g.asked <- struct{}{}
 	n, ok := <-g.open
 	if !ok {
 		return 0, io.EOF
@@ -49,7 +51,7 @@ func TestPatient(t *testing.T) {
 
 // A read that blocks ends with the context, and what it reads later goes nowhere.
 func TestPatientGivesUp(t *testing.T) {
-	g := gate{make(chan int)}
+	g := gate{make(chan struct{}), make(chan int)}
 	ctx, cancel := context.WithCancel(t.Context())
 	r := NewPatient(ctx, g)
 	buf := make([]byte, 10)
@@ -58,7 +60,9 @@ func TestPatientGivesUp(t *testing.T) {
 		_, err := io.ReadFull(r, buf)
 		done <- err
 	}()
+	<-g.asked
 	g.open <- 4
+	<-g.asked
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
