@@ -33,7 +33,7 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	p, err := db.params(opts, deadlineOptions|conditionOptions)
+	p, err := evaluate(opts, deadlineOptions|conditionOptions, db.clock, db.opts.Sync)
 	if err != nil {
 		return 0, err
 	}

@@ -14,26 +14,26 @@ import (
 )
 
 // DB is an open database. Make one with Open. Its methods may be called from any goroutine.
-//
-// A read takes no lock: see lsm.Set.EnterNewest. What it needs longer than one call, an iterator or a snapshot, it pins.
-//
-// Locks are taken in this order:
-//
-//  1. sweeper.mu, ingesting, compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at a time. They are
-//     held for long.
-//  2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries, and
-//     to mark the clock.
-//  3. flushing: one flush at a time. An Ingest flushes in its turn, with the commit lock. A read-only database, where nothing is
-//     flushed, has it for Refresh, and takes the commit lock with it.
-//  4. flusher.trim.mu; and those of lsm, in its order.
-//  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of these
-//     takes no other of this list.
-//
-// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock over the
-// log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the look-up of what has
-// expired, where expiries are reported, and over the end of an Ingest; and the lock of lsm over the manifest, for which only
-// those wait that end with a table.
 type DB struct {
+	// A read takes no lock: see lsm.Set.EnterNewest. What it needs longer than one call, an iterator or a snapshot, it pins.
+	//
+	// Locks are taken in this order:
+	//
+	//  1. sweeper.mu, ingesting, compacter.compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at a
+	//     time. They are held for long.
+	//  2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries,
+	//     and to mark the clock.
+	//  3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, with the commit lock. A read-only database, where
+	//     nothing is flushed, has it for Refresh, and takes the commit lock with it.
+	//  4. flusher.trim.mu; and those of lsm, in its order.
+	//  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of these
+	//     takes no other of this list.
+	//
+	// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock over
+	// the log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the look-up of
+	// what has expired, where expiries are reported, and over the end of an Ingest; and the lock of lsm over the manifest, for
+	// which only those wait that end with a table.
+
 	dir   directory // absolute
 	opts  Options
 	fs    vfs.FS // opts.fs, or that as the owner of the lock sees it
@@ -164,25 +164,6 @@ func waitForHolder(mu *sync.Mutex) {
 	defer mu.Unlock()
 }
 
-// closeLog takes steps 4 and 5 of Close.
-//
-// The manifest says how far the log has gone, at least: see wal.Anchor. While the database is open that is a place which the log
-// had reached when it was rotated or opened last, and costs nothing; after Close it is the very end. So what is missing of a log
-// that was closed is damage. Of one that was not, the end may have been torn by the crash: there only a mark that the log has
-// written behind what it had synced can prove the contrary.
-func (db *DB) closeLog() error {
-	if err := db.log.Close(); err != nil {
-		return err
-	}
-	if err := db.lock.Check(); err != nil {
-		return db.health.fail(err)
-	}
-	if db.health.failure() != nil {
-		return nil // a manifest that replaces one in doubt may not be durable
-	}
-	return noSpace(db.live.StoreAnchor())
-}
-
 // release closes what has been opened, and tells the last events.
 func (db *DB) release() error {
 	defer db.events.stop()
@@ -199,6 +180,25 @@ func (db *DB) release() error {
 		errs = append(errs, db.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// closeLog takes steps 4 and 5 of Close.
+//
+// The manifest says how far the log has gone, at least: see wal.Anchor. While the database is open that is a place which
+// the log had reached when it was rotated or opened last, and costs nothing; after Close it is the very end. So what is
+// missing of a log that was closed is damage. Of one that was not, the end may have been torn by the crash: there only a
+// mark that the log has written behind what it had synced can prove the contrary.
+func (db *DB) closeLog() error {
+	if err := db.log.Close(); err != nil {
+		return err
+	}
+	if err := db.lock.Check(); err != nil {
+		return db.health.fail(err)
+	}
+	if db.health.failure() != nil {
+		return nil // a manifest that replaces one in doubt may not be durable
+	}
+	return noSpace(db.live.StoreAnchor())
 }
 
 // initLive readies what is live, once the clock and the cache are there.

@@ -182,7 +182,7 @@ func (p *pipeline) markClock() error {
 
 // applyEntry takes an entry of the log into a memtable, and what it says of a writer into w. r, if not nil, notes its
 // operations.
-func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock clock) error {
+func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock *ttl.Clock) error {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
 		return err

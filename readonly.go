@@ -56,7 +56,8 @@ func (db *DB) openReadOnly() error {
 // are under way, iterators and snapshots keep what they began with. If Refresh fails, the database shows what it did.
 //
 // It reads the log anew, as Open does after a crash, and those tables only that it has not open; while it does, the
-// memtables of the old view and those of the new one are in memory. A database that is not read-only shows every write at once: there Refresh does nothing.
+// memtables of the old view and those of the new one are in memory. A database that is not read-only shows every write at
+// once: there Refresh does nothing.
 func (db *DB) Refresh() error {
 	db.flusher.flushing.Lock() // Close waits for who has it
 	defer db.flusher.flushing.Unlock()

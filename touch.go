@@ -37,7 +37,7 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	p, err := db.params(opts, allowed)
+	p, err := evaluate(opts, allowed, db.clock, db.opts.Sync)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ const (
 // A transaction that writes nothing cannot conflict. Its size is limited as that of a batch is, to MaxBatchSize; it is held
 // in memory.
 func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
-	p, err := db.params(opts, 0)
+	p, err := evaluate(opts, 0, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}

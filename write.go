@@ -18,7 +18,7 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	p, err := db.params(opts, deadlineOptions|keepOption|conditionOptions)
+	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	p, err := db.params(opts, presentOptions)
+	p, err := evaluate(opts, presentOptions, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	if kv.Compare(start, end) >= 0 {
 		return ErrInvalidRange
 	}
-	p, err := db.params(opts, 0)
+	p, err := evaluate(opts, 0, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (db *DB) CompareAndSwap(key, old, new []byte, opts ...WriteOption) (swapped
 	if err := checkEntry(key, new); err != nil {
 		return false, err
 	}
-	p, err := db.params(opts, deadlineOptions|keepOption|conditionOptions)
+	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions, db.clock, db.opts.Sync)
 	if err != nil {
 		return false, err
 	}

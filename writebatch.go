@@ -96,7 +96,7 @@ func (b *Batch) encode(now int64) (wal.Entry, error) {
 //
 // Other writes wait while a batch is written, for about a microsecond an operation: where that matters, apply several.
 func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
-	p, err := db.params(opts, 0)
+	p, err := evaluate(opts, 0, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (b *Batch) SetWriter(id int64, sequence int32) error {
 // WriterSequence returns the sequence of a writer's last batch, or ErrNotFound for a writer that is not known, whose first
 // batch has sequence 0.
 func (db *DB) WriterSequence(id int64) (int32, error) {
-	p, err := db.params(nil, 0)
+	p, err := evaluate(nil, 0, db.clock, db.opts.Sync)
 	if err != nil {
 		return 0, err
 	}

@@ -170,22 +170,22 @@ type params struct {
 	versionTo *uint64    // nil: nobody asks
 }
 
-// params evaluates options, of which the common ones and those in allowed make sense for the call. It reads the clock at
-// most once.
-func (db *DB) params(opts []WriteOption, allowed optionSet) (params, error) {
+// evaluate evaluates options, of which the common ones and those in allowed make sense for the call, under a policy. It reads
+// the clock at most once.
+func evaluate(opts []WriteOption, allowed optionSet, clock *ttl.Clock, policy SyncPolicy) (params, error) {
 	g, err := parseOptions(opts, allowed|commonOptions)
 	if err != nil {
 		return params{}, err
 	}
 	p := params{
 		keepTTL:   g.ttl.kind == optionKeepTTL,
-		sync:      g.sync == optionSync || g.sync == 0 && db.opts.Sync == SyncAlways,
+		sync:      g.sync == optionSync || g.sync == 0 && policy == SyncAlways,
 		condition: g.condition.kind,
 		version:   uint64(g.condition.value),
 		versionTo: g.versionTo,
 	}
 	if deadlineOptions.has(g.ttl.kind) {
-		p.deadline, p.past = g.ttl.deadline(db.clock.Now())
+		p.deadline, p.past = g.ttl.deadline(clock.Now())
 	}
 	return p, nil
 }
