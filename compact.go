@@ -2,16 +2,36 @@ package ebb
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/ebbdb/ebb/compaction"
-	"github.com/ebbdb/ebb/internal/lsm"
-	"github.com/ebbdb/ebb/ttl"
 )
+
+// Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
+func (db *DB) Flush() error {
+	if v := db.live.View(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.Mem.Empty() {
+		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freeze says so
+	}
+	if err := db.freezeAll(); err != nil {
+		return err
+	}
+	return db.flusher.flushFrozen()
+}
+
+// freezeAll freezes the active memtable, unless that is empty.
+func (db *DB) freezeAll() error {
+	t := db.pipeline.lock()
+	defer t.end()
+	switch {
+	case db.health.closed.Load():
+		return ErrClosed
+	case db.opts.ReadOnly:
+		return ErrReadOnly
+	case t.mem().Empty():
+		return nil
+	}
+	return t.freeze()
+}
 
 // Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
 // or has expired takes space. It is never needed: the background keeps space and reads in bounds. Where tables are damaged it
@@ -62,148 +82,4 @@ func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
 		newer++
 	}
 	return newer > 0 && plan.Action != compaction.Drop
-}
-
-// compacter keeps tables few, and frees the space of what has expired, was overwritten or deleted.
-type compacter struct {
-	worker
-	compacting sync.Mutex // held by whoever compacts, one at a time
-
-	pipeline  *pipeline
-	live      *lsm.Set
-	counters  *counters
-	lastFlush *flushTime
-	damage    damagedSet
-}
-
-// compactPicked compacts what the picker picks.
-func (c *compacter) compactPicked() error {
-	paid := c.readsHavePaid()
-	c.compacting.Lock()
-	defer c.compacting.Unlock()
-	return c.runPlans(c.health.work, func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
-		how.Paid = paid
-		return compaction.Pick(l, now, how)
-	})
-}
-
-// readsHavePaid reports whether reads have paid for a compaction of level 0. If they have, and the memtable is worth it, it
-// is flushed first, which brings the background back here.
-func (c *compacter) readsHavePaid() bool {
-	v := c.live.View()
-	levels := &v.Version.Levels
-	memory := int64(0)
-	if c.live.Rent().Worth(v.Mem) {
-		memory = v.Mem.Size()
-	}
-	if memory == 0 && len(levels[0]) == 0 {
-		c.live.Rent().Reset()
-		return false
-	}
-	if c.live.Rent().Paid() < memory+compaction.Level0Cost(levels, c.compaction()) {
-		return false
-	}
-	if memory > 0 {
-		t := c.pipeline.lock()
-		defer t.end()
-		if v.Mem == t.mem() && len(v.Frozen) == 0 && c.health.failure() == nil {
-			if err := t.freeze(); err != nil { // that is the next write's to report
-				c.live.Rent().Reset()
-			}
-		}
-		return false
-	}
-	c.live.Rent().Reset()
-	return true
-}
-
-// compaction returns how to compact now.
-func (c *compacter) compaction() compaction.Config {
-	damaged, _ := c.damage.in(c.live.View().Version)
-	return compaction.Config{
-		Damaged: damaged,
-		Base:    8 * c.pipeline.memtableSize,
-		Settle:  c.lastFlush.settled(),
-	}
-}
-
-// runPlans picks and runs until there is nothing to do. A table that turns out to be damaged is no failure: it is set apart,
-// and picking goes on without it. The caller is the only one that compacts.
-func (c *compacter) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
-	for ctx.Err() == nil {
-		plan := pick(&c.live.View().Version.Levels, c.pipeline.dropNow(), c.compaction())
-		if plan == nil {
-			return nil
-		}
-		err := c.runPlan(ctx, plan)
-		if in := (*compaction.InputError)(nil); errors.As(err, &in) {
-			c.damage.setApart(in.Table, in.Err)
-		} else if err != nil {
-			return fmt.Errorf("compact: %w", err)
-		} else {
-			c.succeeded()
-		}
-	}
-	return ctx.Err()
-}
-
-// runPlan carries a plan out and commits the result. The steps are those of a flush: tables, directory, manifest, view,
-// and only then are the inputs deleted.
-func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
-	start := c.health.sys.now()
-	inputs := p.Tables()
-	result := compaction.Result{Tables: inputs}
-	switch p.Action {
-	case compaction.Drop:
-		result.Tables = nil
-	case compaction.Rewrite:
-		var err error
-		if result, err = compaction.Run(ctx, p, c.pipeline.dropNow(), c.live.Output(p.Level)); err != nil {
-			return noSpace(err)
-		}
-	}
-	err := c.live.Commit(&lsm.Edit{Remove: inputs, Add: result.Tables, Level: p.Level})
-	if err != nil {
-		return noSpace(err)
-	}
-	if p.Action == compaction.Drop {
-		c.dropped(p, inputs)
-	} else {
-		c.compacted(p, inputs, result, c.health.sys.since(start))
-	}
-	return nil
-}
-
-// dropped counts tables that were dropped whole and tells of them.
-func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
-	now := c.pipeline.clock.Now()
-	for _, t := range tables {
-		p := t.Reader.Properties()
-		c.counters.dropped.Add(1)
-		c.counters.droppedBytes.Add(t.Size)
-		if plan.Deleted {
-			c.health.events.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
-			continue
-		}
-		c.counters.expired.Add(p.Entries)
-		c.health.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: ttl.Overdue(p.MaxDeadline, now)})
-	}
-}
-
-// compacted counts a plan that was carried out and tells of it.
-func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
-	e := Compacted{Reason: p.Reason, Level: p.Level, Moved: p.Action == compaction.Move, Inputs: len(inputs),
-		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Duration: took}
-	if !e.Moved {
-		for _, t := range inputs {
-			e.InputBytes += t.Size
-		}
-		n := c.counters
-		n.compactions.Add(1)
-		n.compactionRead.Add(e.InputBytes)
-		n.compacted.Add(result.Bytes)
-		n.compactedFor.Add(int64(took))
-		n.expired.Add(result.Expired)
-	}
-	c.health.events.emit(e)
 }

@@ -1,8 +1,8 @@
 package ebb
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/ebbdb/ebb/internal/dir"
@@ -65,73 +65,6 @@ type DB struct {
 
 // directory is where a database is.
 type directory = dir.Dir
-
-// Open opens the database in a directory, or makes a new one there. o may be nil.
-//
-// An existing database comes back with every write that was acknowledged under the policy it was written with, and without
-// anything that had expired or been deleted. Damage is an error that matches ErrCorrupt; then no file has been changed. A
-// directory that another process has open is ErrLocked, unless Options.ReadOnly asks to look only; one that holds other
-// things is ErrNotDatabase.
-func Open(dir string, o *Options) (*DB, error) {
-	opts, err := o.withDefaults()
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", dir, err)
-	}
-	dir, err = opts.fs.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", dir, err)
-	}
-	db := &DB{dir: directory(dir), opts: opts, fs: opts.fs}
-	db.wire()
-	db.cursors.live, db.cursors.pool.New, db.txns.New = &db.live, newCursor, newTxnState
-	if err := db.open(); err != nil {
-		db.health.stopWork()
-		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
-	}
-	if !opts.manual && !opts.ReadOnly {
-		db.health.workers.Go(func() { db.flusher.run(db.flusher.flushFrozen) })
-		db.health.workers.Go(func() { db.compacter.run(db.compacter.compactPicked) })
-		db.health.workers.Go(db.sweeper.loop)
-		db.health.workers.Go(db.settler.loop)
-		db.health.workers.Go(func() { db.pipeline.marks.loop(db.health.work, db.pipeline.tickClock) })
-		if db.reporter != nil {
-			db.health.workers.Go(db.reporter.loop)
-		}
-	}
-	db.flusher.request()
-	db.compacter.request()
-	return db, nil
-}
-
-// wire makes the parts of the database known to those that need them.
-func (db *DB) wire() {
-	o := &db.opts
-	db.events.start(o, string(db.dir), &db.stats)
-	db.health.init(&o.sys, &db.events, db.stall.wake)
-	db.flusher.init("flush", &db.health)
-	db.compacter.init("compact", &db.health)
-	db.sweeper.requests, db.settler.requests = newRequests(), newRequests()
-	s := &db.stall
-	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
-	s.flush, s.compact, s.changed.L = &db.flusher.worker, &db.compacter.worker, &s.mu
-	if o.manual {
-		s.flushNow = db.flusher.flushFrozen
-	}
-	p := &db.pipeline
-	p.policy, p.memtableSize, p.health, p.stall = o.Sync, o.memtableSize, &db.health, s
-	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests, make(chan struct{}, 1)
-	p.live = &db.live
-	p.marks.wake = newRequests()
-	f := &db.flusher
-	f.pipeline, f.live, f.counters, f.compacter, f.writerIdle = p, &db.live, &db.stats, &db.compacter.worker, o.WriterIdle
-	f.last.sys, f.trim.flusher = &o.sys, &f.worker
-	c := &db.compacter
-	c.pipeline, c.live, c.counters, c.lastFlush = p, &db.live, &db.stats, &f.last
-	c.damage.live, c.damage.events, c.damage.sys = &db.live, &db.events, &o.sys
-	w := &db.sweeper
-	w.pipeline, w.live, w.counters, w.compacter = p, &db.live, &db.stats, &c.worker
-	db.settler.pipeline, db.settler.live = p, &db.live
-}
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
 // for what runs, and ends an Ingest, a Compact or a Checkpoint that does. Whatever is called later, on the database or on an
@@ -201,37 +134,24 @@ func (db *DB) closeLog() error {
 	return noSpace(db.live.StoreAnchor())
 }
 
-// initLive readies what is live, once the clock and the cache are there.
-func (db *DB) initLive() {
-	o := &db.opts
-	db.live.Init(lsm.Config{
-		FS:           db.fs,
-		Dir:          db.dir,
-		ReadOnly:     o.ReadOnly,
-		MemtableSize: o.memtableSize,
-		TableSize:    o.tableSize,
-		BuildMemory:  o.buildMemory,
-		Compression:  o.Compression,
-		Cache:        db.cache,
-		GapMemory:    o.Memory / gapShare,
-		WorthGap:     o.worthGap,
-		Closed:       &db.health.closed,
-		Failure:      db.health.failure,
-		Fail:         db.health.fail,
-		Report:       func(task string, err error) { db.events.backgroundError(task, err, 0) },
-		Workers:      &db.health.workers,
-		Changed:      db.tablesChanged,
-		Compact:      db.compacter.request,
-		Clock:        db.clock.Now,
-		Anchor:       func() wal.Anchor { return db.log.Anchor() },
-		Now:          o.sys.now,
-	})
-}
-
-// tablesChanged looks after what follows from a change of the tables.
-func (db *DB) tablesChanged(v *lsm.View) {
-	if v.Version.HasDeadlines() {
-		db.sweeper.request() // an Ingest may have brought the first
+// flushOnClose writes what is in memory to a table if replaying it would take the next Open long. If that fails nothing is
+// lost: the log has it.
+func (db *DB) flushOnClose() {
+	const worth = 1 << 20
+	if db.health.failure() != nil || db.log.Err() != nil {
+		return // nothing may be written any more
 	}
-	db.stall.update()
+	var err error
+	t := db.pipeline.lock()
+	if t.mem().Size() >= worth {
+		err = t.freeze()
+	}
+	t.end()
+	if err == nil {
+		err = db.flusher.flushUntil(context.Background())
+	}
+	_ = db.pipeline.markClock() // what has expired in this run stays so; if it fails the log has told an event
+	if err != nil {
+		db.events.backgroundError("flush on close", err, 0)
+	}
 }

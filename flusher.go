@@ -8,33 +8,8 @@ import (
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/wal"
 )
-
-// Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
-func (db *DB) Flush() error {
-	if v := db.live.View(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.Mem.Empty() {
-		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freeze says so
-	}
-	if err := db.freezeAll(); err != nil {
-		return err
-	}
-	return db.flusher.flushFrozen()
-}
-
-// freezeAll freezes the active memtable, unless that is empty.
-func (db *DB) freezeAll() error {
-	t := db.pipeline.lock()
-	defer t.end()
-	switch {
-	case db.health.closed.Load():
-		return ErrClosed
-	case db.opts.ReadOnly:
-		return ErrReadOnly
-	case t.mem().Empty():
-		return nil
-	}
-	return t.freeze()
-}
 
 // flusher makes tables of frozen memtables, the oldest first, and deletes the log segments that are obsolete then.
 type flusher struct {
@@ -132,24 +107,50 @@ func (f *flusher) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
 	return compaction.BuildMemtable(context.Background(), m.Memtable, levels.Overlap, now, f.live.Output(0))
 }
 
-// flushOnClose writes what is in memory to a table if replaying it would take the next Open long. If that fails nothing is
-// lost: the log has it.
-func (db *DB) flushOnClose() {
-	const worth = 1 << 20
-	if db.health.failure() != nil || db.log.Err() != nil {
-		return // nothing may be written any more
+// logTrim deletes the log segments that no memtable needs any more. What made them obsolete has happened whether that
+// succeeds or not, so a failure is nobody's error: it is told as an event, and tried again with a flush, which is asked for
+// after a while.
+type logTrim struct {
+	log     *wal.Log // nil in a read-only database
+	flusher *worker
+
+	mu struct { // no read and no write waits for it
+		sync.Mutex
+		obsolete uint32        // segments before it
+		pause    time.Duration // from the last failure to due; 0 if there was none
+		due      time.Time     // when to try again
 	}
-	var err error
-	t := db.pipeline.lock()
-	if t.mem().Size() >= worth {
-		err = t.freeze()
+}
+
+// before deletes the segments before one.
+func (t *logTrim) before(segment uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.obsolete = max(t.mu.obsolete, segment)
+	t.deleteLocked()
+}
+
+// again deletes what could not be deleted before, if it is time to.
+func (t *logTrim) again() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.pause != 0 && !t.flusher.health.sys.now().Before(t.mu.due) {
+		t.deleteLocked()
 	}
-	t.end()
-	if err == nil {
-		err = db.flusher.flushUntil(context.Background())
-	}
-	_ = db.pipeline.markClock() // what has expired in this run stays so; if it fails the log has told an event
-	if err != nil {
-		db.events.backgroundError("flush on close", err, 0)
+}
+
+func (t *logTrim) deleteLocked() {
+	err := t.log.DeleteBefore(t.mu.obsolete)
+	switch {
+	case err == nil:
+		t.mu.pause = 0
+	case t.log.Err() != nil:
+		t.mu.pause = 0
+		t.flusher.health.events.backgroundError("delete log segments", err, 0) // the next Open deletes them
+	default:
+		t.mu.pause = min(max(2*t.mu.pause, retryFirst), retryLast)
+		t.mu.due = t.flusher.health.sys.now().Add(t.mu.pause)
+		t.flusher.health.events.backgroundError("delete log segments", err, t.mu.pause)
+		time.AfterFunc(t.mu.pause, t.flusher.request)
 	}
 }

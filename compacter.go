@@ -1,0 +1,232 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/ttl"
+)
+
+// compacter keeps tables few, and frees the space of what has expired, was overwritten or deleted.
+type compacter struct {
+	worker
+	compacting sync.Mutex // held by whoever compacts, one at a time
+
+	pipeline  *pipeline
+	live      *lsm.Set
+	counters  *counters
+	lastFlush *flushTime
+	damage    damagedSet
+}
+
+// compactPicked compacts what the picker picks.
+func (c *compacter) compactPicked() error {
+	paid := c.readsHavePaid()
+	c.compacting.Lock()
+	defer c.compacting.Unlock()
+	return c.runPlans(c.health.work, func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
+		how.Paid = paid
+		return compaction.Pick(l, now, how)
+	})
+}
+
+// readsHavePaid reports whether reads have paid for a compaction of level 0. If they have, and the memtable is worth it, it
+// is flushed first, which brings the background back here.
+func (c *compacter) readsHavePaid() bool {
+	v := c.live.View()
+	levels := &v.Version.Levels
+	memory := int64(0)
+	if c.live.Rent().Worth(v.Mem) {
+		memory = v.Mem.Size()
+	}
+	if memory == 0 && len(levels[0]) == 0 {
+		c.live.Rent().Reset()
+		return false
+	}
+	if c.live.Rent().Paid() < memory+compaction.Level0Cost(levels, c.compaction()) {
+		return false
+	}
+	if memory > 0 {
+		t := c.pipeline.lock()
+		defer t.end()
+		if v.Mem == t.mem() && len(v.Frozen) == 0 && c.health.failure() == nil {
+			if err := t.freeze(); err != nil { // that is the next write's to report
+				c.live.Rent().Reset()
+			}
+		}
+		return false
+	}
+	c.live.Rent().Reset()
+	return true
+}
+
+// compaction returns how to compact now.
+func (c *compacter) compaction() compaction.Config {
+	damaged, _ := c.damage.in(c.live.View().Version)
+	return compaction.Config{
+		Damaged: damaged,
+		Base:    8 * c.pipeline.memtableSize,
+		Settle:  c.lastFlush.settled(),
+	}
+}
+
+// runPlans picks and runs until there is nothing to do. A table that turns out to be damaged is no failure: it is set apart,
+// and picking goes on without it. The caller is the only one that compacts.
+func (c *compacter) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
+	for ctx.Err() == nil {
+		plan := pick(&c.live.View().Version.Levels, c.pipeline.dropNow(), c.compaction())
+		if plan == nil {
+			return nil
+		}
+		err := c.runPlan(ctx, plan)
+		if in := (*compaction.InputError)(nil); errors.As(err, &in) {
+			c.damage.setApart(in.Table, in.Err)
+		} else if err != nil {
+			return fmt.Errorf("compact: %w", err)
+		} else {
+			c.succeeded()
+		}
+	}
+	return ctx.Err()
+}
+
+// runPlan carries a plan out and commits the result. The steps are those of a flush: tables, directory, manifest, view,
+// and only then are the inputs deleted.
+func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
+	start := c.health.sys.now()
+	inputs := p.Tables()
+	result := compaction.Result{Tables: inputs}
+	switch p.Action {
+	case compaction.Drop:
+		result.Tables = nil
+	case compaction.Rewrite:
+		var err error
+		if result, err = compaction.Run(ctx, p, c.pipeline.dropNow(), c.live.Output(p.Level)); err != nil {
+			return noSpace(err)
+		}
+	}
+	err := c.live.Commit(&lsm.Edit{Remove: inputs, Add: result.Tables, Level: p.Level})
+	if err != nil {
+		return noSpace(err)
+	}
+	if p.Action == compaction.Drop {
+		c.dropped(p, inputs)
+	} else {
+		c.compacted(p, inputs, result, c.health.sys.since(start))
+	}
+	return nil
+}
+
+// dropped counts tables that were dropped whole and tells of them.
+func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
+	now := c.pipeline.clock.Now()
+	for _, t := range tables {
+		p := t.Reader.Properties()
+		c.counters.dropped.Add(1)
+		c.counters.droppedBytes.Add(t.Size)
+		if plan.Deleted {
+			c.health.events.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
+			continue
+		}
+		c.counters.expired.Add(p.Entries)
+		c.health.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: ttl.Overdue(p.MaxDeadline, now)})
+	}
+}
+
+// compacted counts a plan that was carried out and tells of it.
+func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
+	e := Compacted{Reason: p.Reason, Level: p.Level, Moved: p.Action == compaction.Move, Inputs: len(inputs),
+		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Duration: took}
+	if !e.Moved {
+		for _, t := range inputs {
+			e.InputBytes += t.Size
+		}
+		n := c.counters
+		n.compactions.Add(1)
+		n.compactionRead.Add(e.InputBytes)
+		n.compacted.Add(result.Bytes)
+		n.compactedFor.Add(int64(took))
+		n.expired.Add(result.Expired)
+	}
+	c.health.events.emit(e)
+}
+
+// damagedSet is which tables cannot be read whole, as far as a compaction or Verify has come across it. They are set apart: they
+// stay and are read, and others are compacted around them, so that one bad block neither stops compaction nor, with level 0
+// full, all writes.
+//
+// Nothing of it is stored: the next compaction after Open that needs such a table finds out again.
+type damagedSet struct {
+	live   *lsm.Set
+	events *eventQueue
+	sys    *system
+	mu     struct {
+		sync.Mutex
+		tables map[*compaction.Table]damagedTable
+	}
+}
+
+type damagedTable struct {
+	err   error
+	found time.Time
+}
+
+// retryUnread is after how long a table is tried again that the disk did not give, and whose content may yet be right.
+const retryUnread = 10 * time.Minute
+
+// note adds a table that cannot be read and reports whether that is news.
+func (d *damagedSet) note(t *compaction.Table, err error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, known := d.mu.tables[t]; known {
+		return false
+	}
+	if d.mu.tables == nil {
+		d.mu.tables = make(map[*compaction.Table]damagedTable)
+	}
+	d.mu.tables[t] = damagedTable{err, d.sys.now()}
+	return true
+}
+
+// in returns which tables of a version are damaged, nil if none is, with the error of one. It forgets those that are gone,
+// and those that are to be tried again.
+func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for t, is := range d.mu.tables {
+		if !v.Has(t) || !errors.Is(is.err, ErrCorrupt) && d.sys.since(is.found) > retryUnread {
+			delete(d.mu.tables, t)
+			continue
+		}
+		if set == nil {
+			set = make(map[*compaction.Table]bool)
+		}
+		set[t], one = true, is.err
+	}
+	return set, one
+}
+
+// setApart sets a table apart that cannot be read, and tells of it.
+func (d *damagedSet) setApart(t *compaction.Table, err error) {
+	if !d.note(t, err) {
+		return
+	}
+	for level, o := range d.live.View().Version.Levels.All() {
+		if o == t {
+			d.events.emit(TableDamaged{Table: t.File, Level: level, Bytes: t.Size, Err: err})
+		}
+	}
+}
+
+// left says which of the live tables are left as they are, because they are damaged; nil if none is.
+func (d *damagedSet) left() error {
+	if set, one := d.in(d.live.View().Version); set != nil {
+		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)
+	}
+	return nil
+}
