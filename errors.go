@@ -35,6 +35,9 @@ var (
 	ErrInvalidRange = errors.New("ebb: invalid range")
 	// ErrInvalidOption refuses a write option that makes no sense for the call.
 	ErrInvalidOption = errors.New("ebb: invalid write option")
+	// ErrInvalidOptions refuses options, those of Open, of an iterator, a backup or whatever else takes some: it names the
+	// field, its value and what is allowed.
+	ErrInvalidOptions = errors.New("ebb: invalid options")
 	// ErrConditionFailed says that the condition of a write does not hold. Nothing was written.
 	ErrConditionFailed = errors.New("ebb: condition failed")
 	// ErrConflict says that others have written again and again to what an Update has read. Nothing was written.
@@ -59,9 +62,6 @@ var (
 	// writes that nobody had synced.
 	ErrSequenceAhead = errors.New("ebb: sequence not reached yet")
 )
-
-// errInvalidOptions refuses options: of Open, of an iterator, a backup and whatever else takes some.
-var errInvalidOptions = errors.New("ebb: invalid options")
 
 // Errors of Open, and of reading what is damaged.
 var (

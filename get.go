@@ -65,7 +65,8 @@ func (db *DB) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error)
 	return getLive(v, dst, key, seq, want, db.clock, e)
 }
 
-// NewIterator returns an iterator over the entries that o allows, which must leave Reverse and Limit to Range.
+// NewIterator returns an iterator over the entries that o allows. Reverse and Limit, which are for Range, are
+// ErrInvalidOptions.
 func (db *DB) NewIterator(o *IterOptions) (*Iterator, error) {
 	if err := o.check(true); err != nil {
 		return nil, err

@@ -66,8 +66,8 @@ const (
 	CompressionZstd = wal.CompressionZstd
 )
 
-// Options configure a database. The zero value works, and so does nil. What a field does not allow is refused, with an error
-// that names the field, its value and what is allowed.
+// Options configure a database. The zero value works, and so does nil. A value that a field does not allow
+// is ErrInvalidOptions.
 type Options struct {
 	// Sync is the policy of writes that do not say otherwise. Default: SyncAlways.
 	Sync SyncPolicy
@@ -177,7 +177,7 @@ func checkCompression(c Compression) error {
 
 // invalid refuses the value of a field of options.
 func invalid(field string, value any, allowed string) error {
-	return fmt.Errorf("%w: %s is %v, allowed: %s", errInvalidOptions, field, value, allowed)
+	return fmt.Errorf("%w: %s is %v, allowed: %s", ErrInvalidOptions, field, value, allowed)
 }
 
 // withDefaults returns a copy with every field set, or the error of check.

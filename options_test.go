@@ -187,7 +187,7 @@ func TestInvalidOptions(t *testing.T) {
 					o.Elem().Set(base)
 					o.Elem().Field(i).Set(reflect.ValueOf(value))
 					for _, err := range b.do(db, o.Interface()) {
-						if !errors.Is(err, errInvalidOptions) || !strings.Contains(err.Error(), says) {
+						if !errors.Is(err, ErrInvalidOptions) || !strings.Contains(err.Error(), says) {
 							t.Errorf("%v, want %q", err, says)
 						}
 					}
