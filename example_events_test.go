@@ -32,7 +32,7 @@ func ExampleEvent() {
 	// flushed: 2 entries
 }
 
-// Figures to watch. The module github.com/ebbdb/ebb/prometheus shows all of them to Prometheus.
+// Figures to watch. The module github.com/ebbdb/ebb/ebbprom shows all of them to Prometheus.
 func ExampleDB_Stats() {
 	db, done := openTemp(nil)
 	defer done()

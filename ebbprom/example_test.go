@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ebbdb/ebb"
-	ebbprom "github.com/ebbdb/ebb/prometheus"
+	"github.com/ebbdb/ebb/ebbprom"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )

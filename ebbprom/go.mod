@@ -1,4 +1,4 @@
-module github.com/ebbdb/ebb/prometheus
+module github.com/ebbdb/ebb/ebbprom
 
 go 1.26.0
 
