@@ -101,13 +101,13 @@ type Stats struct {
 
 // WriteAmplification returns how many bytes were written to the disk, by the log, flushes and compactions, for each byte of
 // the keys and values that were put. It is 0 before the first put.
-func (s *Stats) WriteAmplification() float64 {
+func (s Stats) WriteAmplification() float64 {
 	return ratio(int64(s.Log.Bytes)+s.FlushedBytes+s.CompactedBytes, s.UserBytes)
 }
 
 // SpaceAmplification returns how many bytes of tables there are for each byte that is live. It is an estimate, rather too
 // large, as LiveBytes is rather too small, and 0 where nothing is live.
-func (s *Stats) SpaceAmplification() float64 { return ratio(s.TableBytes+s.ReplacedBytes, s.LiveBytes) }
+func (s Stats) SpaceAmplification() float64 { return ratio(s.TableBytes+s.ReplacedBytes, s.LiveBytes) }
 
 func ratio(a, b int64) float64 {
 	if b == 0 {
