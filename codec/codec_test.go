@@ -68,11 +68,13 @@ func TestGolden(t *testing.T) {
 	golden(t, codec.Bool(), true, "\x01")
 	golden(t, codec.Time(), time.Time{}, "\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	golden(t, codec.Time(), time.Unix(0, 258), "\x80\x00\x00\x0e\x77\x91\xf7\x00\x00\x00\x01\x02")
-	golden(t, codec.PairOf(codec.String(), codec.String()), codec.Pair[string, string]{First: "a\x00b", Second: "c\x00"},
+	golden(t, codec.PairOf(codec.String(), codec.String()), codec.MakePair("a\x00b", "c\x00"),
 		"a\x00\xffb\x00\x00c\x00")
 	golden(t, codec.PairOf(codec.Bool(), codec.String()), codec.Pair[bool, string]{Second: "c"}, "\x00c")
 	golden(t, eventKey(), event{"u", time.Time{}, 0},
 		"u\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x00\x00\x00\x00\x00\x00\x00")
+	golden(t, codec.Counter(), 0, "0")
+	golden(t, codec.Counter(), math.MinInt64, "-9223372036854775808")
 	golden(t, codec.JSON[map[string]int](), map[string]int{"b": 1, "a": 2}, `{"a":2,"b":1}`)
 	golden(t, codec.Binary[url.URL](), url.URL{Scheme: "http", Host: "h"}, "http://h")
 }
@@ -118,6 +120,11 @@ func invalid[T any](t *testing.T, key codec.Key[T], encodings ...string) {
 
 // TestValueErrors: the errors of marshaling come through, without half of a value.
 func TestValueErrors(t *testing.T) {
+	for _, text := range []string{"", "x", "1 ", "1.0", "9223372036854775808", "000000000000000000001"} {
+		if v, err := codec.Counter().Decode([]byte(text)); !errors.Is(err, codec.ErrInvalid) {
+			t.Errorf("the counter %q decodes to %d, %v", text, v, err)
+		}
+	}
 	if _, err := codec.JSON[func()]().Append(nil, nil); err == nil {
 		t.Error("a function has been encoded")
 	}

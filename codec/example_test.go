@@ -16,11 +16,10 @@ type Version struct {
 
 // The key of a struct is that of its parts, nested to the right.
 func ExampleConvert() {
-	type numbers = codec.Pair[int64, int64]
-	type parts = codec.Pair[string, numbers]
+	type parts = codec.Pair[string, codec.Pair[int64, int64]]
 	key := codec.Convert(
 		codec.PairOf(codec.String(), codec.PairOf(codec.Int64(), codec.Int64())),
-		func(v Version) parts { return parts{v.Package, numbers{v.Major, v.Minor}} },
+		func(v Version) parts { return codec.MakePair(v.Package, codec.MakePair(v.Major, v.Minor)) },
 		func(p parts) (Version, error) { return Version{p.First, p.Second.First, p.Second.Second}, nil },
 	)
 
@@ -41,4 +40,23 @@ func ExampleConvert() {
 	// {go 1 9} <nil>
 	// {go 1 10} <nil>
 	// {gofmt 0 1} <nil>
+}
+
+// The keys of one user begin alike, whoever else has a name that begins so.
+func ExamplePairKey_First() {
+	visits := codec.PairOf(codec.String(), codec.Int64())
+	alice, err := visits.First("alice").Append(nil)
+	if err != nil {
+		panic(err)
+	}
+	for _, visit := range []codec.Pair[string, int64]{codec.MakePair("alice", int64(7)), codec.MakePair("alice2", int64(7))} {
+		key, err := visits.Append(nil, visit)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(visit.First, bytes.HasPrefix(key, alice))
+	}
+	// Output:
+	// alice true
+	// alice2 false
 }

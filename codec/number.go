@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strconv"
 )
 
 const signBit = 1 << 63
@@ -20,6 +21,10 @@ func Float64() Key[float64] { return float64Key{} }
 
 // Bool encodes false as a byte 0 and true as a byte 1.
 func Bool() Key[bool] { return boolKey{} }
+
+// Counter encodes an integer as decimal digits: a counter, as ebb's Add writes it. It is no key, as digits are not in the
+// order of the numbers.
+func Counter() Value[int64] { return counterValue{} }
 
 type uint64Key struct{}
 
@@ -114,3 +119,21 @@ func (boolKey) Decode(src []byte) (bool, error) {
 }
 
 func (boolKey) Width() int { return 1 }
+
+type counterValue struct{}
+
+func (counterValue) Append(dst []byte, v int64) ([]byte, error) {
+	return strconv.AppendInt(dst, v, 10), nil
+}
+
+func (counterValue) Decode(src []byte) (int64, error) {
+	const longest = 20 // the digits of the least integer, and its sign
+	if len(src) > longest {
+		return 0, fmt.Errorf("%w: a counter of %d bytes", ErrInvalid, len(src))
+	}
+	v, err := strconv.ParseInt(string(src), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: a counter as %q", ErrInvalid, src)
+	}
+	return v, nil
+}

@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -98,3 +99,64 @@ func compareBools(a, b bool) int {
 	}
 	return 1
 }
+
+// TestFirst: the encodings of the pairs with a first part, and of no others, begin with its prefix.
+func TestFirst(t *testing.T) {
+	t.Run("delimited", firstOf(codec.String(), someText, codec.Bytes(), someBytes))
+	t.Run("fixed", firstOf(codec.Int64(), someInt, codec.Bytes(), someBytes))
+	both := codec.PairOf(codec.String(), codec.Bool())
+	t.Run("a pair", firstOf(both, rapid.Map(someText, func(s string) codec.Pair[string, bool] {
+		return codec.MakePair(s[len(s)/2:], len(s)%2 == 0)
+	}), codec.String(), someText))
+}
+
+func firstOf[A comparable, B any](a codec.Key[A], someA *rapid.Generator[A], b codec.Key[B],
+	someB *rapid.Generator[B]) func(*testing.T) {
+	key := codec.PairOf(a, b)
+	return func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			x, y := someA.Draw(t, "first"), someA.Draw(t, "first of the prefix")
+			if rapid.Bool().Draw(t, "the same") {
+				y = x
+			}
+			data, err := key.First(y).Append([]byte("before"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair := encode(t, key, codec.MakePair(x, someB.Draw(t, "second")))
+			if has := bytes.HasPrefix(append([]byte("before"), pair...), data); has != (x == y) {
+				t.Fatalf("%q begins with %q: %t", pair, data, has)
+			}
+		})
+	}
+}
+
+// TestFirstThen: the prefix of two parts of three, and the error of a part that cannot be encoded.
+func TestFirstThen(t *testing.T) {
+	rest := codec.PairOf(codec.Time(), codec.Int64())
+	key := codec.PairOf(codec.String(), rest)
+	at := time.Unix(0, 258)
+	got, err := key.First("u").Then(rest.First(at)).Append(nil)
+	whole := encode(t, key, codec.MakePair("u", codec.MakePair(at, int64(7))))
+	if err != nil || string(got) != string(whole[:len(whole)-8]) {
+		t.Errorf("%q, %v of %q", got, err, whole)
+	}
+	if got, err := (codec.Prefix{}).Then(key.First("u")).Append(nil); string(got) != "u\x00\x00" || err != nil {
+		t.Errorf("of nothing: %q, %v", got, err)
+	}
+	refuse := errors.New("refused")
+	bad := codec.PairOf(refusing{codec.String(), refuse}, rest)
+	for _, p := range []codec.Prefix{bad.First("x"), bad.First("x").Then(rest.First(at)), key.First("u").Then(bad.First("x"))} {
+		if _, err := p.Append(nil); err != refuse {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// refusing is a codec that encodes nothing.
+type refusing struct {
+	codec.Key[string]
+	err error
+}
+
+func (r refusing) Append(dst []byte, _ string) ([]byte, error) { return dst, r.err }

@@ -13,13 +13,16 @@ type Pair[A, B any] struct {
 	Second B
 }
 
+// MakePair returns a pair of two parts, whose types follow from them.
+func MakePair[A, B any](first A, second B) Pair[A, B] { return Pair[A, B]{first, second} }
+
 // PairOf encodes the first part and then the second. If the first has no fixed width, it is delimited: a byte 0 in it
 // becomes 0x00 0xFF, and 0x00 0x00 ends it. That is below whatever a longer first part goes on with, so that "a" comes
 // before "ab", and "ab" before "b", whatever the second parts are.
 //
 // For three parts, nest to the right, PairOf(a, PairOf(b, c)): the left of a pair is the one that is delimited.
-func PairOf[A, B any](first Key[A], second Key[B]) Key[Pair[A, B]] {
-	return pairKey[A, B]{first, second}
+func PairOf[A, B any](first Key[A], second Key[B]) PairKey[A, B] {
+	return PairKey[A, B]{first, second}
 }
 
 const (
@@ -27,24 +30,56 @@ const (
 	end     = 0x00 // after a byte 0: the part has ended
 )
 
-type pairKey[A, B any] struct {
+// PairKey is the codec of a Pair. Make one with PairOf.
+type PairKey[A, B any] struct {
 	first  Key[A]
 	second Key[B]
 }
 
-func (k pairKey[A, B]) Append(dst []byte, v Pair[A, B]) ([]byte, error) {
-	start := len(dst)
-	dst, err := k.first.Append(dst, v.First)
+// First returns what the encodings of all pairs with this first part begin with, and of no others.
+func (k PairKey[A, B]) First(first A) Prefix {
+	data, err := k.appendFirst(nil, first)
+	return Prefix{data, err}
+}
+
+// Prefix is what the encodings of some keys begin with: see PairKey.First. The zero Prefix is that of all keys.
+type Prefix struct {
+	data []byte
+	err  error
+}
+
+// Then returns what the encodings of those pairs begin with whose first part has p and whose second part has next: in a key
+// of three parts those with the same first two.
+func (p Prefix) Then(next Prefix) Prefix {
+	if p.err != nil {
+		return p
+	}
+	return Prefix{append(p.data[:len(p.data):len(p.data)], next.data...), next.err}
+}
+
+// Append appends the bytes to dst, or returns the error of the codec that could not encode a part.
+func (p Prefix) Append(dst []byte) ([]byte, error) { return append(dst, p.data...), p.err }
+
+// Append appends the encoding of a pair to dst.
+func (k PairKey[A, B]) Append(dst []byte, v Pair[A, B]) ([]byte, error) {
+	dst, err := k.appendFirst(dst, v.First)
 	if err != nil {
 		return dst, err
-	}
-	if k.first.Width() == 0 {
-		dst = delimit(dst, start)
 	}
 	return k.second.Append(dst, v.Second)
 }
 
-func (k pairKey[A, B]) Decode(src []byte) (Pair[A, B], error) {
+func (k PairKey[A, B]) appendFirst(dst []byte, first A) ([]byte, error) {
+	start := len(dst)
+	dst, err := k.first.Append(dst, first)
+	if err != nil || k.first.Width() != 0 {
+		return dst, err
+	}
+	return delimit(dst, start), nil
+}
+
+// Decode returns the pair that src is the encoding of.
+func (k PairKey[A, B]) Decode(src []byte) (Pair[A, B], error) {
 	part, rest, err := k.split(src)
 	if err != nil {
 		return Pair[A, B]{}, err
@@ -59,7 +94,8 @@ func (k pairKey[A, B]) Decode(src []byte) (Pair[A, B], error) {
 	return v, nil
 }
 
-func (k pairKey[A, B]) Width() int {
+// Width returns how many bytes every encoding has, or 0 if they differ.
+func (k PairKey[A, B]) Width() int {
 	a, b := k.first.Width(), k.second.Width()
 	if a == 0 || b == 0 {
 		return 0
@@ -68,7 +104,7 @@ func (k pairKey[A, B]) Width() int {
 }
 
 // split returns the encodings of the first and the second part.
-func (k pairKey[A, B]) split(src []byte) (part, rest []byte, err error) {
+func (k PairKey[A, B]) split(src []byte) (part, rest []byte, err error) {
 	width := k.first.Width()
 	if width == 0 {
 		return undelimit(src)
