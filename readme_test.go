@@ -51,7 +51,7 @@ func readmeTyped(db *ebb.DB) error {
 	if err != nil {
 		return err
 	}
-	for entry, err := range users.Range(&ebb.TypedRange[uint64]{Start: new(uint64(5))}) {
+	for entry, err := range users.Range(users.From(5)) {
 		if err != nil {
 			return err
 		}

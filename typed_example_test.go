@@ -23,7 +23,7 @@ func ExampleNewTyped() {
 	fmt.Println(alice.Mail, err)
 	_, err = users.Get(8)
 	fmt.Println(err)
-	for entry, err := range users.Range(&ebb.TypedRange[uint64]{Start: new(uint64(10))}) {
+	for entry, err := range users.Range(users.From(10)) {
 		must(err)
 		fmt.Println(entry.Key, entry.Value.Name)
 	}
@@ -33,24 +33,20 @@ func ExampleNewTyped() {
 	// 12 Bob
 }
 
-// The orders of one customer, newest first: all pairs from that customer's first to the first of the next possible one.
+// The orders of one customer, newest first: the pairs with that first part.
 func ExampleTypedView_Range() {
-	type orderKey = codec.Pair[string, time.Time]
 	db, done := openTemp(nil)
 	defer done()
 
-	orders := ebb.NewTyped(db, []byte("order/"), codec.PairOf(codec.String(), codec.Time()), codec.String())
+	keys := codec.PairOf(codec.String(), codec.Time())
+	orders := ebb.NewTyped(db, []byte("order/"), keys, codec.String())
 	for i, customer := range []string{"ann", "anna", "ann", "bo", "ann"} {
 		at := noon.Add(time.Duration(i) * time.Hour)
-		must(orders.Put(orderKey{First: customer, Second: at}, fmt.Sprintf("order %d", i+1)))
+		must(orders.Put(codec.MakePair(customer, at), fmt.Sprintf("order %d", i+1)))
 	}
 
-	ofAnn := &ebb.TypedRange[orderKey]{
-		Start:   &orderKey{First: "ann"},
-		End:     &orderKey{First: "ann\x00"},
-		Reverse: true,
-		Limit:   2,
-	}
+	ofAnn := orders.Within(keys.First("ann"))
+	ofAnn.Reverse, ofAnn.Limit = true, 2
 	for entry, err := range orders.Range(ofAnn) {
 		must(err)
 		fmt.Println(entry.Key.Second.Format("15:04"), entry.Value)

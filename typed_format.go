@@ -105,16 +105,19 @@ func (f *typedFormat[K, V]) bounds(r *TypedRange[K]) (*IterOptions, error) {
 	if r == nil {
 		return &IterOptions{Prefix: f.prefix}, nil
 	}
-	o := &IterOptions{Prefix: f.prefix, Reverse: r.Reverse, Limit: r.Limit, KeysOnly: r.KeysOnly}
+	o := &IterOptions{Reverse: r.Reverse, Limit: r.Limit, KeysOnly: r.KeysOnly}
 	var err error
-	if r.Start != nil {
-		if o.Start, err = f.appendKey(nil, *r.Start); err != nil {
+	if o.Prefix, err = r.within.Append(f.prefix[:len(f.prefix):len(f.prefix)]); err != nil {
+		return nil, fmt.Errorf("ebb: encode the first part of a key: %w", err)
+	}
+	if r.start != nil {
+		if o.Start, err = f.appendKey(nil, *r.start); err != nil {
 			return nil, err
 		}
 	}
-	if r.End != nil {
+	if r.end != nil {
 		// Not nil even if it is empty, which is the end before all keys.
-		o.End, err = f.appendKey([]byte{}, *r.End)
+		o.End, err = f.appendKey([]byte{}, *r.end)
 	}
 	return o, err
 }

@@ -18,6 +18,8 @@ import (
 // typedKey is the key of the model's keyspace: its order is not that of a plain concatenation.
 type typedKey = codec.Pair[string, int64]
 
+var typedKeys = codec.PairOf(codec.String(), codec.Int64())
+
 type typedEntry = TypedEntry[typedKey, map[string]int]
 
 func compareTypedKeys(a, b typedKey) int {
@@ -186,15 +188,8 @@ func (m *typedMachine) Transaction(t *rapid.T) {
 // Range compares a range, now and as a snapshot shows it when all has gone.
 func (m *typedMachine) Range(t *rapid.T) {
 	r := &TypedRange[typedKey]{Reverse: rapid.Bool().Draw(t, "reverse"), Limit: rapid.IntRange(0, 5).Draw(t, "limit")}
-	if rapid.Bool().Draw(t, "start") {
-		r.Start = new(m.key(t))
-	}
-	if rapid.Bool().Draw(t, "end") {
-		r.End = new(m.key(t))
-	}
-	want := slices.DeleteFunc(m.live(), func(k typedKey) bool {
-		return r.Start != nil && compareTypedKeys(k, *r.Start) < 0 || r.End != nil && compareTypedKeys(k, *r.End) >= 0
-	})
+	want := m.bounds(t, r)
+	m.iterate(t, r, want)
 	if r.Reverse {
 		slices.Reverse(want)
 	}
@@ -205,10 +200,66 @@ func (m *typedMachine) Range(t *rapid.T) {
 	s, err := m.db.Snapshot()
 	m.must(t, err)
 	defer s.Close()
-	m.must(t, m.space.Put(typedKey{First: "a"}, nil))
+	m.must(t, m.space.Put(codec.MakePair("a", int64(0)), nil))
 	m.compare(t, m.space.At(s).Range(r), want)
-	delete(m.entries, typedKey{First: "a"})
-	m.must(t, m.space.Delete(typedKey{First: "a"}))
+	delete(m.entries, codec.MakePair("a", int64(0)))
+	m.must(t, m.space.Delete(codec.MakePair("a", int64(0))))
+}
+
+// bounds gives a range some bounds, and returns the live keys in it.
+func (m *typedMachine) bounds(t *rapid.T, r *TypedRange[typedKey]) []typedKey {
+	in := m.live()
+	if rapid.Bool().Draw(t, "start") {
+		start := m.key(t)
+		r.From(start)
+		in = slices.DeleteFunc(in, func(k typedKey) bool { return compareTypedKeys(k, start) < 0 })
+	}
+	if rapid.Bool().Draw(t, "end") {
+		end := m.key(t)
+		r.Before(end)
+		in = slices.DeleteFunc(in, func(k typedKey) bool { return compareTypedKeys(k, end) >= 0 })
+	}
+	if rapid.Bool().Draw(t, "within") {
+		first := m.key(t).First
+		r.Within(typedKeys.First(first))
+		in = slices.DeleteFunc(in, func(k typedKey) bool { return k.First != first })
+	}
+	return in
+}
+
+// iterate walks a range with an iterator, to the end and back, and seeks, and compares with the keys in it.
+func (m *typedMachine) iterate(t *rapid.T, r *TypedRange[typedKey], want []typedKey) {
+	bounds := *r
+	bounds.Reverse, bounds.Limit = false, 0
+	it, err := m.space.NewIterator(&bounds)
+	m.must(t, err)
+	defer it.Close()
+	at := func(where string, ok bool, i int) {
+		t.Helper()
+		m.must(t, it.Err())
+		e, err := it.Entry()
+		if inside := i >= 0 && i < len(want); ok != inside || ok && (err != nil || e.Key != want[i]) || !ok && err != ErrNotFound {
+			t.Fatalf("%s: %v on %v, %v, want %d of %v", where, ok, e.Key, err, i, want)
+		}
+		if ok {
+			m.same(t, e.Key, e.Value["n"], e.Deadline)
+		}
+	}
+	i := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		at("forward", ok, i)
+		i++
+	}
+	at("after the last", false, i)
+	for ok := it.Last(); ok; ok = it.Prev() {
+		i--
+		at("backward", ok, i)
+	}
+	at("before the first", false, i-1)
+	key := m.key(t)
+	i, _ = slices.BinarySearchFunc(want, key, compareTypedKeys)
+	at("seek", it.Seek(key), i)
+	at("seek before", it.SeekBefore(key), i-1)
 }
 
 func (m *typedMachine) compare(t *rapid.T, got iter.Seq2[typedEntry, error], want []typedKey) {

@@ -37,7 +37,7 @@ func TestTypedPrefixes(t *testing.T) {
 		if strings.Join(got, ",") != strings.Join(all, ",") {
 			t.Errorf("prefix %q: got %q, want %q", prefix, got, all)
 		}
-		for e, err := range space.Range(&TypedRange[[]byte]{End: new([]byte{})}) {
+		for e, err := range space.Range(space.Before(nil)) {
 			t.Errorf("prefix %q: %q, %v before all keys", prefix, e.Key, err)
 		}
 		must(t, db.Close())
@@ -87,7 +87,7 @@ func TestTypedDecodeErrors(t *testing.T) {
 	wantDecodeError(t, errs[1], "n/\x00\x00", "key")
 
 	n := 0
-	for _, err := range space.Range(&TypedRange[bool]{Start: new(true), KeysOnly: true}) {
+	for _, err := range space.Range((&TypedRange[bool]{KeysOnly: true}).From(true)) {
 		must(t, err)
 		n++
 	}
@@ -136,7 +136,7 @@ func TestTypedEncodeErrors(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		r    *TypedRange[string]
-	}{{"Start", &TypedRange[string]{Start: new("a")}}, {"End", &TypedRange[string]{End: new("a")}}} {
+	}{{"Start", bad.From("a")}, {"End", bad.Before("a")}, {"Within", bad.Within(codec.PairOf(failing{}, codec.Bool()).First("a"))}} {
 		t.Run(c.name, func(t *testing.T) {
 			errs[c.name] = nil
 			for _, err := range bad.Range(c.r) {

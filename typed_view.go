@@ -3,6 +3,8 @@ package ebb
 import (
 	"iter"
 	"time"
+
+	"github.com/ebbdb/ebb/codec"
 )
 
 // TypedView is a keyspace for reading: see Typed. What it reads is the database, a snapshot or a transaction.
@@ -17,6 +19,7 @@ type typedSource interface {
 	GetEntry(key []byte) (Entry, error)
 	Has(key []byte) (bool, error)
 	Range(*IterOptions) iter.Seq2[Entry, error]
+	NewIterator(*IterOptions) (*Iterator, error)
 }
 
 // TypedEntry is a key with what a keyspace holds for it.
@@ -30,14 +33,52 @@ type TypedEntry[K, V any] struct {
 // Expires returns the deadline as a time, and false if there is none.
 func (e TypedEntry[K, V]) Expires() (time.Time, bool) { return Entry{Deadline: e.Deadline}.Expires() }
 
-// TypedRange says which entries TypedView.Range shows. The zero value, and nil, are all of the keyspace.
+// TypedRange says which entries of a keyspace a call is about. The zero value, and nil, are all of them. Bounds come from
+// its methods, or from those of TypedView that return one:
+//
+//	users.Range(users.From(5))
+//	users.Range(users.Between(5, 9))
 type TypedRange[K any] struct {
-	Start    *K   // the first key, inclusive; nil: from the beginning
-	End      *K   // the end, exclusive; nil: to the end
-	Reverse  bool // from the last to the first
-	Limit    int  // at most so many entries; 0: no limit
+	Reverse  bool // Range only: from the last to the first
+	Limit    int  // Range only: at most so many entries; 0: no limit
 	KeysOnly bool // leave values out, which saves copying and decoding them
+
+	start, end *K // nil: none
+	within     codec.Prefix
 }
+
+// From makes start the first key of the range, and returns it.
+func (r *TypedRange[K]) From(start K) *TypedRange[K] {
+	r.start = &start
+	return r
+}
+
+// Before makes end the end of the range, exclusive, and returns it.
+func (r *TypedRange[K]) Before(end K) *TypedRange[K] {
+	r.end = &end
+	return r
+}
+
+// Within leaves of the range the keys whose encoding begins with a prefix, and returns it: see codec.PairKey.First.
+func (r *TypedRange[K]) Within(p codec.Prefix) *TypedRange[K] {
+	r.within = p
+	return r
+}
+
+// From returns the range of the keys from start on.
+func (v TypedView[K, V]) From(start K) *TypedRange[K] { return new(TypedRange[K]).From(start) }
+
+// Before returns the range of the keys before end.
+func (v TypedView[K, V]) Before(end K) *TypedRange[K] { return new(TypedRange[K]).Before(end) }
+
+// Between returns the range of the keys from start up to but not including end.
+func (v TypedView[K, V]) Between(start, end K) *TypedRange[K] {
+	return new(TypedRange[K]).From(start).Before(end)
+}
+
+// Within returns the range of the keys whose encoding begins with a prefix. That is how to ask for the keys with one first
+// part: with keys := codec.PairOf(...), the codec of the keyspace, they are Within(keys.First(part)).
+func (v TypedView[K, V]) Within(p codec.Prefix) *TypedRange[K] { return new(TypedRange[K]).Within(p) }
 
 // Get returns the value of a key, or ErrNotFound. It allocates what the codecs do: nothing, if key and value are
 // numbers.
@@ -100,3 +141,86 @@ func (v TypedView[K, V]) Range(r *TypedRange[K]) iter.Seq2[TypedEntry[K, V], err
 		}
 	}
 }
+
+// NewIterator returns an iterator over the entries that r allows. Close it.
+func (v TypedView[K, V]) NewIterator(r *TypedRange[K]) (*TypedIterator[K, V], error) {
+	o, err := v.format.bounds(r)
+	if err != nil {
+		return nil, err
+	}
+	it, err := v.from.NewIterator(o)
+	if err != nil {
+		return nil, err
+	}
+	return &TypedIterator[K, V]{format: v.format, it: it, keysOnly: o.KeysOnly}, nil
+}
+
+// TypedIterator is an Iterator over a keyspace: it walks the present keys in order, as of the moment it was made. It is for
+// one goroutine. Close it: it keeps memory and files.
+//
+// It stands nowhere at first. The moves return whether it stands on an entry; after false, Err tells whether that is the
+// end or a failure. An entry that does not decode does not end the walk.
+type TypedIterator[K, V any] struct {
+	format   *typedFormat[K, V]
+	it       *Iterator
+	keysOnly bool
+	err      error // of a key that does not encode
+}
+
+// First moves to the first entry.
+func (t *TypedIterator[K, V]) First() bool { return t.err == nil && t.it.First() }
+
+// Last moves to the last entry.
+func (t *TypedIterator[K, V]) Last() bool { return t.err == nil && t.it.Last() }
+
+// Seek moves to the first entry whose key is key or after it.
+func (t *TypedIterator[K, V]) Seek(key K) bool { return t.seek(key, t.it.Seek) }
+
+// SeekBefore moves to the last entry whose key is before key.
+func (t *TypedIterator[K, V]) SeekBefore(key K) bool { return t.seek(key, t.it.SeekBefore) }
+
+func (t *TypedIterator[K, V]) seek(key K, move func([]byte) bool) bool {
+	if t.err != nil {
+		return false
+	}
+	s := t.format.scratch()
+	defer t.format.release(s)
+	if t.err = t.format.encodeKey(s, key); t.err != nil {
+		return false
+	}
+	return move(s.key)
+}
+
+// Next moves to the entry after. It must stand on one.
+func (t *TypedIterator[K, V]) Next() bool { return t.err == nil && t.it.Next() }
+
+// Prev moves to the entry before. It must stand on one.
+func (t *TypedIterator[K, V]) Prev() bool { return t.err == nil && t.it.Prev() }
+
+// Key returns the key that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on none.
+func (t *TypedIterator[K, V]) Key() (K, error) {
+	e, err := t.entry(true)
+	return e.Key, err
+}
+
+// Entry returns the entry that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on none.
+func (t *TypedIterator[K, V]) Entry() (TypedEntry[K, V], error) { return t.entry(t.keysOnly) }
+
+func (t *TypedIterator[K, V]) entry(keyOnly bool) (TypedEntry[K, V], error) {
+	raw := t.it.Entry()
+	if len(raw.Key) == 0 {
+		return TypedEntry[K, V]{}, ErrNotFound
+	}
+	return t.format.decodeEntry(raw, keyOnly)
+}
+
+// Err returns what ended the walk early, nil if nothing did. Close leaves it as it is.
+func (t *TypedIterator[K, V]) Err() error {
+	if t.err != nil {
+		return t.err
+	}
+	return t.it.Err()
+}
+
+// Close lets go of what the iterator holds. Closing it again does nothing.
+func (t *TypedIterator[K, V]) Close() { t.it.Close() }
