@@ -118,8 +118,15 @@ var badOptions = []struct {
 		space := NewTyped(db, nil, codec.String(), codec.String())
 		return []error{lastError(space.Range(o.(*TypedRange[string])))}
 	}, map[string]badValues{
-		"Limit": {-1: "Limit is -1, allowed: 0, which is none, and more"},
-		"Start": anyValue, "End": anyValue, "Reverse": anyValue, "KeysOnly": anyValue,
+		"Limit":   {-1: "Limit is -1, allowed: 0, which is none, and more"},
+		"Reverse": anyValue, "KeysOnly": anyValue,
+	}},
+	{&WatchOptions{}, func(db *DB, o any) []error {
+		space := NewTyped(db, nil, codec.String(), codec.String())
+		return []error{lastError(space.Watch(context.Background(), o.(*WatchOptions)))}
+	}, map[string]badValues{
+		"From":   anyValue,
+		"Prefix": {&[]byte{'x'}: `Prefix is "x", allowed: none`}, // of a Typed, which has its own
 	}},
 	{&WatchOptions{}, nil, map[string]badValues{
 		"From":   anyValue, // one that the database has not come to is ErrSequenceAhead
@@ -185,7 +192,11 @@ func TestInvalidOptions(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %s %.40v", typ, field.Name, value), func(t *testing.T) {
 					o := reflect.New(typ)
 					o.Elem().Set(base)
-					o.Elem().Field(i).Set(reflect.ValueOf(value))
+					if v := reflect.ValueOf(value); v.Type() == field.Type {
+						o.Elem().Field(i).Set(v)
+					} else {
+						o.Elem().Field(i).Set(v.Elem())
+					}
 					for _, err := range b.do(db, o.Interface()) {
 						if !errors.Is(err, ErrInvalidOptions) || !strings.Contains(err.Error(), says) {
 							t.Errorf("%v, want %q", err, says)

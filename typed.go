@@ -1,9 +1,13 @@
 package ebb
 
 import (
+	"context"
+	"fmt"
+	"iter"
 	"time"
 
 	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/kv"
 )
 
 // Typed is a keyspace of a database: the keys with a prefix, with keys and values as Go types. Make one with
@@ -69,6 +73,45 @@ func (t *Typed[K, V]) Expire(key K, d time.Duration, opts ...WriteOption) error 
 	return t.db.Expire(s.key, d, opts...)
 }
 
+// Persist takes the deadline of a present key away. It is DB.Persist, and takes its options.
+func (t *Typed[K, V]) Persist(key K, opts ...WriteOption) error {
+	s := t.format.scratch()
+	defer t.format.release(s)
+	if err := t.format.encodeKey(s, key); err != nil {
+		return err
+	}
+	return t.db.Persist(s.key, opts...)
+}
+
+// CompareAndSwap replaces the value of a key by new if its encoding is that of old, and reports whether it was. It is
+// DB.CompareAndSwap, and takes its options.
+func (t *Typed[K, V]) CompareAndSwap(key K, old, new V, opts ...WriteOption) (swapped bool, err error) {
+	s, was := t.format.scratch(), t.format.scratch()
+	defer t.format.release(s)
+	defer t.format.release(was)
+	if err := t.format.encode(s, key, new); err != nil {
+		return false, err
+	}
+	if err := t.format.encode(was, key, old); err != nil {
+		return false, err
+	}
+	return t.db.CompareAndSwap(s.key, was.value, s.value, opts...)
+}
+
+// Add adds delta to a counter and returns the sum. It is DB.Add, and takes its options. The values of the keyspace must be
+// those of codec.Counter: in any other it is ErrNotCounter, whatever there is.
+func (t *Typed[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, error) {
+	if any(t.format.values) != any(codec.Counter()) {
+		return 0, fmt.Errorf("%w: the values of the keyspace are not those of codec.Counter", ErrNotCounter)
+	}
+	s := t.format.scratch()
+	defer t.format.release(s)
+	if err := t.format.encodeKey(s, key); err != nil {
+		return 0, err
+	}
+	return t.db.Add(s.key, delta, opts...)
+}
+
 // GetTouch returns the value of a key and gives the key a new deadline, d from now, in one step. It is DB.GetTouch, and
 // takes its options. A value that does not decode has got its deadline all the same.
 func (t *Typed[K, V]) GetTouch(key K, d time.Duration, opts ...WriteOption) (value V, err error) {
@@ -82,4 +125,65 @@ func (t *Typed[K, V]) GetTouch(key K, d time.Duration, opts ...WriteOption) (val
 		return value, err
 	}
 	return t.format.decode(s.key, data)
+}
+
+// TypedChange is one change of a keyspace: see Change, whose fields it has.
+type TypedChange[K, V any] struct {
+	Kind     ChangeKind
+	Key      K // of a put, a delete, an expiry
+	Value    V // of a put
+	Seq      uint64
+	Version  uint64
+	Deadline int64
+	More     bool
+
+	format *typedFormat[K, V]
+	raw    Change
+}
+
+// Covers reports whether the change is of a key: of this one, of a range of deleted keys that has it, or a gap, which may
+// be of any. It may be called until the loop goes on to the next change.
+func (c *TypedChange[K, V]) Covers(key K) (bool, error) {
+	if c.Kind == ChangeGap {
+		return true, nil
+	}
+	s := c.format.scratch()
+	defer c.format.release(s)
+	if err := c.format.encodeKey(s, key); err != nil {
+		return false, err
+	}
+	if c.Kind == ChangeDeleteRange {
+		return kv.Compare(c.raw.Key, s.key) <= 0 && kv.Compare(s.key, c.raw.End) < 0, nil
+	}
+	return kv.Compare(c.raw.Key, s.key) == 0, nil
+}
+
+// Watch returns the changes of the keyspace as DB.Watch does, and waits for more. A Prefix of the options is
+// ErrInvalidOptions: the keyspace has its own. A change that does not decode comes with a *DecodeError, and the loop may go
+// on to the next; any other error is the last.
+func (t *Typed[K, V]) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[TypedChange[K, V], error] {
+	of := WatchOptions{Prefix: t.format.prefix}
+	var refused error
+	if o != nil {
+		if len(o.Prefix) > 0 {
+			refused = invalid("Prefix", fmt.Sprintf("%.64q", o.Prefix), "none: the keyspace has its own")
+		}
+		of.From = o.From
+	}
+	changes := t.db.Watch(ctx, &of) // now: it may begin with what comes next
+	return func(yield func(TypedChange[K, V], error) bool) {
+		if refused != nil {
+			yield(TypedChange[K, V]{}, refused)
+			return
+		}
+		for raw, err := range changes {
+			var c TypedChange[K, V]
+			if err == nil {
+				c, err = t.format.decodeChange(raw)
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
 }

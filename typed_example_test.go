@@ -1,6 +1,7 @@
 package ebb_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -127,4 +128,47 @@ func ExampleTyped_Update() {
 	cart, err := carts.Get(7)
 	fmt.Println(cart, err)
 	// Output: [apples pears] <nil>
+}
+
+// Counters are values like others: Add counts, Put and Get set and read them.
+func ExampleTyped_Add() {
+	db, done := openTemp(nil)
+	defer done()
+	visits := ebb.NewTyped(db, []byte("visits/"), codec.String(), codec.Counter())
+
+	must(visits.Put("/", 40))
+	n, err := visits.Add("/", 2)
+	fmt.Println(n, err)
+	_, err = visits.Add("/news", 1, ebb.TTL(time.Hour)) // counted for an hour from the first
+	must(err)
+	for page, err := range visits.Range(nil) {
+		must(err)
+		fmt.Println(page.Key, page.Value)
+	}
+	// Output:
+	// 42 <nil>
+	// / 42
+	// /news 1
+}
+
+// What others write, as Go values: here until the order is paid.
+func ExampleTyped_Watch() {
+	db, done := openTemp(nil)
+	defer done()
+	orders := ebb.NewTyped(db, []byte("order/"), codec.Uint64(), codec.String())
+	changes := orders.Watch(context.Background(), nil) // what is written from here on
+
+	must(orders.Put(7, "open"))
+	must(db.Put([]byte("other"), nil))
+	must(orders.Put(7, "paid"))
+	for change, err := range changes {
+		must(err)
+		fmt.Println(change.Kind, change.Key, change.Value)
+		if change.Value == "paid" {
+			break
+		}
+	}
+	// Output:
+	// put 7 open
+	// put 7 paid
 }

@@ -100,6 +100,18 @@ func (f *typedFormat[K, V]) decodeEntry(raw Entry, keysOnly bool) (TypedEntry[K,
 	return e, err
 }
 
+// decodeChange returns a change, whose key has the prefix. What does not decode is left out.
+func (f *typedFormat[K, V]) decodeChange(raw Change) (TypedChange[K, V], error) {
+	c := TypedChange[K, V]{Kind: raw.Kind, Seq: raw.Seq, Version: raw.Version, Deadline: raw.Deadline, More: raw.More}
+	c.format, c.raw = f, raw
+	if raw.Kind == ChangeDeleteRange || raw.Kind == ChangeGap {
+		return c, nil
+	}
+	e, err := f.decodeEntry(Entry{Key: raw.Key, Value: raw.Value}, raw.Kind != ChangePut)
+	c.Key, c.Value = e.Key, e.Value
+	return c, err
+}
+
 // bounds returns a range in encoded keys. Keys with other prefixes are never in it.
 func (f *typedFormat[K, V]) bounds(r *TypedRange[K]) (*IterOptions, error) {
 	if r == nil {

@@ -49,7 +49,7 @@ func TestTypedModel(t *testing.T) {
 			m.must(t, m.db.Put([]byte(key), []byte("a neighbour")))
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "touch": m.GetTouch, "get": m.Get, "update": m.Update,
+			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "swap": m.CompareAndSwap, "touch": m.GetTouch, "get": m.Get, "update": m.Update,
 			"transaction": m.Transaction, "tick": m.Tick, "flush": m.Flush, "compact": m.Compact, "reopen": m.Reopen, "range": m.Range,
 			"": m.Check,
 		})
@@ -59,7 +59,7 @@ func TestTypedModel(t *testing.T) {
 // open opens the database and the keyspace in it.
 func (m *typedMachine) open(t *rapid.T) {
 	m.driver.open(t)
-	m.space = NewTyped(m.db, []byte("m/"), codec.PairOf(codec.String(), codec.Int64()), codec.JSON[map[string]int]())
+	m.space = NewTyped(m.db, []byte("m/"), typedKeys, codec.JSON[map[string]int]())
 }
 
 func (m *typedMachine) Reopen(t *rapid.T) {
@@ -108,6 +108,29 @@ func (m *typedMachine) Expire(t *rapid.T) {
 	key, d := m.key(t), m.duration(t)
 	if m.present(t, key, m.space.Expire(key, d)) {
 		m.entries[key] = typedModelEntry{m.entries[key].n, m.after(d)}
+	}
+}
+
+func (m *typedMachine) Persist(t *rapid.T) {
+	key := m.key(t)
+	if m.present(t, key, m.space.Persist(key)) {
+		m.entries[key] = typedModelEntry{m.entries[key].n, 0}
+	}
+}
+
+func (m *typedMachine) CompareAndSwap(t *rapid.T) {
+	key, old, n, d := m.key(t), rapid.IntRange(0, 99).Draw(t, "old"), rapid.IntRange(0, 99).Draw(t, "n"), m.duration(t)
+	m.live()
+	if e, ok := m.entries[key]; ok && rapid.Bool().Draw(t, "as it is") {
+		old = e.n
+	}
+	swapped, err := m.space.CompareAndSwap(key, map[string]int{"n": old}, map[string]int{"n": n}, TTL(d))
+	m.must(t, err)
+	if e, ok := m.entries[key]; swapped != (ok && e.n == old) {
+		t.Fatalf("%v of %v swapped is %v", old, e, swapped)
+	}
+	if swapped {
+		m.entries[key] = typedModelEntry{n, m.after(d)}
 	}
 }
 

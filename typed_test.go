@@ -2,7 +2,9 @@ package ebb
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -128,7 +130,17 @@ func TestTypedEncodeErrors(t *testing.T) {
 	_, has := bad.Has("k")
 	_, ttl := bad.TTL("k")
 	_, touch := bad.GetTouch("k", time.Hour)
+	_, swap := bad.CompareAndSwap("k", 1, 2)
+	_, add := NewTyped(db, []byte("s/"), codec.Key[string](failing{}), codec.Counter()).Add("k", 1)
+	it, err := bad.NewIterator(nil)
+	must(t, err)
+	defer it.Close()
+	if it.Seek("k") || it.First() {
+		t.Error("an iterator goes on after an error")
+	}
 	errs := map[string]error{
+		"Persist": bad.Persist("k"), "CompareAndSwap": swap, "Add": add,
+		"Seek": it.Err(), "NewIterator": second(bad.NewIterator(bad.From("k"))),
 		"Put": bad.Put("k", 1), "Delete": bad.Delete("k"), "Expire": bad.Expire("k", time.Hour),
 		"Get": get, "GetEntry": getEntry, "Has": has, "TTL": ttl, "GetTouch": touch,
 		"value": NewTyped(db, []byte("s/"), codec.Uint64(), codec.JSON[float64]()).Put(1, math.NaN()),
@@ -151,6 +163,94 @@ func TestTypedEncodeErrors(t *testing.T) {
 	}
 	for e, err := range db.Range(nil) {
 		t.Errorf("written: %q, %v", e.Key, err)
+	}
+}
+
+// TestTypedAdd: a counter is a value like another, and only where the values are counters.
+func TestTypedAdd(t *testing.T) {
+	clock := newFakeClock()
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
+	hits := NewTyped(db, []byte("hits/"), codec.String(), codec.Counter())
+	for want := range int64(3) {
+		if n, err := hits.Add("k", 1, TTL(time.Minute)); n != want+1 || err != nil {
+			t.Errorf("got %d, %v", n, err)
+		}
+		if n, err := hits.Get("k"); n != want+1 || err != nil {
+			t.Errorf("it reads as %d, %v", n, err)
+		}
+	}
+	must(t, hits.Put("k", -7, KeepTTL))
+	if n, err := hits.Add("k", -3); n != -10 || err != nil {
+		t.Errorf("after a put: %d, %v", n, err)
+	}
+	clock.add(time.Minute)
+	if _, err := hits.Get("k"); err != ErrNotFound {
+		t.Errorf("after its time: %v", err)
+	}
+	for _, other := range []*Typed[string, int64]{
+		NewTyped(db, []byte("hits/"), codec.String(), codec.Value[int64](codec.Int64())),
+		NewTyped(db, []byte("hits/"), codec.String(), codec.JSON[int64]()),
+	} {
+		if _, err := other.Add("absent", 1); !errors.Is(err, ErrNotCounter) {
+			t.Errorf("%T: %v", other.format.values, err)
+		}
+	}
+	content{db}.lacks(t, "hits/absent")
+}
+
+// TestTypedWatch: a keyspace's changes with their keys and values, and of no others.
+func TestTypedWatch(t *testing.T) {
+	clock := newFakeClock()
+	o := manualOptions(vfstest.NewMem(), clock, SyncNever)
+	o.ExpiryEvents = true
+	db := openTest(t, o)
+	space := NewTyped(db, []byte("n/"), codec.Int64(), codec.String())
+	must(t, db.Put([]byte("m/"), nil))
+	must(t, space.Put(-1, "a", TTL(time.Second)))
+	must(t, space.Put(2, "b"))
+	must(t, db.Put([]byte("n/bad"), nil))
+	must(t, space.Delete(2))
+	must(t, db.DeleteRange([]byte("a"), []byte("n/\x80\x00\x00\x00\x00\x00\x00\x03")))
+	must(t, db.Put([]byte("o"), nil))
+	var b Batch
+	must(t, errors.Join(b.Put([]byte("n/\x80\x00\x00\x00\x00\x00\x00\x03"), nil, TTL(time.Second)), b.Delete([]byte("n/bad"))))
+	must(t, db.Apply(&b))
+	clock.add(time.Second)
+	must(t, db.Put([]byte("n/\x80\x00\x00\x00\x00\x00\x00\x03"), nil)) // it has expired, which is told before
+
+	var got []string
+	for c, err := range space.Watch(t.Context(), &WatchOptions{From: 1}) {
+		if d := (*DecodeError)(nil); errors.As(err, &d) {
+			got = append(got, fmt.Sprintf("%v %q does not decode", c.Kind, d.Key))
+			continue
+		}
+		must(t, err)
+		s := fmt.Sprintf("%v %d %q", c.Kind, c.Key, c.Value)
+		for _, key := range []int64{2, 3} {
+			if covers, err := c.Covers(key); err != nil {
+				t.Error(err)
+			} else if covers {
+				s += fmt.Sprintf(", of %d", key)
+			}
+		}
+		if got = append(got, s); len(got) == 8 {
+			break
+		}
+	}
+	want := []string{`put -1 "a"`, `put 2 "b", of 2`, `put "n/bad" does not decode`, `delete 2 "", of 2`,
+		`delete range 0 "", of 2`, `put 3 "", of 3`, `delete "n/bad" does not decode`, `expire 3 "", of 3`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, err := range space.Watch(t.Context(), &WatchOptions{Prefix: []byte("x")}) {
+		if !errors.Is(err, ErrInvalidOptions) {
+			t.Errorf("a prefix: %v", err)
+		}
+	}
+	for _, err := range space.Watch(t.Context(), &WatchOptions{From: 1 << 20}) {
+		if !errors.Is(err, ErrSequenceAhead) {
+			t.Errorf("from a sequence to come: %v", err)
+		}
 	}
 }
 
