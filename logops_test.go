@@ -49,17 +49,20 @@ func TestEveryOperation(t *testing.T) {
 	compare(t, "watched", watched, "put@1 put-=value until 0 of 0", "put@2 ttl-=brief until 1125899906842624 of 0",
 		"delete@3 deleted-= until 0 of 0", "delete range@4 m-n= until 0 of 0", "put@5 batch-put-=v until 0 of 0",
 		"put@6 batch-ttl-= until 1125899906842624 of 0", "delete@7 batch-deleted-= until 0 of 0",
-		"expire@8 expired-1-= until 1099511627777 of 2199023255557", "expire@9 expired-2-= until 1 of 1")
-	compare(t, "in the memtable", memEntries(m), "1@7 batch-deleted= until 0", "0@5 batch-put=v until 0",
+		"expire@8 expired-1-= until 1099511627777 of 2199023255557", "expire@9 expired-2-= until 1 of 1",
+		"put@10 among-put-=v until 0 of 0", "delete range@11 -b= until 0 of 0", "put@12 among-ttl-=w until 1125899906842624 of 0",
+		"delete range@13 o-p= until 0 of 0", "delete@14 among-deleted-= until 0 of 0")
+	compare(t, "in the memtable", memEntries(m), "1@14 among-deleted= until 0", "0@10 among-put=v until 0",
+		"0@12 among-ttl=w until 1125899906842624", "1@7 batch-deleted= until 0", "0@5 batch-put=v until 0",
 		"0@6 batch-ttl= until 1125899906842624", "1@3 deleted= until 0", "1@8 expired-1= until 0", "1@9 expired-2= until 0",
 		"0@1 put=value until 0", "0@2 ttl=brief until 1125899906842624")
 	if s, ok := m.Writers[7]; !ok || s.Sequence != 3 || s.Version != 7 {
 		t.Errorf("writer 7: %+v, %v", s, ok)
 	}
-	if n := b.out.Totals(); n.Entries != 8 || n.RangeDeletes != 1 {
+	if n := b.out.Totals(); n.Entries != 11 || n.RangeDeletes != 3 {
 		t.Errorf("in the increment: %+v", n)
 	}
-	if n := db.reporter.upcoming.Len(); n != 2 {
+	if n := db.reporter.upcoming.Len(); n != 3 {
 		t.Errorf("%d expiries to come", n)
 	}
 

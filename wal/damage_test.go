@@ -487,3 +487,24 @@ func FuzzOpenSegment(f *testing.F) {
 		closeLog(t, l)
 	})
 }
+
+// The headers of older versions are read as what they say.
+func TestHeaderVersions(t *testing.T) {
+	want := header{ID{1, 2, 3}, 7, 100, 1_700_000_000_000, link{6, 500, 0xabcd}, 400}
+	r, _, err := DecodeRecord(want.append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version := byte(1); version <= formatVersion; version++ {
+		b := bytes.Clone(r.Value)
+		b[1] = version
+		if version == 1 {
+			b, want.synced = b[:headerPayload-4], want.prev.length
+		} else {
+			want.synced = 400
+		}
+		if got, err := decodeHeader(b); err != nil || got != want {
+			t.Errorf("version %d: %+v, %v", version, got, err)
+		}
+	}
+}

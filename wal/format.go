@@ -49,7 +49,8 @@ import (
 // Neither was synced when the next segment was begun; but no sync of that one counts, and no mark in it claims one, before
 // the sealed one is whole on the disk.
 //
-// Version 1 of the header has no synced-through offset: there the whole segment before was.
+// Version 1 of the header has no synced-through offset: there the whole segment before was. Version 2 has no batches with
+// range deletes (schema 5, see internal/op), which its readers do not know.
 const (
 	controlHeader      = 1
 	controlBatch       = 2
@@ -61,7 +62,7 @@ const (
 )
 
 const (
-	formatVersion = 2
+	formatVersion = 3
 
 	headerPayload = 54
 	markPayload   = 37

@@ -102,12 +102,17 @@ func TestEveryOperation(t *testing.T) {
 		got = append(got, fmt.Sprintf("%d@%d %s=%s until %d", e.Kind, e.Seq, e.Key, e.Value, e.Deadline))
 	}
 	want := "0@1 put=value until 0,0@2 ttl=brief until 1125899906842624,1@3 deleted= until 0,0@5 batch-put=v until 0," +
-		"0@6 batch-ttl= until 1125899906842624,1@7 batch-deleted= until 0,1@8 expired-1= until 0,1@9 expired-2= until 0"
+		"0@6 batch-ttl= until 1125899906842624,1@7 batch-deleted= until 0,1@8 expired-1= until 0,1@9 expired-2= until 0," +
+		"0@10 among-put=v until 0,0@12 among-ttl=w until 1125899906842624,1@14 among-deleted= until 0"
 	if s := strings.Join(got, ","); s != want {
 		t.Errorf("\n got %s\nwant %s", s, want)
 	}
-	if len(r.deletes) != 1 || string(r.deletes[0].Start) != "m" || string(r.deletes[0].End) != "n" || r.deletes[0].Seq != 4 {
-		t.Errorf("range deletes: %v", r.deletes)
+	got = got[:0]
+	for _, d := range r.deletes {
+		got = append(got, fmt.Sprintf("%s-%s@%d", d.Start, d.End, d.Seq))
+	}
+	if s := strings.Join(got, ","); s != "m-n@4,-b@11,o-p@13" {
+		t.Errorf("range deletes: %s", s)
 	}
 	if err := r.entry(&wal.Entry{Kind: 99, Key: []byte("k")}); err == nil {
 		t.Error("repair takes an entry of a kind that nobody has")

@@ -14,6 +14,7 @@ import (
 	"math"
 
 	"github.com/ebbdb/ebb/batch"
+	"github.com/ebbdb/ebb/internal/kv"
 )
 
 // A put, a delete and a range delete in the log are one operation each: see wal/format.go. A batch there is a KV batch
@@ -23,14 +24,21 @@ import (
 //	               a delete has no value
 //	3 expiries     a put    uvarint version, uvarint deadline (Unix ms), and nothing after it: the version of the key that
 //	                        has expired. To the memtable it is a delete
+//	5 operations with range deletes among them
+//	               a put    uvarint deadline + 1, then the value; or uvarint 0, then the end of a range delete: the key is
+//	                        its start, which may be empty
+//	               a delete has no value
 //
-// The operations take consecutive sequences, of which the log's entry has the first. No key is empty. A batch of schema 1
-// may carry a writer, one of schema 3 does not.
+// The operations take consecutive sequences, of which the log's entry has the first. No other key is empty. A batch of
+// schema 1 or 5 may carry a writer, one of schema 3 does not. Schema 5 is written only where there is a range delete.
+//
+// A range delete always has an end: one "to the end" of all keys ends behind the last key that there was.
 //
 // The other schemas of KV batches stand elsewhere: 2 are the rows of tables, 4 those of snapshot files.
 const (
 	schemaOperations = 1
 	schemaExpiries   = 3
+	schemaRanges     = 5
 )
 
 // Errors of an entry whose bytes are as they were written.
@@ -50,6 +58,9 @@ var ErrUnknown = errors.New("unknown operation")
 
 // Unknown returns the error that matches ErrUnknown and names the kind.
 func Unknown(k Kind) error { return fmt.Errorf("%w: kind %d", ErrUnknown, uint8(k)) }
+
+// hasOperations reports whether a schema is one of puts and deletes.
+func hasOperations(schema int) bool { return schema == schemaOperations || schema == schemaRanges }
 
 // appendDeadline appends the deadline that precedes the value of a put.
 func appendDeadline(dst []byte, deadline int64) []byte {
@@ -80,13 +91,27 @@ func decodeExpiry(b []byte) (version uint64, deadline int64, ok bool) {
 	return version, deadline, ok && len(rest) == 0
 }
 
+// decodeAmongRanges makes o the put or the range delete whose record of schema 5 has the value b.
+func (o *Op) decodeAmongRanges(b []byte) error {
+	d, n := binary.Uvarint(b)
+	switch {
+	case n <= 0 || d > math.MaxInt64+1:
+		return errDeadline
+	case d > 0:
+		o.Kind, o.Deadline, o.Value = Put, int64(d-1), b[n:]
+		return nil
+	}
+	if o.Kind, o.End = DeleteRange, b[n:]; kv.Compare(o.Key, o.End) >= 0 {
+		return errRange
+	}
+	return nil
+}
+
 // decode makes o the operation that a record of a batch is. It leaves the sequence.
 func (o *Op) decode(schema int, r *batch.Record) error {
-	o.Key, o.Value, o.Deadline, o.Version = r.Key, nil, 0, 0
+	o.Key, o.Value, o.End, o.Deadline, o.Version = r.Key, nil, nil, 0, 0
 	var ok bool
 	switch {
-	case len(r.Key) == 0:
-		return errKey
 	case schema == schemaExpiries:
 		o.Kind = Expired
 		if o.Version, o.Deadline, ok = decodeExpiry(r.Value); !ok {
@@ -94,11 +119,18 @@ func (o *Op) decode(schema int, r *batch.Record) error {
 		}
 	case r.Delete:
 		o.Kind = Delete
+	case schema == schemaRanges:
+		if err := o.decodeAmongRanges(r.Value); err != nil {
+			return err
+		}
 	default:
 		o.Kind = Put
 		if o.Deadline, o.Value, ok = decodeDeadline(r.Value); !ok {
 			return errDeadline
 		}
+	}
+	if len(r.Key) == 0 && o.Kind != DeleteRange {
+		return errKey
 	}
 	return nil
 }

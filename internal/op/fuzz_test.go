@@ -3,6 +3,7 @@ package op_test
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"testing"
 
 	"github.com/ebbdb/ebb/batch"
@@ -41,10 +42,12 @@ func checkDecode(t *testing.T, n int, src []byte) {
 	begin := c.Begin
 	if list[0].Kind == op.Expired {
 		begin = c.BeginExpiries
+	} else if slices.ContainsFunc(list, func(o op.Op) bool { return o.Kind == op.DeleteRange }) {
+		begin = c.BeginWithRanges
 	}
 	check(t, begin())
 	for i, o := range list {
-		if o.Seq != uint64(i+1) || len(o.Key) == 0 {
+		if o.Seq != uint64(i+1) || len(o.Key) == 0 && o.Kind != op.DeleteRange {
 			t.Errorf("operation %d: sequence %d, key %q", i, o.Seq, o.Key)
 		}
 		switch o.Kind {
@@ -52,6 +55,8 @@ func checkDecode(t *testing.T, n int, src []byte) {
 			check(t, c.Put(o.Key, o.Value, o.Deadline))
 		case op.Delete:
 			check(t, c.Delete(o.Key))
+		case op.DeleteRange:
+			check(t, c.DeleteRange(o.Key, o.End))
 		case op.Expired:
 			check(t, c.Expired(o.Key, o.Version, o.Deadline))
 		default:

@@ -87,7 +87,7 @@ func (o *Ops) decodeBatch(e *wal.Entry) error {
 		return err
 	case n != len(e.Value):
 		return fmt.Errorf("%w: %d", errBytesAfter, len(e.Value)-n)
-	case b.SchemaID != schemaOperations && b.SchemaID != schemaExpiries:
+	case !hasOperations(b.SchemaID) && b.SchemaID != schemaExpiries:
 		return fmt.Errorf("%w: %d", errSchema, b.SchemaID)
 	case b.Count != e.Ops || b.Count == 0:
 		return fmt.Errorf("%w: %d, not %d", errCount, b.Count, e.Ops)

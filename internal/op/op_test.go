@@ -57,15 +57,28 @@ func text(list []op.Op) string {
 	return b.String()
 }
 
-// encoded returns a batch of either schema.
-func encoded(t testing.TB, expiries bool) *wal.Entry {
+// schemas are those of batches in the log.
+var schemas = []string{"operations", "expiries", "with ranges"}
+
+// encoded returns a batch of a schema.
+func encoded(t testing.TB, schema string) *wal.Entry {
 	t.Helper()
 	var c op.Encoder
-	if expiries {
+	switch schema {
+	case "expiries":
 		check(t, c.BeginExpiries())
 		check(t, c.Expired([]byte("k"), 1<<41+5, 1_750_000_000_000))
 		check(t, c.Expired([]byte("l"), 1, 1))
-	} else {
+	case "with ranges":
+		check(t, c.BeginWithRanges())
+		check(t, c.SetWriter(op.Writer{ID: 7, Sequence: 4}))
+		check(t, c.Put([]byte("plain"), []byte("v"), 0))
+		check(t, c.DeleteRange(nil, []byte("p")))
+		check(t, c.Put([]byte("ttl"), []byte("w"), 1_750_000_000_000))
+		check(t, c.DeleteRange([]byte("a"), []byte("ab")))
+		check(t, c.Put([]byte("empty"), nil, math.MaxInt64))
+		check(t, c.Delete([]byte("gone")))
+	default:
 		check(t, c.Begin())
 		check(t, c.SetWriter(op.Writer{ID: 7, Sequence: 3}))
 		check(t, c.Put([]byte("plain"), []byte("v"), 0))
@@ -78,20 +91,25 @@ func encoded(t testing.TB, expiries bool) *wal.Entry {
 	return &e
 }
 
-// The bytes of both schemas, as logs on disks have them, and what they mean.
+// The bytes of every schema, as logs on disks have them, and what they mean.
 func TestGolden(t *testing.T) {
 	for _, tc := range []struct {
-		expiries    bool
+		schema      string
 		bytes, want string
 	}{
-		{false, "000000520017507029000100000000000000000700000003000000040000000905706c61696e0200760000000c0374746c0780b883a1f73277" +
+		{"operations", "000000520017507029000100000000000000000700000003000000040000000905706c61696e0200760000000c0374746c0780b883a1f73277" +
 			"0000001005656d70747909ffffffffffffffff7f0000000504676f6e65",
 			"0@100 \"plain\"-\"\"=\"v\" until 0 of 0\n0@101 \"ttl\"-\"\"=\"w\" until 1750000000000 of 0\n" +
 				"0@102 \"empty\"-\"\"=\"\" until 9223372036854775807 of 0\n1@103 \"gone\"-\"\"=\"\" until 0 of 0\n"},
-		{true, "0000003400d7e14afd000300ffffffffffffffffffffffff000000020000000f016b0c85808080804080b883a1f73200000005016c020101",
+		{"expiries", "0000003400d7e14afd000300ffffffffffffffffffffffff000000020000000f016b0c85808080804080b883a1f73200000005016c020101",
 			"3@100 \"k\"-\"\"=\"\" until 1750000000000 of 2199023255557\n3@101 \"l\"-\"\"=\"\" until 1 of 1\n"},
+		{"with ranges", "000000650003de5ac0000500000000000000000700000004000000060000000905706c61696e02017600000004000200700000000c0374746c0781b8" +
+			"83a1f73277000000060161030061620000001105656d7074790a808080808080808080010000000504676f6e65",
+			"0@100 \"plain\"-\"\"=\"v\" until 0 of 0\n2@101 \"\"-\"p\"=\"\" until 0 of 0\n" +
+				"0@102 \"ttl\"-\"\"=\"w\" until 1750000000000 of 0\n2@103 \"a\"-\"ab\"=\"\" until 0 of 0\n" +
+				"0@104 \"empty\"-\"\"=\"\" until 9223372036854775807 of 0\n1@105 \"gone\"-\"\"=\"\" until 0 of 0\n"},
 	} {
-		e := encoded(t, tc.expiries)
+		e := encoded(t, tc.schema)
 		if got := hex.EncodeToString(e.Value); got != tc.bytes {
 			t.Errorf("encoded\n got %s\nwant %s", got, tc.bytes)
 		}
@@ -104,11 +122,15 @@ func TestGolden(t *testing.T) {
 
 func TestWriter(t *testing.T) {
 	var ops op.Ops
-	check(t, ops.Decode(encoded(t, false)))
+	check(t, ops.Decode(encoded(t, "with ranges")))
+	if w, ok := ops.Writer(); !ok || w != (op.Writer{ID: 7, Sequence: 4}) {
+		t.Errorf("with ranges: %+v, %v", w, ok)
+	}
+	check(t, ops.Decode(encoded(t, "operations")))
 	if w, ok := ops.Writer(); !ok || w != (op.Writer{ID: 7, Sequence: 3}) {
 		t.Errorf("%+v, %v", w, ok)
 	}
-	for _, e := range []*wal.Entry{encoded(t, true), {Kind: wal.KindPut, Key: []byte("k")}} {
+	for _, e := range []*wal.Entry{encoded(t, "expiries"), {Kind: wal.KindPut, Key: []byte("k")}} {
 		check(t, ops.Decode(e))
 		if w, ok := ops.Writer(); ok {
 			t.Errorf("%v has the writer %+v", e.Kind, w)
@@ -118,8 +140,8 @@ func TestWriter(t *testing.T) {
 
 // No prefix of a batch and no batch with a bit flipped is read as operations, nor one that is followed by something.
 func TestDamage(t *testing.T) {
-	for _, expiries := range []bool{false, true} {
-		whole := encoded(t, expiries)
+	for _, schema := range schemas {
+		whole := encoded(t, schema)
 		refuse := func(what string, at int, b []byte) {
 			t.Helper()
 			if list, err := all(t, &wal.Entry{Kind: wal.KindBatch, Value: b, Ops: whole.Ops}); err == nil {
@@ -180,7 +202,16 @@ func TestInvalid(t *testing.T) {
 		{"schema of no batch", wal.Entry{Value: build(0, none, noSequence, "k", []byte{0})}},
 		{"schema of tables", wal.Entry{Value: build(2, none, noSequence, "k", []byte{0, 0})}},
 		{"schema of snapshot files", wal.Entry{Value: build(4, none, noSequence, "k", []byte{0, 0})}},
-		{"schema that nobody has yet", wal.Entry{Value: build(5, none, noSequence, "k", []byte{0, 0})}},
+		{"range that ends where it begins", wal.Entry{Value: build(5, none, noSequence, "k", []byte("\x00k"))}},
+		{"range of nothing", wal.Entry{Value: build(5, none, noSequence, "", []byte{0})}},
+		{"put among ranges without deadline", wal.Entry{Value: build(5, none, noSequence, "k", []byte{})}},
+		{"put among ranges with half a deadline", wal.Entry{Value: build(5, none, noSequence, "k", []byte{0x80})}},
+		{"put among ranges with a negative deadline", wal.Entry{Value: build(5, none, noSequence, "k",
+			[]byte{0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01})}},
+		{"put among ranges with an empty key", wal.Entry{Value: build(5, none, noSequence, "", []byte{1})}},
+		{"delete among ranges with an empty key", wal.Entry{Value: build(5, none, noSequence, "", nil)}},
+		{"writer among ranges that is negative", wal.Entry{Value: build(5, -2, 1, "k", []byte{1})}},
+		{"schema that nobody has yet", wal.Entry{Value: build(6, none, noSequence, "k", []byte{0, 0})}},
 		{"schema that nobody has at all", wal.Entry{Value: build(batch.MaxSchemaID, none, noSequence, "k", []byte{0, 0})}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -200,16 +231,23 @@ func TestEncoderRefuses(t *testing.T) {
 	var c op.Encoder
 	check(t, c.BeginExpiries())
 	for i, err := range []error{c.Put([]byte("k"), nil, 0), c.Delete([]byte("k")), c.SetWriter(op.Writer{}), c.Expired(nil, 1, 1),
-		c.Expired([]byte("k"), 1, -1)} {
+		c.Expired([]byte("k"), 1, -1), c.DeleteRange([]byte("a"), []byte("b"))} {
 		if err == nil {
 			t.Errorf("%d: nothing refused among expiries", i)
 		}
 	}
 	check(t, c.Begin())
 	for i, err := range []error{c.Expired([]byte("k"), 1, 1), c.Put(nil, nil, 0), c.Put([]byte("k"), nil, -1), c.Delete(nil),
-		c.SetWriter(op.Writer{ID: -1})} {
+		c.SetWriter(op.Writer{ID: -1}), c.DeleteRange([]byte("a"), []byte("b"))} {
 		if err == nil {
 			t.Errorf("%d: nothing refused among operations", i)
+		}
+	}
+	check(t, c.BeginWithRanges())
+	for i, err := range []error{c.Expired([]byte("k"), 1, 1), c.Put(nil, nil, 0), c.Put([]byte("k"), nil, -1), c.Delete(nil),
+		c.DeleteRange([]byte("a"), []byte("a")), c.DeleteRange(nil, nil), c.SetWriter(op.Writer{ID: -1})} {
+		if err == nil {
+			t.Errorf("%d: nothing refused among ranges", i)
 		}
 	}
 	if e := c.Entry(); e.Ops != 0 {
@@ -221,22 +259,25 @@ func TestEncoderRefuses(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	var c op.Encoder
 	rapid.Check(t, func(t *rapid.T) {
-		expiries := rapid.Bool().Draw(t, "expiries")
+		schema := rapid.SampledFrom(schemas).Draw(t, "schema")
 		first := rapid.Uint64Range(1, 1<<60).Draw(t, "seq")
 		want := make([]op.Op, rapid.IntRange(1, 20).Draw(t, "operations"))
-		begin := c.Begin
-		if expiries {
-			begin = c.BeginExpiries
-		}
-		check2(t, begin())
+		begin := map[string]func() error{"operations": c.Begin, "expiries": c.BeginExpiries, "with ranges": c.BeginWithRanges}
+		check2(t, begin[schema]())
 		for i := range want {
 			o := &want[i]
 			o.Seq = first + uint64(i)
 			o.Key = rapid.SliceOfN(rapid.Byte(), 1, 200).Draw(t, "key")
 			switch {
-			case expiries:
+			case schema == "expiries":
 				o.Kind, o.Version, o.Deadline = op.Expired, rapid.Uint64().Draw(t, "version"), rapid.Int64Min(0).Draw(t, "deadline")
 				check2(t, c.Expired(o.Key, o.Version, o.Deadline))
+			case schema == "with ranges" && rapid.Bool().Draw(t, "range"):
+				o.Kind, o.End = op.DeleteRange, append(bytes.Clone(o.Key), 0)
+				if rapid.Bool().Draw(t, "from the first key") {
+					o.Key = nil
+				}
+				check2(t, c.DeleteRange(o.Key, o.End))
 			case rapid.Bool().Draw(t, "delete"):
 				o.Kind = op.Delete
 				check2(t, c.Delete(o.Key))
@@ -302,7 +343,7 @@ func TestEveryKind(t *testing.T) {
 // Neither way allocates.
 func TestAllocations(t *testing.T) {
 	var c op.Encoder
-	key, value := []byte("key"), make([]byte, 100)
+	key, value := []byte("key"), bytes.Repeat([]byte("v"), 100)
 	var failed error
 	var n int
 	var ops op.Ops
@@ -312,6 +353,15 @@ func TestAllocations(t *testing.T) {
 			failed = errors.Join(failed, c.Put(key, value, 1<<40), c.Delete(key))
 		}
 		e := c.Entry()
+		failed = errors.Join(failed, ops.Decode(&e))
+		for ops.Next() {
+			n += len(ops.Op.Value)
+		}
+		failed = errors.Join(failed, c.BeginWithRanges())
+		for range 100 {
+			failed = errors.Join(failed, c.Put(key, value, 1<<40), c.DeleteRange(key, value), c.Delete(key))
+		}
+		e = c.Entry()
 		failed = errors.Join(failed, ops.Decode(&e))
 		for ops.Next() {
 			n += len(ops.Op.Value)
@@ -327,10 +377,10 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	if a := testing.AllocsPerRun(10, encode); a != 0 {
-		t.Errorf("%g allocations for 300 operations", a)
+		t.Errorf("%g allocations for 600 operations", a)
 	}
 	check(t, failed)
-	if n != 11*(100*100+100) {
+	if n != 11*(2*100*100+100) {
 		t.Errorf("read %d", n)
 	}
 }

@@ -35,6 +35,12 @@ func Entries() []*wal.Entry {
 		batch((*op.Encoder).BeginExpiries,
 			func(c *op.Encoder) error { return c.Expired([]byte("expired-1"), 1<<41+5, 1<<40+1) },
 			func(c *op.Encoder) error { return c.Expired([]byte("expired-2"), 1, 1) }),
+		batch((*op.Encoder).BeginWithRanges,
+			func(c *op.Encoder) error { return c.Put([]byte("among-put"), []byte("v"), 0) },
+			func(c *op.Encoder) error { return c.DeleteRange(nil, []byte("b")) },
+			func(c *op.Encoder) error { return c.Put([]byte("among-ttl"), []byte("w"), 1<<50) },
+			func(c *op.Encoder) error { return c.DeleteRange([]byte("o"), []byte("p")) },
+			func(c *op.Encoder) error { return c.Delete([]byte("among-deleted")) }),
 	}
 	seq := uint64(1)
 	for _, e := range entries {
