@@ -37,8 +37,10 @@ func TestBadArguments(t *testing.T) {
 		{"delete long key", db.Delete(long), ErrKeyTooLarge},
 		{"delete with TTL", db.Delete(key, TTL(time.Second)), ErrInvalidOption},
 		{"delete with keep", db.Delete(key, KeepTTL), ErrInvalidOption},
-		{"range upside down", db.DeleteRange([]byte("z"), []byte("a")), ErrInvalidRange},
-		{"range empty", db.DeleteRange(key, key), ErrInvalidRange},
+		{"range upside down", db.DeleteRange([]byte("z"), []byte("a")), nil}, // nothing is written
+		{"range empty", db.DeleteRange(key, key), nil},
+		{"range before all keys", db.DeleteRange(nil, []byte{}), nil},
+		{"prefix of a long key", db.DeletePrefix(long), ErrKeyTooLarge},
 		{"range to a long key", db.DeleteRange(key, long), ErrKeyTooLarge},
 		{"range with TTL", db.DeleteRange(key, []byte("l"), TTL(1)), ErrInvalidOption},
 		{"expire empty key", db.Expire(nil, time.Second), ErrKeyEmpty},

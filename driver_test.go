@@ -3,7 +3,6 @@ package ebb
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -111,16 +110,36 @@ func (d *driver) Delete(t *rapid.T) {
 }
 
 func (d *driver) DeleteRange(t *rapid.T) {
-	a, b := d.key(t), d.key(t)
-	err := d.db.DeleteRange([]byte(a), []byte(b))
-	if a >= b {
-		if !errors.Is(err, ErrInvalidRange) {
-			t.Fatalf("range %q to %q: %v", a, b, err)
-		}
+	start, end := []byte(d.key(t)), []byte(d.key(t))
+	var version uint64
+	switch rapid.IntRange(0, 3).Draw(t, "bounds") {
+	case 0:
+		end = nil
+	case 1:
+		start = start[:rapid.IntRange(0, len(start)).Draw(t, "length of the prefix")]
+		end = PrefixEnd(start)
+		d.must(t, d.db.DeletePrefix(start, VersionTo(&version)))
+		d.deleted(t, start, end, version)
 		return
 	}
-	d.must(t, err)
-	d.wrote(Change{Kind: ChangeDeleteRange, Key: []byte(a), End: []byte(b)})
+	d.must(t, d.db.DeleteRange(start, end, VersionTo(&version)))
+	d.deleted(t, start, end, version)
+}
+
+// deleted holds that nothing is left in a range, and tells of the delete of it, unless nothing was written. One without an end
+// has reached behind the last key.
+func (d *driver) deleted(t *rapid.T, start, end []byte, version uint64) {
+	for e, err := range d.db.Range(&IterOptions{Start: start, End: end}) {
+		d.must(t, err)
+		t.Fatalf("%q is left of %q to %q", e.Key, start, end)
+	}
+	if version == 0 {
+		return
+	}
+	if end == nil {
+		end = keyAfter(d.db.live.View().LastKey())
+	}
+	d.wrote(Change{Kind: ChangeDeleteRange, Key: start, End: end})
 }
 
 // maxBatch is how many operations a batch of a driver has at most.

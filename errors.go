@@ -31,8 +31,6 @@ var (
 	ErrWriterSequence = errors.New("ebb: not the writer's next batch")
 	// ErrTooManyWriters refuses a batch of yet another writer than the MaxWriters that are known.
 	ErrTooManyWriters = errors.New("ebb: too many writers")
-	// ErrInvalidRange refuses a range whose start is not before its end.
-	ErrInvalidRange = errors.New("ebb: invalid range")
 	// ErrInvalidOption refuses a write option that makes no sense for the call.
 	ErrInvalidOption = errors.New("ebb: invalid write option")
 	// ErrInvalidOptions refuses options, those of Open, of an iterator, a backup or whatever else takes some: it names the

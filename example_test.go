@@ -341,6 +341,23 @@ func ExampleDB_DeleteRange() {
 	// Output: log:2030-01-01
 }
 
+// All that one user has goes at once, however much it is.
+func ExampleDB_DeletePrefix() {
+	db, done := openTemp(nil)
+	defer done()
+	for _, key := range []string{"user:7:mail", "user:7:name", "user:70:name"} {
+		must(db.Put([]byte(key), nil))
+	}
+
+	must(db.DeletePrefix([]byte("user:7:")))
+
+	for entry, err := range db.Range(nil) {
+		must(err)
+		fmt.Printf("%s\n", entry.Key)
+	}
+	// Output: user:70:name
+}
+
 // A service that can lose the last tenth of a second to a power cut, but not a payment.
 func ExampleOptions_durability() {
 	db, done := openTemp(&ebb.Options{Sync: ebb.SyncInterval, SyncEvery: 100 * time.Millisecond})

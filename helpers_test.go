@@ -148,11 +148,16 @@ func deleteStep(key string) step {
 		func(m *model) { delete(m.entries, key) }, 1)
 }
 
+// deleteRangeStep deletes from start to end, or to the end of all keys if end is empty.
 func deleteRangeStep(start, end string) step {
-	return writeStep("delete range", func(db *DB) error { return db.DeleteRange([]byte(start), []byte(end)) },
+	bound := []byte(end)
+	if end == "" {
+		bound = nil
+	}
+	return writeStep("delete range", func(db *DB) error { return db.DeleteRange([]byte(start), bound) },
 		func(m *model) {
 			for k := range m.entries {
-				if start <= k && k < end {
+				if start <= k && (k < end || end == "") {
 					delete(m.entries, k)
 				}
 			}

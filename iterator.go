@@ -18,6 +18,10 @@ type IterOptions struct {
 	KeysOnly bool
 }
 
+// PrefixEnd returns the first key behind all keys that begin with a prefix, as the end of a range. It is nil, which is no
+// bound, if there is no such key: for a prefix without bytes, or of bytes 0xff only.
+func PrefixEnd(prefix []byte) []byte { return appendPrefixEnd(nil, prefix) }
+
 // Iterator walks the present keys in order, as of the moment it was made: later writes do not show, and neither does time
 // pass. It is for one goroutine. Close it: it keeps memory and files.
 //

@@ -29,6 +29,16 @@ func checkKey(key []byte) error {
 	return nil
 }
 
+// checkRange refuses bounds that no key can have. A nil end is none.
+func checkRange(start, end []byte) error {
+	for _, bound := range [][]byte{start, end} {
+		if len(bound) > MaxKeySize {
+			return checkKey(bound)
+		}
+	}
+	return nil
+}
+
 func checkEntry(key, value []byte) error {
 	if len(value) > MaxValueSize {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueSize)

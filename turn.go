@@ -50,6 +50,15 @@ func (t turn) now() int64 {
 	return t.p.mu.now
 }
 
+// lastKey returns the last of all keys that were ever written and are not gone for good, present or not; nil if there is none.
+// It is not the caller's to change.
+func (t turn) lastKey() []byte {
+	if invariant.On {
+		t.check()
+	}
+	return t.p.live.View().LastKey()
+}
+
 // writers returns the writers that are known.
 func (t turn) writers() *writers { return &t.p.mu.writers }
 

@@ -40,7 +40,7 @@ type Change struct {
 	Kind  ChangeKind
 	Key   []byte
 	Value []byte // of a put
-	End   []byte // of a range delete
+	End   []byte // of a range delete, always: one to the end of all keys ends behind the last that there was
 	// Seq is the place of the change in the order of all: a watcher that has dealt with it resumes from Seq + 1. For a put it
 	// is the version that Entry tells.
 	Seq      uint64

@@ -74,6 +74,9 @@ func (t *Table) extend(start, end []byte) {
 // Bounds returns the stretch of keys, start <= key < end, about which the table says anything.
 func (t *Table) Bounds() (start, end []byte) { return t.start, t.end }
 
+// LastKey returns the last key of the table's entries, nil if it has none.
+func (t *Table) LastKey() []byte { return t.props.Largest }
+
 // Within reports whether the table may say anything about keys from lower up to upper; an empty one is no bound.
 func (t *Table) Within(lower, upper []byte) bool {
 	return (len(upper) == 0 || kv.Compare(t.start, upper) < 0) && kv.Compare(t.end, lower) > 0

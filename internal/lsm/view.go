@@ -1,6 +1,8 @@
 package lsm
 
 import (
+	"math"
+
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
@@ -93,6 +95,27 @@ func (v *View) GetMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 		known, found = v.Frozen[i].get(key, seq, e)
 	}
 	return known, found
+}
+
+// LastKey returns the last key that the view knows anything of, deleted or not; nil if it knows of none. Nobody may write
+// meanwhile.
+func (v *View) LastKey() (last []byte) {
+	later := func(key []byte) {
+		if kv.Compare(key, last) > 0 {
+			last = key
+		}
+	}
+	for _, m := range append([]*Mem{v.Mem}, v.Frozen...) {
+		it := m.NewIterator(math.MaxUint64)
+		if it.Last() {
+			later(it.Entry().Key)
+		}
+		it.Close()
+	}
+	for _, t := range v.Version.Levels.All() {
+		later(t.LastKey())
+	}
+	return last
 }
 
 // Scan returns an iterator over all that a view holds as of seq, tombstones and expired entries included, for reading it
