@@ -121,6 +121,13 @@ var badOptions = []struct {
 		"Limit":   {-1: "Limit is -1, allowed: 0, which is none, and more"},
 		"Reverse": anyValue, "KeysOnly": anyValue,
 	}},
+	{&TypedRange[string]{}, func(db *DB, o any) []error {
+		return []error{NewTyped(db, nil, codec.String(), codec.String()).DeleteRange(o.(*TypedRange[string]))}
+	}, map[string]badValues{
+		"Limit":    {-1: "Limit is -1, allowed: 0", 1: "Limit is 1, allowed: 0"},
+		"Reverse":  {true: "Reverse is true, allowed: false"},
+		"KeysOnly": {true: "KeysOnly is true, allowed: false"},
+	}},
 	{&WatchOptions{}, func(db *DB, o any) []error {
 		space := NewTyped(db, nil, codec.String(), codec.String())
 		return []error{lastError(space.Watch(context.Background(), o.(*WatchOptions)))}

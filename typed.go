@@ -53,6 +53,17 @@ func (t *Typed[K, V]) Delete(key K, opts ...WriteOption) error {
 	return t.db.Delete(s.key, opts...)
 }
 
+// DeleteRange makes the keys of a range absent, at the cost of one record whatever it holds; nil is the whole keyspace. It is
+// DB.DeleteRange, and takes its options. A range with Reverse, Limit or KeysOnly, which mean nothing here, is
+// ErrInvalidOptions.
+func (t *Typed[K, V]) DeleteRange(r *TypedRange[K], opts ...WriteOption) error {
+	start, end, err := t.format.rangeOf(r)
+	if err != nil {
+		return err
+	}
+	return t.db.DeleteRange(start, end, opts...)
+}
+
 // TTL returns how long a key has left, and 0 if it has no deadline. It is ErrNotFound for an absent key.
 func (t *Typed[K, V]) TTL(key K) (time.Duration, error) {
 	s := t.format.scratch()

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/kv"
 )
 
 // DecodeError says that what a database holds for a key does not decode: the keyspace was written with other codecs, or
@@ -110,6 +111,29 @@ func (f *typedFormat[K, V]) decodeChange(raw Change) (TypedChange[K, V], error) 
 	e, err := f.decodeEntry(Entry{Key: raw.Key, Value: raw.Value}, raw.Kind != ChangePut)
 	c.Key, c.Value = e.Key, e.Value
 	return c, err
+}
+
+// rangeOf returns the encoded bounds of a range of which all goes. A nil end is none.
+func (f *typedFormat[K, V]) rangeOf(r *TypedRange[K]) (start, end []byte, err error) {
+	o, err := f.bounds(r)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case o.Reverse:
+		return nil, nil, invalid("Reverse", o.Reverse, "false where all of a range goes")
+	case o.Limit != 0:
+		return nil, nil, invalid("Limit", o.Limit, "0 where all of a range goes")
+	case o.KeysOnly:
+		return nil, nil, invalid("KeysOnly", o.KeysOnly, "false where all of a range goes")
+	}
+	start, end = o.Start, o.End
+	if kv.Compare(o.Prefix, start) > 0 {
+		start = o.Prefix
+	}
+	if behind := PrefixEnd(o.Prefix); end == nil || behind != nil && kv.Compare(behind, end) < 0 {
+		end = behind
+	}
+	return start, end, nil
 }
 
 // bounds returns a range in encoded keys. Keys with other prefixes are never in it.

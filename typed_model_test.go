@@ -20,6 +20,9 @@ type typedKey = codec.Pair[string, int64]
 
 var typedKeys = codec.PairOf(codec.String(), codec.Int64())
 
+// typedNeighbours are keys of others, right before and right behind the keyspace.
+var typedNeighbours = []string{"m", "m.", "m.\xff\xff", "m0", "n", "\x00", "\xff"}
+
 type typedEntry = TypedEntry[typedKey, map[string]int]
 
 func compareTypedKeys(a, b typedKey) int {
@@ -45,11 +48,11 @@ func TestTypedModel(t *testing.T) {
 		m.entries = map[typedKey]typedModelEntry{}
 		m.open(t)
 		defer func() { m.db.Close() }()
-		for _, key := range []string{"m", "m.", "m.\xff\xff", "m0", "n", "\x00", "\xff"} {
+		for _, key := range typedNeighbours {
 			m.must(t, m.db.Put([]byte(key), []byte("a neighbour")))
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "swap": m.CompareAndSwap, "touch": m.GetTouch, "get": m.Get, "update": m.Update,
+			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "deleteRange": m.DeleteRange, "swap": m.CompareAndSwap, "touch": m.GetTouch, "get": m.Get, "update": m.Update,
 			"transaction": m.Transaction, "tick": m.Tick, "flush": m.Flush, "compact": m.Compact, "reopen": m.Reopen, "range": m.Range,
 			"": m.Check,
 		})
@@ -248,6 +251,21 @@ func (m *typedMachine) bounds(t *rapid.T, r *TypedRange[typedKey]) []typedKey {
 		in = slices.DeleteFunc(in, func(k typedKey) bool { return k.First != first })
 	}
 	return in
+}
+
+// DeleteRange deletes a range, which leaves the neighbours as they are.
+func (m *typedMachine) DeleteRange(t *rapid.T) {
+	r := new(TypedRange[typedKey])
+	gone := m.bounds(t, r)
+	m.must(t, m.space.DeleteRange(r))
+	for _, key := range gone {
+		delete(m.entries, key)
+	}
+	for _, key := range typedNeighbours {
+		if has, err := m.db.Has([]byte(key)); !has || err != nil {
+			t.Fatalf("the neighbour %q: %v, %v", key, has, err)
+		}
+	}
 }
 
 // iterate walks a range with an iterator, to the end and back, and seeks, and compares with the keys in it.

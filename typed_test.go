@@ -139,7 +139,7 @@ func TestTypedEncodeErrors(t *testing.T) {
 		t.Error("an iterator goes on after an error")
 	}
 	errs := map[string]error{
-		"Persist": bad.Persist("k"), "CompareAndSwap": swap, "Add": add,
+		"DeleteRange": bad.DeleteRange(bad.From("k")), "Persist": bad.Persist("k"), "CompareAndSwap": swap, "Add": add,
 		"Seek": it.Err(), "NewIterator": second(bad.NewIterator(bad.From("k"))),
 		"Put": bad.Put("k", 1), "Delete": bad.Delete("k"), "Expire": bad.Expire("k", time.Hour),
 		"Get": get, "GetEntry": getEntry, "Has": has, "TTL": ttl, "GetTouch": touch,

@@ -63,6 +63,9 @@ func optionVerbs(db *DB) []optionVerb {
 		{"Put", put, func(o ...WriteOption) error { return db.Put(key, value, o...) }},
 		{"Delete", del, func(o ...WriteOption) error { return db.Delete(key, o...) }},
 		{"DeleteRange", common, func(o ...WriteOption) error { return db.DeleteRange(key, []byte("l"), o...) }},
+		{"DeletePrefix", common, func(o ...WriteOption) error { return db.DeletePrefix(key, o...) }},
+		{"DeleteRange of nothing", common, func(o ...WriteOption) error { return db.DeleteRange(key, key, o...) }},
+		{"DeleteRange to the end", common, func(o ...WriteOption) error { return db.DeleteRange(key, nil, o...) }},
 		{"Expire", expire, func(o ...WriteOption) error { return db.Expire(key, time.Hour, o...) }},
 		{"Persist", "IfVersion" + common, func(o ...WriteOption) error { return db.Persist(key, o...) }},
 		{"GetTouch", expire, func(o ...WriteOption) error { return second(db.GetTouch(key, time.Hour, o...)) }},
@@ -80,6 +83,12 @@ func optionVerbs(db *DB) []optionVerb {
 		{"Txn.Put", "TTL ExpireAt KeepTTL", inTxn(func(tx *Txn, o ...WriteOption) error { return tx.Put(key, value, o...) })},
 		{"Typed.Put", put, func(o ...WriteOption) error { return space.Put("k", "1", o...) }},
 		{"Typed.Delete", del, func(o ...WriteOption) error { return space.Delete("k", o...) }},
+		{"Typed.DeleteRange", common, func(o ...WriteOption) error { return space.DeleteRange(nil, o...) }},
+		{"Typed.Persist", "IfVersion" + common, func(o ...WriteOption) error { return space.Persist("k", o...) }},
+		{"Typed.CompareAndSwap", put, func(o ...WriteOption) error { return second(space.CompareAndSwap("k", "1", "1", o...)) }},
+		{"Typed.Add", strings.ReplaceAll(put, "KeepTTL", ""), func(o ...WriteOption) error {
+			return second(NewTyped(db, nil, codec.String(), codec.Counter()).Add("k", 1, o...))
+		}},
 		{"Typed.Expire", expire, func(o ...WriteOption) error { return space.Expire("k", time.Hour, o...) }},
 		{"Typed.GetTouch", expire, func(o ...WriteOption) error { return second(space.GetTouch("k", time.Hour, o...)) }},
 		{"Typed.Update", "TTL ExpireAt KeepTTL" + common, func(o ...WriteOption) error {
