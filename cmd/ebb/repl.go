@@ -98,7 +98,7 @@ func (s *session) runLine(ctx context.Context, line string) error {
 
 // prompt reads lines from the terminal until the user has had enough, or ctx is done.
 func (s *session) prompt(ctx context.Context) error {
-	// While a line is edited Ctrl-C is a key, and while a command runs it ends that. In between it must not end the session.
+	// While a command runs Ctrl-C ends that. From its end until the editing mode is set, Ctrl-C must not end the session.
 	between := make(chan os.Signal, 1)
 	signal.Notify(between, os.Interrupt)
 	defer signal.Stop(between)
@@ -110,7 +110,7 @@ func (s *session) prompt(ctx context.Context) error {
 	}
 	edit := liner.NewLiner()
 	defer edit.Close()
-	editing, err := liner.TerminalMode()
+	editing, err := editingMode()
 	if err != nil {
 		return err
 	}
@@ -134,10 +134,11 @@ func (s *session) prompt(ctx context.Context) error {
 		if strings.TrimSpace(line) != "" {
 			edit.AppendHistory(oneLine(line))
 		}
+		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt) // before Ctrl-C is a signal
 		if err := found.ApplyMode(); err != nil {
+			stop()
 			return err
 		}
-		interruptible, stop := signal.NotifyContext(ctx, os.Interrupt)
 		err = s.runLine(interruptible, line)
 		stop()
 		if err := editing.ApplyMode(); err != nil {
@@ -154,6 +155,18 @@ func (s *session) prompt(ctx context.Context) error {
 			s.tell(err)
 		}
 	}
+}
+
+// editingMode makes of the editor's mode the one in which the session prompts and tells errors. Ctrl-C is a key in it. The
+// editor itself sets that only after it has shown the prompt: a Ctrl-C before would be a signal, which discards the prompt
+// from the terminal's buffer and which the session ignores, and no other prompt would follow.
+func editingMode() (liner.ModeApplier, error) {
+	if liner.TerminalSupported() { // else the terminal edits the line, and Ctrl-C erases it
+		if err := noSignalKeys(); err != nil {
+			return nil, err
+		}
+	}
+	return liner.TerminalMode()
 }
 
 // ready gives the editor its keys, its completion and its history.

@@ -197,6 +197,23 @@ func TestTerminalInterrupt(t *testing.T) {
 	runArgs("count", dir).want(t, exitOK, "300000\n", "")
 }
 
+// A Ctrl-C as soon as a prompt shows is followed by another prompt, and so are Ctrl-Cs typed ahead of it.
+func TestTerminalInterruptPrompt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	term := startTerminal(t, commandProcess(t, "-create", dir))
+	term.expect("ebb> ").typed("put k v\r").expect("ebb> ")
+	for range 300 {
+		term.typed(ctrlC).expect("^C\r\nebb> ").typed("'\r").expect("\r\n...> ").typed(ctrlC).expect("^C\r\nebb> ")
+	}
+	term.typed("get k\r").expect("\nv\r\nebb> ").typed(strings.Repeat(ctrlC, 50) + "get k\r").expect("\nv\r\nebb> ").typed(ctrlD).ends(exitOK)
+
+	dumb := commandProcess(t, dir)
+	dumb.Env = append(dumb.Env, "TERM=dumb")
+	term = startTerminal(t, dumb)
+	term.expect("ebb> ").typed("half a line").expect("half a line").typed(ctrlC).expect("^C").typed("get k\r").expect("\nv\r\n")
+	term.expect("ebb> ").typed(ctrlD).ends(exitOK)
+}
+
 // A list for a person ends with the screen, and says how to go on; with a limit, in a pipe and by one command it does not.
 func TestTerminalPage(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
