@@ -77,7 +77,8 @@ func (c *compacter) compaction() compaction.Config {
 
 // runPlans picks and runs until there is nothing to do. A table that turns out to be damaged is no failure: it is set apart,
 // and picking goes on without it. The caller is the only one that compacts.
-func (c *compacter) runPlans(ctx context.Context, pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
+func (c *compacter) runPlans(ctx context.Context,
+	pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
 		plan := pick(&c.live.View().Version.Levels, c.pipeline.dropNow(), c.compaction())
 		if plan == nil {

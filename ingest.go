@@ -104,7 +104,8 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 
 // buildIngest takes step 1 of Ingest. The tables are few, because they may all have to go to level 0, of which every look-up
 // asks each.
-func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64, report func(Progress)) (compaction.Result, error) {
+func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64,
+	report func(Progress)) (compaction.Result, error) {
 	now := db.clock.Now()
 	p := copies.NewProgress(reportTo(report))
 	source := copies.NewSource(file, p)

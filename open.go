@@ -69,7 +69,8 @@ func (db *DB) wire() {
 	}
 	p := &db.pipeline
 	p.policy, p.memtableSize, p.health, p.stall = o.Sync, o.memtableSize, &db.health, s
-	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests, make(chan struct{}, 1)
+	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests,
+		make(chan struct{}, 1)
 	p.live = &db.live
 	p.marks.wake = newRequests()
 	f := &db.flusher

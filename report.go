@@ -53,7 +53,7 @@ type reporter struct {
 	// Written in a turn, read at any time. reportedAt is stored first: a reader that has loaded reportedTo, and reportedAt after
 	// it, has a position that covers it.
 	reportedTo atomic.Int64  // no unreported version has a deadline below this
-	reportedAt atomic.Uint64 // log position up to which the disk must have the log before reportedTo may be relied on: see packPosition
+	reportedAt atomic.Uint64 // packed log position that must be on the disk before reportedTo may be relied on: see packPosition
 	scans      atomic.Int64
 }
 

@@ -19,7 +19,8 @@ func (s *session) advice(err error) string {
 	name, dir := s.currentName(), quote([]byte(s.dir))
 	switch {
 	case errors.Is(err, ebb.ErrCorrupt) && !slices.Contains(ownWay, name) && s.dir != "":
-		return fmt.Sprintf("'ebb repair %s NEWDIR' saves what can be read into a new database, and lists what cannot; or restore a backup", dir)
+		return fmt.Sprintf("'ebb repair %s NEWDIR' saves what can be read into a new database, and lists what cannot; "+
+			"or restore a backup", dir)
 	case errors.Is(err, ebb.ErrLogTrimmed) && name == "backup":
 		return "take a full backup: without -since"
 	case errors.Is(err, ebb.ErrLogTrimmed):

@@ -48,7 +48,8 @@ func bench(flags *flag.FlagSet) action {
 	flags.BoolVar(&b.sync, "sync", false, "wait for the disk with every update")
 	parent := flags.String("in", "", "make the temporary directory in this `directory`")
 	return func(ctx context.Context, s *session, _ []string) error {
-		if b.records < 1 || b.records > 1e8 || b.valueSize < 0 || b.valueSize > 1<<20 || b.clients < 1 || b.clients > 1024 || b.duration <= 0 {
+		if b.records < 1 || b.records > 1e8 || b.valueSize < 0 || b.valueSize > 1<<20 || b.clients < 1 || b.clients > 1024 ||
+			b.duration <= 0 {
 			return &usageError{errors.New("1 to 1e8 records, values up to 1 MiB, 1 to 1024 clients, and some time"), nil}
 		}
 		dir, err := os.MkdirTemp(*parent, "ebb-bench-")
@@ -74,7 +75,8 @@ func (b *benchmark) run(ctx context.Context, s *session, dir string) (err error)
 	if err != nil {
 		return err
 	}
-	err = s.out.line(fmt.Sprintf("loaded %d records in %v, %d a second", b.records, took.Round(time.Millisecond), perSecond(b.records, took)),
+	err = s.out.line(fmt.Sprintf("loaded %d records in %v, %d a second", b.records, took.Round(time.Millisecond),
+		perSecond(b.records, took)),
 		field{"workload", "load"}, field{"operations", b.records}, field{"per_second", perSecond(b.records, took)})
 	t := s.out.columns()
 	for _, w := range workloads {

@@ -158,7 +158,8 @@ func (c *bigCount) print(p *printer, full bool) error {
 	}
 	t = p.columns()
 	row := func(s sized, prefix any) error {
-		return t.row(field{"size", bytesCount(s.bytes)}, field{"share", percent(s.bytes, c.all.bytes)}, field{"keys", s.keys}, field{"prefix", prefix})
+		return t.row(field{"size", bytesCount(s.bytes)}, field{"share", percent(s.bytes, c.all.bytes)}, field{"keys", s.keys},
+			field{"prefix", prefix})
 	}
 	for _, x := range c.prefixes.sorted() {
 		if err := row(x, name(x.key, prefixRoom)); err != nil {
@@ -177,7 +178,8 @@ func (c *bigCount) print(p *printer, full bool) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	return p.line(fmt.Sprintf("\n%s, %s", plural(c.all.keys, "key"), size(c.all.bytes)), field{"all_keys", c.all.keys}, field{"all", bytesCount(c.all.bytes)})
+	return p.line(fmt.Sprintf("\n%s, %s", plural(c.all.keys, "key"), size(c.all.bytes)), field{"all_keys", c.all.keys},
+		field{"all", bytesCount(c.all.bytes)})
 }
 
 // percent is a part of a whole. As JSON it is a fraction.

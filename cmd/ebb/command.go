@@ -62,7 +62,8 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"read", readCommands()}, {"write", writeCommands()}, {"batches", batchCommands()}, {"snapshots", snapshotCommands()},
-		{"changes", watchCommands()}, {"look inside", inspectCommands()}, {"maintain", maintainCommands()}, {"copy", copyCommands()}, {"move data", portCommands()},
+		{"changes", watchCommands()}, {"look inside", inspectCommands()}, {"maintain", maintainCommands()},
+		{"copy", copyCommands()}, {"move data", portCommands()},
 		{"directory trees", treeCommands()}, {"tools", toolCommands()}, {"session", sessionCommands()},
 	}
 }
@@ -104,7 +105,8 @@ var otherNames = map[string]string{
 
 // otherForms are how what other stores have is said here, where the name of a command does not say it.
 var otherForms = map[string]string{
-	"setex": "put KEY VALUE -ttl 90s", "setnx": "put KEY VALUE -nx", "exists": "get KEY", "decr": "incr KEY -1", "decrby": "incr KEY -5",
+	"setex": "put KEY VALUE -ttl 90s", "setnx": "put KEY VALUE -nx", "exists": "get KEY", "decr": "incr KEY -1",
+	"decrby":   "incr KEY -5",
 	"expireat": "expire KEY -at TIME", "flushall": "delrange START END", "flushdb": "delrange START END",
 }
 

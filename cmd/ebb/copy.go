@@ -54,7 +54,8 @@ func backupFile(flags *flag.FlagSet) action {
 			return err
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("%s up to sequence %d, %s; 'backup -since %[2]d' is the next increment", plural(info.Entries, "entry"),
+		return s.out.line(fmt.Sprintf("%s up to sequence %d, %s; 'backup -since %[2]d' is the next increment",
+			plural(info.Entries, "entry"),
 			info.Through, size(info.Bytes)), field{"entries", info.Entries}, field{"range_deletes", info.RangeDeletes},
 			field{"since", info.Since}, field{"through", info.Through}, field{"file", bytesCount(info.Bytes)})
 	}
@@ -107,7 +108,8 @@ func restoreFiles(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	bar.Finish()
-	return s.out.line(fmt.Sprintf("restored %s of %s", plural(last.Entries, "entry"), plural(len(files), "file")), field{"entries", last.Entries},
+	return s.out.line(fmt.Sprintf("restored %s of %s", plural(last.Entries, "entry"), plural(len(files), "file")),
+		field{"entries", last.Entries},
 		field{"files", len(files)})
 }
 
@@ -120,8 +122,10 @@ func checkpoint(ctx context.Context, s *session, args []string) error {
 			return err
 		}
 		bar.Finish()
-		return s.out.line(fmt.Sprintf("%s, %s, of which %s had to be copied", plural(info.Tables, "table"), size(info.Bytes), size(info.Copied)),
-			field{"tables", info.Tables}, field{"through", info.Through}, field{"size", bytesCount(info.Bytes)}, field{"copied", bytesCount(info.Copied)})
+		return s.out.line(fmt.Sprintf("%s, %s, of which %s had to be copied", plural(info.Tables, "table"), size(info.Bytes),
+			size(info.Copied)),
+			field{"tables", info.Tables}, field{"through", info.Through}, field{"size", bytesCount(info.Bytes)},
+			field{"copied", bytesCount(info.Copied)})
 	})
 }
 

@@ -22,7 +22,8 @@ import (
 
 func dumpCommand() command {
 	return command{"dump", "FILE", "show a file of a database record by record", 1, 1, tool, dump,
-		"FILE is a log segment, a table, a manifest or a snapshot file. Nothing is changed, and no lock is needed; of a segment that is being\n" +
+		"FILE is a log segment, a table, a manifest or a snapshot file. Nothing is changed, " +
+			"and no lock is needed; of a segment that is being\n" +
 			"written, the end may be missing. It stops where the bytes are no record, and says where that is."}
 }
 

@@ -84,7 +84,8 @@ func help(_ context.Context, s *session, args []string) error {
 	if len(args) == 0 {
 		if s.many() {
 			list(s.out, (*command).inSession)
-			_, err := fmt.Fprint(s.out, "\n'help COMMAND' tells more. Tab completes commands, flags and keys;\nCtrl-C stops a command, Ctrl-D ends.\n")
+			_, err := fmt.Fprint(s.out, "\n'help COMMAND' tells more. Tab completes commands, flags and keys;\n"+
+				"Ctrl-C stops a command, Ctrl-D ends.\n")
 			return err
 		}
 		overview(s.out)

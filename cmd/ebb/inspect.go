@@ -32,7 +32,8 @@ func verify(ctx context.Context, s *session, _ []string) error {
 	}
 	st := db.Stats()
 	return s.out.line(fmt.Sprintf("no damage in %s (%s) and %s (%s)", plural(tableCount(st), "table"), size(st.TableBytes),
-		plural(st.Log.Segments, "log segment"), size(st.Log.DiskBytes)), field{"tables", tableCount(st)}, field{"table", bytesCount(st.TableBytes)}, field{"segments", st.Log.Segments})
+		plural(st.Log.Segments, "log segment"), size(st.Log.DiskBytes)), field{"tables", tableCount(st)},
+		field{"table", bytesCount(st.TableBytes)}, field{"segments", st.Log.Segments})
 }
 
 // levels lists the levels that hold something.
@@ -48,7 +49,8 @@ func levels(_ context.Context, s *session, _ []string) error {
 	t := s.out.columns()
 	for i, l := range st.Levels {
 		if l.Tables > 0 {
-			if err := t.row(field{"level", i}, field{"tables", l.Tables}, field{"entries", l.Entries}, field{"size", bytesCount(l.Bytes)}); err != nil {
+			if err := t.row(field{"level", i}, field{"tables", l.Tables}, field{"entries", l.Entries},
+				field{"size", bytesCount(l.Bytes)}); err != nil {
 				return err
 			}
 		}

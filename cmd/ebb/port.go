@@ -21,7 +21,8 @@ func portCommands() []command {
 	return []command{
 		{"export", "[FILE]", "write all keys as JSON, one object a line, to FILE or to standard output", 0, 1, database, exportJSON,
 			aboutJSON + aboutDash},
-		{"import", "[FILE]", "put what export has written, from FILE or from standard input", 0, 1, database | writes | creates, plain(importJSON),
+		{"import", "[FILE]", "put what export has written, from FILE or from standard input", 0, 1, database | writes | creates,
+			plain(importJSON),
 			aboutJSON + aboutValues + aboutDash},
 	}
 }

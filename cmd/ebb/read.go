@@ -20,7 +20,8 @@ func readCommands() []command {
 		{"get", "KEY", "write the value of a key", 1, 1, database | keyArgs, get,
 			"Outside of a session the value is written as it is, with nothing around it. In a session it is quoted, and only\n" +
 				"the first part of a long one is shown without -full."},
-		{"scan", "[PREFIX]", "list keys with their values and the time they have left", 0, 1, database | keyArgs, scan(true), aboutRange},
+		{"scan", "[PREFIX]", "list keys with their values and the time they have left", 0, 1, database | keyArgs, scan(true),
+			aboutRange},
 		{"keys", "[PREFIX]", "list keys", 0, 1, database | keyArgs, scan(false), aboutRange},
 		{"count", "[PREFIX]", "count keys", 0, 1, database | keyArgs, count, aboutRange},
 		{"ttl", "KEY", "say how long a key has left", 1, 1, database | keyArgs, plain(ttl), ""},

@@ -59,8 +59,9 @@ func repair(ctx context.Context, s *session, args []string) error {
 		return fmt.Errorf("stopped after %d keys; %s is not complete: %w", l.written, dest, err)
 	}
 	r.bar.Finish()
-	err = s.out.line(fmt.Sprintf("saved %d keys of %d tables and %d log segments; %d have expired", l.written, len(r.tables), r.segments,
-		r.expired), field{"saved", l.written}, field{"tables", len(r.tables)}, field{"segments", r.segments}, field{"expired", r.expired},
+	err = s.out.line(fmt.Sprintf("saved %d keys of %d tables and %d log segments; %d have expired", l.written, len(r.tables),
+		r.segments, r.expired), field{"saved", l.written}, field{"tables", len(r.tables)}, field{"segments", r.segments},
+		field{"expired", r.expired},
 		field{"lost", r.lost})
 	if err == nil && r.lost > 0 {
 		err = fmt.Errorf("%d places could not be read; they are listed", r.lost)

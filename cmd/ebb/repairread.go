@@ -161,7 +161,8 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 	if last == nil || lastErr != nil || !last.Before(end) {
 		return nil // or it is told already
 	}
-	return r.lose(log, fmt.Errorf("the log ends in segment %d at %d: it had come to %d, %d", last.Segment, last.Read, end.Segment, end.Offset))
+	return r.lose(log, fmt.Errorf("the log ends in segment %d at %d: it had come to %d, %d", last.Segment, last.Read,
+		end.Segment, end.Offset))
 }
 
 // isObsolete reports whether a file is named as a segment before the first that is live. Such a segment is kept for watchers

@@ -44,7 +44,8 @@ func (g *globals) flags() *flag.FlagSet {
 	flags.BoolVar(&g.create, "create", false, "make the database if there is none in DIR")
 	flags.BoolVar(&g.readOnly, "readonly", false, "open DIR to read only, and change nothing of it")
 	flags.BoolVar(&g.expiries, "expiries", false, "have watch report what expires, which costs: see Options.ExpiryEvents")
-	flags.Var(&g.sync, "sync", "`when` a write is on the disk: always, when it has returned, or never,\nwhich is at the end; by default that of a pipe with those that have\ncome together, any other when it has returned")
+	flags.Var(&g.sync, "sync", "`when` a write is on the disk: always, when it has returned, or never,\n"+
+		"which is at the end; by default that of a pipe with those that have\ncome together, any other when it has returned")
 	flags.BoolVar(&g.version, "version", false, "say which ebb this is")
 	return flags
 }

@@ -144,12 +144,14 @@ const (
 
 // judge says what the figures come to, the worst first. owned says whether somebody has the database to write.
 func (s *session) judge(st ebb.Stats, owned bool) verdict {
-	damage := fmt.Sprintf("'ebb verify %s' reads every byte, 'ebb repair %[1]s NEWDIR' saves what can be read into a new database.", quote([]byte(s.dir)))
+	damage := fmt.Sprintf("'ebb verify %s' reads every byte, 'ebb repair %[1]s NEWDIR' saves what can be read "+
+		"into a new database.", quote([]byte(s.dir)))
 	switch {
 	case st.Failure != nil:
 		return verdict{"failed", fmt.Sprintf("no write is taken any more: %v. Reads go on. Open it anew; %s", st.Failure, damage)}
 	case st.DamagedTables > 0:
-		return verdict{"damaged", fmt.Sprintf("%s (%s) cannot be read whole. Restore a backup, or: %s", plural(st.DamagedTables, "table"),
+		return verdict{"damaged", fmt.Sprintf("%s (%s) cannot be read whole. Restore a backup, or: %s",
+			plural(st.DamagedTables, "table"),
 			size(st.DamagedBytes), damage)}
 	case st.Background != nil:
 		return verdict{"behind", fmt.Sprintf("a flush or a compaction has failed and is tried again: %v", st.Background)}
@@ -159,10 +161,12 @@ func (s *session) judge(st ebb.Stats, owned bool) verdict {
 	}
 	var notes []string
 	if !s.opened.found.Clean && !owned && s.opened.found.Bytes > 0 {
-		notes = append(notes, fmt.Sprintf("it was not closed, so whoever opens it to write first replays %s of log.", size(s.opened.found.Bytes)))
+		notes = append(notes, fmt.Sprintf("it was not closed, so whoever opens it to write first replays %s of log.",
+			size(s.opened.found.Bytes)))
 	}
 	if st.LogCutBytes > 0 {
-		notes = append(notes, fmt.Sprintf("the log ends in %s that are no record, as a crash leaves them of a write that had not returned.",
+		notes = append(notes, fmt.Sprintf("the log ends in %s that are no record, "+
+			"as a crash leaves them of a write that had not returned.",
 			plural(st.LogCutBytes, "byte")))
 	}
 	if expired := int64(st.ExpiredBytes + st.MemtableExpiredBytes); expired >= muchExpired && !owned {

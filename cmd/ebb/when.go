@@ -38,7 +38,8 @@ func noDuration(s string) error {
 }
 
 // timeForms are the ways in which a time can be written. Those without a zone are local.
-var timeForms = []string{time.RFC3339Nano, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly}
+var timeForms = []string{time.RFC3339Nano, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04",
+	time.DateOnly}
 
 var errNoTime = errors.New("no time such as 2006-01-02, \"2006-01-02 15:04:05\" or 2006-01-02T15:04:05Z")
 

@@ -28,7 +28,8 @@ func quote(b []byte) string {
 
 // isLiteral reports whether s can stand in single quotes.
 func isLiteral(s string) bool {
-	return !strings.Contains(s, "'") && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
+	return !strings.Contains(s, "'") && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
 // quoteAlways is quote with quotes around whatever it is.

@@ -28,22 +28,12 @@ const (
 	rootImportPath = "github.com/ebbdb/ebb"
 )
 
-// sizes are what a file may have at most.
-type sizes struct{ lines, funcLines, lineLength int }
-
-var (
-	mostSizes = sizes{lines: 400, funcLines: 60, lineLength: 130}
-	// rootSizes are those of the root package and of cmd/ebb, until they are mostSizes.
-	rootSizes = sizes{lines: 440, funcLines: 60, lineLength: 160}
+// What any file of the core has at most.
+const (
+	maxFileLines  = 400
+	maxFuncLines  = 60
+	maxLineLength = 130
 )
-
-// sizesOf returns what holds for a directory of the core.
-func sizesOf(dir string) sizes {
-	if dir == "." || dir == filepath.Join("cmd", "ebb") {
-		return rootSizes
-	}
-	return mostSizes
-}
 
 // source is the root package, type-checked, without its tests.
 type source struct {
@@ -222,22 +212,16 @@ func TestSizes(t *testing.T) {
 			return nil
 		}
 		files++
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		most := sizesOf(filepath.Dir(rel))
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
 		lines := strings.Split(string(text), "\n")
-		if n := len(lines) - 1; n > most.lines {
+		if n := len(lines) - 1; n > maxFileLines {
 			t.Errorf("%s has %d lines", name, n)
 		}
 		for i, line := range lines {
-			n := utf8.RuneCountInString(line)
-			if n > most.lineLength && (most == mostSizes || strings.HasPrefix(strings.TrimSpace(line), "//")) {
+			if n := utf8.RuneCountInString(line); n > maxLineLength {
 				t.Errorf("%s:%d: %d characters", name, i+1, n)
 			}
 		}
@@ -252,7 +236,7 @@ func TestSizes(t *testing.T) {
 		}
 		for _, decl := range f.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok {
-				if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > most.funcLines {
+				if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > maxFuncLines {
 					t.Errorf("%s: %s has %d lines", name, fn.Name.Name, n)
 				}
 			}
