@@ -50,17 +50,44 @@ type DB struct {
 
 	ingesting sync.Mutex // held by whoever ingests, one at a time
 
-	stall     stall
-	flusher   flusher
-	compacter compacter
-	sweeper   sweeper
-	settler   settler
+	stall stall
+	background
 
 	cursors cursors
 	txns    sync.Pool // of *txnState
 
 	stats  counters
 	events eventQueue
+}
+
+// background is what works by itself while the database is open.
+type background struct {
+	flusher   flusher
+	compacter compacter
+	sweeper   sweeper
+	settler   settler
+}
+
+// wire makes the parts of the background known to one another, and p and what is live to them.
+func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *counters) {
+	f, c, w := &b.flusher, &b.compacter, &b.sweeper
+	f.init("flush", h)
+	f.pipeline, f.live, f.counters, f.compacter, f.writerIdle = p, live, n, &c.worker, o.WriterIdle
+	f.last.sys, f.trim.flusher = &o.sys, &f.worker
+	c.init("compact", h)
+	c.pipeline, c.live, c.counters, c.lastFlush = p, live, n, &f.last
+	c.damage.live, c.damage.events, c.damage.sys = live, h.events, &o.sys
+	w.requests, b.settler.requests = newRequests(), newRequests()
+	w.pipeline, w.live, w.counters, w.compacter = p, live, n, &c.worker
+	b.settler.pipeline, b.settler.live = p, live
+}
+
+// start begins to work. Whatever has been asked for until then is done.
+func (b *background) start(h *health) {
+	h.workers.Go(func() { b.flusher.run(b.flusher.flushFrozen) })
+	h.workers.Go(func() { b.compacter.run(b.compacter.compactPicked) })
+	h.workers.Go(b.sweeper.loop)
+	h.workers.Go(b.settler.loop)
 }
 
 // directory is where a database is.

@@ -39,10 +39,7 @@ func Open(dir string, o *Options) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
 	}
 	if !opts.manual && !opts.ReadOnly {
-		db.health.workers.Go(func() { db.flusher.run(db.flusher.flushFrozen) })
-		db.health.workers.Go(func() { db.compacter.run(db.compacter.compactPicked) })
-		db.health.workers.Go(db.sweeper.loop)
-		db.health.workers.Go(db.settler.loop)
+		db.background.start(&db.health)
 		db.health.workers.Go(func() { db.pipeline.marks.loop(db.health.work, db.pipeline.tickClock) })
 		if db.reporter != nil {
 			db.health.workers.Go(db.reporter.loop)
@@ -58,9 +55,7 @@ func (db *DB) wire() {
 	o := &db.opts
 	db.events.start(o, string(db.dir), &db.stats)
 	db.health.init(&o.sys, &db.events, db.stall.wake)
-	db.flusher.init("flush", &db.health)
-	db.compacter.init("compact", &db.health)
-	db.sweeper.requests, db.settler.requests = newRequests(), newRequests()
+	db.background.wire(o, &db.health, &db.pipeline, &db.live, &db.stats)
 	s := &db.stall
 	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
 	s.flush, s.compact, s.changed.L = &db.flusher.worker, &db.compacter.worker, &s.mu
@@ -73,15 +68,6 @@ func (db *DB) wire() {
 		make(chan struct{}, 1)
 	p.live = &db.live
 	p.marks.wake = newRequests()
-	f := &db.flusher
-	f.pipeline, f.live, f.counters, f.compacter, f.writerIdle = p, &db.live, &db.stats, &db.compacter.worker, o.WriterIdle
-	f.last.sys, f.trim.flusher = &o.sys, &f.worker
-	c := &db.compacter
-	c.pipeline, c.live, c.counters, c.lastFlush = p, &db.live, &db.stats, &f.last
-	c.damage.live, c.damage.events, c.damage.sys = &db.live, &db.events, &o.sys
-	w := &db.sweeper
-	w.pipeline, w.live, w.counters, w.compacter = p, &db.live, &db.stats, &c.worker
-	db.settler.pipeline, db.settler.live = p, &db.live
 }
 
 // open brings the database to the state in which reads and writes can begin.

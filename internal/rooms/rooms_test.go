@@ -23,7 +23,7 @@ const (
 	maxFiles     = 44
 	maxKnot      = 3  // files that all reach one another
 	maxDBMethods = 42 // unexported methods of *DB
-	maxDBFields  = 21
+	maxDBFields  = 18
 
 	rootImportPath = "github.com/ebbdb/ebb"
 )
