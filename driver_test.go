@@ -3,6 +3,7 @@ package ebb
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -137,9 +138,20 @@ func (d *driver) deleted(t *rapid.T, start, end []byte, version uint64) {
 		return
 	}
 	if end == nil {
-		end = keyAfter(d.db.live.View().LastKey())
+		end = d.endOf(t, version)
 	}
 	d.wrote(Change{Kind: ChangeDeleteRange, Key: start, End: end})
+}
+
+// endOf returns where a range delete ends that has just been written with a version. The background may have changed the last
+// key since: so the log tells it, or if that was trimmed nobody will be told.
+func (d *driver) endOf(t *rapid.T, version uint64) []byte {
+	changes, err := allChanges(d.db, version)
+	if errors.Is(err, ErrLogTrimmed) {
+		return keyAfter(d.db.live.View().LastKey())
+	}
+	d.must(t, err)
+	return changes[0].End
 }
 
 // maxBatch is how many operations a batch of a driver has at most.

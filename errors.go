@@ -79,7 +79,7 @@ var (
 
 // noSpace makes an error that is a full disk's match ErrNoSpace.
 func noSpace(err error) error {
-	if vfs.NoSpace(err) && !errors.Is(err, ErrNoSpace) {
+	if vfs.NoSpace(err) && !errors.Is(err, ErrNoSpace) && !errors.Is(err, ErrFailed) { // what failed for good has no second try
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	return err

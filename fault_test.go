@@ -399,3 +399,23 @@ func TestDamagedFiles(t *testing.T) {
 		}
 	})
 }
+
+// A manifest in doubt is no full disk that one can make room on.
+func TestUncertainManifestIsNoFullDisk(t *testing.T) {
+	fault := vfstest.NewFault(vfstest.NewMem())
+	db, err := Open("db", manualOptions(fault, newFakeClock(), SyncNever))
+	must(t, err)
+	must(t, db.Put([]byte("x"), []byte("y")))
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSyncDir && (op.Name == string(db.dir)) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	err = db.Flush()
+	fault.Inject(nil)
+	if !errors.Is(err, ErrFailed) || errors.Is(err, ErrNoSpace) {
+		t.Errorf("%v: failed %v, no space %v", err, errors.Is(err, ErrFailed), errors.Is(err, ErrNoSpace))
+	}
+	_ = db.Close()
+}

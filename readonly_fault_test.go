@@ -3,6 +3,7 @@ package ebb
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -153,4 +154,51 @@ func TestReadOnlyCloseAgainstEverything(t *testing.T) {
 		must(t, db.Close())
 		wg.Wait()
 	}
+}
+
+// A read-only Open that has to begin again, because its owner compacts meanwhile, leaves no table open that it does not show.
+func TestReadOnlyBeginsAgainClosesTables(t *testing.T) {
+	mem := vfstest.NewMem()
+	owner, err := Open("db", manualOptions(mem, newFakeClock(), SyncNever))
+	must(t, err)
+	for i := range 200 {
+		must(t, ownerStep(i).run(owner))
+		if i%60 == 59 {
+			must(t, owner.Flush())
+		}
+	}
+	for _, refresh := range []bool{false, true} {
+		fault, files, o := readThroughFaults(mem)
+		moved := false
+		inject := func(op vfstest.Op) error {
+			if !moved && op.Kind == vfstest.OpReadDir && strings.HasSuffix(op.Name, "wal") { // the tables are open, the log is not
+				moved = true
+				for i := range 100 {
+					must(t, ownerStep(200+i).run(owner))
+				}
+				must(t, owner.Compact(t.Context()))
+				owner.health.workers.Wait()
+			}
+			return nil
+		}
+		if !refresh {
+			fault.Inject(inject)
+		}
+		db, err := Open("db", o)
+		must(t, err)
+		if refresh {
+			must(t, owner.Put([]byte("x"), []byte("y")))
+			must(t, owner.Flush())
+			fault.Inject(inject)
+			must(t, db.Refresh())
+		}
+		if !moved {
+			t.Fatal("nothing happened")
+		}
+		must(t, db.Close())
+		if n := files.open.Load(); n != 0 {
+			t.Errorf("refresh %v: %d files are open after Close", refresh, n)
+		}
+	}
+	must(t, owner.Close())
 }

@@ -126,9 +126,12 @@ func (t turn) deleteToEnd(start []byte, w *params) error {
 	if end := keyAfter(last); end != nil {
 		return t.write(wal.Entry{Kind: wal.KindRangeDelete, Key: start, Value: end}, w)
 	}
+	if kv.Compare(start, last) == 0 {
+		return t.write(wal.Entry{Kind: wal.KindDelete, Key: last}, w)
+	}
 	var c op.Encoder
 	err := c.BeginWithRanges()
-	if err == nil && kv.Compare(start, last) < 0 {
+	if err == nil {
 		err = c.DeleteRange(start, last)
 	}
 	if err == nil {

@@ -45,7 +45,7 @@ func TestPipe(t *testing.T) {
 		{"deadlines", "put a 1 -ttl 1h\npersist a\nttl a\nexpire a 1h -nx\nexpire a 2h -nx\nexpire a -1s\nget a\npersist a\n", exitNo,
 			"no deadline\n", "line 7: there is no key a"},
 		{"versions", "put a 1\nput a 2 -version 9\nput a 2 -version 1\nget a\nput b 1 -version x\n", exitUsage, "2\n", "invalid value \"x\" for flag -version"},
-		{"del and delrange", "put a 1\nput b 1\nput c 1\nput d 1\ndel a nothing\ndelrange b d\nkeys\ndelrange z a\nkeys\n", exitOK, "d\nd\n", ""},
+		{"del and delrange", "put a 1\nput b 1\nput c 1\nput d 1\ndel a nothing\ndelrange b d\nkeys\ndelrange z a\n", exitFailed, "d\n", "no key lies from z up to a"},
 		{"ranges", "put a 1\nput aa 2\nput b 3\nput c 4\nkeys a\nkeys -start aa -end c\nkeys -reverse -limit 2\ncount\ncount a\nkeys -prefix=\"a\" -start \"aa\"\n", exitOK,
 			"a\naa\naa\nb\nc\nb\n4\n2\naa\n", ""},
 		{"long values", "put a " + strings.Repeat("x", 200) + "\nscan\nscan -full\n", exitOK,

@@ -137,6 +137,9 @@ func del(_ context.Context, s *session, args []string) error {
 }
 
 func delRange(_ context.Context, s *session, args []string) error {
+	if args[0] >= args[1] {
+		return fmt.Errorf("no key lies from %s up to %s", quote([]byte(args[0])), quote([]byte(args[1])))
+	}
 	return s.write(func(db *ebb.DB) error { return db.DeleteRange([]byte(args[0]), []byte(args[1])) })
 }
 

@@ -195,12 +195,16 @@ func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for t := range s.mu.refs {
-		if s.view.Load().Version.Has(t) {
-			errs = append(errs, t.Reader.Close())
-		} else {
-			errs = append(errs, s.closeDropped(t))
+	if v := s.view.Load(); v != nil {
+		for _, t := range v.Version.Levels.All() {
+			if _, open := s.mu.refs[t]; open {
+				errs = append(errs, t.Reader.Close())
+				delete(s.mu.refs, t)
+			}
 		}
+	}
+	for t := range s.mu.refs {
+		errs = append(errs, s.closeDropped(t))
 	}
 	s.mu.refs = nil
 	return errors.Join(errs...)

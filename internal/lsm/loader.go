@@ -92,7 +92,9 @@ func (l *Loader) swap(v *View, lastSeq uint64) (old *View) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refLocked(v.Version)
-	clear(l.opened)
+	for _, t := range v.Version.Levels.All() {
+		delete(l.opened, t) // what an earlier Load has opened, and this version does not have, is Close's
+	}
 	s.mu.state = *l.state
 	s.visible.Store(lastSeq) // before the view: its tables hold no more
 	s.replace.Lock()

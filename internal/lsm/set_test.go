@@ -11,6 +11,7 @@ import (
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/wal"
@@ -268,5 +269,41 @@ func TestReadsAllocateNothing(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", key, n)
 		}
+	}
+}
+
+// A loader that begins again with a newer manifest closes what only the older one named.
+func TestLoaderClosesWhatOnlyAnOlderManifestNamed(t *testing.T) {
+	b := newBench(t)
+	b.flush("a")
+	old := b.stored()
+	b.flush("b")
+	newest := b.stored()
+	// The newest manifest, without the table of the old one.
+	var tables []manifest.Table
+	for _, m := range newest.Tables {
+		if m.File != old.Tables[0].File {
+			tables = append(tables, m)
+		}
+	}
+	newest.Tables = tables
+	b.workers.Wait()
+	must(t, b.Set.Close())
+
+	r := &bench{t: t, fault: b.fault, Set: new(Set), segment: b.segment, clock: b.clock, seq: b.seq}
+	empty := *old
+	empty.Tables = nil
+	r.open(&empty, true)
+	l := r.NewLoader()
+	must(t, l.Load(old)) // and then the log turns out to have moved on
+	first := l.tables[old.Tables[0].File]
+	must(t, l.Load(newest))
+	l.Publish(NewMem(memtable.Hint{}, r.segment, r.clock), nil, r.seq, &wal.Replayed{NextSeq: r.seq + 1})
+	l.Close()
+	r.closed.Store(true)
+	must(t, r.Set.Close())
+	b.closed.Store(true)
+	if err := first.Reader.Close(); err == nil {
+		t.Errorf("table %d is open after all has been closed", first.File)
 	}
 }
