@@ -3,12 +3,12 @@ package ebb
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -112,46 +112,39 @@ func (d *driver) Delete(t *rapid.T) {
 
 func (d *driver) DeleteRange(t *rapid.T) {
 	start, end := []byte(d.key(t)), []byte(d.key(t))
-	var version uint64
+	del := func() error { return d.db.DeleteRange(start, end) }
 	switch rapid.IntRange(0, 3).Draw(t, "bounds") {
 	case 0:
 		end = nil
 	case 1:
 		start = start[:rapid.IntRange(0, len(start)).Draw(t, "length of the prefix")]
 		end = PrefixEnd(start)
-		d.must(t, d.db.DeletePrefix(start, VersionTo(&version)))
-		d.deleted(t, start, end, version)
-		return
+		del = func() error { return d.db.DeletePrefix(start) }
 	}
-	d.must(t, d.db.DeleteRange(start, end, VersionTo(&version)))
-	d.deleted(t, start, end, version)
-}
-
-// deleted holds that nothing is left in a range, and tells of the delete of it, unless nothing was written. One without an end
-// has reached behind the last key.
-func (d *driver) deleted(t *rapid.T, start, end []byte, version uint64) {
+	if end == nil {
+		d.putLast(t)
+	}
+	d.must(t, del())
 	for e, err := range d.db.Range(&IterOptions{Start: start, End: end}) {
 		d.must(t, err)
 		t.Fatalf("%q is left of %q to %q", e.Key, start, end)
 	}
-	if version == 0 {
-		return
+	switch {
+	case end == nil:
+		d.wrote(Change{Kind: ChangeDeleteRange, Key: start, End: keyAfter([]byte(lastKey))})
+	case kv.Compare(start, end) < 0:
+		d.wrote(Change{Kind: ChangeDeleteRange, Key: start, End: end})
 	}
-	if end == nil {
-		end = d.endOf(t, version)
-	}
-	d.wrote(Change{Kind: ChangeDeleteRange, Key: start, End: end})
 }
 
-// endOf returns where a range delete ends that has just been written with a version. The background may have changed the last
-// key since: so the log tells it, or if that was trimmed nobody will be told.
-func (d *driver) endOf(t *rapid.T, version uint64) []byte {
-	changes, err := allChanges(d.db, version)
-	if errors.Is(err, ErrLogTrimmed) {
-		return keyAfter(d.db.live.View().LastKey())
-	}
-	d.must(t, err)
-	return changes[0].End
+// lastKey is behind every key that is drawn.
+const lastKey = "~"
+
+// putLast puts the last key. So a range delete to the end has a known end: without it that depends on how much of what was
+// deleted the background has dropped.
+func (d *driver) putLast(t *rapid.T) {
+	d.must(t, d.db.Put([]byte(lastKey), nil))
+	d.wrote(Change{Kind: ChangePut, Key: []byte(lastKey)})
 }
 
 // maxBatch is how many operations a batch of a driver has at most.
