@@ -35,25 +35,26 @@ type BackupOptions struct {
 type BackupInfo struct {
 	ID           [16]byte // of the file
 	Database     [16]byte
-	Since        uint64 // what it holds is newer; 0: it is full
-	Through      uint64 // the newest sequence that it knows of: the Since of the next increment
+	Since        uint64 // every operation in the file is newer than this sequence; 0: the backup is full
+	Through      uint64 // the newest sequence that the file covers: the Since of the next increment
 	Entries      uint64 // puts and deletes
 	RangeDeletes uint64
 	Bytes        int64 // of the file
 }
 
-// Backup writes a snapshot file: the database as it is when Backup begins, or with BackupOptions.Since what changed since
-// then. It can be read by Restore and, if it is full, by Ingest, on any machine. Reads and writes go on meanwhile. o may be
-// nil.
+// Backup writes a snapshot file: the database as of the moment Backup begins, or with BackupOptions.Since the changes after
+// that sequence. Restore reads the file on any machine, and so does Ingest if the backup is full. Reads and writes go on
+// meanwhile. o may be nil.
 //
-// The file holds the states of writers, deadlines and versions too. Everything in it has been synced here first: a crash
-// cannot leave the backup ahead of the database, which would make later increments wrong. An increment is taken from the log;
-// it is ErrLogTrimmed if that no longer goes back so far, or if there was an Ingest since: then take a full backup.
+// The file holds the states of writers, deadlines and versions too. Everything in the file has been synced here first: a
+// crash cannot leave the backup ahead of the database, which would make later increments wrong. An increment is taken from
+// the log. Backup returns ErrLogTrimmed if the log no longer goes back to Since, or if there was an Ingest since: then take
+// a full backup.
 //
-// A read-only database can be backed up in full. If its owner does not sync its writes, a power cut may take some that are
-// in the file, so base no increments on that.
+// A read-only database can be backed up in full. If the owner of the database does not sync its writes, a power cut may take
+// writes that are in the file: base no increments on such a backup.
 //
-// The file is only good if Backup returns nil, and its writer has made it durable.
+// The file is good only if Backup returns nil and the caller has made w's content durable.
 func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (BackupInfo, error) {
 	if o == nil {
 		o = &BackupOptions{}
@@ -102,7 +103,7 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 		RangeDeletes: t.RangeDeletes, Bytes: b.out.Written()}, nil
 }
 
-// pinLatest is pin as of the newest write, whether reads see it already or not, with the writers as of then.
+// pinLatest is pin as of the newest write, visible or not. It also returns the states of writers as of that write.
 func (db *DB) pinLatest() (*lsm.View, uint64, []knownWriter, error) {
 	if db.opts.ReadOnly { // Refresh replaces one after the other
 		db.flusher.flushing.Lock()
@@ -125,7 +126,7 @@ type backupRun struct {
 	progress func(Progress)
 }
 
-// flush writes what has been added.
+// flush writes the records that have been added, and reports progress.
 func (b *backupRun) flush() error {
 	if err := b.ctx.Err(); err != nil {
 		return err
@@ -143,14 +144,14 @@ func (b *backupRun) report() {
 	}
 }
 
-// entries writes what is live in a view. It reads scanChunk entries, or as many as make a record, under one guard of mapped
-// memory, during which Close waits, and writes outside.
+// entries writes the live entries of a view. It reads scanChunk entries, or as many as fill a record, under one guard of
+// mapped memory, during which Close waits, and writes them outside of the guard.
 func (b *backupRun) entries(v *lsm.View, h snapfile.Header) error {
 	it := v.Scan(h.Through)
 	defer it.Close()
 	var covering lsm.Deletes
 	covering.Open(v, h.Through, nil, nil)
-	more, next, after := true, it.First, it.Next // a method value allocates: not once an entry
+	more, next, after := true, it.First, it.Next // made once: a method value allocates
 	read := func() error {
 		for n := 0; more && n < scanChunk && !b.out.Full(); n += scanned(it.Entry()) {
 			if more = next(); !more {
@@ -180,7 +181,7 @@ func (b *backupRun) entries(v *lsm.View, h snapfile.Header) error {
 	return nil
 }
 
-// changes writes what the log has after h.Since, up to h.Through.
+// changes writes the operations of the log after h.Since, up to h.Through.
 func (b *backupRun) changes(h snapfile.Header) error {
 	next := h.Since + 1
 	if h.Since == h.Through {
@@ -195,7 +196,7 @@ func (b *backupRun) changes(h snapfile.Header) error {
 	for next <= h.Through {
 		if err := r.Next(&e); err != nil && err != io.EOF {
 			return b.db.logTrimmed(err)
-		} else if err == io.EOF || e.Seq > next { // what is missing was no operation of the log
+		} else if err == io.EOF || e.Seq > next { // the missing sequence was never in the log
 			return fmt.Errorf("%w: sequence %d came with an Ingest", ErrLogTrimmed, next)
 		}
 		if last := e.LastSeq(); last >= next {
@@ -216,7 +217,8 @@ func (b *backupRun) changes(h snapfile.Header) error {
 	return nil
 }
 
-// logTrimmed makes the error of a log that no longer has what was asked for the database's.
+// logTrimmed translates an error of a log reader: to ErrClosed once the database is closed, and to ErrLogTrimmed if the
+// entries that were asked for have been deleted.
 func (db *DB) logTrimmed(err error) error {
 	if db.health.closed.Load() {
 		return ErrClosed
@@ -227,7 +229,7 @@ func (db *DB) logTrimmed(err error) error {
 	return closedLog(err)
 }
 
-// change adds the operations of an entry of the log, from a sequence on. What has expired is a delete.
+// change adds the operations of a log entry from sequence from on. A put that has expired is added as a delete.
 func (b *backupRun) change(e *wal.Entry, from uint64, now int64) error {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
@@ -270,20 +272,20 @@ func (b *backupRun) addChange(e *kv.Entry, now int64) error {
 
 // RestoreOptions configure a Restore. The zero value works.
 type RestoreOptions struct {
-	// Options are those that the database will be opened with. Of interest are Memory, Compression and Clock.
+	// Options are the options that the database will be opened with. Restore heeds Memory, Compression and Clock.
 	Options *Options
 	// Progress, if not nil, is called now and then by the goroutine that called Restore.
 	Progress func(Progress)
 }
 
 // Restore makes a database in a directory, which must not exist or be empty, from snapshot files: a full one, and then
-// increments in their order. o may be nil. The database has the sequences, the deadlines and the states of writers of the
-// one that was backed up, as of the last file, and an id of its own; what has expired is left out.
+// increments in their order. o may be nil. The new database has the sequences, the deadlines and the states of writers of
+// the one that was backed up, as of the last file, and an id of its own. Expired entries are left out.
 //
-// All files are verified to their ends before dir is a database; until then it is built in a directory beside dir or, where
-// dir is there, in it, so that it may be a mount point or a symbolic link. That goes if Restore fails; a crash may leave it,
-// but no database or all of it. Damaged, truncated or altered files are errors that match
-// ErrCorrupt, whole ones that do not follow one another ErrSnapshotOrder.
+// All files are verified to their ends before dir is a database. Until then the database is built in a temporary directory:
+// beside dir, or inside dir if dir exists, as dir may be a mount point or a symbolic link. The temporary directory is
+// removed if Restore fails; a crash may leave it. In dir a crash leaves no database or a complete one. Damaged, truncated or
+// altered files are errors that match ErrCorrupt; whole files that do not follow one another are ErrSnapshotOrder.
 func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Reader) error {
 	if o == nil {
 		o = &RestoreOptions{}
@@ -308,7 +310,7 @@ func Restore(ctx context.Context, dir string, o *RestoreOptions, files ...io.Rea
 	return nil
 }
 
-// reportTo makes of a function that wants a Progress one that is told the two figures of it, nil of nil.
+// reportTo returns a function that calls progress with its two figures as a Progress; nil if progress is nil.
 func reportTo(progress func(Progress)) func(entries uint64, bytes int64) {
 	if progress == nil {
 		return nil

@@ -16,24 +16,24 @@ type CheckpointOptions struct {
 
 // CheckpointInfo describes a checkpoint.
 type CheckpointInfo struct {
-	Through uint64 // the newest sequence that it holds: it is what was written up to there
+	Through uint64 // the newest sequence in the checkpoint, which holds every write up to it
 	Tables  int
 	Bytes   int64 // of all tables
-	Copied  int64 // of these, bytes that had to be copied, as the target cannot have hard links to this database's files
+	Copied  int64 // of Bytes, those that were copied, as the target cannot have hard links to this database's files
 }
 
-// Checkpoint makes a directory that opens as a database of its own: this one as it was at some moment after the call. The
-// tables are hard links, which cost neither time nor space; where that is not to be had, as on another file system, they
-// are copied, and CheckpointInfo.Copied says so. The directory must not exist or be empty; it may be a mount point, or a
-// symbolic link to one that is. Reads and writes go on meanwhile. o may be nil.
+// Checkpoint makes a directory that opens as a database of its own: a copy of this one as of some moment after the call. The
+// tables of the copy are hard links, which cost neither time nor space. Where hard links are impossible, as on another file
+// system, the tables are copied, and CheckpointInfo.Copied counts the bytes. The directory must not exist or be empty; it
+// may be a mount point, or a symbolic link to an empty directory. Reads and writes go on meanwhile. o may be nil.
 //
-// The copy is independent: neither database harms the other's files. It has the id of this one, so do not use the increments
-// of the one for the other.
+// The copy is independent: neither database harms the other's files. Both have the same id; all the same, do not apply the
+// increments of one to the other.
 //
-//  1. Flush: what was written before the call is in tables.
-//  2. Pin the tables and the manifest's state that goes with them.
-//  3. Link the tables into a directory beside the target or in it, and publish that. A crash leaves no checkpoint or all of
-//     it.
+//  1. Flush: every write before the call is in tables.
+//  2. Pin the tables and the manifest's state that names them.
+//  3. Link the tables into a temporary directory beside the target or in it, and publish that directory. A crash leaves no
+//     checkpoint or a complete one.
 func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) (CheckpointInfo, error) {
 	if o == nil {
 		o = &CheckpointOptions{}
@@ -51,7 +51,7 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 	defer files.Unpin()
 	info, err := db.checkpoint(ctx, dir, &files.State, o.Progress)
 	if err != nil && db.health.closed.Load() {
-		return CheckpointInfo{}, ErrClosed // of which ctx may know, but not say
+		return CheckpointInfo{}, ErrClosed // Close cancels ctx, whose error does not say so
 	}
 	if err != nil {
 		return CheckpointInfo{}, fmt.Errorf("checkpoint %s: %w", dir, noSpace(err))

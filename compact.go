@@ -7,10 +7,10 @@ import (
 	"github.com/ebbdb/ebb/compaction"
 )
 
-// Flush writes what is in memory to tables. It returns when everything that was written before the call is in one.
+// Flush writes the memtables to tables. It returns when every write before the call is in a table.
 func (db *DB) Flush() error {
 	if v := db.live.View(); !db.health.closed.Load() && !db.opts.ReadOnly && !v.Mem.Empty() {
-		_ = db.log.Prepare() // so that writes do not wait for it; if it fails freeze says so
+		_ = db.log.Prepare() // the next segment, so that writes do not wait for it; freeze reports a failure
 	}
 	if err := db.freezeAll(); err != nil {
 		return err
@@ -18,7 +18,7 @@ func (db *DB) Flush() error {
 	return db.flusher.flushFrozen()
 }
 
-// freezeAll freezes the active memtable, unless that is empty.
+// freezeAll freezes the active memtable, unless the memtable is empty.
 func (db *DB) freezeAll() error {
 	t := db.pipeline.lock()
 	defer t.end()
@@ -33,9 +33,9 @@ func (db *DB) freezeAll() error {
 	return t.freeze()
 }
 
-// Compact flushes, and then rewrites all tables until everything is in one level and nothing that was deleted, overwritten
-// or has expired takes space. It is never needed: the background keeps space and reads in bounds. Where tables are damaged it
-// does what can be done around them, and returns an error that matches ErrCorrupt.
+// Compact flushes, and then rewrites all tables until everything is in one level and no deleted, overwritten or expired
+// entry takes space. Calling Compact is never needed: the background keeps space and the cost of reads in bounds. Damaged
+// tables are left as they are and the others compacted around them; the error of Compact then matches ErrCorrupt.
 func (db *DB) Compact(ctx context.Context) error {
 	if err := db.reporter.catchUp(); err != nil {
 		return err
@@ -48,14 +48,14 @@ func (db *DB) Compact(ctx context.Context) error {
 	defer cancel()
 	db.compacter.compacting.Lock()
 	defer db.compacter.compacting.Unlock()
-	if db.health.closed.Load() { // ctx may lag behind
+	if db.health.closed.Load() { // ctx is cancelled a little later
 		return ErrClosed
 	}
 	all, last := false, db.live.View().Version.LastSeq
 	err := db.compacter.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		plan := compaction.PickAll(l, now, c)
 		if plan == nil || plan.All && all || !plan.All && onlyNewer(plan, l, last) {
-			return nil // what has been flushed meanwhile is not ours: writers could keep us here for ever
+			return nil // newer flushes are left to the background: writers could keep Compact here for ever
 		}
 		all = all || plan.All
 		return plan
@@ -69,7 +69,8 @@ func (db *DB) Compact(ctx context.Context) error {
 	return err
 }
 
-// onlyNewer reports whether all tables that a plan takes from level 0 have something that is newer than a sequence.
+// onlyNewer reports whether a plan takes tables from level 0 and each of these has an entry newer than sequence last. It is
+// false for a plan that drops its tables.
 func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
 	newer := 0
 	for _, t := range plan.Tables() {

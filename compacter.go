@@ -12,7 +12,7 @@ import (
 	"github.com/ebbdb/ebb/ttl"
 )
 
-// compacter keeps tables few, and frees the space of what has expired, was overwritten or deleted.
+// compacter keeps the tables few, and frees the space of expired, overwritten and deleted entries.
 type compacter struct {
 	worker
 	compacting sync.Mutex // held by whoever compacts, one at a time
@@ -24,7 +24,7 @@ type compacter struct {
 	damage    damagedSet
 }
 
-// compactPicked compacts what the picker picks.
+// compactPicked runs the plans that the picker picks, until it picks none.
 func (c *compacter) compactPicked() error {
 	paid := c.readsHavePaid()
 	c.compacting.Lock()
@@ -35,8 +35,9 @@ func (c *compacter) compactPicked() error {
 	})
 }
 
-// readsHavePaid reports whether reads have paid for a compaction of level 0. If they have, and the memtable is worth it, it
-// is flushed first, which brings the background back here.
+// readsHavePaid reports whether reads have paid for a compaction of level 0. If they have, and the active memtable is large
+// enough to be flushed for reads, readsHavePaid freezes the memtable and returns false: the flush asks for a compaction,
+// which asks again.
 func (c *compacter) readsHavePaid() bool {
 	v := c.live.View()
 	levels := &v.Version.Levels
@@ -55,7 +56,7 @@ func (c *compacter) readsHavePaid() bool {
 		t := c.pipeline.lock()
 		defer t.end()
 		if v.Mem == t.mem() && len(v.Frozen) == 0 && c.health.failure() == nil {
-			if err := t.freeze(); err != nil { // that is the next write's to report
+			if err := t.freeze(); err != nil { // the next write reports the error
 				c.live.Rent().Reset()
 			}
 		}
@@ -75,8 +76,8 @@ func (c *compacter) compaction() compaction.Config {
 	}
 }
 
-// runPlans picks and runs until there is nothing to do. A table that turns out to be damaged is no failure: it is set apart,
-// and picking goes on without it. The caller is the only one that compacts.
+// runPlans picks a plan and runs it, until there is none. A table that turns out to be damaged is no failure: the table is
+// set apart, and picking goes on without it. The caller holds compacting.
 func (c *compacter) runPlans(ctx context.Context,
 	pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
 	for ctx.Err() == nil {
@@ -123,7 +124,7 @@ func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
 	return nil
 }
 
-// dropped counts tables that were dropped whole and tells of them.
+// dropped counts tables that were dropped whole, and emits an event for each.
 func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 	now := c.pipeline.clock.Now()
 	for _, t := range tables {
@@ -139,7 +140,7 @@ func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 	}
 }
 
-// compacted counts a plan that was carried out and tells of it.
+// compacted counts a plan that was carried out, and emits its event.
 func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
 	e := Compacted{Reason: p.Reason, Level: p.Level, Moved: p.Action == compaction.Move, Inputs: len(inputs),
 		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Duration: took}
@@ -157,11 +158,11 @@ func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, re
 	c.health.events.emit(e)
 }
 
-// damagedSet is which tables cannot be read whole, as far as a compaction or Verify has come across it. They are set apart: they
-// stay and are read, and others are compacted around them, so that one bad block neither stops compaction nor, with level 0
-// full, all writes.
+// damagedSet holds the tables that a compaction or Verify could not read whole. These tables are set apart: they stay live
+// and are read, and the others are compacted around them. So one bad block stops neither compaction nor, with level 0 full,
+// all writes.
 //
-// Nothing of it is stored: the next compaction after Open that needs such a table finds out again.
+// The set is not stored: after Open the next compaction that needs a damaged table finds the damage again.
 type damagedSet struct {
 	live   *lsm.Set
 	events *eventQueue
@@ -177,10 +178,11 @@ type damagedTable struct {
 	found time.Time
 }
 
-// retryUnread is after how long a table is tried again that the disk did not give, and whose content may yet be right.
+// retryUnread is how long a table stays set apart whose read failed without ErrCorrupt: the disk did not give the bytes, and
+// they may be right. After that the table is tried again.
 const retryUnread = 10 * time.Minute
 
-// note adds a table that cannot be read and reports whether that is news.
+// note adds a table that cannot be read whole, and reports whether the set did not have it yet.
 func (d *damagedSet) note(t *compaction.Table, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -194,8 +196,8 @@ func (d *damagedSet) note(t *compaction.Table, err error) bool {
 	return true
 }
 
-// in returns which tables of a version are damaged, nil if none is, with the error of one. It forgets those that are gone,
-// and those that are to be tried again.
+// in returns the damaged tables of a version, nil if there are none, and the error of one of them. It drops from the set the
+// tables that are not in the version, and those that are to be tried again.
 func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -212,7 +214,7 @@ func (d *damagedSet) in(v *lsm.Version) (set map[*compaction.Table]bool, one err
 	return set, one
 }
 
-// setApart sets a table apart that cannot be read, and tells of it.
+// setApart adds a table that cannot be read whole, and emits TableDamaged if the table is new to the set.
 func (d *damagedSet) setApart(t *compaction.Table, err error) {
 	if !d.note(t, err) {
 		return
@@ -224,7 +226,7 @@ func (d *damagedSet) setApart(t *compaction.Table, err error) {
 	}
 }
 
-// left says which of the live tables are left as they are, because they are damaged; nil if none is.
+// left returns an error that counts the live tables that are damaged and so left as they are; nil if there are none.
 func (d *damagedSet) left() error {
 	if set, one := d.in(d.live.View().Version); set != nil {
 		return fmt.Errorf("compact: %d damaged tables are left as they are: %w", len(set), one)

@@ -7,18 +7,18 @@ import (
 	"github.com/ebbdb/ebb/internal/lsm"
 )
 
-// latestEntry is what the newest operation on a key has left, whether reads see it already or not.
+// latestEntry is the entry that the newest operation on a key has left, visible or not.
 type latestEntry struct {
 	kv.Entry // Value only if it was asked for
 	found    bool
-	tables   *lsm.Version // that were asked; nil if a memtable knew
+	tables   *lsm.Version // the tables that were asked; nil if a memtable knew the key
 }
 
-// beginUpdate returns a turn for a write that depends on what it replaces, and what that is, once the condition of the write
-// is known to hold. If it does not hold there is no turn. The value is not the caller's to change.
+// beginUpdate begins a turn for a write that depends on the entry it replaces, and returns the turn and that entry. If the
+// condition of the write does not hold, beginUpdate returns an error and no turn. The value is not the caller's to change.
 //
-// The key is looked up twice: before the turn, so that what has to come from the disk does so while others write, and in the
-// turn, when as a rule only memtables have to be asked.
+// The key is looked up twice: before the turn, so that tables are read while others write, and once more in the turn, when
+// as a rule only memtables have to be asked.
 func (p *pipeline) beginUpdate(key []byte, want lsm.Wanted, w *params) (turn, latestEntry, error) {
 	var cur latestEntry
 	if err := p.lookLatest(key, want, &cur); err != nil {
@@ -41,7 +41,7 @@ func (p *pipeline) beginUpdate(key []byte, want lsm.Wanted, w *params) (turn, la
 	return t, cur, nil
 }
 
-// lookLatest looks a key up. cur is what an earlier look has found, or empty.
+// lookLatest looks a key up and stores the answer in cur, which holds the answer of an earlier look-up or is empty.
 func (p *pipeline) lookLatest(key []byte, want lsm.Wanted, cur *latestEntry) error {
 	ticket, ok := p.live.Enter(uint32(key[len(key)-1]))
 	if !ok {
@@ -51,7 +51,8 @@ func (p *pipeline) lookLatest(key []byte, want lsm.Wanted, cur *latestEntry) err
 	return cur.look(p.live.View(), key, want)
 }
 
-// look finds the newest that the view knows of a key. What was found in the same tables before is not looked for again.
+// look stores in cur the newest entry of a key in the view. If cur holds the answer of the same tables, they are not asked
+// again.
 func (cur *latestEntry) look(v *lsm.View, key []byte, want lsm.Wanted) error {
 	var e kv.Entry
 	if known, found := v.GetMem(key, math.MaxUint64, &e); known {
@@ -67,7 +68,7 @@ func (cur *latestEntry) look(v *lsm.View, key []byte, want lsm.Wanted) error {
 	return err
 }
 
-// check returns nil if the condition holds for what is there.
+// check returns nil if the condition of the write holds for the present entry.
 func (p *params) check(cur *latestEntry) error {
 	switch p.condition {
 	case optionIfAbsent:

@@ -9,13 +9,14 @@ import (
 	"github.com/ebbdb/ebb/internal/merge"
 )
 
-// cursors are those that no iterator uses.
+// cursors is a pool of cursors that no iterator uses.
 type cursors struct {
 	live *lsm.Set
 	pool sync.Pool // of *cursor
 }
 
-// open returns an iterator over a view, whose pin it takes over from the caller. own, if not nil, is newer than all of the view.
+// open returns an iterator over a view, and takes over the caller's pin of the view. own, if not nil, walks the own writes
+// of a transaction, which are newer than the whole view.
 func (cs *cursors) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
 	c := cs.pool.Get().(*cursor)
 	c.live, c.pool = cs.live, &cs.pool
@@ -26,49 +27,49 @@ func (cs *cursors) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own 
 // cursor does an Iterator's work. It is reused, with the memory it has, so that a short scan allocates almost nothing.
 type cursor struct {
 	live     *lsm.Set
-	pool     *sync.Pool // where it goes when it is closed
+	pool     *sync.Pool // takes the cursor back when it is closed
 	view     *lsm.View
 	seq      uint64
 	now      int64
 	lower    []byte // inclusive; empty: none
 	upper    []byte // exclusive; empty: none
-	empty    bool   // the bounds leave nothing
+	empty    bool   // no key lies within the bounds
 	keysOnly bool
 
 	sources  lsm.Sources
 	merged   merge.Iterator
-	own      kv.Iterator // the one of sources that others do not see; nil if there is none
+	own      kv.Iterator // the source with a transaction's own writes; nil if there is none
 	deletes  lsm.Deletes
-	covering *lsm.DeleteSource // what covers the entry that merged stands on; nil if nothing does
+	covering *lsm.DeleteSource // has a range delete that covers the entry that merged stands on; nil if none does
 
-	op    move   // what step does,
-	key   []byte // and to which key
+	op    move   // the move that step makes
+	key   []byte // the key of moveSeek and moveSeekBefore
 	step  func() // run, made once
 	found bool
 	more  bool // the move is not done yet
 	on    bool // merged stands on an entry
 
 	dead  deadRun
-	edge  []byte // where the move began: forward with this key, in reverse before it
-	moves int    // of merged, in all
+	edge  []byte // where the move began: forward at this key, in reverse before it
+	moves int    // how often merged was moved, in all
 
-	// Entries are read some at a time: what it costs to be sure of the tables is paid once for all of them.
+	// Entries are read several at a time: to enter the epoch and to guard mapped memory is paid once for all of them.
 	ahead   []Entry // in the direction of travel; their slices are in buf
 	buf     []byte
-	at      int    // of ahead
+	at      int    // the index in ahead of the entry that the cursor stands on
 	reverse bool   // the direction of ahead
-	ended   bool   // there is nothing behind ahead
-	want    int    // how many to read next time,
-	first   int    // and the first time
-	from    []byte // scratch: the key that it stands on, to go on from
+	ended   bool   // no entry follows the last one of ahead
+	want    int    // how many entries to read next time
+	first   int    // how many entries to read at the first move
+	from    []byte // scratch: the key that the cursor stands on, to go on from
 }
 
 const (
-	// A cursor reads one entry ahead at first, then four times as many each time, up to maxAhead, but no more than it takes
-	// to fill aheadBytes: a short walk should not pay for what it never comes to.
+	// A cursor reads one entry at first, then four times as many each time, up to maxAhead, but no more than it takes to fill
+	// aheadBytes: a short walk should not pay for entries that it never comes to.
 	maxAhead   = 32
 	aheadBytes = 32 << 10
-	// maxMoves bounds how long a move stays in the epoch, for which Close and whoever frees a table have to wait.
+	// maxMoves bounds how long one stay in the epoch lasts: Close, and whoever frees a table, wait for its end.
 	maxMoves = 1024
 )
 
@@ -91,7 +92,7 @@ func newCursor() any {
 	return c
 }
 
-// open readies c for a view, whose pin it takes over from the caller.
+// open readies c for a view, and takes over the caller's pin of the view.
 func (c *cursor) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
 	c.view, c.seq, c.now, c.own = v, seq, now, own
 	c.setBounds(o)
@@ -101,7 +102,7 @@ func (c *cursor) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv
 	c.deletes.Open(v, seq, c.lower, c.upper)
 }
 
-// close gives the view back, and c to the next iterator.
+// close unpins the view, and leaves c to the next iterator.
 func (c *cursor) close() {
 	c.merged.Close()
 	live, pool, v := c.live, c.pool, c.view
@@ -117,7 +118,7 @@ func (c *cursor) close() {
 	pool.Put(c)
 }
 
-// setBounds makes bounds of Start, End and Prefix.
+// setBounds sets the bounds from Start, End and Prefix.
 func (c *cursor) setBounds(o *IterOptions) {
 	c.lower, c.upper, c.empty, c.keysOnly = c.lower[:0], c.upper[:0], false, false
 	if o == nil {
@@ -136,7 +137,7 @@ func (c *cursor) setBounds(o *IterOptions) {
 	c.empty = c.empty || len(c.upper) > 0 && kv.Compare(c.lower, c.upper) >= 0
 }
 
-// near makes a move to the next or the previous entry if that was read already.
+// near moves to the next or the previous entry if that entry is in ahead.
 func (c *cursor) near() bool {
 	if !c.found {
 		return false
@@ -152,27 +153,28 @@ func (c *cursor) near() bool {
 	return true
 }
 
-// run makes the move op, which near cannot make, and goes on in its direction to an entry that is present, and some ahead.
-// If there is much on the way that is not, it stops, with more set, and is to be called again.
+// run makes a move that the read-ahead cannot answer. It repositions the merge, reads the first live entry in the move's
+// direction, and then more, up to want in all. After maxMoves without a live entry run stops with more set, and is to be
+// called again.
 func (c *cursor) run() {
 	if c.more || c.begin() {
 		c.fill()
 	}
 }
 
-// begin makes the move op, to whatever is there.
+// begin moves merged to where the move op begins, live entry or not. It is false if the move can find nothing.
 func (c *cursor) begin() bool {
 	stood := c.found
 	c.found = false
 	switch c.op {
 	case moveNext, movePrev:
 		if !stood || c.ended && (c.op == movePrev) == c.reverse {
-			return false // it stands nowhere, or on the last
+			return false // the cursor stands nowhere, or on the last entry
 		}
 		c.from = append(c.from[:0], c.entry().Key...)
 	default:
 		c.want = c.first
-		c.from = append(c.from[:0], c.key...) // it may be in buf, and a scan notes it after
+		c.from = append(c.from[:0], c.key...) // key may be in buf, and note needs it later
 		c.key = c.from
 	}
 	if c.empty {
@@ -213,7 +215,7 @@ func (c *cursor) aim() {
 	c.edge = append(c.edge[:0], edge...)
 }
 
-// seek goes to the first entry from an edge on, in reverse to the last before it.
+// seek moves merged to the first entry from an edge on, in reverse to the last entry before the edge.
 func (c *cursor) seek(edge []byte) {
 	m := &c.merged
 	c.moves++
@@ -229,7 +231,7 @@ func (c *cursor) seek(edge []byte) {
 	}
 }
 
-// fill goes on to an entry that is present, and reads as many as are wanted.
+// fill moves merged on and reads live entries into ahead, as many as are wanted.
 func (c *cursor) fill() {
 	c.more = false
 	for end := c.moves + maxMoves; c.on; {
@@ -258,17 +260,17 @@ func (c *cursor) fill() {
 	c.filled(true)
 }
 
-// filled ends a move.
+// filled ends a move. ended says that no live entry follows those in ahead.
 func (c *cursor) filled(ended bool) {
 	c.ended = ended
 	c.want = min(4*c.want, maxAhead)
 	c.found = len(c.ahead) > 0
 }
 
-// entry returns the entry that it stands on.
+// entry returns the entry that the cursor stands on.
 func (c *cursor) entry() *Entry { return &c.ahead[c.at] }
 
-// beyond reports whether a key lies behind the bound that the move goes towards.
+// beyond reports whether a key lies past the bound in a direction: forward the upper bound, otherwise the lower.
 func (c *cursor) beyond(key []byte, forward bool) bool {
 	if forward {
 		return len(c.upper) > 0 && kv.Compare(key, c.upper) >= 0
@@ -276,8 +278,8 @@ func (c *cursor) beyond(key []byte, forward bool) bool {
 	return len(c.lower) > 0 && kv.Compare(key, c.lower) < 0
 }
 
-// advance goes on by one entry. In a long stretch that a range delete covers, the sources in which all is older than the
-// delete go on to its end.
+// advance moves merged on by one entry. In a long stretch that a range delete covers, the sources whose entries there are
+// all older than the delete skip to the end of the stretch.
 func (c *cursor) advance() {
 	c.moves++
 	if d := c.covering; d != nil && d.Skips() {
@@ -299,7 +301,8 @@ func (c *cursor) advance() {
 	}
 }
 
-// take copies an entry behind those ahead, if it is present.
+// take appends a copy of an entry to ahead. It is false if the entry is not live: covered by a range delete, deleted or
+// expired.
 func (c *cursor) take(e *kv.Entry) bool {
 	c.covering = nil
 	if c.deletes.Any() {
