@@ -15,35 +15,36 @@ import (
 
 // DB is an open database. Make one with Open. Its methods may be called from any goroutine.
 type DB struct {
-	// A read takes no lock: see lsm.Set.EnterNewest. What it needs longer than one call, an iterator or a snapshot, it pins.
+	// A read takes no lock: see lsm.Set.EnterNewest. An iterator or a snapshot, which lives longer than one call, pins its
+	// view.
 	//
 	// Locks are taken in this order:
 	//
-	//  1. sweeper.mu, ingesting, compacter.compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at a
-	//     time. They are held for long.
+	//  1. sweeper.mu, ingesting, compacter.compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at
+	//     a time. These locks are held for long.
 	//  2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries,
 	//     and to mark the clock.
-	//  3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, with the commit lock. A read-only database, where
-	//     nothing is flushed, has it for Refresh, and takes the commit lock with it.
+	//  3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, holding the commit lock. A read-only database,
+	//     where nothing is flushed, uses flushing for Refresh, which takes the commit lock while holding it.
 	//  4. flusher.trim.mu; and those of lsm, in its order.
-	//  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of these
-	//     takes no other of this list.
+	//  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of
+	//     these takes no other of this list.
 	//
-	// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock over
-	// the log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the look-up of
-	// what has expired, where expiries are reported, and over the end of an Ingest; and the lock of lsm over the manifest, for
-	// which only those wait that end with a table.
+	// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock
+	// over the log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the
+	// look-up of expired keys, where expiries are reported, and over the end of an Ingest; and the lock of lsm over the
+	// manifest, for which only flushes, compactions and Ingests wait, checkpoints, and the last unpin of a version.
 
 	dir   directory // absolute
 	opts  Options
-	fs    vfs.FS // opts.fs, or that as the owner of the lock sees it
+	fs    vfs.FS // opts.fs, or opts.fs as the owner of the lock sees it
 	lock  vfs.Lock
 	log   *wal.Log
 	clock *ttl.Clock
 	cache *table.Cache
 
 	health health
-	live   lsm.Set // what reads read
+	live   lsm.Set // the memtables and tables that reads read
 
 	pipeline pipeline
 	reporter *reporter // nil unless Options.ExpiryEvents
@@ -60,7 +61,7 @@ type DB struct {
 	events eventQueue
 }
 
-// background is what works by itself while the database is open.
+// background is the workers that run by themselves while the database is open.
 type background struct {
 	flusher   flusher
 	compacter compacter
@@ -68,7 +69,7 @@ type background struct {
 	settler   settler
 }
 
-// wire makes the parts of the background known to one another, and p and what is live to them.
+// wire makes the workers known to one another, and gives them the pipeline p and the live set.
 func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *counters) {
 	f, c, w := &b.flusher, &b.compacter, &b.sweeper
 	f.init("flush", h)
@@ -82,7 +83,7 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 	b.settler.pipeline, b.settler.live = p, live
 }
 
-// start begins to work. Whatever has been asked for until then is done.
+// start starts the workers. Requests that were made before are carried out.
 func (b *background) start(h *health) {
 	h.workers.Go(func() { b.flusher.run(b.flusher.flushFrozen) })
 	h.workers.Go(func() { b.compacter.run(b.compacter.compactPicked) })
@@ -93,16 +94,17 @@ func (b *background) start(h *health) {
 // directory is where a database is.
 type directory = dir.Dir
 
-// Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. It waits
-// for what runs, and ends an Ingest, a Compact or a Checkpoint that does. Whatever is called later, on the database or on an
-// iterator or a snapshot of it, is ErrClosed. A second Close does nothing and returns nil.
+// Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. Close
+// waits for calls that are under way, and ends an Ingest, a Compact or a Checkpoint among them. Later calls, on the database
+// or on an iterator or a snapshot of it, return ErrClosed. A second Close does nothing and returns nil.
 //
-//  1. Refuse new operations, and let those that wait for the background go.
+//  1. Refuse new operations, and wake the writers that wait for the background: they return.
 //  2. Stop the background.
-//  3. Flush. If that fails nothing is lost: the log has it.
+//  3. Flush. A failure loses nothing: the log has every write.
 //  4. Close the log, which syncs it.
-//  5. Store a manifest that says how far the log went, so that the next Open misses what is missing. After a crash before
-//     that, or where it cannot be stored, which Close reports, the older manifest is in force: the database is whole.
+//  5. Store a manifest that says how far the log went, so that the next Open notices if a part of the log is missing. After
+//     a crash before this step, or where the manifest cannot be stored, which Close reports, the older manifest is in force:
+//     the database is whole.
 //  6. Close the tables, when the last read has ended.
 func (db *DB) Close() error {
 	if !db.health.close() {
@@ -112,7 +114,7 @@ func (db *DB) Close() error {
 	waitForHolder(&db.flusher.flushing)     // nor a call of Flush
 	waitForHolder(&db.compacter.compacting) // or Compact,
 	waitForHolder(&db.ingesting)            // or Ingest,
-	db.live.Barrier()                       // nor begins a Checkpoint; and later ones find the database closed
+	db.live.Barrier()                       // nor does a Checkpoint begin; later calls find the database closed
 	db.health.workers.Wait()
 	db.flushOnClose()
 	return db.release()
@@ -124,14 +126,14 @@ func waitForHolder(mu *sync.Mutex) {
 	defer mu.Unlock()
 }
 
-// release closes what has been opened, and tells the last events.
+// release closes all that Open has opened, and has the last events told.
 func (db *DB) release() error {
 	defer db.events.stop()
 	var errs []error
 	if db.log != nil {
 		errs = append(errs, db.closeLog())
 	}
-	db.health.workers.Wait() // what commits have started
+	db.health.workers.Wait() // the goroutines that commits have started
 	errs = append(errs, db.live.Close())
 	if db.cache != nil {
 		db.cache.Close()
@@ -144,10 +146,10 @@ func (db *DB) release() error {
 
 // closeLog takes steps 4 and 5 of Close.
 //
-// The manifest says how far the log has gone, at least: see wal.Anchor. While the database is open that is a place which
-// the log had reached when it was rotated or opened last, and costs nothing; after Close it is the very end. So what is
-// missing of a log that was closed is damage. Of one that was not, the end may have been torn by the crash: there only a
-// mark that the log has written behind what it had synced can prove the contrary.
+// The manifest names a place that the log has reached: see wal.Anchor. While the database is open, this is the place that
+// the log had reached when it was last rotated or opened, which costs nothing; after Close it is the very end. So a log that
+// was closed and ends before it is damaged. A log that was not closed may have lost its end to the crash: there only a mark
+// that the log has written behind synced records can prove damage.
 func (db *DB) closeLog() error {
 	if err := db.log.Close(); err != nil {
 		return err
@@ -156,13 +158,13 @@ func (db *DB) closeLog() error {
 		return db.health.fail(err)
 	}
 	if db.health.failure() != nil {
-		return nil // a manifest that replaces one in doubt may not be durable
+		return nil // a manifest that replaces an uncertain one may not be durable
 	}
 	return noSpace(db.live.StoreAnchor())
 }
 
-// flushOnClose writes what is in memory to a table if replaying it would take the next Open long. If that fails nothing is
-// lost: the log has it.
+// flushOnClose writes the memtables to tables if replaying them would take the next Open long. A failure loses nothing: the
+// log has every write.
 func (db *DB) flushOnClose() {
 	const worth = 1 << 20
 	if db.health.failure() != nil || db.log.Err() != nil {
@@ -177,7 +179,7 @@ func (db *DB) flushOnClose() {
 	if err == nil {
 		err = db.flusher.flushUntil(context.Background())
 	}
-	_ = db.pipeline.markClock() // what has expired in this run stays so; if it fails the log has told an event
+	_ = db.pipeline.markClock() // entries that have expired in this run stay expired; the log has told an event of a failure
 	if err != nil {
 		db.events.backgroundError("flush on close", err, 0)
 	}

@@ -5,23 +5,23 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// maxRest is how many entries a walk passes at most before it looks again whether it has come into a gap.
+// maxRest is how many entries a walk passes at most before it looks again for a known gap.
 const maxRest = 64
 
-// deadRun is what a cursor has passed since it came to an entry that is present, or began: keys that have been deleted or
-// have expired, in entries that it has walked over and in gaps that it has jumped over.
+// deadRun is the stretch without live entries that a cursor has passed since its last live entry, or since the move began:
+// absent entries that the cursor has walked over, and gaps that it has jumped over.
 type deadRun struct {
 	gap.Run      // with slices of its own
-	open    bool // otherwise it is empty
+	open    bool // false: there is no run
 }
 
-// begin makes it the empty run at an edge.
+// begin makes r the empty run at an edge.
 func (r *deadRun) begin(edge []byte, m gap.Moment) {
 	r.Start, r.End = append(r.Start[:0], edge...), append(r.End[:0], edge...)
 	r.Moment, r.Since, r.Dead, r.Hops, r.open = m, 0, 0, 0, true
 }
 
-// edge is where it goes on: forward behind its end, in reverse before its start.
+// edge is where the run goes on: forward at its end, in reverse before its start.
 func (r *deadRun) edge(reverse bool) []byte {
 	if reverse {
 		return r.Start
@@ -32,7 +32,7 @@ func (r *deadRun) edge(reverse bool) []byte {
 // step adds an entry that is absent.
 func (r *deadRun) step(e *kv.Entry, reverse bool) {
 	if reverse {
-		if r.Dead == 0 && r.Hops == 0 { // what is pushed behind all that was popped should not fall into the gap
+		if r.Dead == 0 && r.Hops == 0 { // a key that is pushed behind all that were popped should not fall into the gap
 			r.End = append(append(r.End[:0], e.Key...), 0)
 		}
 		r.Start = append(r.Start[:0], e.Key...)
@@ -45,7 +45,7 @@ func (r *deadRun) step(e *kv.Entry, reverse bool) {
 	}
 }
 
-// jump adds gaps.
+// jump adds the gaps that a jump to the key to has passed.
 func (r *deadRun) jump(j gap.Jump, to []byte, reverse bool) {
 	if reverse {
 		r.Start = append(r.Start[:0], to...)
@@ -62,7 +62,7 @@ func (r *deadRun) rested() bool { return r.Dead&(r.Dead-1) == 0 || r.Dead%maxRes
 // pass goes over an entry that is absent, and over the gap behind it if one is known.
 func (c *cursor) pass(e *kv.Entry) {
 	r := &c.dead
-	if e.Seq == ownSeq { // of what it hides, and of it, others know nothing
+	if e.Seq == ownSeq { // a transaction's own delete: the key may be present for others
 		c.endRun()
 		c.openRun(e.Key)
 		c.advance()
@@ -77,7 +77,7 @@ func (c *cursor) pass(e *kv.Entry) {
 	}
 }
 
-// openRun begins a run behind a key, or if that is nil behind the last entry that is present, or where the move began.
+// openRun begins a run behind a key, or if the key is nil behind the last entry of ahead, or else where the move began.
 func (c *cursor) openRun(behind []byte) {
 	edge := c.edge
 	if behind == nil && len(c.ahead) > 0 {
@@ -93,7 +93,7 @@ func (c *cursor) openRun(behind []byte) {
 	c.dead.begin(edge, gap.Moment{Seq: c.seq, Now: c.now})
 }
 
-// endRun ends the run, and offers it to be remembered.
+// endRun ends the run, and offers it to the view's gaps.
 func (c *cursor) endRun() {
 	if r := &c.dead; r.open {
 		r.open = false
@@ -101,7 +101,8 @@ func (c *cursor) endRun() {
 	}
 }
 
-// leap goes on behind the gap that the run has come to, if it has come to one. A transaction's own writes in it count.
+// leap moves merged behind the gap that the run has come to. It is false if no gap is known there. A transaction's own write
+// in the gap ends the leap.
 func (c *cursor) leap() bool {
 	r := &c.dead
 	at := r.edge(c.reverse)

@@ -24,28 +24,28 @@ var (
 	ErrValueTooLarge = errors.New("ebb: value too large")
 	// ErrBatchTooLarge refuses a batch of more than MaxBatchSize bytes.
 	ErrBatchTooLarge = errors.New("ebb: batch too large")
-	// ErrBatchEmpty refuses a batch of a writer that holds nothing: its sequence belongs to the next that does.
+	// ErrBatchEmpty refuses a writer's batch without operations: the batch's sequence belongs to the next batch that has some.
 	ErrBatchEmpty = errors.New("ebb: empty batch of a writer")
-	// ErrWriterSequence refuses a batch that is not the next of its writer, nor its last once more. errors.As with
-	// *WriterSequenceError tells which was expected.
+	// ErrWriterSequence refuses a batch that is neither the next of its writer nor the last one once more. errors.As with
+	// *WriterSequenceError tells which sequence was expected.
 	ErrWriterSequence = errors.New("ebb: not the writer's next batch")
 	// ErrTooManyWriters refuses a batch of yet another writer than the MaxWriters that are known.
 	ErrTooManyWriters = errors.New("ebb: too many writers")
 	// ErrInvalidOption refuses a write option that makes no sense for the call.
 	ErrInvalidOption = errors.New("ebb: invalid write option")
-	// ErrInvalidOptions refuses options, those of Open, of an iterator, a backup or whatever else takes some: it names the
-	// field, its value and what is allowed.
+	// ErrInvalidOptions refuses options: those of Open, of an iterator, of a backup or of any other call. The message names the
+	// field, its value and the values that are allowed.
 	ErrInvalidOptions = errors.New("ebb: invalid options")
 	// ErrConditionFailed says that the condition of a write does not hold. Nothing was written.
 	ErrConditionFailed = errors.New("ebb: condition failed")
-	// ErrConflict says that others have written again and again to what an Update has read. Nothing was written.
+	// ErrConflict says that others have written again and again to keys that an Update has read. Nothing was written.
 	ErrConflict = errors.New("ebb: conflict")
 	// ErrTxnDone is returned by a transaction whose function has returned.
 	ErrTxnDone = errors.New("ebb: transaction has ended")
-	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow one whose sum an int64 does not hold.
+	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow an Add whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")
 	ErrOverflow   = errors.New("ebb: counter overflow")
-	// ErrLogTrimmed says that changes which were asked for are not in the log: they went with an obsolete segment, see
+	// ErrLogTrimmed says that the log does not have changes which were asked for: they went with an obsolete segment, see
 	// Options.RetainLog, or came by an Ingest.
 	ErrLogTrimmed = errors.New("ebb: no longer in the log")
 	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
@@ -56,8 +56,8 @@ var (
 	// or replaced; the first failure is in its chain. Reads go on. Open the database again to find out what the disk still
 	// holds.
 	ErrFailed = wal.ErrFailed
-	// ErrSequenceAhead says that the database has not come to a sequence yet: it is another database's, or this one has lost
-	// writes that nobody had synced.
+	// ErrSequenceAhead says that the database has not come to a sequence yet: the sequence is another database's, or this
+	// database has lost writes that nobody had synced.
 	ErrSequenceAhead = errors.New("ebb: sequence not reached yet")
 )
 
@@ -66,18 +66,18 @@ var (
 	// ErrCorrupt matches every error that reports damaged files. errors.As with *CorruptError tells file and offset.
 	ErrCorrupt = corrupt.ErrCorrupt
 	// ErrLocked says that another owner has the database open. errors.As with *LockedError tells its process, if known.
-	// Options.ReadOnly can look at it all the same.
+	// Options.ReadOnly opens the database all the same.
 	ErrLocked = vfs.ErrLocked
 	// ErrNotDatabase says that the directory holds something else.
 	ErrNotDatabase = dir.ErrNotDatabase
 	// ErrTargetExists refuses to make a database where there is something already.
 	ErrTargetExists = dir.ErrTargetExists
-	// ErrSnapshotOrder refuses snapshot files that do not follow one another: the first has to be full, the others increments
-	// of the same database, none of which begins after the one before has ended.
+	// ErrSnapshotOrder refuses snapshot files that do not follow one another: the first has to be full, the others have to be
+	// increments of the same database, and none may begin after the end of the one before.
 	ErrSnapshotOrder = copies.ErrSnapshotOrder
 )
 
-// noSpace makes an error that is a full disk's match ErrNoSpace.
+// noSpace makes the error of a full disk match ErrNoSpace, and returns other errors as they are.
 func noSpace(err error) error {
 	if vfs.NoSpace(err) && !errors.Is(err, ErrNoSpace) && !errors.Is(err, ErrFailed) { // what failed for good has no second try
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
@@ -85,7 +85,7 @@ func noSpace(err error) error {
 	return err
 }
 
-// closedLog makes the error of a log that was closed meanwhile the database's.
+// closedLog translates the error of a log that was closed meanwhile to ErrClosed.
 func closedLog(err error) error {
 	if errors.Is(err, wal.ErrClosed) {
 		return ErrClosed

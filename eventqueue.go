@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// diskFullEvery is how often a disk that stays full is told of: each write that it refuses tells its caller anyway.
+// diskFullEvery is how often DiskFull is told at most while the disk stays full: each refused write tells its caller anyway.
 const diskFullEvery = 10 * time.Second
 
-// eventQueue holds events on their way to Options.OnEvent and Options.Logger. A goroutine of its own tells them, one at a time
-// and in order. So emit takes no time and may be called under any lock, and the listener may use the database: nothing that it
-// waits for waits for it.
+// eventQueue holds events on their way to Options.OnEvent and Options.Logger. A goroutine of the queue tells the events, one
+// at a time and in order. So emit takes no time and may be called under any lock, and the listener may use the database:
+// nothing that the listener waits for waits for the listener.
 type eventQueue struct {
-	dir      string // that the logger is told
+	dir      string // the database's directory, for the logger
 	onEvent  func(Event)
 	logger   *slog.Logger
 	counters *counters
@@ -31,7 +31,7 @@ type eventQueue struct {
 	told    sync.WaitGroup
 }
 
-// start begins to tell events if anybody listens.
+// start begins to tell events if there is a listener or a logger.
 func (q *eventQueue) start(o *Options, dir string, c *counters) {
 	q.dir, q.onEvent, q.logger, q.counters, q.sys = dir, o.OnEvent, o.Logger, c, &o.sys
 	q.changed.L = &q.mu
@@ -46,7 +46,7 @@ func (q *eventQueue) start(o *Options, dir string, c *counters) {
 	})
 }
 
-// stop returns when all has been told. Later events are told to nobody.
+// stop returns when all events have been told. Later events are told to nobody.
 func (q *eventQueue) stop() {
 	q.mu.Lock()
 	q.mu.stopped = true
@@ -85,7 +85,7 @@ func (q *eventQueue) waiting() int {
 	return len(q.mu.queue)
 }
 
-// next waits for an event. It is false when there are no more.
+// next waits for an event. It is false once the queue is stopped and empty.
 func (q *eventQueue) next() (Event, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// flusher makes tables of frozen memtables, the oldest first, and deletes the log segments that are obsolete then.
+// flusher makes tables of frozen memtables, the oldest first, and deletes the log segments that become obsolete.
 type flusher struct {
 	worker
 	flushing sync.Mutex // held by whoever flushes, one at a time
@@ -51,13 +51,14 @@ func (f *flusher) flushUntil(ctx context.Context) error {
 
 // flush makes a table of the oldest frozen memtable.
 //
-//  1. Sync the log past the memtable, and let reads see all of it: a table holds the newest version of each key only, so who
-//     reads that must see no less. With that the next segment's header is on the disk, before a manifest counts on it.
+//  1. Sync the log past the memtable, and make everything in the memtable visible: a table holds the newest version of each
+//     key only, so a reader of the table must see that version. The same sync puts the next segment's header on the disk,
+//     before a manifest counts on it.
 //  2. Build the table and sync it, with its directory. A crash leaves a table that no manifest names; Open removes it.
 //  3. Commit the manifest with the table, and with the log's first segment moved past the memtable. A crash leaves the old
-//     manifest or the new one; with the new one the segments before are obsolete, and Open removes them.
+//     manifest or the new one; with the new one the earlier segments are obsolete, and Open removes them.
 //  4. Swap the view: the table takes the memtable's place.
-//  5. Delete the obsolete segments. The memtable is flushed, whatever becomes of them: see logTrim.
+//  5. Delete the obsolete segments. If that fails the memtable is flushed all the same: see logTrim.
 func (f *flusher) flush(m *lsm.Mem) error {
 	start := f.health.sys.now()
 	if err := f.pipeline.showSynced(m.LastSeq, m.LogEnd); err != nil {
@@ -85,7 +86,7 @@ func (f *flusher) flush(m *lsm.Mem) error {
 	return nil
 }
 
-// flushed counts a flush and tells of it.
+// flushed counts a flush and emits its event.
 func (f *flusher) flushed(built compaction.Result, took time.Duration) {
 	c := f.counters
 	c.flushes.Add(1)
@@ -99,30 +100,30 @@ func (f *flusher) flushed(built compaction.Result, took time.Duration) {
 	f.health.events.emit(e)
 }
 
-// buildFlush builds the table of a frozen memtable. What of it has expired is left out, and so are tombstones with nothing
-// below.
+// buildFlush builds the table of a frozen memtable. It leaves out expired entries and tombstones under whose key no table
+// has anything.
 func (f *flusher) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
 	levels := f.live.View().Version.Levels
 	// A compaction that runs meanwhile can only take from the levels.
 	return compaction.BuildMemtable(context.Background(), m.Memtable, levels.Overlap, now, f.live.Output(0))
 }
 
-// logTrim deletes the log segments that no memtable needs any more. What made them obsolete has happened whether that
-// succeeds or not, so a failure is nobody's error: it is told as an event, and tried again with a flush, which is asked for
-// after a while.
+// logTrim deletes the log segments that no memtable needs any more. The flush or Ingest that made the segments obsolete has
+// succeeded, whether they can be deleted or not. So a failure is no caller's error: it is told as an event, and the deletion
+// is tried again with a flush, which logTrim requests after a pause.
 type logTrim struct {
 	log     *wal.Log // nil in a read-only database
 	flusher *worker
 
 	mu struct { // no read and no write waits for it
 		sync.Mutex
-		obsolete uint32        // segments before it
+		obsolete uint32        // the segments before this one are obsolete
 		pause    time.Duration // from the last failure to due; 0 if there was none
 		due      time.Time     // when to try again
 	}
 }
 
-// before deletes the segments before one.
+// before deletes the segments before the given one.
 func (t *logTrim) before(segment uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -130,7 +131,7 @@ func (t *logTrim) before(segment uint32) {
 	t.deleteLocked()
 }
 
-// again deletes what could not be deleted before, if it is time to.
+// again retries a deletion that has failed, if it is due.
 func (t *logTrim) again() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -40,7 +40,7 @@ func (db *DB) Has(key []byte) (bool, error) {
 	return err == nil, err
 }
 
-// TTL returns how long a key has left, and 0 if it has no deadline. It is ErrNotFound for an absent key.
+// TTL returns how long a key has left until its deadline, and 0 if it has no deadline. It is ErrNotFound for an absent key.
 func (db *DB) TTL(key []byte) (time.Duration, error) {
 	var e kv.Entry
 	if _, err := db.get(nil, key, lsm.WithoutValue, &e); err != nil {
@@ -49,7 +49,7 @@ func (db *DB) TTL(key []byte) (time.Duration, error) {
 	if left := ttl.Remaining(e.Deadline, db.clock.Now()); left >= 0 {
 		return left, nil
 	}
-	return 0, ErrNotFound // it has expired since
+	return 0, ErrNotFound // the key has expired since get
 }
 
 // get reads the newest visible value of a key and describes it in e.
@@ -82,8 +82,8 @@ func (db *DB) iterator(o *IterOptions) (*Iterator, error) {
 	return db.cursors.open(v, seq, db.clock.Now(), o, nil), nil
 }
 
-// Range returns the entries that o allows as of the moment the loop begins, each with its error, which is nil but for the
-// last. The slices are valid until the next. Nothing needs closing.
+// Range returns the entries that o allows as of the moment the loop begins. A failure ends the loop with an empty entry and
+// the error; before that, errors are nil. An entry's slices are valid until the next entry. Nothing needs closing.
 func (db *DB) Range(o *IterOptions) iter.Seq2[Entry, error] {
 	return rangeOver(func() (*Iterator, error) { return db.iterator(o) }, o)
 }

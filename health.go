@@ -12,10 +12,10 @@ import (
 
 // health tells whether a database is open, and whether it takes writes.
 //
-// closed goes from false to true once, failed from nil to an error once: whoever has seen one of them set need not look again.
+// closed goes from false to true once, failed from nil to an error once: neither is ever reset.
 type health struct {
 	closed atomic.Bool
-	failed atomic.Pointer[error] // why no write is taken any more
+	failed atomic.Pointer[error] // why no write is taken any more; nil: writes are taken
 
 	work     context.Context // of the background goroutines; done when Close begins
 	stopWork context.CancelFunc
@@ -31,7 +31,7 @@ func (h *health) init(sys *system, events *eventQueue, wake func()) {
 	h.sys, h.events, h.wake = sys, events, wake
 }
 
-// close begins the end: operations are refused, and the background stops. It is false if that has happened before.
+// close refuses operations from now on, and stops the background. It is false if the database was closed before.
 func (h *health) close() bool {
 	if h.closed.Swap(true) {
 		return false
@@ -41,7 +41,7 @@ func (h *health) close() bool {
 	return true
 }
 
-// fail refuses all writes from now on, with err as the reason unless there is one already, and returns the reason. Reads go
+// fail refuses all writes from now on, with err as the reason unless there is one already. It returns the reason. Reads go
 // on.
 func (h *health) fail(err error) error {
 	err = fmt.Errorf("%w: %w", ErrFailed, err)
@@ -68,13 +68,13 @@ func (h *health) refusal() error {
 	return h.failure()
 }
 
-// system is what a database takes from the process around it, beside files and the wall clock. No other file of the package
-// asks for the time or for chance, so that a test can decide both.
+// system is the time, pauses and randomness that a database takes from the process. Files and the wall clock are passed in
+// Options. No other file of the package asks for the time or for random numbers, so that a test can decide both.
 type system struct {
 	now    func() time.Time // with a monotonic reading: for durations and pauses, never for deadlines
 	sleep  func(time.Duration)
-	random func() uint64  // for what only has to be spread
-	secret func(b []byte) // fills b, for what nobody may guess or meet twice
+	random func() uint64  // for numbers that only have to be spread
+	secret func(b []byte) // fills b, for ids and names that nobody may guess or meet twice
 }
 
 // withDefaults returns a copy with every field set.
@@ -94,5 +94,5 @@ func (s system) withDefaults() system {
 	return s
 }
 
-// since returns how long ago a moment was that now has told.
+// since returns how long ago start was, a moment that now has returned.
 func (s *system) since(start time.Time) time.Duration { return s.now().Sub(start) }
