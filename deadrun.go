@@ -62,7 +62,7 @@ func (r *deadRun) rested() bool { return r.Dead&(r.Dead-1) == 0 || r.Dead%maxRes
 // pass goes over an entry that is absent, and over the gap behind it if one is known.
 func (c *cursor) pass(e *kv.Entry) {
 	r := &c.dead
-	if e.Seq == ownSeq { // a transaction's own delete: the key may be present for others
+	if e.Seq == ownSeq { // a transaction's own write: the key may be present for others
 		c.endRun()
 		c.openRun(e.Key)
 		c.advance()

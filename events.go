@@ -12,10 +12,10 @@ type Event interface {
 	event() (level slog.Level, message string)
 }
 
-// Recovered says what Open has found in the log and replayed.
+// Recovered says how much Open has found in the log and replayed.
 type Recovered struct {
 	Segments int
-	Bytes    int64  // of the log that were read
+	Bytes    int64  // of the log, read
 	Entries  uint64 // replayed
 	Tables   int    // opened
 	Clean    bool   // the database is new, or was closed
@@ -23,31 +23,32 @@ type Recovered struct {
 	Duration time.Duration
 }
 
-// TailCut says that Open has found a torn tail, which is what a crash leaves of writes that nobody was promised, has put
-// its bytes aside and cut it. A database that is opened read-only leaves it there and ends before it.
+// TailCut says that Open has found a torn tail, has put its bytes aside and has cut it off. A torn tail is the part that a
+// crash leaves of writes that were never acknowledged. A database that is opened read-only leaves the tail and ends before
+// it.
 //
-// Damage to what was synced last before a crash can look the same, as nothing was written after it that says so. After a
-// Close it cannot: then it is ErrCorrupt.
+// Damage to the records that were synced last before a crash can look like a torn tail, as no later record proves that they
+// were synced. After a Close it cannot: then such damage is ErrCorrupt.
 type TailCut struct {
 	File       string // the log segment
-	Offset     int64  // where it ends now
+	Offset     int64  // the end of the segment after the cut
 	Bytes      int64  // cut, up to the last that was not zero
-	Quarantine string // the file that holds them; empty if the database is read-only
+	Quarantine string // the file that holds the cut bytes; empty if the database is read-only
 }
 
 // Flushed says that a memtable has become a table.
 type Flushed struct {
-	Table    uint64 // its number; 0: nothing was left to keep
+	Table    uint64 // its number; 0: no entry was left to keep
 	Bytes    int64  // of its file
 	Entries  uint64 // read from the memtable
-	Expired  uint64 // of these, left out or kept as tombstones
+	Expired  uint64 // of Entries, those that were left out or kept as tombstones
 	Duration time.Duration
 }
 
 // Compacted says that tables have been merged, or moved to another level as they are.
 type Compacted struct {
 	Reason      string
-	Level       int  // to which the outputs belong
+	Level       int  // the level of the outputs
 	Moved       bool // nothing was read or written
 	Inputs      int  // tables
 	InputBytes  int64
@@ -57,7 +58,7 @@ type Compacted struct {
 	Duration    time.Duration
 }
 
-// TableExpired says that all in a table had expired, and that it was dropped whole and unread.
+// TableExpired says that all entries of a table had expired, and that the table was dropped whole and unread.
 type TableExpired struct {
 	Table   uint64 // its number
 	Bytes   int64  // of its file
@@ -65,34 +66,34 @@ type TableExpired struct {
 	Overdue time.Duration // since the last of them expired
 }
 
-// TableDeleted says that newer deletes of ranges cover all that was in a table, and that it was dropped whole and unread.
+// TableDeleted says that newer range deletes cover all entries of a table, and that the table was dropped whole and unread.
 type TableDeleted struct {
 	Table   uint64 // its number
 	Bytes   int64  // of its file
 	Entries uint64
 }
 
-// TableDamaged says that a table could not be read whole by a compaction or by Verify. It is set apart: it stays, and is read
-// as far as it can be, which a read of what is damaged tells with ErrCorrupt; all others are compacted around it, and writes
-// go on. It is told once for each Open. Restore a backup, or save what is left with the command's repair.
+// TableDamaged says that a table could not be read whole by a compaction or by Verify. The table is set apart: it stays
+// live, and a read that needs a damaged part of it returns ErrCorrupt. The other tables are compacted around it, and writes
+// go on. The event is told once for each Open. Restore a backup, or save the readable entries with the command's repair.
 type TableDamaged struct {
 	Table uint64 // its number
 	Level int
 	Bytes int64 // of its file
-	Err   error // matches ErrCorrupt, unless the disk did not give what is there: then it is tried again
+	Err   error // matches ErrCorrupt, unless the disk did not give the bytes: then the table is tried again
 }
 
-// Swept says that a sweep has found something that has expired.
+// Swept says that a sweep has found expired entries.
 type Swept struct {
 	Frozen       bool          // the memtable had mostly expired, and is now flushed
-	ExpiredBytes int64         // of keys and values in tables, at least; the background drops or rewrites what is worth it
-	Lag          time.Duration // since the first of what is in tables expired
+	ExpiredBytes int64         // expired keys and values in tables, at least; the background frees them where it is worth it
+	Lag          time.Duration // since the first expired entry in tables expired
 	Duration     time.Duration // of the sweep
 }
 
 // StallBegan says that writers are being held up until the background has caught up. StallEnded follows.
 type StallBegan struct {
-	Stopped bool // they wait; false: they are slowed
+	Stopped bool // writers wait; false: they are slowed
 	Reason  string
 }
 
@@ -103,16 +104,16 @@ type StallEnded struct {
 	Duration time.Duration
 }
 
-// BackgroundError says that something failed that no caller is there to be told. It has lost nothing. An Err that matches
-// ErrNoSpace is a full disk, one that matches ErrFailed is preceded by Failed.
+// BackgroundError says that a background task failed, of which no caller can be told. The failure has lost nothing. An Err
+// that matches ErrNoSpace is a full disk; an Err that matches ErrFailed is preceded by Failed.
 type BackgroundError struct {
-	Task  string // what failed
+	Task  string // the task that failed
 	Err   error
-	Retry time.Duration // after this it is tried again; 0: never
+	Retry time.Duration // the task is tried again after this; 0: never
 }
 
-// DiskFull says that the log has no room for a write, which did not happen. Writes go on when there is some. As long as the
-// disk stays full it comes again every ten seconds at most.
+// DiskFull says that the log has no room for a write, which did not happen. Writes go on when there is room. As long as the
+// disk stays full, DiskFull comes again every ten seconds at most.
 type DiskFull struct{ Err error }
 
 // Failed says that the database takes no more writes: see ErrFailed.
@@ -122,8 +123,8 @@ type Failed struct{ Err error }
 // clock was set. Keys expire by it.
 type ClockJumped struct{ By time.Duration }
 
-// ClockSetBack says that Open has found the clock more than a minute behind what the database has seen of it. Keys expire
-// by the time it had before, which goes on from there.
+// ClockSetBack says that Open has found the clock more than a minute behind the latest time that the database has seen. Keys
+// expire by that latest time, which goes on from there.
 type ClockSetBack struct{ By time.Duration }
 
 func (e Recovered) event() (slog.Level, string) {

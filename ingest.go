@@ -20,37 +20,39 @@ type IngestOptions struct {
 
 // IngestInfo describes what an Ingest has done.
 type IngestInfo struct {
-	Version uint64 // of all entries that it brought; what is older or newer was written before or after it
-	Entries uint64 // that are new or replace others
-	Bytes   int64  // of the tables that were made
+	Version uint64 // of every entry of the Ingest; older and newer versions were written before and after it
+	Entries uint64 // entries in the tables that were made
+	Bytes   int64  // of these tables
 }
 
-// ingestAhead is how far ahead of the newest sequence an Ingest takes its own, so that writes can go on while its tables are
+// ingestAhead is how far the sequence of an Ingest is ahead of the newest one, so that writes can go on while the tables are
 // built: a million a second for most of a day.
 const ingestAhead = 1 << 36
 
 // Ingest puts the entries of a full snapshot file into the database, all at once: no read and no crash sees a part of them.
-// They replace what is there under the same keys, and keep their deadlines; what has expired is skipped. To the database
-// they are one write, with one version. States of writers are not taken over. o may be nil.
+// They replace the present entries of the same keys, and keep their deadlines. Expired entries are skipped. To the database
+// all of them are one write, with one version. States of writers are not taken over. o may be nil.
 //
 // The file becomes tables while reads and writes go on, in little memory, whatever its size. Only at the end do writes wait
 // for a moment. Damaged, truncated or altered files are errors that match ErrCorrupt, and change nothing. One Ingest runs
 // at a time.
 //
-// After ErrFailed it is for the next Open to find out whether it has happened; after any other error it has not.
+// After ErrFailed the next Open finds out whether the Ingest has happened; after any other error it has not.
 //
-// It ends with ctx, and with the database, also while r blocks: then a read of r that is under way is left to end by itself.
+// Ingest returns when ctx is done and when the database is closed, also while r blocks: then a read of r that is under way
+// is left to end by itself.
 //
-// The entries do not pass through the log. Who reads that, for an increment or to watch, finds their sequence missing there.
+// The entries do not pass through the log. Whoever reads the log, for an increment or to watch, finds their sequence
+// missing.
 //
 //  1. Verify the file and build its tables, with a sequence that is ahead of all others. A crash leaves tables that no
 //     manifest names; Open removes them.
 //  2. Flush, so that little is left to do while writes wait.
-//  3. Let writes wait, and flush what they have written since.
+//  3. Let writes wait, and flush the writes since step 2.
 //  4. Begin a log segment whose sequences are after that of the tables. A crash leaves a gap in the sequences and no more.
-//  5. Commit the manifest with the tables, and with all segments before obsolete, as what they hold is older. A crash leaves
-//     the old manifest or the new one.
-//  6. Swap the view, let reads see the sequence, and let writes go on.
+//  5. Commit the manifest with the tables, and with all earlier segments obsolete, as everything in them is flushed. A crash
+//     leaves the old manifest or the new one.
+//  6. Swap the view, make the sequence visible, and let writes go on.
 //  7. Delete the obsolete segments.
 func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (IngestInfo, error) {
 	if o == nil {
@@ -58,7 +60,7 @@ func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 	}
 	info, err := db.ingest(ctx, r, o)
 	if err != nil && db.health.closed.Load() {
-		return IngestInfo{}, ErrClosed // of which ctx may know, but not say
+		return IngestInfo{}, ErrClosed // Close cancels ctx, whose error does not say so
 	}
 	if err != nil {
 		return IngestInfo{}, fmt.Errorf("ingest: %w", noSpace(err))
@@ -102,8 +104,8 @@ func (db *DB) ingest(ctx context.Context, r io.Reader, o *IngestOptions) (Ingest
 	return IngestInfo{Version: seq, Entries: built.Entries, Bytes: built.Bytes}, nil
 }
 
-// buildIngest takes step 1 of Ingest. The tables are few, because they may all have to go to level 0, of which every look-up
-// asks each.
+// buildIngest takes step 1 of Ingest. The tables grow, so that there are few: all of them may have to go to level 0, where a
+// look-up may have to ask each table.
 func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64,
 	report func(Progress)) (compaction.Result, error) {
 	now := db.clock.Now()
@@ -127,14 +129,14 @@ func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64
 // commitIngest takes steps 3 to 6 of Ingest, and returns the log segment before which all are obsolete. If it fails the
 // tables are removed, unless the manifest may name them.
 //
-// The tables go below level 0 only where no compaction runs, as its outputs are not there yet to be looked at.
+// The tables go below level 0 only if no compaction runs: the outputs of a running one are not known yet.
 func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint32, err error) {
 	t, end, err := db.beginIngest(built)
 	if err != nil {
 		return 0, errors.Join(err, compaction.Discard(db.live.Output(0), built))
 	}
 	defer end()
-	deep := db.compacter.compacting.TryLock() // not before: beginIngest may wait for a compaction
+	deep := db.compacter.compacting.TryLock() // not earlier: beginIngest may wait for a compaction
 	if deep {
 		defer db.compacter.compacting.Unlock()
 	}
@@ -150,7 +152,7 @@ func (db *DB) commitIngest(built []*compaction.Table, seq uint64) (segment uint3
 	return m.Segment, nil
 }
 
-// beginIngest returns a turn in which tables come into the view, and what ends it.
+// beginIngest begins the turn in which the tables come into the view. end ends the turn.
 func (db *DB) beginIngest(built []*compaction.Table) (t turn, end func(), err error) {
 	if db.reporter != nil {
 		return db.reporter.beginIngest(built)
@@ -159,8 +161,8 @@ func (db *DB) beginIngest(built []*compaction.Table) (t turn, end func(), err er
 	return t, t.end, nil
 }
 
-// skip flushes everything and makes the log's sequences go on after seq. It returns the memtable that is to take the place of
-// the active one, which is empty.
+// skip flushes everything and makes the log's sequences go on after seq. It returns an empty memtable that is to replace the
+// active one.
 func (db *DB) skip(t turn, seq uint64) (*lsm.Mem, error) {
 	if err := db.health.refusal(); err != nil {
 		return nil, err

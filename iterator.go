@@ -11,7 +11,7 @@ import (
 type IterOptions struct {
 	Start   []byte // the first key, inclusive; nil: from the beginning
 	End     []byte // the end, exclusive; nil: to the end
-	Prefix  []byte // only keys that begin so; Start and End narrow it further
+	Prefix  []byte // only keys that begin with it; Start and End narrow the range further
 	Reverse bool   // Range only: from the last to the first
 	Limit   int    // Range only: at most so many entries; 0: no limit
 	// KeysOnly leaves values out, which saves copying them.
@@ -22,19 +22,19 @@ type IterOptions struct {
 // bound, if there is no such key: for a prefix without bytes, or of bytes 0xff only.
 func PrefixEnd(prefix []byte) []byte { return appendPrefixEnd(nil, prefix) }
 
-// Iterator walks the present keys in order, as of the moment it was made: later writes do not show, and neither does time
-// pass. It is for one goroutine. Close it: it keeps memory and files.
+// Iterator walks the present keys in order, as of the moment the iterator was made: it shows no later write, and no entry
+// expires meanwhile. An Iterator is for one goroutine. Close it: an open one keeps memory and files.
 //
-// It stands nowhere at first. The moves return whether it stands on an entry; after false, Err tells whether that is the
-// end or a failure.
+// An Iterator stands nowhere at first. A move returns whether the iterator stands on an entry; after false, Err tells
+// whether the walk has come to its end or failed.
 type Iterator struct {
 	c     *cursor   // nil once closed
 	entry Entry     // its slices are the cursor's
-	scan  *occ.Scan // of a transaction that has to know what was read; otherwise nil
+	scan  *occ.Scan // the walked stretches, for a transaction that validates its reads; otherwise nil
 	err   error
 }
 
-// check refuses what is not allowed. Reverse and Limit are for a loop over entries, not for an iterator, which goes both ways.
+// check refuses values that are not allowed. Reverse and Limit are for Range, not for an iterator, which goes both ways.
 func (o *IterOptions) check(iterator bool) error {
 	switch {
 	case o == nil:
@@ -49,7 +49,7 @@ func (o *IterOptions) check(iterator bool) error {
 	return nil
 }
 
-// rangeAhead is how many entries a Range reads at first that does not say how many it wants.
+// rangeAhead is how many entries a Range without a Limit reads at first.
 const rangeAhead = 8
 
 func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, error] {
@@ -77,7 +77,7 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 		}
 		n := 0
 		for ok := first(); ok; ok = next() {
-			for { // over all that was read ahead
+			for { // over the entries that were read ahead
 				if n++; !yield(*it.c.entry(), nil) || n == o.Limit {
 					return
 				}
@@ -105,10 +105,10 @@ func (it *Iterator) Seek(key []byte) bool { return it.move(moveSeek, key) }
 // SeekBefore moves to the last entry whose key is before key.
 func (it *Iterator) SeekBefore(key []byte) bool { return it.move(moveSeekBefore, key) }
 
-// Next moves to the entry after. It must stand on one.
+// Next moves to the next entry. The iterator must stand on an entry; if it does not, Next returns false.
 func (it *Iterator) Next() bool { return it.move(moveNext, nil) }
 
-// Prev moves to the entry before. It must stand on one.
+// Prev moves to the previous entry. The iterator must stand on an entry; if it does not, Prev returns false.
 func (it *Iterator) Prev() bool { return it.move(movePrev, nil) }
 
 // Entry returns the entry that the iterator stands on. Its slices are valid until the next move, and not the caller's to
@@ -121,11 +121,11 @@ func (it *Iterator) Key() []byte { return it.entry.Key }
 // Value returns the value that the iterator stands on, valid until the next move; nil if it walks keys only.
 func (it *Iterator) Value() []byte { return it.entry.Value }
 
-// Err returns what ended the walk early, nil if nothing did. Close leaves it as it is; a move after Close is ErrClosed,
-// unless the walk had failed before.
+// Err returns the error that ended the walk early, nil if there was none. Close leaves the error as it is; after a move that
+// follows Close it is ErrClosed, unless the walk had failed before.
 func (it *Iterator) Err() error { return it.err }
 
-// Close lets go of what the iterator holds. Closing it again does nothing.
+// Close lets go of the memory and the files that the iterator keeps. Closing it again does nothing.
 func (it *Iterator) Close() {
 	if it.c == nil {
 		return
@@ -161,8 +161,8 @@ func (it *Iterator) move(op move, key []byte) bool {
 	return c.found
 }
 
-// read makes a move that needs the sources. They may be in mapped memory, and Close of the database waits for it: so if it
-// takes long, it lets others have their turn.
+// read makes a move that needs the sources. A move that takes long leaves the epoch and enters it again now and then: Close
+// of the database, and whoever frees a table, wait for each stay.
 func (it *Iterator) read() error {
 	c := it.c
 	c.more = false
@@ -182,7 +182,7 @@ func (it *Iterator) read() error {
 	return nil
 }
 
-// readSome makes a move as far as one stay in the epoch lasts.
+// readSome makes as much of a move as fits into one stay in the epoch. The cursor's more is set if the move is not done.
 func (c *cursor) readSome() error {
 	ticket, ok := c.live.Enter(uint32(c.op))
 	if !ok {
@@ -192,7 +192,7 @@ func (c *cursor) readSome() error {
 	return vfs.Guard(c.step)
 }
 
-// note tells a transaction's scan of the move that the cursor has made, to a key; nil: to its bound.
+// note records a move in a transaction's scan: the cursor now stands on key, or has come to its bound if key is nil.
 func (c *cursor) note(s *occ.Scan, key []byte) {
 	if c.found && c.entry().Version != 0 {
 		s.Show(c.entry().Deadline)

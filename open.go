@@ -19,9 +19,9 @@ import (
 // Open opens the database in a directory, or makes a new one there. o may be nil.
 //
 // An existing database comes back with every write that was acknowledged under the policy it was written with, and without
-// anything that had expired or been deleted. Damage is an error that matches ErrCorrupt; then no file has been changed. A
-// directory that another process has open is ErrLocked, unless Options.ReadOnly asks to look only; one that holds other
-// things is ErrNotDatabase.
+// any entry that had expired or been deleted. Damage is an error that matches ErrCorrupt; then no file has been changed. A
+// directory that another process has open is ErrLocked, unless Options.ReadOnly is set; a directory that holds other things
+// is ErrNotDatabase.
 func Open(dir string, o *Options) (*DB, error) {
 	opts, err := o.withDefaults()
 	if err != nil {
@@ -72,13 +72,13 @@ func (db *DB) wire() {
 
 // open brings the database to the state in which reads and writes can begin.
 //
-//  1. Lock the directory. From here on nothing is done by a name that does not lead there any more.
-//  2. Read the manifest. A new database gets its first one here, with its id; a crash before leaves an empty directory.
-//  3. Open the tables that it names. Nothing has been changed so far.
+//  1. Lock the directory. From here on no file is changed by a name that no longer leads into the locked directory.
+//  2. Read the manifest. A new database gets its first manifest here, with its id; a crash before leaves an empty directory.
+//  3. Open the tables that the manifest names. An existing database has not been changed so far.
 //  4. Open the log, which repairs a torn tail, and replay it into memtables.
-//  5. If the manifest is the first, or of an older version, store one that tells of the log. A crash before leaves a log that
-//     may be gone without a trace; nobody has been told of anything in it.
-//  6. Remove the tables that the manifest does not name: what a crash has left of a flush or a compaction.
+//  5. If the manifest is the first, or of an older version, store one that says how far the log goes. After a crash before
+//     that, the loss of the log would not be noticed; no write in it was acknowledged.
+//  6. Remove the tables that the manifest does not name: a crash has left them of a flush, a compaction or an Ingest.
 func (db *DB) open() error {
 	if db.opts.ReadOnly {
 		return db.openReadOnly()
@@ -173,7 +173,7 @@ func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	return nil
 }
 
-// recovered tells what Open found.
+// recovered emits what Open has found in the log.
 func (db *DB) recovered(r wal.Recovery, tables int, took time.Duration) {
 	e := Recovered{Segments: r.Segments, Bytes: r.Bytes, Entries: r.Entries, Tables: tables, Clean: r.Clean, Duration: took}
 	if r.Cut != nil {
@@ -183,7 +183,7 @@ func (db *DB) recovered(r wal.Recovery, tables int, took time.Duration) {
 	db.events.emit(e)
 }
 
-// logOptions are those of the log that belongs to a manifest.
+// logOptions returns the options of the log that belongs to a manifest.
 func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *wal.Options {
 	return &wal.Options{
 		Sync:         db.opts.Sync,
@@ -197,11 +197,11 @@ func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *
 		Replay:       replay,
 		Now:          db.clock.Now,
 		OnEvent:      db.logEvent,
-		FS:           db.opts.fs, // of which the log is an owner itself
+		FS:           db.opts.fs, // not db.fs: the log has a lock of its own
 	}
 }
 
-// logEvent tells what the log did. What it has rotated and deleted is of no use to anybody else.
+// logEvent passes events of the log on. Rotations and deletions of segments are of no use to anybody else.
 func (db *DB) logEvent(e wal.Event) {
 	switch e := e.(type) {
 	case wal.TailCut:
@@ -217,7 +217,7 @@ func (db *DB) logEvent(e wal.Event) {
 	}
 }
 
-// replay takes the log's entries into memtables, as many as they fill.
+// replay puts the log's entries into as many memtables as they fill.
 type replay struct {
 	memtableSize int64
 	clock        *ttl.Clock
@@ -251,7 +251,7 @@ func (r *replay) entry(e *wal.Entry) error {
 	return nil
 }
 
-// initLive readies what is live, once the clock and the cache are there.
+// initLive readies db.live. The clock and the cache are there.
 func (db *DB) initLive() {
 	o := &db.opts
 	db.live.Init(lsm.Config{
@@ -278,7 +278,7 @@ func (db *DB) initLive() {
 	})
 }
 
-// tablesChanged looks after what follows from a change of the tables.
+// tablesChanged is called after each change of the tables: it asks for a sweep if any has deadlines, and updates the stall.
 func (db *DB) tablesChanged(v *lsm.View) {
 	if v.Version.HasDeadlines() {
 		db.sweeper.request() // an Ingest may have brought the first

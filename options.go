@@ -11,7 +11,7 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Limits. What exceeds them is refused with an error that names the limit.
+// Limits. A call that exceeds one is refused with an error that names the limit.
 const (
 	MaxKeySize   = 64 << 10 // bytes; the smallest key has one
 	MaxValueSize = 1<<30 - 1<<20
@@ -47,23 +47,25 @@ func checkEntry(key, value []byte) error {
 }
 
 const (
-	// gapShare is the part of Memory that what is known of gaps may take: some 20,000 of them by default.
+	// The known gaps may take 1/gapShare of Memory: some 20,000 gaps by default.
 	gapShare = 64
-	// A run of worthGap dead entries is remembered: to do so costs as much as some 20 steps, and a seek over them some 10.
+	// A run of worthGap dead entries is remembered as a gap: that costs as much as some 20 steps, and a seek over the gap some
+	// 10.
 	worthGap = 64
 )
 
-// SyncPolicy says when a write is on the disk. Under each policy a write that has returned survives the death of the
-// process; they differ in what a power cut may take.
+// SyncPolicy says when a write is durable. Under each policy a write that has returned survives the death of the process;
+// the policies differ in which writes a power cut may take.
 type SyncPolicy = wal.SyncPolicy
 
 const (
 	// SyncAlways syncs before a write returns; concurrent writes share one sync. A power cut takes nothing that was
 	// acknowledged.
 	SyncAlways = wal.SyncAlways
-	// SyncInterval syncs every Options.SyncEvery while there is something to sync. A power cut takes at most that much.
+	// SyncInterval syncs every Options.SyncEvery while there is something to sync. A power cut takes at most the writes of one
+	// such period.
 	SyncInterval = wal.SyncInterval
-	// SyncNever leaves it to the operating system and to DB.Sync.
+	// SyncNever leaves syncing to the operating system and to DB.Sync.
 	SyncNever = wal.SyncNever
 )
 
@@ -84,11 +86,11 @@ type Options struct {
 	// SyncEvery is the period of SyncInterval; other policies do not use it. Default: 100 ms.
 	SyncEvery time.Duration
 	// Memory bounds what memtables, caches and buffers take together, in bytes: 8 MiB to 64 TiB, and where addresses have 32
-	// bits to 1 GiB. An eighth, but no more than 4 GiB, goes to the memtable that is written, two more to those that wait
-	// to become tables, as much again to the garbage collector, which lets a heap grow to twice what is in use, one to the
-	// keys of a table that is built, and the rest to the block cache and, with ExpiryEvents, to what expires next. So tables
-	// of small entries are small where this is. The operating system's page cache, which holds mapped tables, comes on top,
-	// and what large values and batches take while they are written: see README, Limits. Default: 256 MiB.
+	// bits to 1 GiB. An eighth, but no more than 4 GiB, goes to the active memtable, two more to the memtables that wait to
+	// become tables, as much again to the garbage collector, which lets a heap grow to twice its live bytes, one to the keys
+	// of a table that is built, and the rest to the block cache and, with ExpiryEvents, to the keys that expire next. So a
+	// small Memory makes small tables of small entries. The operating system's page cache, which holds mapped tables, comes
+	// on top, and so does the memory of large values and batches while they are written: see README, Limits. Default: 256 MiB.
 	Memory int64
 	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
 	// more than a look-up in an uncompressed one, so the default is none.
@@ -100,31 +102,32 @@ type Options struct {
 	// directory: no lock is taken, nothing is repaired, and writing methods return ErrReadOnly. A directory without a
 	// database is ErrNotDatabase, none at all fs.ErrNotExist.
 	//
-	// Beside an owner, in this process or another, the database is as of Open: a beginning of what the owner has written,
-	// with everything that was acknowledged before, and perhaps writes that are not synced yet, or that a full disk is about
-	// to refuse. DB.Refresh brings it up to date. What of the log is in no table is held in memory, whatever its size and
-	// whatever Memory says. What only writes use means nothing here: Sync, SyncEvery, Compression, ExpiryEvents and RetainLog.
+	// Beside an owner, in this process or another, the database is as of Open: it has a prefix of the owner's writes, with
+	// every write that was acknowledged before, and perhaps writes that are not synced yet, or that a full disk is about to
+	// refuse. DB.Refresh brings the database up to date. The part of the log that is in no table is held in memory, whatever
+	// its size and whatever Memory says. Options that only writes use are ignored: Sync, SyncEvery, Compression, ExpiryEvents
+	// and RetainLog.
 	ReadOnly bool
 
 	// ExpiryEvents makes an event of every expiry: a record in the log, which Watch reports as ChangeExpire, once for each
-	// version that expires, within about a second of its deadline and in any case before a later write to the key. What
-	// expired while the database was closed is reported after Open. It has its price: the sweeper has to know every key that
-	// expires, and reads tables for it, where it otherwise drops them unread; an eighth of Memory holds what expires next;
-	// and the log is synced before what has been reported is dropped. What expires while this is off is not reported, or
-	// only if it is still there when it is switched on. Default: off.
+	// version that expires, within about a second of its deadline and in any case before a later write to the key. Keys that
+	// expired while the database was closed are reported after Open. The price: the sweeper has to know every key that
+	// expires, and reads tables to learn them, which are otherwise dropped unread; an eighth of Memory holds the keys that
+	// expire next; and the log is synced before reported entries are dropped. Keys that expire while ExpiryEvents is off are
+	// not reported, unless they are still on the disk when it is switched on. Default: off.
 	ExpiryEvents bool
-	// RetainLog is how many bytes of log are kept beyond what the database itself needs, for Watch to resume from. What was
-	// deleted or has expired stays on the disk that much longer. Default: 0; then what has become tables is gone from the
-	// log at once, and a watcher that is slower gets ErrLogTrimmed.
+	// RetainLog is how many bytes of log are kept beyond those that the database itself needs, for Watch to resume from.
+	// Deleted and expired entries stay on the disk that much longer. Default: 0; then writes that have become tables are gone
+	// from the log at once, and a watcher that is slower gets ErrLogTrimmed.
 	RetainLog int64
 
 	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
 	// background's among them, but never twice at a time. Default: time.Now.
 	Clock func() time.Time
-	// OnEvent is told what the database does: see the Event types. Calls come one at a time, in order, from a goroutine of
-	// the database's own that holds none of its locks: they may use the database, but not close it, which waits for them.
-	// They should return soon: what happens meanwhile is kept in memory. The first may come before Open returns, the last
-	// comes before Close does. Nil: nobody is told.
+	// OnEvent is called with each event of the database: see the Event types. Calls come one at a time, in order, from a
+	// goroutine of the database's own that holds none of its locks. OnEvent may use the database, but not close it: Close
+	// waits for OnEvent. A call should return soon: later events are kept in memory meanwhile. The first call may come before
+	// Open returns, the last comes before Close returns. Nil: nobody is told.
 	OnEvent func(Event)
 	// Logger gets the same events: warnings and errors, stalls and recoveries as information, the rest at debug level. Nil:
 	// nobody.
@@ -135,30 +138,30 @@ type Options struct {
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB
-	buildMemory  int64  // 0: an eighth of Memory; of the keys of a table that is built
+	buildMemory  int64  // 0: an eighth of Memory; for the keys of a table that is built
 	worthGap     int    // 0: 64; so many dead entries in a row are remembered as a gap
-	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; what expires next takes as much
-	manual       bool   // no background and no block cache, which has one: a test sees one order of operations
+	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; for the keys that expire next
+	manual       bool   // no background, and no block cache, which has one: a test sees one order of operations
 }
 
 // defaultMemory is enough for memtables that make tables of 32 MB.
 const defaultMemory = 256 << 20
 
 // minMemory leaves the smallest memtable a megabyte. maxMemory is more than any machine has, or can give to a process, with
-// room to add and to multiply. maxMemtable leaves an offset in a memtable, of which there are 32 GiB, room for the largest
-// batch, whatever its entries.
+// room to add and to multiply. maxMemtable leaves room for the largest batch, whatever its entries, in the 32 GiB that an
+// offset in a memtable can address.
 const (
 	minMemory   = 8 << 20
 	maxMemory   = 1 << (30 + strconv.IntSize/64*16)
 	maxMemtable = 4 << 30
 )
 
-// cacheMemory is what of Memory is left for the block cache.
+// cacheMemory returns the part of Memory that is left for the block cache.
 func (o *Options) cacheMemory() int64 {
 	return max(o.Memory-2*(1+lsm.MaxFrozen)*o.memtableSize-o.buildMemory-o.expiryMemory, 1<<20)
 }
 
-// check refuses what is not allowed.
+// check refuses values that are not allowed.
 func (o *Options) check() error {
 	if err := checkCompression(o.Compression); err != nil {
 		return err
