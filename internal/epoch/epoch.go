@@ -1,4 +1,4 @@
-// Package epoch tells when all readers that may still use what has been replaced are done with it. A reader pays two
+// Package epoch tells when all readers that may still use a replaced value have ended their use. A reader pays two
 // uncontended atomic additions for each use, and takes no lock.
 //
 // It is the counter scheme of sleepable RCU (McKenney, "Sleepable Read-Copy Update", 2006), with the counters spread so that
@@ -15,15 +15,16 @@ import (
 // Epoch counts the uses of a pointer that others replace. The zero value is ready; an Epoch must not be copied. All methods
 // may be called from any goroutine.
 //
-// A reader calls Enter, loads the pointer, uses what it points to, and calls Exit. A writer replaces the pointer, calls Wait,
-// and then frees what the pointer had pointed to.
+// A reader calls Enter, loads the pointer, uses what it points to, and calls Exit. A writer replaces the pointer, calls
+// Wait, and then frees what the pointer had pointed to.
 //
 // Why Wait is right, for a reader R and a writer W that has replaced the pointer before it called Wait:
 //   - R enters by adding to a counter of the parity of the number that it has read, and reading the number again. It goes on
 //     only if the number is still the same. All these are sequentially consistent.
 //   - If R's second reading comes before W's step to the next number, then so does R's addition, and W, which sums the
 //     counters of the old parity after its step, sees R until R exits.
-//   - If it comes after, R has read the new number, and loads the pointer later still: it gets the new one.
+//   - If R's second reading comes after W's step, R has read the new number, and loads the pointer later still: R gets the
+//     new pointer.
 //   - A counter of the parity that W waits for can be raised later only by a reader that then finds the number changed and
 //     takes its addition back. That delays W but harms nothing.
 //   - Two writers do not overlap: they hold mu.
@@ -50,7 +51,7 @@ func (e *Epoch) Enter(shard uint32) Ticket {
 	}
 }
 
-// enter is Enter while the number is still the one that the caller has read. Otherwise it has entered nothing.
+// enter is Enter if the number is still the one that the caller has read. Otherwise ok is false and no use has begun.
 func (e *Epoch) enter(number, shard uint32) (ticket Ticket, ok bool) {
 	users := &e.users[number%2][shard].n
 	users.Add(1)
@@ -66,7 +67,7 @@ func (e *Epoch) Exit(t Ticket) {
 	e.users[t/shards][t%shards].n.Add(-1)
 }
 
-// Wait returns when every use has ended that began before the call. Uses should be short: Wait looks again and again.
+// Wait returns when every use that began before the call has ended. Uses should be short: Wait polls.
 func (e *Epoch) Wait() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -80,17 +81,17 @@ func (e *Epoch) Wait() {
 	}
 }
 
-// Probe is a wait that does not block. It is for tests that measure uses: it means nothing while another Probe is not over
-// or anybody waits.
+// Probe begins a wait that does not block. It is for tests that measure uses: its result means nothing while another Probe
+// is not over or somebody waits.
 func (e *Epoch) Probe() Probe { return Probe{e, (e.number.Add(1) - 1) % 2} }
 
-// Probe tells whether the uses have ended that began before it.
+// Probe tells whether the uses that began before it have ended.
 type Probe struct {
 	e      *Epoch
 	parity uint32
 }
 
-// Over reports whether all of them have ended.
+// Over reports whether all uses that began before the Probe have ended.
 func (p Probe) Over() bool { return !p.e.inUse(p.parity) }
 
 // inUse reports whether any use of a parity has not ended.
