@@ -1,8 +1,8 @@
-// Package dir is the layout of a database's directory: what its parts are called, which directory is none of a database's,
-// and how a new one comes to be as a whole.
+// Package dir is the layout of a database's directory: the names of its parts, the check that a directory holds no database,
+// and the making of a new database as a whole.
 //
-// It knows names alone. What is in a manifest, a log or a table is for their packages; the files of the log and their names
-// are those of package wal.
+// The package knows names alone. The contents of a manifest, a log or a table belong to their packages, the names of the
+// log's files to package wal.
 package dir
 
 import (
@@ -66,8 +66,8 @@ func TableNumber(name string) (file uint64, ok bool) {
 	return file, err == nil
 }
 
-// Check refuses, with ErrNotDatabase, a directory that holds other things and no manifest. An empty one may become a
-// database; so may one that a crash has left with a lock file, or with a manifest that has not got its name yet.
+// Check refuses, with ErrNotDatabase, a directory that holds other things and no manifest. An empty directory may become a
+// database; so may one in which a crash has left a lock file, or a manifest that does not have its final name yet.
 func (d Dir) Check(fsys vfs.FS) error {
 	names, err := fsys.ReadDir(string(d))
 	if err != nil || slices.Contains(names, manifest.Name) {

@@ -11,26 +11,27 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// New is a database that is made apart, so that nobody ever sees a part of it where it is to be.
+// New is a database that is made in a temporary directory, so that the target never shows a part of it.
 //
-//  1. Make a directory for it, whose name has a random ending: beside the target or, where that is an empty directory, in
-//     it, as it may be a mount point or the end of a symbolic link, which cannot be replaced. A crash from here on leaves
-//     it; it is of no use and may be deleted.
-//  2. Whoever makes it puts the tables there, each synced with its name.
-//  3. So it does with a log, and with the manifest last: now it is a whole database.
-//  4. Publish renames it to the target; or, inside, first moves everything but the manifest up, and syncs the target. A
-//     crash leaves no target or all of it; or one without a manifest, which is no database and may be emptied.
+//  1. Make the temporary directory, whose name has a random ending: beside the target or, if the target is an empty
+//     directory, inside it, as the target may be a mount point or the end of a symbolic link, which cannot be replaced. A
+//     crash from here on leaves the temporary directory, which is of no use and may be deleted.
+//  2. The caller puts the tables there, each synced with its name.
+//  3. The caller puts a log there, and the manifest last: now the database is complete.
+//  4. Publish renames the temporary directory to the target; or, inside, first moves everything but the manifest up, and
+//     syncs the target. A crash leaves no target or a complete one; or a target without a manifest, which is no database and
+//     may be emptied.
 //  5. Inside, the manifest is moved up last.
-//  6. The directory that has the new name is synced: it is there to stay.
+//  6. The directory that has the new name is synced: the target is durable.
 type New struct {
-	Dir    // where it is until it is published; then empty
+	Dir    // the temporary directory; empty once published
 	fs     vfs.FS
 	target Dir
-	inside bool     // in the target
-	moved  []string // what is in the target already
+	inside bool     // the temporary directory is in the target
+	moved  []string // paths in the target that have been moved up
 }
 
-// Make takes step 1. The directory is named after its purpose, and with what random fills in.
+// Make takes step 1. The name of the temporary directory has the purpose in it, and bytes that random fills in.
 func Make(fsys vfs.FS, target, purpose string, random func([]byte)) (*New, error) {
 	if target == "" {
 		return nil, fmt.Errorf("%w: no name for a new directory", ErrTargetExists)
@@ -56,8 +57,8 @@ func Make(fsys vfs.FS, target, purpose string, random func([]byte)) (*New, error
 	return n, nil
 }
 
-// CheckTarget refuses, with ErrTargetExists, a name under which no database can be made: one that is there and no empty
-// directory. What the system puts into a directory does not count.
+// CheckTarget refuses, with ErrTargetExists, a name under which no database can be made: one that exists and is no empty
+// directory. Files that the system puts into a directory do not count.
 func CheckTarget(fsys vfs.FS, name string) error {
 	abs, err := fsys.Abs(name)
 	if err != nil {
@@ -67,8 +68,8 @@ func CheckTarget(fsys vfs.FS, name string) error {
 	return err
 }
 
-// vacant refuses a target that is there and no empty directory, and reports whether there is one. Our own directory may be
-// in it.
+// vacant refuses a target that exists and is no empty directory, and reports whether the target exists. The directory own
+// may be in the target.
 func vacant(fsys vfs.FS, target, own Dir) (exists bool, err error) {
 	names, err := fsys.ReadDir(string(target))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,10 +96,10 @@ func checkName(fsys vfs.FS, target string) error {
 	if err == nil && slices.Contains(names, path.Base(target)) {
 		return fmt.Errorf("%w: %s is a link that leads nowhere", ErrTargetExists, target)
 	}
-	return nil // whatever is wrong with the parent, making a directory there will tell
+	return nil // if the parent cannot be read, making a directory there fails too
 }
 
-// Publish takes steps 4 to 6. When the last one fails the target is whole, but a power cut may take it.
+// Publish takes steps 4 to 6. If step 6 fails the target is complete, but not durable: a power cut may take it.
 func (n *New) Publish() error {
 	if _, err := vacant(n.fs, n.target, n.Dir); err != nil {
 		return err
@@ -127,12 +128,12 @@ func (n *New) moveUp() error {
 	if err := n.fs.Rename(n.Manifest(), n.target.Manifest()); err != nil {
 		return err
 	}
-	n.fs.Remove(string(n.Dir)) // empty; if it stays it is in nobody's way
+	n.fs.Remove(string(n.Dir)) // the directory is empty; one that stays does no harm
 	n.Dir = ""
 	return n.fs.SyncDir(string(n.target))
 }
 
-// Remove removes what was made, unless that is published.
+// Remove removes the temporary directory and the parts that were moved up, unless the database is published.
 func (n *New) Remove() error {
 	if n.Dir == "" {
 		return nil
