@@ -7,7 +7,8 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// finish makes a directory with tables a whole database: an empty log that goes on behind state, and then the manifest.
+// finish makes a directory with tables a complete database: it adds an empty log whose sequences follow state.LastSeq, and
+// then the manifest.
 func finish(fs vfs.FS, d *dir.New, state *manifest.State) error {
 	state.FirstSegment = 1
 	log, err := wal.Open(d.Log(), &wal.Options{

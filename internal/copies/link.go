@@ -10,11 +10,11 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// LinkOptions say of what Link makes a database, and where.
+// LinkOptions say of which tables Link makes a database, and where.
 type LinkOptions struct {
-	FS     vfs.FS       // in which the new directory is made
-	Owned  vfs.FS       // the same as the owner of From sees it: what it refuses is not linked
-	From   dir.Dir      // whose tables keep their names until Link returns
+	FS     vfs.FS       // the file system of the new directory
+	Owned  vfs.FS       // FS as the owner of From sees it: a file that Owned refuses is not linked
+	From   dir.Dir      // the database whose tables are linked; they keep their names until Link returns
 	Random func([]byte) // names the directory in which the database is built
 	Now    func() int64 // Unix ms, for the new manifest
 	Report func(tables uint64, bytes int64)
@@ -24,11 +24,11 @@ type LinkOptions struct {
 type Linked struct {
 	Tables int
 	Bytes  int64 // of all tables
-	Copied int64 // of these, bytes that had to be copied
+	Copied int64 // of Bytes, those that had to be copied
 }
 
 // Link makes a database of the tables that a manifest names and an empty log. It changes state into the manifest of the new
-// one.
+// database.
 func Link(ctx context.Context, target string, state *manifest.State, o *LinkOptions) (done Linked, err error) {
 	d, err := dir.Make(o.FS, target, "checkpoint", o.Random)
 	if err != nil {
@@ -54,7 +54,7 @@ func Link(ctx context.Context, target string, state *manifest.State, o *LinkOpti
 			o.Report(uint64(done.Tables), done.Bytes)
 		}
 	}
-	if err := o.Owned.SyncDir(d.Tables()); err != nil { // which it does only if all of them were this database's
+	if err := o.Owned.SyncDir(d.Tables()); err != nil { // fails unless all tables were this database's
 		return done, err
 	}
 	state.Clock = o.Now()
@@ -64,8 +64,8 @@ func Link(ctx context.Context, target string, state *manifest.State, o *LinkOpti
 	return done, d.Publish()
 }
 
-// linkOrCopy gives a file a second name or, if that cannot be, makes a synced copy of it. It returns how many bytes it has
-// copied.
+// linkOrCopy gives a file a second name or, if the file system cannot link, makes a synced copy. It returns how many bytes
+// it has copied.
 func linkOrCopy(ctx context.Context, fs vfs.FS, from, to string) (int64, error) {
 	err := fs.Link(from, to)
 	if err == nil || !vfs.CannotLink(err) {
@@ -89,7 +89,7 @@ func linkOrCopy(ctx context.Context, fs vfs.FS, from, to string) (int64, error) 
 // copyChunk is how much of a file is copied between two looks at the context.
 const copyChunk = 1 << 20
 
-// copyFile copies the content of one file to another, which is empty.
+// copyFile copies the content of one file to another, which is empty, and returns how many bytes it has copied.
 func copyFile(ctx context.Context, to, from vfs.File) (off int64, err error) {
 	buf := make([]byte, copyChunk)
 	for {

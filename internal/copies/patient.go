@@ -5,18 +5,18 @@ import (
 	"io"
 )
 
-// Patient reads from a reader that may block, until a context is done. The read that is under way then is left to end by
-// itself; it has memory of its own, and what it reads is lost.
+// Patient reads from a reader that may block, until a context is done. A read that is under way then is left to end by
+// itself; it has memory of its own, and the bytes that it reads are lost.
 type Patient struct {
 	ctx  context.Context
 	from io.Reader
 	buf  []byte
-	rest []byte // of buf, which was read and not handed on
-	err  error  // which the last read has ended with
+	rest []byte // the part of buf that was read and not handed on
+	err  error  // the error that the last read has returned
 	done chan read
 }
 
-// read is what one call of Read has returned.
+// read is the result of one call of Read.
 type read struct {
 	n   int
 	err error
@@ -27,7 +27,7 @@ func NewPatient(ctx context.Context, r io.Reader) *Patient {
 	return &Patient{ctx: ctx, from: r, buf: make([]byte, 64<<10), done: make(chan read, 1)}
 }
 
-// Read is that of an io.Reader. After the context's error it may not be called again.
+// Read implements io.Reader. Once Read has returned the context's error, it may not be called again.
 func (r *Patient) Read(p []byte) (int, error) {
 	if len(r.rest) == 0 && r.err == nil {
 		go func() {
@@ -48,7 +48,7 @@ func (r *Patient) Read(p []byte) (int, error) {
 	return n, r.err
 }
 
-// Name returns the name of what it reads, if that has one.
+// Name returns the name of the reader that r reads from, or "file 1" if that reader has none.
 func (r *Patient) Name() string {
 	if named, ok := r.from.(interface{ Name() string }); ok {
 		return named.Name()

@@ -25,7 +25,7 @@ type RestoreOptions struct {
 	TableSize    int64 // of the last level
 	Memory       int64 // for the keys of a table that is built
 	Compression  wal.Compression
-	Report       func(entries uint64, bytes int64) // told now and then how much has been read
+	Report       func(entries uint64, bytes int64) // called now and then with how much has been read
 }
 
 // Restore makes a database of a full snapshot file and increments, in their order.
@@ -83,7 +83,7 @@ func (r *restore) build(files []*snapfile.Reader) error {
 	return nil
 }
 
-// full makes the last level of a full file.
+// full builds the tables of the last level from a full file.
 func (r *restore) full(f *snapfile.Reader) error {
 	source := NewSource(f, r.progress)
 	built, err := compaction.Build(r.ctx, compaction.Input{
@@ -100,7 +100,7 @@ func (r *restore) full(f *snapfile.Reader) error {
 	return nil
 }
 
-// increment puts the operations of an increment on top of what there is. Those that are there already are skipped.
+// increment puts the operations of an increment on top of the tables. Operations that the tables have already are skipped.
 func (r *restore) increment(f *snapfile.Reader) error {
 	var it snapfile.Item
 	var writers []manifest.Writer
@@ -149,7 +149,7 @@ func apply(m *memtable.Memtable, it *snapfile.Item, after uint64) error {
 	return nil
 }
 
-// flush makes a table of level 0 of a memtable, if there is anything in it.
+// flush makes tables of level 0 of a memtable, unless the memtable is empty.
 func (r *restore) flush(m *memtable.Memtable) error {
 	if m.Len() == 0 && m.Stats().RangeDeletes == 0 {
 		return nil
@@ -162,7 +162,7 @@ func (r *restore) flush(m *memtable.Memtable) error {
 	return nil
 }
 
-// finished takes over what a file that was read to its end says of the whole.
+// finished takes over the last sequence and the writers of a file that was read to its end.
 func (r *restore) finished(f *snapfile.Reader, writers []manifest.Writer) {
 	r.progress.End(f)
 	if through := f.Header().Through; through >= r.state.LastSeq {

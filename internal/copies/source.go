@@ -13,8 +13,8 @@ import (
 // ErrSnapshotOrder refuses snapshot files that do not follow one another.
 var ErrSnapshotOrder = errors.New("ebb: snapshot file does not follow")
 
-// Open reads the header of a snapshot file, the i-th of several from 0 on. Errors call it by its name, or by its place if it
-// has none.
+// Open reads the header of a snapshot file, the i-th of several from 0 on. Errors call the file by its name, or by its place
+// if it has no name.
 func Open(r io.Reader, i int) (*snapfile.Reader, error) {
 	name := fmt.Sprintf("file %d", i+1)
 	if n, ok := r.(interface{ Name() string }); ok {
@@ -51,8 +51,8 @@ func openAll(files []io.Reader) ([]*snapfile.Reader, error) {
 
 // Source hands the entries of a full snapshot file to compaction.Build.
 type Source struct {
-	Now int64  // what has expired by then, in Unix ms, is skipped; 0: nothing
-	Seq uint64 // what all entries get for their own; 0: they keep it
+	Now int64  // Unix ms: entries that have expired by then are skipped; 0: none are
+	Seq uint64 // the sequence that all entries get; 0: they keep their own
 
 	file     *snapfile.Reader
 	progress *Progress
@@ -66,7 +66,7 @@ func NewSource(file *snapfile.Reader, progress *Progress) *Source {
 	return &Source{file: file, progress: progress}
 }
 
-// First is that of a compaction.Source, and is called once.
+// First implements compaction.Source, and is called once.
 func (s *Source) First() bool { return s.Next() }
 
 // Entry returns the entry to which First or Next has come.
@@ -92,7 +92,7 @@ func (s *Source) Next() bool {
 	return false
 }
 
-// Err returns the error that has ended the entries, nil if that was the end of the file.
+// Err returns the error that has ended the entries, nil at the end of the file.
 func (s *Source) Err() error {
 	if s.err == io.EOF {
 		return nil
