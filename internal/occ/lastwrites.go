@@ -2,21 +2,21 @@ package occ
 
 import "sync/atomic"
 
-// LastWrites are the newest operations. They are noted while a transaction that has scanned may commit, so that it need not
-// walk over what it has scanned once more while all writes wait. The zero value is empty.
+// LastWrites holds the newest operations. Operations are noted while a transaction that has scanned may commit, so that the
+// transaction need not walk over its ranges once more while all writes wait. The zero value is empty.
 //
-// Note and Check are for whoever keeps writes waiting; Want and Unwant for any goroutine.
+// Note and Reads.Check are for whoever keeps writes waiting; Want and Unwant for any goroutine.
 type LastWrites struct {
 	wanted      atomic.Int32 // transactions that have scanned
-	first, next uint64       // sequences: of the oldest that is noted, and after the newest
+	first, next uint64       // the noted sequences: first is the oldest, next follows the newest
 	ops         [256]lastWrite
 }
 
 // lastWrite is one operation: on the keys from start up to end, or on start if end is empty.
 type lastWrite struct{ start, end []byte }
 
-// maxNoted is the length of the keys of an operation, together, up to which it is noted: so the list takes no more than
-// 512 KiB. With a longer one it begins anew.
+// maxNoted is the greatest length of an operation's keys, together, at which the operation is noted: so the list takes no
+// more than 512 KiB. A longer operation empties the list.
 const maxNoted = 1 << 10
 
 // Want says that one transaction more has scanned: from now on operations are noted, until Unwant.
@@ -25,7 +25,8 @@ func (l *LastWrites) Want() { l.wanted.Add(1) }
 // Unwant says that one such transaction has ended.
 func (l *LastWrites) Unwant() { l.wanted.Add(-1) }
 
-// Note notes an operation on start, or on the keys from start up to end if that is not empty, if it is wanted. It copies them.
+// Note notes an operation while operations are wanted: on the key start, or on the keys from start up to end if end is not
+// empty. It copies both.
 func (l *LastWrites) Note(seq uint64, start, end []byte) {
 	if l.wanted.Load() > 0 {
 		l.note(seq, start, end)
@@ -46,10 +47,10 @@ func (l *LastWrites) note(seq uint64, start, end []byte) {
 	op.start, op.end = append(op.start[:0], start...), append(op.end[:0], end...)
 }
 
-// has reports whether all operations after one sequence, up to another, are noted.
+// has reports whether all operations after sequence since, up to upTo, are noted.
 func (l *LastWrites) has(since, upTo uint64) bool { return l.first <= since+1 && upTo < l.next }
 
-// touch reports whether any of them touches the stretch.
+// touch reports whether a noted operation after sequence since, up to upTo, writes into the stretch.
 func (l *LastWrites) touch(t *stretch, since, upTo uint64) bool {
 	for seq := since + 1; seq <= upTo; seq++ {
 		op := &l.ops[seq%uint64(len(l.ops))]

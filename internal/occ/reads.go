@@ -8,12 +8,13 @@ import (
 	"github.com/ebbdb/ebb/memtable"
 )
 
-// Reads is what a transaction has read. The zero value is empty; it is for one goroutine.
+// Reads holds the keys that a transaction got and the ranges that it scanned. The zero value is empty. A Reads is for one
+// goroutine.
 type Reads struct {
 	keys     []byte // one after the other
 	lengths  []int  // of the keys
 	scans    []*Scan
-	deadline int64 // the first of the entries that were got; 0: none had one
+	deadline int64 // the first deadline of the entries that were got; 0: none had one
 }
 
 // Reset empties r and keeps its memory.
@@ -22,13 +23,13 @@ func (r *Reads) Reset() {
 	r.keys, r.lengths, r.scans, r.deadline = r.keys[:0], r.lengths[:0], r.scans[:0], 0
 }
 
-// AddKey adds a key that was got, whether it was there or not. It is copied.
+// AddKey adds a key that was got, whether the key was present or not. It copies the key.
 func (r *Reads) AddKey(key []byte) {
 	r.keys = append(r.keys, key...)
 	r.lengths = append(r.lengths, len(key))
 }
 
-// AddDeadline adds the deadline of an entry that was got, Unix ms, 0 if it has none.
+// AddDeadline adds the deadline of an entry that was got, in Unix ms; 0 is none.
 func (r *Reads) AddDeadline(deadline int64) { r.deadline = earlier(r.deadline, deadline) }
 
 // AddScan returns a scan for an iterator to keep.
@@ -49,7 +50,7 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
-// FirstDeadline returns the first deadline of what was read and was there, 0 if nothing has one.
+// FirstDeadline returns the first deadline, Unix ms, of the entries that were read; 0 if none has one.
 func (r *Reads) FirstDeadline() int64 {
 	deadline := r.deadline
 	for _, s := range r.scans {
@@ -58,11 +59,12 @@ func (r *Reads) FirstDeadline() int64 {
 	return deadline
 }
 
-// Check reports whether nothing that was read has been written to after a sequence, and up to which sequence that is so.
+// Check reports whether everything read is unchanged since sequence since, and the last sequence that it has checked.
 //
-// m is the memtable that was active at that sequence, or an older one: Check walks the chain of memtables from there. It is
-// false if the chain was cut, too: then nobody can tell. last, if not nil, may spare it the walk over what was scanned; its
-// holder keeps writes waiting.
+// m is the memtable that was active at since, or an older one. Check walks m and all memtables after it: they hold every
+// later write. (Tables do not: flushes drop tombstones.) Check is false, too, if the chain of memtables was cut: then it
+// cannot tell. last, if not nil, is asked instead of the ranges being walked if it holds all operations since; the caller
+// then keeps writes waiting.
 func (r *Reads) Check(m *lsm.Mem, since uint64, last *LastWrites) (checked uint64, ok bool) {
 	checked = since
 	for next := m; next != nil; {
@@ -100,7 +102,7 @@ func (r *Reads) changedKey(m *lsm.Mem, since uint64) bool {
 	return false
 }
 
-// changedScan reports whether anything that was scanned has been written to in a memtable between two sequences.
+// changedScan reports whether a memtable has an operation on a scanned range after sequence since, up to upTo.
 func (r *Reads) changedScan(m *lsm.Mem, since, upTo uint64, last *LastWrites) bool {
 	if len(r.scans) == 0 {
 		return false
@@ -109,13 +111,13 @@ func (r *Reads) changedScan(m *lsm.Mem, since, upTo uint64, last *LastWrites) bo
 		return r.anyStretch(func(t *stretch) bool { return last.touch(t, since, upTo) })
 	}
 	var it memtable.Iterator
-	it.Reset(m.Memtable, upTo) // while others write, the iterator is whole up to here only
+	it.Reset(m.Memtable, upTo) // while others write, the memtable is complete up to upTo only
 	defer it.Close()
 	deletes := m.RangeDeletes()
 	return r.anyStretch(func(t *stretch) bool { return t.changed(&it, since) || t.deleted(deletes, since) })
 }
 
-// anyStretch reports whether anything holds of any of the stretches that were scanned.
+// anyStretch reports whether holds is true of any stretch that was scanned.
 func (r *Reads) anyStretch(holds func(*stretch) bool) bool {
 	for _, s := range r.scans {
 		for i := range s.stretches {

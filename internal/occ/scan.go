@@ -6,11 +6,11 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Scan is what one iterator has walked over: stretches of keys, each from where a walk began to where it has come, whether
-// there was anything or not. It is for one goroutine; keys are copied.
+// Scan holds the stretches of keys that one iterator has walked over, each from where a walk began to where it has come,
+// whether a key was present there or not. A Scan is for one goroutine. Keys are copied.
 //
-// The iterator tells of each of its moves, to the key that it stands on then. A nil key says that it has found none: then it
-// has come to its bound, lower or upper; an empty bound is none.
+// Each method but Show records a move: the iterator now stands on key, or has come to its bound, lower or upper, if key is
+// nil. An empty bound is none. The stretch that the move has crossed becomes part of the scan.
 type Scan struct {
 	stretches []stretch
 	deadline  int64 // the first of the entries that it has shown; 0: none had one
@@ -20,13 +20,13 @@ type Scan struct {
 type stretch struct {
 	start   []byte // empty: from the first key
 	end     []byte
-	endless bool // there is no end
+	endless bool // the stretch has no end
 }
 
-// Show adds the deadline of an entry that the iterator has shown, Unix ms, 0 if it has none.
+// Show adds the deadline of an entry that the iterator has shown, in Unix ms; 0 is none.
 func (s *Scan) Show(deadline int64) { s.deadline = earlier(s.deadline, deadline) }
 
-// Ascend begins a walk upwards, at from or at the lower bound if that is after it.
+// Ascend begins a walk upwards, at the greater of from and the lower bound.
 func (s *Scan) Ascend(from, key, lower, upper []byte) {
 	if kv.Compare(from, lower) < 0 {
 		from = lower
@@ -37,7 +37,7 @@ func (s *Scan) Ascend(from, key, lower, upper []byte) {
 
 // AscendTo goes on with the last walk.
 func (s *Scan) AscendTo(key, upper []byte) {
-	if len(s.stretches) > 0 { // otherwise it stood nowhere
+	if len(s.stretches) > 0 { // otherwise the iterator stood nowhere
 		s.last().endAt(key, upper)
 	}
 }
@@ -49,7 +49,7 @@ func (s *Scan) Descend(key, lower, upper []byte) {
 	s.descended(key, lower)
 }
 
-// DescendBefore begins a walk downwards before a key, or at the upper bound if that is not after it.
+// DescendBefore begins a walk downwards before a key, or at the upper bound if the upper bound is not after the key.
 func (s *Scan) DescendBefore(before, key, lower, upper []byte) {
 	s.stretches = append(s.stretches, stretch{})
 	t := s.last()
@@ -77,7 +77,8 @@ func (s *Scan) DescendTo(key, lower []byte) {
 
 func (s *Scan) last() *stretch { return &s.stretches[len(s.stretches)-1] }
 
-// endAt moves the end behind key, or to the upper bound. An iterator that has turned round is inside already.
+// endAt moves the end behind key, or to the upper bound if key is nil. The end stays if key lies before it, as when the
+// iterator has turned round.
 func (t *stretch) endAt(key, upper []byte) {
 	switch {
 	case key == nil:
@@ -87,7 +88,7 @@ func (t *stretch) endAt(key, upper []byte) {
 	}
 }
 
-// startAt moves the start to key, or to the lower bound.
+// startAt moves the start to key, or to the lower bound if key is nil. The start stays if key does not lie before it.
 func (t *stretch) startAt(key, lower []byte) {
 	if key == nil {
 		key = lower
