@@ -13,7 +13,7 @@ import (
 // nil. An empty bound is none. The stretch that the move has crossed becomes part of the scan.
 type Scan struct {
 	stretches []stretch
-	deadline  int64 // the first of the entries that it has shown; 0: none had one
+	deadline  int64 // the first deadline of the entries that the iterator has shown; 0: none had one
 }
 
 // stretch is a range of keys: from start, inclusive, up to end, exclusive.
