@@ -33,7 +33,7 @@ type DB struct {
 	// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock
 	// over the log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the
 	// look-up of expired keys, where expiries are reported, and over the end of an Ingest; and the lock of lsm over the
-	// manifest, for which only flushes, compactions and Ingests wait, checkpoints, and the last unpin of a version.
+	// manifest, for which no write waits, and of reads only those whose unpin is the last of a version.
 
 	dir   directory // absolute
 	opts  Options

@@ -100,8 +100,8 @@ func (f *flusher) flushed(built compaction.Result, took time.Duration) {
 	f.health.events.emit(e)
 }
 
-// buildFlush builds the table of a frozen memtable. It leaves out expired entries and tombstones under whose key no table
-// has anything.
+// buildFlush builds the table of a frozen memtable. Expired entries are left out, or kept as tombstones if there may be
+// older versions below; tombstones with nothing below them are left out.
 func (f *flusher) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
 	levels := f.live.View().Version.Levels
 	// A compaction that runs meanwhile can only take from the levels.

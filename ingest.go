@@ -21,8 +21,8 @@ type IngestOptions struct {
 // IngestInfo describes what an Ingest has done.
 type IngestInfo struct {
 	Version uint64 // of every entry of the Ingest; older and newer versions were written before and after it
-	Entries uint64 // entries in the tables that were made
-	Bytes   int64  // of these tables
+	Entries uint64 // entries that were taken over, whether new or in place of others
+	Bytes   int64  // of the tables that were made
 }
 
 // ingestAhead is how far the sequence of an Ingest is ahead of the newest one, so that writes can go on while the tables are

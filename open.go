@@ -72,7 +72,7 @@ func (db *DB) wire() {
 
 // open brings the database to the state in which reads and writes can begin.
 //
-//  1. Lock the directory. From here on no file is changed by a name that no longer leads into the locked directory.
+//  1. Lock the directory. From here on an operation by name fails if the name no longer leads into the locked directory.
 //  2. Read the manifest. A new database gets its first manifest here, with its id; a crash before leaves an empty directory.
 //  3. Open the tables that the manifest names. An existing database has not been changed so far.
 //  4. Open the log, which repairs a torn tail, and replay it into memtables.
