@@ -12,12 +12,12 @@ import (
 
 // Commit makes an edit. The tables of Add are on the disk, with their names, and open.
 //
-//  1. Store the manifest as it is after the edit. A crash leaves the old one or the new one. If that fails nothing has changed,
-//     and the tables of Add are removed. If it is unknown whether it has failed, the next Open may find either: the tables that
-//     both name are kept, the files of Add too, and nothing is committed any more.
+//  1. Store the manifest as it is after the edit. A crash leaves the old manifest or the new one. If storing fails nothing
+//     has changed, and the tables of Add are removed. If the outcome is uncertain, the next Open may find either manifest:
+//     the files that either names are kept, those of Add too, and nothing is committed any more.
 //  2. Swap the view: reads that begin from here on read the new tables.
-//  3. Remove the names of the tables that are not live any more, unless a checkpoint wants to link them. A crash before that
-//     leaves files that the manifest does not name: the next Open removes them.
+//  3. Remove the names of the tables that are no longer live, unless a checkpoint is under way, which may link them. A crash
+//     before that leaves files that the manifest does not name: the next Open removes them.
 //  4. When the last reader is done with a table, close it.
 func (s *Set) Commit(e *Edit) error {
 	if err := s.commit(e); err != nil {
@@ -31,7 +31,7 @@ func (s *Set) commit(e *Edit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.config.Failure(); err != nil {
-		// A manifest that replaces one in doubt may not be durable, and what only that one names would go.
+		// A manifest that replaces an uncertain one may not be durable, and tables that only the uncertain one names would go.
 		return errors.Join(err, s.discard(e.Add))
 	}
 	old := s.view.Load().Version
@@ -52,7 +52,7 @@ func (s *Set) commit(e *Edit) error {
 	}
 	s.unlinkLocked(dropped)
 	s.config.Workers.Go(func() {
-		s.epoch.Wait() // nobody reads old any more but by a pin
+		s.epoch.Wait() // from here on old is read by pins only
 		s.unref(old)
 	})
 	return nil
@@ -65,16 +65,16 @@ func (s *Set) swap(e *Edit, v *Version, dropped []*compaction.Table) {
 		r.add(view.Version, dropped, s.config.Now())
 		view.Version = v
 		e.view(view)
-		if e.Active != nil { // readers of the old view may still use the old gaps, some of which the tables fill
+		if e.Active != nil { // readers of the old view may still use the old gaps; the added tables have keys in some of these
 			view.Gaps = s.newGaps(s.appliedSeq)
 		}
 	})
 	if e.Active != nil {
-		s.recent.cutAll(active) // of what the tables hold no memtable knows
+		s.recent.cutAll(active) // no memtable has the writes of the added tables
 	}
 }
 
-// storeLocked writes the manifest, and notes it if that has succeeded.
+// storeLocked stores a manifest, and keeps it as the committed state if storing succeeds.
 //
 // +checklocks:s.mu.Mutex
 func (s *Set) storeLocked(state *manifest.State) error {
@@ -86,7 +86,7 @@ func (s *Set) storeLocked(state *manifest.State) error {
 	return nil
 }
 
-// StoreAnchor stores a manifest that says how far the log has come, unless the one that is there does.
+// StoreAnchor stores a manifest that says how far the log has come, unless the present manifest says so already.
 func (s *Set) StoreAnchor() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,12 +97,13 @@ func (s *Set) StoreAnchor() error {
 	return s.storeLocked(&state)
 }
 
-// discard closes and removes those of some tables that are not live, which they are not going to be.
+// discard closes and removes tables that have not become live; tables of the list that are live stay.
 func (s *Set) discard(tables []*compaction.Table) error {
 	return compaction.Discard(s.Output(0), s.fresh(tables))
 }
 
-// abandon closes those of some tables that are not live. The manifest may name them: their files are for the next Open.
+// abandon closes the tables of a list that are not live. The manifest may name them: the next Open keeps or removes their
+// files.
 func (s *Set) abandon(tables []*compaction.Table) error {
 	var errs []error
 	for _, t := range s.fresh(tables) {
@@ -111,14 +112,14 @@ func (s *Set) abandon(tables []*compaction.Table) error {
 	return errors.Join(errs...)
 }
 
-// fresh returns those of some tables that are not live.
+// fresh returns the tables of a list that are not live.
 func (s *Set) fresh(tables []*compaction.Table) []*compaction.Table {
 	return slices.DeleteFunc(slices.Clone(tables), s.view.Load().Version.Has)
 }
 
-// unlinkLocked removes the names of tables that are no longer live, so that they leave the directory at once. Whoever still reads
-// them has them open. Where the system does not remove open files, and while a checkpoint wants to link them, closing removes
-// them.
+// unlinkLocked removes the names of tables that are no longer live, so that the tables leave the directory at once. Readers
+// have the files open. Where the system does not remove open files, and while a checkpoint is under way, closing a table
+// removes it.
 //
 // +checklocks:s.mu.Mutex
 func (s *Set) unlinkLocked(dropped []*compaction.Table) {
@@ -130,7 +131,7 @@ func (s *Set) unlinkLocked(dropped []*compaction.Table) {
 	}
 }
 
-// refLocked gives each table of a version a reference of it.
+// refLocked counts one reference to each table of a version.
 //
 // +checklocks:s.mu.Mutex
 func (s *Set) refLocked(v *Version) {
@@ -140,8 +141,8 @@ func (s *Set) refLocked(v *Version) {
 	}
 }
 
-// unref gives a reference to a version back. With the last one its tables lose one each, and those that nobody refers to any
-// more are closed.
+// unref gives back a reference to a version. With the last one each table of the version loses one reference, and tables
+// without references are closed.
 func (s *Set) unref(v *Version) {
 	n := v.refs.Add(-1)
 	if invariant.On {
@@ -170,14 +171,14 @@ func (s *Set) unref(v *Version) {
 	}
 }
 
-// released notes that nobody holds a version any more, and that tables went with it.
+// released notes that a version has no references any more, and which tables were closed with it.
 func (s *Set) released(v *Version, closed []*compaction.Table) {
 	s.replace.Lock()
 	defer s.replace.Unlock()
 	s.replace.replaced.remove(v, closed)
 }
 
-// closeDropped closes a table that is no longer live, and removes it if that has not succeeded before.
+// closeDropped closes a table that is no longer live, and removes its file if the file is still there.
 func (s *Set) closeDropped(t *compaction.Table) error {
 	err := t.Reader.Close()
 	if s.config.ReadOnly {
@@ -189,7 +190,7 @@ func (s *Set) closeDropped(t *compaction.Table) error {
 	return err
 }
 
-// Close waits for all reads and closes all tables. What counts in Config.Workers has ended.
+// Close waits for all reads and closes all tables. The work that Config.Workers counts has ended.
 func (s *Set) Close() error {
 	s.epoch.Wait()
 	s.mu.Lock()
@@ -210,7 +211,7 @@ func (s *Set) Close() error {
 	return errors.Join(errs...)
 }
 
-// Barrier returns when whoever commits, or begins a checkpoint, has done so.
+// Barrier returns when a Commit or PinFiles that is under way has ended.
 func (s *Set) Barrier() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,30 +7,30 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Deletes tells a walk over a view which of its entries range deletes cover. It copies none of them: it asks the sources that
-// have some, and remembers of each the stretch of keys in which the answer stays the same. For one goroutine.
+// Deletes tells a walk over a view which entries range deletes cover. It copies no range delete: it asks the sources that
+// have some, and remembers for each source the stretch of keys in which the answer stays the same. For one goroutine.
 type Deletes struct {
 	asOf   uint64
 	list   []DeleteSource
 	passed int // covered entries, one by one
 }
 
-// DeleteSource is a memtable, a table of level 0 or another level that has range deletes.
+// DeleteSource is a source with range deletes: a memtable, a table of level 0, or a whole level below.
 type DeleteSource struct {
-	walk   kv.RangeWalk        // of a level: over the table that at is in
-	tables []*compaction.Table // of a level that have some
-	at     *compaction.Table   // nil: none of tables was asked
-	newest uint64              // no delete is newer
+	walk   kv.RangeWalk        // of a level: over the deletes of table at
+	tables []*compaction.Table // the tables of a level that have range deletes; nil for other sources
+	at     *compaction.Table   // the table that was asked last; nil: none was
+	newest uint64              // no range delete of the source is newer than this sequence
 	seq    uint64              // the last answer
 
 	passed  int  // entries of the stretch that were covered
-	skipped bool // the sources were told to pass the rest
+	skipped bool // Skips was true for this stretch
 }
 
-// SkipAfter is how many covered entries are passed one by one. To seek takes about as long.
+// SkipAfter is how many covered entries are passed one by one before the rest is skipped. A seek takes about as long.
 const SkipAfter = 16
 
-// Open readies d for a walk between bounds; an empty one is none.
+// Open readies d for a walk between bounds; an empty bound is none.
 func (d *Deletes) Open(v *View, asOf uint64, lower, upper []byte) {
 	d.asOf, d.list, d.passed = asOf, d.list[:0], 0
 	d.addSet(v.Mem.RangeDeletes())
@@ -71,7 +71,8 @@ func (d *Deletes) Close() {
 	d.list = d.list[:0]
 }
 
-// Cover returns a source with a delete that covers an entry, which lies in its stretch; nil if there is none.
+// Cover returns a source with a range delete that covers an entry, nil if there is none. The entry lies in the source's
+// stretch.
 func (d *Deletes) Cover(e *kv.Entry) *DeleteSource {
 	for i := range d.list {
 		s := &d.list[i]
@@ -106,10 +107,11 @@ func (s *DeleteSource) ask(key []byte) {
 // Seq returns the sequence of the newest delete that covers the stretch in which the last answer stays the same.
 func (s *DeleteSource) Seq() uint64 { return s.seq }
 
-// Stretch returns the bounds of that stretch. A walk over it in either direction ends at one of them.
+// Stretch returns the bounds of the stretch in which the last answer stays the same. A walk over the stretch in either
+// direction ends at one of them.
 func (s *DeleteSource) Stretch() (start, end []byte) { return s.walk.Start, s.walk.End }
 
-// Skips reports, once a stretch, whether enough of it was passed that the rest is worth a seek.
+// Skips reports, once in each stretch, that enough entries were passed for the rest to be worth a seek.
 func (s *DeleteSource) Skips() bool {
 	if s.skipped || s.passed < SkipAfter {
 		return false

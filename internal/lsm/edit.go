@@ -9,23 +9,24 @@ import (
 	"github.com/ebbdb/ebb/internal/manifest"
 )
 
-// Edit is one change of the tables, and of what goes with them. The zero Edit changes nothing. Set.Commit makes it.
+// Edit is one change of the tables, with the changes of memtables and manifest that go with it. The zero Edit changes
+// nothing. Set.Commit makes the change.
 type Edit struct {
-	// Add becomes live, and Remove goes. Tables that are in both move. Without Remove the tables of Add are newer than all that is
-	// there.
+	// Add becomes live, and Remove goes. Tables that are in both move. Without Remove the tables of Add are newer than all live
+	// tables.
 	Add, Remove []*compaction.Table
 	Level       int  // where Add belongs; 0 without Remove
 	Deep        bool // without Remove: each of Add goes as deep as it can, see compaction.Levels.AddBelow
 
-	FirstSegment uint32 // the segment of the log in which what is not in tables begins; 0: as before
-	LastSeq      uint64 // everything up to it is in tables; a lower one than before changes nothing
+	FirstSegment uint32 // the first segment of the log with writes that are not in tables; 0: as before
+	LastSeq      uint64 // every write up to it is in tables; a lower one than before changes nothing
 
-	Flushed *Mem              // the oldest frozen memtable, which Add takes the place of; nil: there is none
+	Flushed *Mem              // the oldest frozen memtable, whose place Add takes; nil: no memtable is flushed
 	Writers []manifest.Writer // with Flushed: the writers in the tables
 	Active  *Mem              // the memtable that becomes the active one, with no gaps known; nil: as before
 }
 
-// levels returns what is live after the edit.
+// levels returns the live tables after the edit.
 func (e *Edit) levels(l *compaction.Levels) compaction.Levels {
 	switch {
 	case len(e.Remove) > 0:
@@ -49,7 +50,7 @@ func (e *Edit) state(s *manifest.State, levels *compaction.Levels) {
 // view changes the memtables of a view.
 func (e *Edit) view(v *View) {
 	if e.Flushed != nil {
-		v.Frozen = slices.Clone(v.Frozen[:len(v.Frozen)-1]) // what goes is not to be kept by an array
+		v.Frozen = slices.Clone(v.Frozen[:len(v.Frozen)-1]) // cloned, so that no array keeps the flushed memtable
 	}
 	if e.Active != nil {
 		v.Mem = e.Active

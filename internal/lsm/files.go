@@ -8,7 +8,7 @@ import (
 	"github.com/ebbdb/ebb/internal/manifest"
 )
 
-// nextFile returns a number that no table has had. The manifest that names the table makes it last.
+// nextFile returns a file number that no table has had. The number is durable with the manifest that names the table.
 func (s *Set) nextFile() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,8 +25,8 @@ func (s *Set) Output(level int) compaction.Output {
 	return o.At(level)
 }
 
-// RemoveOrphans removes the tables that the manifest does not name: what a crash has left of a flush or a compaction. Nothing
-// is built meanwhile.
+// RemoveOrphans removes the tables that the manifest does not name: a crash has left them of a flush, a compaction or an
+// Ingest. No table is built meanwhile.
 func (s *Set) RemoveOrphans() error {
 	tables := s.config.Dir.Tables()
 	names, err := s.config.FS.ReadDir(tables)
@@ -47,14 +47,14 @@ func (s *Set) RemoveOrphans() error {
 		if err := s.config.FS.Remove(path.Join(tables, name)); err != nil {
 			return err
 		}
-		// The manifest may not have come to this number: no later table must have it, as a crash can bring the file back.
+		// The manifest's NextFile may be lower. No later table must have this number, as a crash can bring the file back.
 		s.mu.state.NextFile = max(s.mu.state.NextFile, file+1)
 	}
 	return nil
 }
 
-// PinnedFiles are the live tables at one moment, which keep their files and their names until Unpin, and the manifest that names
-// them.
+// PinnedFiles are the live tables at one moment, which keep their files and their names until Unpin, and the manifest that
+// names them.
 type PinnedFiles struct {
 	manifest.State
 	set     *Set

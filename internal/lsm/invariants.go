@@ -9,8 +9,8 @@ import (
 	"github.com/ebbdb/ebb/internal/manifest"
 )
 
-// check holds that the sources are in order: each memtable's sequences and log segments come after those of the older ones,
-// and those of the tables before all.
+// check checks that the sources are in order: each memtable's sequences and log segments come after those of the older
+// memtables, and the sequences of the tables before all.
 func (v *View) check() {
 	seq, segment := v.Version.LastSeq, uint32(0)
 	for _, m := range slices.Backward(v.Frozen) {
@@ -30,8 +30,8 @@ func (m *Mem) checkAfter(seq uint64, segment uint32) {
 	invariant.Check(m.Segment >= segment, "a memtable begins in segment %d, the one before it in %d", m.Segment, segment)
 }
 
-// CheckLevels holds that no table is there twice, that those of level 0 go from the newest to the oldest, and that in every
-// other level they are in order and apart.
+// CheckLevels checks that no table is there twice, that level 0 goes from the newest table to the oldest, and that the
+// tables of every other level are in order and do not overlap.
 func CheckLevels(levels *compaction.Levels) {
 	seen := make(map[uint64]bool)
 	for level, tables := range levels {
@@ -52,8 +52,8 @@ func CheckLevels(levels *compaction.Levels) {
 	}
 }
 
-// checkBelow holds that those of newer that overlap an older table of level 0 end after it. Tables that are cut from one
-// flush, or come from one Ingest, are apart, and end as they do.
+// checkBelow checks that the tables of newer that overlap an older table of level 0 have a higher last sequence. Tables that
+// are cut from one flush, or come from one Ingest, do not overlap, so their last sequences may be in any order.
 func checkBelow(newer []*compaction.Table, older *compaction.Table) {
 	start, end := older.Bounds()
 	last := older.Reader.Properties().MaxSeq
@@ -64,8 +64,8 @@ func checkBelow(newer []*compaction.Table, older *compaction.Table) {
 	}
 }
 
-// checkLocked holds that the manifest says what the view shows, and that each table has a reference of each version that it is
-// in.
+// checkLocked checks that the manifest agrees with the view, and that each table has one reference for each version that has
+// the table.
 //
 // +checklocks:s.mu.Mutex
 func (s *Set) checkLocked() {

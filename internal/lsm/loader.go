@@ -17,8 +17,8 @@ import (
 // Refresh. Tables that are open already are not opened again. It is for one goroutine, and one Loader of a set at a time.
 type Loader struct {
 	set    *Set
-	tables map[uint64]*compaction.Table // all that are open, by file
-	opened map[*compaction.Table]bool   // of those, the ones that the loader has opened and no view has taken over
+	tables map[uint64]*compaction.Table // all open tables, by file number
+	opened map[*compaction.Table]bool   // tables that the loader has opened and no view has taken over
 	state  *manifest.State
 	levels compaction.Levels
 }
@@ -34,8 +34,8 @@ func (s *Set) NewLoader() *Loader {
 	return l
 }
 
-// Load opens the tables that a manifest names and that are not open. If it fails, those that it has opened stay open for the
-// next call, with a newer manifest.
+// Load opens the tables that a manifest names, unless they are open. If Load fails, the tables that it has opened stay open
+// for the next call, with a newer manifest.
 func (l *Loader) Load(state *manifest.State) error {
 	l.state, l.levels = state, compaction.Levels{}
 	for _, ref := range state.Tables {
@@ -69,9 +69,9 @@ func (s *Set) openTable(state *manifest.State, ref manifest.Table) (*compaction.
 	return compaction.NewTable(r), nil
 }
 
-// Publish makes the tables of the last Load live, with memtables of what the log holds after them: reads see all of it, up to a
-// sequence. log is what was read of the log in a read-only database, and nil in any other. Reads of the view that is replaced
-// may go on; Publish waits for those that have not pinned it.
+// Publish makes the tables of the last Load live, with memtables of the log's writes after them. All of it is visible, up to
+// sequence lastSeq. log is the replayed log of a read-only database, and nil in any other. Reads of the replaced view may go
+// on; Publish waits for those that have not pinned it.
 func (l *Loader) Publish(active *Mem, frozen []*Mem, lastSeq uint64, log *wal.Replayed) {
 	s := l.set
 	v := &View{Mem: active, Frozen: frozen, Log: log}
@@ -81,7 +81,7 @@ func (l *Loader) Publish(active *Mem, frozen []*Mem, lastSeq uint64, log *wal.Re
 		v.Version, v.Gaps = newVersion(l.levels, nil), s.newGaps(func() uint64 { return lastSeq })
 	}
 	if old := l.swap(v, lastSeq); old != nil {
-		s.epoch.Wait() // nobody reads old any more but by a pin
+		s.epoch.Wait() // from here on old is read by pins only
 		s.unref(old.Version)
 	}
 }
@@ -96,7 +96,7 @@ func (l *Loader) swap(v *View, lastSeq uint64) (old *View) {
 		delete(l.opened, t) // what an earlier Load has opened, and this version does not have, is Close's
 	}
 	s.mu.state = *l.state
-	s.visible.Store(lastSeq) // before the view: its tables hold no more
+	s.visible.Store(lastSeq) // before the view: every entry in its tables must be visible
 	s.replace.Lock()
 	if old = s.view.Load(); old != nil {
 		s.replace.replaced.add(old.Version, old.Version.without(v.Version), s.config.Now())

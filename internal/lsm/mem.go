@@ -16,20 +16,20 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Mem is a memtable with what the log and the sweeper need to know of it. One goroutine at a time writes: Apply and SetWriter.
+// Mem is a memtable with facts for the log and the sweeper. One goroutine at a time writes: Apply and SetWriter.
 type Mem struct {
 	*memtable.Memtable
 	Segment   uint32                    // the segment of the log in which its first entry may be
-	Deadlines *ttl.Histogram            // of what was put into it; for whoever writes, and for all when it is frozen
+	Deadlines *ttl.Histogram            // of the puts; for whoever writes, and once m is frozen for all
 	Writers   map[int64]manifest.Writer // the last batch of each writer that has one in it, by id; nil: there are none
-	LastSeq   uint64                    // of the newest entry; set when it is frozen
-	LogEnd    wal.Position              // behind its entries and the header of the segment after them; set when it is frozen
+	LastSeq   uint64                    // of the newest entry; set when m is frozen
+	LogEnd    wal.Position              // behind the entries and the header of the segment after them; set when m is frozen
 
 	// The chain: see recent.
-	next atomic.Pointer[Mem] // the memtable after it. Strong: a transaction that holds a memtable keeps all later ones
+	next atomic.Pointer[Mem] // the memtable that replaced this one. Strong: a transaction that holds a memtable keeps all later ones
 	cut  atomic.Bool         // the chain was cut here
 
-	_        [64]byte // what follows changes with every put, what is before it is what reads read
+	_        [64]byte // keeps putBytes, which changes with every put, off the cache line that reads use
 	putBytes int64
 }
 
@@ -45,10 +45,10 @@ func NewMem(hint memtable.Hint, segment uint32, now int64) *Mem {
 // Empty reports whether nothing was written to m.
 func (m *Mem) Empty() bool { return m.Len() == 0 && m.Stats().RangeDeletes == 0 }
 
-// PutBytes returns the size of the keys and values that were put, for whoever writes.
+// PutBytes returns the size of the keys and values that were put, in bytes. Only the goroutine that writes may call it.
 func (m *Mem) PutBytes() int64 { return m.putBytes }
 
-// get finds what a memtable knows of a key. known says that no older source is to be asked.
+// get finds the newest version of a key as of seq in the memtable. known says that no older source is to be asked.
 func (m *Mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 	deletes := m.RangeDeletes()
 	if *e, known = m.Get(key, seq); known {
@@ -57,7 +57,7 @@ func (m *Mem) get(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 	return deletes.Seq(key, seq) > 0, false
 }
 
-// Apply takes an operation of the log. It fails for one that the memtable does not know or has no room for.
+// Apply applies an operation of the log. It fails for an operation of unknown kind, and if the memtable has no room.
 func (m *Mem) Apply(o *op.Op) error {
 	switch o.Kind {
 	case op.Put:
@@ -89,8 +89,8 @@ func (m *Mem) SetWriter(w manifest.Writer) {
 	m.Writers[w.ID] = w
 }
 
-// WritersAfter returns the writers of a manifest with what the memtable adds, without those that were last used before a time,
-// Unix ms.
+// WritersAfter returns the writers of a manifest, updated with the memtable's, without those that were last used before a
+// time, Unix ms.
 func (m *Mem) WritersAfter(list []manifest.Writer, since int64) []manifest.Writer {
 	all := make(map[int64]manifest.Writer, len(list)+len(m.Writers))
 	for _, w := range list {
@@ -101,7 +101,7 @@ func (m *Mem) WritersAfter(list []manifest.Writer, since int64) []manifest.Write
 	return slices.SortedFunc(maps.Values(all), func(a, b manifest.Writer) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// Hides estimates what the memtable hides of tables.
+// Hides estimates how much of the tables the memtable hides.
 func (m *Mem) Hides(levels *compaction.Levels) compaction.Hidden {
 	var start, end []byte
 	it := m.NewIterator(math.MaxUint64)

@@ -5,24 +5,24 @@ import (
 	"sync/atomic"
 )
 
-// Tables in level 0, and a memtable beside them, cost every scan that has to merge them and every look-up that asks them in
-// vain. That is rent, and to compact them is to buy. When reads have paid as much as it costs to bring everything into one
-// sorted run, that is done, as in "Competitive Snoopy Caching" (Karlin and others, 1988); and while nobody reads, writes are
-// not held up for nothing. LevelDB compacts for seeks alike.
+// Tables in level 0, and a memtable beside them, cost time in every scan that has to merge them and in every look-up that
+// asks them in vain. This cost is rent, and to compact them is to buy. Once reads have paid as much rent as it costs to
+// bring everything into one sorted run, the compaction is done, as in "Competitive Snoopy Caching" (Karlin and others,
+// 1988). While nobody reads, writes are not held up for it. LevelDB compacts after seeks for the same reason.
 const (
 	// At 200 MB/s one more source takes a scan, 2.5 us, as long as it takes to compact 512 bytes, and one more table a look-up,
-	// 120 ns, as long as 24. Somebody waits for them, and nobody for the background: so their time counts eight times.
+	// 120 ns, as long as 24. Somebody waits for a read, and nobody for the background: so the time of reads counts eight times.
 	ScanBytes   = 8 * 512
 	lookupBytes = 8 * 24
 	// Look-ups bear fewer tables than UsualTables without paying: most keys are absent from them at the price of a cache miss.
 	UsualTables = 4
-	// One look-up pays for LookupSample of them: counting all would cost more than many of them do.
+	// One look-up in LookupSample is counted, and pays for all: to count every look-up would cost more than many look-ups do.
 	LookupSample = 64
 	// A memtable smaller than 1/worthPart of a full one is never flushed for scans. Above that a scan pays for it in proportion
-	// to its size, a full one as much as a table: flushing saves only the merging of its entries, since a new memtable takes its
-	// place.
+	// to its size, a full one as much as a table: flushing saves only the merging of its entries, since a new memtable takes
+	// its place.
 	worthPart = 8
-	// paidEvery is how many bytes are paid between two looks at whether it is enough.
+	// paidEvery is how many bytes are paid between two requests to check whether the rent suffices.
 	paidEvery = 1 << 20
 )
 
@@ -30,13 +30,13 @@ const (
 type Rent struct {
 	paid         atomic.Int64
 	memtableSize int64
-	request      func() // asks somebody to look whether enough was paid
+	request      func() // asks for a check whether enough was paid
 }
 
 // Paid returns what was paid since the last Reset.
 func (r *Rent) Paid() int64 { return r.paid.Load() }
 
-// Reset begins anew: what was paid for is bought, or cannot be had.
+// Reset sets the paid rent to zero: the compaction was done, or cannot be.
 func (r *Rent) Reset() { r.paid.Store(0) }
 
 // Worth reports whether a memtable costs scans enough to be flushed for them.

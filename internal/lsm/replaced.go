@@ -6,17 +6,17 @@ import (
 	"github.com/ebbdb/ebb/compaction"
 )
 
-// Replaced is what was live and is still held, by a reader or a pin.
+// Replaced counts the tables and memtables that are no longer live and still held, by a reader or a pin.
 type Replaced struct {
 	Tables        int           // that are open and not in the newest version
 	Bytes         int64         // of their files
 	Memtables     int           // that are in memory and not in the newest view
-	MemtableBytes int64         // of these
+	MemtableBytes int64         // of these memtables
 	Pins          int           // references to versions, the newest among them
-	OldestPin     time.Duration // how long ago the oldest version was replaced that is held
+	OldestPin     time.Duration // how long ago the oldest held version was replaced
 }
 
-// Replaced returns what is held back now.
+// Replaced counts the replaced tables and memtables that are still held.
 func (s *Set) Replaced() Replaced {
 	s.replace.Lock()
 	defer s.replace.Unlock()
@@ -32,7 +32,7 @@ func (s *Set) Replaced() Replaced {
 	return out
 }
 
-// replaced is what was live and is still held.
+// replaced holds the versions and memtables that are no longer live and still held.
 type replaced struct {
 	versions map[*Version]time.Time // and when each was replaced
 	tables   int                    // not closed yet, and not in the newest version
@@ -53,7 +53,7 @@ func (r *replaced) add(old *Version, dropped []*compaction.Table, now time.Time)
 	}
 }
 
-// remove notes that nobody holds a version any more, and that tables were closed with it.
+// remove notes that a version has no references any more, and which tables were closed with it.
 func (r *replaced) remove(v *Version, closed []*compaction.Table) {
 	delete(r.versions, v)
 	r.tables -= len(closed)
