@@ -26,8 +26,8 @@ type Mem struct {
 	LogEnd    wal.Position              // behind the entries and the header of the segment after them; set when m is frozen
 
 	// The chain: see recent.
-	next atomic.Pointer[Mem] // the memtable that replaced this one. Strong: a transaction that holds a memtable keeps all later ones
-	cut  atomic.Bool         // the chain was cut here
+	next atomic.Pointer[Mem] // the memtable that replaced this one. Strong: whoever holds a memtable keeps all later ones
+	cut  atomic.Bool         // cut here to free memory: a transaction that began at m or before conflicts
 
 	_        [64]byte // keeps putBytes, which changes with every put, off the cache line that reads use
 	putBytes int64

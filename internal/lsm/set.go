@@ -16,7 +16,7 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Config is what a Set needs of its database. All fields are needed, but for Cache and those that are named so.
+// Config holds what a Set takes from its database. All fields but Cache are needed.
 type Config struct {
 	FS       vfs.FS
 	Dir      dir.Dir // of the database, absolute
@@ -27,30 +27,30 @@ type Config struct {
 	BuildMemory  int64           // of the keys of a table that is built
 	Compression  wal.Compression // of the last level
 	Cache        *table.Cache    // of blocks; may be nil
-	GapMemory    int64           // of what is known of gaps, in bytes
+	GapMemory    int64           // for the known gaps, in bytes
 	WorthGap     int             // so many dead entries in a row make a gap
 
 	Closed  *atomic.Bool        // reads are refused
-	Failure func() error        // why nothing may be committed any more, or nil
+	Failure func() error        // the reason why nothing may be committed any more, or nil
 	Fail    func(error) error   // nothing may be committed from now on; returns what Failure will
 	Report  func(string, error) // a task of the background has failed, and nobody waits for it
-	Workers *sync.WaitGroup     // counts what runs in the background and checkpoints: ended before Close
+	Workers *sync.WaitGroup     // counts background goroutines and checkpoints, all of which end before Close
 	Changed func(v *View)       // the tables have changed; called without locks
 	Compact func()              // reads may have paid for a compaction; called by readers, returns at once
 	Clock   func() int64        // how far time has come, for the manifest: Unix ms
 	Anchor  func() wal.Anchor   // how far the log has come, for the manifest
-	Now     func() time.Time    // monotonic, to say for how long something is held
+	Now     func() time.Time    // monotonic, to tell how long a replaced version has been held
 }
 
-// Set is what of a database is live. Init readies one; it must not be copied. Its methods may be called from any goroutine, but
-// where it says otherwise.
+// Set holds the live memtables and tables of a database. Init readies a Set, which must not be copied. Its methods may be
+// called from any goroutine, unless a method says otherwise.
 type Set struct {
 	config   Config
-	database [16]byte // the id that all files carry; of the first view that was published
+	database [16]byte // the id that all files carry; set with the first published view
 	rent     Rent
 	epoch    epoch.Epoch
 	view     atomic.Pointer[View]
-	visible  atomic.Uint64 // reads see operations up to this sequence
+	visible  atomic.Uint64 // operations up to this sequence are visible
 	recent   recent        // for whoever freezes
 
 	mu struct {
@@ -60,9 +60,9 @@ type Set struct {
 		// +checklocks:Mutex
 		refs map[*compaction.Table]int
 		// +checklocks:Mutex
-		linking int // checkpoints under way: while there are any, a table keeps its name as long as it is open
+		linking int // checkpoints under way: while there are any, an open table keeps its name
 	}
-	replace struct { // held to replace view
+	replace struct { // its lock is held to replace view
 		sync.Mutex
 		// +checklocks:Mutex
 		replaced replaced
@@ -78,13 +78,14 @@ func (s *Set) Init(c Config) {
 	s.mu.refs = make(map[*compaction.Table]int)
 }
 
-// View returns the newest view. Whoever reads its tables has to enter before, or to pin it.
+// View returns the newest view. Whoever reads its tables has to call Enter before, or to pin the view.
 func (s *Set) View() *View { return s.view.Load() }
 
-// Visible returns the sequence up to which reads see. In a read-only database each view has its own.
+// Visible returns the sequence up to which operations are visible. In a read-only database each view has a sequence of its
+// own.
 func (s *Set) Visible() uint64 { return s.visible.Load() }
 
-// Show lets reads see everything up to a sequence, if they do not yet.
+// Show makes all operations up to a sequence visible, unless they are already.
 func (s *Set) Show(seq uint64) {
 	for {
 		old := s.visible.Load()
@@ -97,9 +98,9 @@ func (s *Set) Show(seq uint64) {
 // Ticket is a read that has begun.
 type Ticket = epoch.Ticket
 
-// Enter begins a read of what the caller has pinned, or of a view that it loads after. It is false once the database is closed;
-// otherwise Exit has to end it, soon: Close and whoever lets go of tables wait for it. The shard may be any number; it spreads
-// the load.
+// Enter begins a read of a view that the caller has pinned, or that it loads after Enter. ok is false once the database is
+// closed; otherwise Exit has to end the read, soon: Close and whoever lets go of tables wait for it. The shard may be any
+// number; it spreads the load.
 func (s *Set) Enter(shard uint32) (t Ticket, ok bool) {
 	t = s.epoch.Enter(shard)
 	if s.config.Closed.Load() {
@@ -109,10 +110,10 @@ func (s *Set) Enter(shard uint32) (t Ticket, ok bool) {
 	return t, true
 }
 
-// EnterNewest is Enter for a read of the newest view, as of the sequence up to which reads see.
+// EnterNewest is Enter for a read of the newest view, as of the visible sequence.
 //
-// The view is loaded first and the sequence after: then everything in the view's tables can be seen. The other way round a
-// flush could come between, and a table has of each key the newest version only.
+// The view is loaded first and the sequence after: then every entry in the view's tables is visible. The other way round a
+// flush could come between, and a table has only the newest version of each key, which may be newer than the sequence.
 func (s *Set) EnterNewest(shard uint32) (t Ticket, v *View, seq uint64, ok bool) {
 	t = s.epoch.Enter(shard)
 	if s.config.Closed.Load() {
@@ -135,7 +136,8 @@ func (s *Set) Wait() { s.epoch.Wait() }
 // Probe is for tests: see epoch.Probe.
 func (s *Set) Probe() epoch.Probe { return s.epoch.Probe() }
 
-// seqIn returns the sequence up to which reads of a view see. That of a read-only database never changes, and says itself.
+// seqIn returns the sequence up to which operations are visible to reads of a view. In a read-only database a view's
+// sequence never changes: it is the last one of the view's log.
 func (s *Set) seqIn(v *View) uint64 {
 	if v.Log != nil {
 		return v.Log.NextSeq - 1
@@ -143,8 +145,8 @@ func (s *Set) seqIn(v *View) uint64 {
 	return s.visible.Load()
 }
 
-// Pin returns a view, whose tables stay open until Unpin, and a sequence as of which it is whole: no operation up to it is
-// missing, and the tables hold none after it. It is false once the database is closed.
+// Pin returns a view, whose tables stay open until Unpin, and a sequence as of which the view is complete: no operation up
+// to the sequence is missing, and the tables hold none after it. ok is false once the database is closed.
 func (s *Set) Pin() (v *View, seq uint64, ok bool) {
 	t, ok := s.Enter(0)
 	if !ok {
@@ -161,21 +163,22 @@ func (s *Set) Pin() (v *View, seq uint64, ok bool) {
 	return nil, 0, false
 }
 
-// WholeAt returns a sequence as of which a view is whole. It is false if the view has been replaced since the caller has loaded
-// it: then the sequence may count what only a newer memtable has.
+// WholeAt returns a sequence as of which a view is complete. ok is false if the view has been replaced since the caller has
+// loaded it: then the sequence may count operations that only a newer memtable has.
 func (s *Set) WholeAt(v *View) (seq uint64, ok bool) {
 	seq = s.seqIn(v)
 	if s.view.Load() != v {
 		return 0, false
 	}
-	return max(seq, v.Version.LastSeq), true // of an Ingest the tables are in the view first
+	return max(seq, v.Version.LastSeq), true // the tables of an Ingest are in the view before they are visible
 }
 
-// Unpin gives a pinned view back. Nobody reads it by this reference any more.
+// Unpin gives a pinned view back. No read by this pin is under way.
 func (s *Set) Unpin(v *View) { s.unref(v.Version) }
 
-// UnpinShared is Unpin for a reference by which others may be reading, each between Enter and Exit. If the version is still
-// live, whoever replaces it waits for them; otherwise UnpinShared does, as the tables may go with this reference.
+// UnpinShared is Unpin for a pin by which reads may be under way, each between Enter and Exit. If the version is still live,
+// Commit or Publish will wait for these reads before the tables are closed; if not, UnpinShared waits, as the tables may go
+// with this pin.
 func (s *Set) UnpinShared(v *View) {
 	if s.view.Load().Version != v.Version {
 		s.epoch.Wait()
@@ -183,8 +186,9 @@ func (s *Set) UnpinShared(v *View) {
 	s.unref(v.Version)
 }
 
-// Freeze makes next the active memtable. The one that was waits to be flushed: lastSeq is that of its newest entry, and logEnd
-// is behind its entries in the log. One goroutine at a time calls it; reads see nothing of either that they do not see yet.
+// Freeze makes next the active memtable. The one before becomes frozen, to be flushed: lastSeq is the sequence of its newest
+// entry, and logEnd the position in the log behind its entries. One goroutine at a time calls Freeze. Freeze makes nothing
+// visible.
 func (s *Set) Freeze(next *Mem, lastSeq uint64, logEnd wal.Position) {
 	old := s.view.Load().Mem
 	old.LastSeq, old.LogEnd = lastSeq, logEnd
@@ -195,7 +199,7 @@ func (s *Set) Freeze(next *Mem, lastSeq uint64, logEnd wal.Position) {
 	})
 }
 
-// setView replaces parts of the view, and notes what is replaced besides memtables.
+// setView replaces the view by a changed copy, and notes the memtables that leave it. change notes the version it replaces.
 func (s *Set) setView(change func(*View, *replaced)) {
 	s.replace.Lock()
 	defer s.replace.Unlock()
@@ -209,9 +213,9 @@ func (s *Set) setView(change func(*View, *replaced)) {
 	s.view.Store(&v)
 }
 
-// appliedSeq returns the sequence of the newest put that has been applied, or one after it. The memtable tells of a put
-// before it is cut out of the gaps, a frozen one where it ends, and what was in one before that is shown before it leaves
-// the view.
+// appliedSeq returns the sequence of the newest put that has been applied, or a later one. The active memtable counts a put
+// before the put is cut out of the gaps, a frozen memtable has its last sequence, and the entries of a flushed one have
+// become visible before it left the view.
 func (s *Set) appliedSeq() uint64 {
 	v := s.view.Load()
 	seq := max(s.visible.Load(), v.Mem.Stats().MaxSeq)
@@ -221,12 +225,12 @@ func (s *Set) appliedSeq() uint64 {
 	return seq
 }
 
-// newGaps returns an empty set of gaps, for views that hold what was applied up to a sequence.
+// newGaps returns an empty set of gaps. applied returns the sequence up to which operations have been applied to the view.
 func (s *Set) newGaps(applied func() uint64) *gap.Set {
 	return gap.NewSet(s.config.GapMemory, s.config.WorthGap, applied)
 }
 
-// Rent returns what reads have paid.
+// Rent returns the rent that reads pay into.
 func (s *Set) Rent() *Rent { return &s.rent }
 
 // Manifest returns the manifest as it was last committed. Its lists are not the caller's to change.

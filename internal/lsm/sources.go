@@ -19,7 +19,7 @@ type Sources struct {
 	levels [compaction.NumLevels]levelIterator
 
 	overlaid int      // how many of level0 are in list
-	newest   []uint64 // of each of list but the levels, which come last, the newest sequence in it
+	newest   []uint64 // the newest sequence in each source of list, but for the levels, which come last
 	version  *Version
 	isOlder  []bool // scratch
 }
@@ -28,7 +28,7 @@ type Sources struct {
 type levelIterator struct {
 	merge.Concat[*compaction.Table]
 	table table.Iterator
-	open  func(*compaction.Table) kv.Iterator // makes table one over the given
+	open  func(*compaction.Table) kv.Iterator // resets table to walk the given one
 }
 
 // Init readies s, once.
@@ -42,8 +42,8 @@ func (s *Sources) Init() {
 	}
 }
 
-// Open returns iterators over own, if it is not nil, and the view, newest first. Tables of level 0 that lie outside the bounds
-// are left out; of the other levels only what is walked is opened.
+// Open returns iterators over own, if own is not nil, and over the view, newest first. Tables of level 0 that lie outside
+// the bounds are left out; a table of another level is opened when the walk comes to it.
 func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
 	s.list, s.newest = s.list[:0], s.newest[:0]
 	if own != nil {
@@ -90,8 +90,8 @@ func (s *Sources) add(it kv.Iterator, newest uint64) {
 	s.list, s.newest = append(s.list, it), append(s.newest, newest)
 }
 
-// Older tells of each iterator of list whether all that it has of start <= key < end is older than a sequence. It returns
-// nil if that is so of none.
+// Older tells of each iterator of list whether all its entries with start <= key < end are older than a sequence. It returns
+// nil if that is true of none.
 func (s *Sources) Older(seq uint64, start, end []byte) []bool {
 	s.isOlder = s.isOlder[:0]
 	for _, newest := range s.newest {

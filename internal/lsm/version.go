@@ -16,7 +16,7 @@ type Version struct {
 	LastSeq uint64 // the newest sequence in the tables
 
 	deletes   [compaction.NumLevels]tableDeletes
-	deadlines bool // something in the tables has one
+	deadlines bool // an entry in the tables has a deadline
 	rent      *Rent
 	refs      atomic.Int64
 }
@@ -24,10 +24,10 @@ type Version struct {
 // tableDeletes are the tables of a level that have range deletes.
 type tableDeletes struct {
 	tables []*compaction.Table
-	newest uint64 // sequence of the newest of the deletes
+	newest uint64 // the sequence of the newest range delete
 }
 
-// newVersion returns a version with one reference. rent may be nil: then reads pay none.
+// newVersion returns a version with one reference. If rent is nil reads pay none.
 func newVersion(levels compaction.Levels, rent *Rent) *Version {
 	v := &Version{Levels: levels, rent: rent}
 	for level, t := range levels.All() {
@@ -53,10 +53,10 @@ func (v *Version) Has(t *compaction.Table) bool {
 	return false
 }
 
-// HasDeadlines reports whether anything in the tables has a deadline.
+// HasDeadlines reports whether an entry in the tables has a deadline.
 func (v *Version) HasDeadlines() bool { return v.deadlines }
 
-// Pins returns how many references there are. The newest version has one more than those that pin it.
+// Pins returns how many references the version has. The newest version has one reference more than it has pins.
 func (v *Version) Pins() int { return int(v.refs.Load()) }
 
 // without returns the tables that are not in another version.
@@ -82,8 +82,8 @@ func (v *Version) pin() {
 	}
 }
 
-// Get finds the newest that the tables know of a key, describes it in e and appends its value to dst, if it is wanted. It is
-// false if they know nothing, or that the key was deleted.
+// Get finds the newest version of a key in the tables, describes it in e, and appends its value to dst if want says so. It
+// is false if the tables have no version of the key, or the key was deleted.
 func (v *Version) Get(dst, key []byte, want Wanted, e *kv.Entry) ([]byte, bool, error) {
 	for i, t := range v.Levels[0] {
 		if out, known, found, err := ask(t, dst, key, want, e); known || err != nil {
@@ -93,7 +93,7 @@ func (v *Version) Get(dst, key []byte, want Wanted, e *kv.Entry) ([]byte, bool, 
 	}
 	v.rent.lookup(len(v.Levels[0]), len(v.Levels[0]))
 	for level := 1; level < compaction.NumLevels; level++ {
-		i := compaction.Find(v.Levels[level], key) // they do not overlap
+		i := compaction.Find(v.Levels[level], key) // the tables of a level do not overlap
 		if i == len(v.Levels[level]) {
 			continue
 		}

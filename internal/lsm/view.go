@@ -10,24 +10,24 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// View is what a read reads: the active memtable, those that wait to become tables, and the tables. It is replaced as a whole
-// and never changes, but for what is appended to the active memtable. Nobody writes to its fields.
+// View holds the sources of a read: the active memtable, the frozen ones, which wait to become tables, and the tables. A
+// View is replaced as a whole and never changes, but for writes to the active memtable. Nobody writes to its fields.
 //
-// Sources are ordered: for any key, what a newer source knows of it is newer than what an older one knows, and the first
-// that knows anything decides. Nothing falls through a tombstone, an expired entry or a range delete.
+// Sources are ordered: for any key, the versions in a newer source are newer than those in an older one, and the first
+// source that has one decides. Nothing falls through a tombstone, an expired entry or a range delete.
 type View struct {
 	Mem     *Mem
 	Frozen  []*Mem // newest first
 	Version *Version
 	Gaps    *gap.Set
-	Log     *wal.Replayed // what was read of the log, in a read-only database; nil in any other
+	Log     *wal.Replayed // the replayed log of a read-only database; nil in any other
 }
 
 // MaxFrozen is how many memtables may wait for their flush.
 const MaxFrozen = 2
 
-// Full reports whether as many memtables wait for their flush as may, given the size of a full one: MaxFrozen, or fewer that
-// were filled by large values or batches and take as much memory.
+// Full reports whether no more memtables may wait for their flush, given the size of a full one: MaxFrozen wait, or fewer
+// that large values or batches have filled and that take as much memory.
 func (v *View) Full(memtableSize int64) bool {
 	size := int64(0)
 	for _, m := range v.Frozen {
@@ -56,8 +56,8 @@ func (v *View) After(m *Mem) *Mem {
 	return after
 }
 
-// FirstAfter returns the oldest memtable that may have operations after a sequence: a frozen one, if not all of it was
-// synced, and so seen, when the view was loaded.
+// FirstAfter returns the oldest memtable that may have operations after a sequence. It is a frozen one if not all of that
+// memtable was synced, and so visible, when the view was loaded.
 func (v *View) FirstAfter(seq uint64) *Mem {
 	for i := len(v.Frozen) - 1; i >= 0; i-- {
 		if m := v.Frozen[i]; m.LastSeq > seq {
@@ -72,11 +72,11 @@ type Wanted uint8
 
 const (
 	WithValue    Wanted = iota
-	WithoutValue        // what Key, Seq, Deadline and Kind tell
+	WithoutValue        // Key, Seq, Deadline and Kind only
 )
 
-// Get finds the newest that the view knows of a key as of seq, describes it in e and appends its value to dst. It is false
-// if the view knows nothing, or that the key was deleted. Expiry is for the caller.
+// Get finds the newest version of a key as of seq in the view, describes it in e and appends its value to dst. It is false
+// if the view has no version of the key, or the key was deleted. The caller checks the deadline.
 func (v *View) Get(dst, key []byte, seq uint64, want Wanted, e *kv.Entry) ([]byte, bool, error) {
 	known, found := v.GetMem(key, seq, e)
 	if !known {
@@ -97,8 +97,7 @@ func (v *View) GetMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 	return known, found
 }
 
-// LastKey returns the last key that the view knows anything of, deleted or not; nil if it knows of none. Nobody may write
-// meanwhile.
+// LastKey returns the last key with an entry in the view, deleted or not; nil if there is none. Nobody may write meanwhile.
 func (v *View) LastKey() (last []byte) {
 	later := func(key []byte) {
 		if kv.Compare(key, last) > 0 {
@@ -118,8 +117,8 @@ func (v *View) LastKey() (last []byte) {
 	return last
 }
 
-// Scan returns an iterator over all that a view holds as of seq, tombstones and expired entries included, for reading it
-// once: it leaves the cache alone.
+// Scan returns an iterator over all entries of a view as of seq, tombstones and expired entries included. It is for reading
+// the view once: it leaves the cache alone.
 func (v *View) Scan(seq uint64) *merge.Iterator {
 	list := []kv.Iterator{v.Mem.NewIterator(seq)}
 	for _, m := range v.Frozen {
@@ -136,7 +135,7 @@ func (v *View) Pin() { v.Version.pin() }
 // PayForScan counts a scan that has to merge that many tables of level 0.
 func (v *View) PayForScan(tables int) { v.Version.rent.scan(v, tables) }
 
-// HasDeadlines reports whether anything has a deadline. Nobody may write meanwhile.
+// HasDeadlines reports whether an entry of the view has a deadline. Nobody may write meanwhile.
 func (v *View) HasDeadlines() bool {
 	has := v.Version.deadlines || v.Mem.Deadlines.Entries() > 0
 	for _, m := range v.Frozen {
@@ -145,8 +144,8 @@ func (v *View) HasDeadlines() bool {
 	return has
 }
 
-// LiveBytes estimates the keys and values in tables that have not expired at a time, Unix ms, and that nothing newer hides: see
-// compaction.Hidden for how good an estimate it is.
+// LiveBytes estimates the bytes of the keys and values in tables that have not expired at a time, Unix ms, and that nothing
+// newer hides: see compaction.Hidden for how good the estimate is.
 func (v *View) LiveBytes(now int64) int64 {
 	var live int64
 	var older compaction.Levels
