@@ -18,12 +18,13 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// pipeline is the way of every write into the log and the memtable.
+// pipeline takes every write into the log and the memtable.
 //
-// The commit lock, mu, makes the order of writes in the log that in the memtable. Code gets at what it guards through a turn,
-// and only begin and lock return one.
+// The commit lock, mu, makes writes enter the log and the memtable in the same order. Code reaches what mu guards through a
+// turn, and only begin and lock return turns.
 //
-// Reads see a prefix of the log, up to live.Visible. While the database is open only the pipeline lets them see more: see show.
+// Reads see a prefix of the log: all writes up to live.Visible. While the database is open only the pipeline makes more
+// visible: see show.
 type pipeline struct {
 	log          *wal.Log // nil in a read-only database
 	clock        *ttl.Clock
@@ -33,13 +34,13 @@ type pipeline struct {
 	health       *health
 	stall        *stall
 	flusher      *worker
-	sweeps       requests      // the first deadline in a memtable
-	settles      requests      // the first write since the settler rested
+	sweeps       requests      // to the sweeper: a memtable has got its first deadline
+	settles      requests      // to the settler: a write was made while it rested
 	observer     writeObserver // nil: there is none
 
-	precedences chan struct{} // holds an element while an Update has precedence, or is about to
+	precedences chan struct{} // holds an element while an Update has precedence, or is about to take it
 	marks       clockMarks    // guarded by mu
-	trail       trail         // guarded by mu, but for Want and Unwant of last
+	trail       trail         // guarded by mu, except calls of last.Want and last.Unwant
 
 	mu struct {
 		sync.Mutex
@@ -47,27 +48,27 @@ type pipeline struct {
 		lastSeq   uint64
 		writers   writers
 		ahead     chan struct{} // closed when the Update that has precedence gives it up; nil: none has it
-		now       int64         // by which the write under way tells what has expired, Unix ms; 0: the clock was not read
-		sweeping  bool          // the sweeper knows that mem has deadlines
+		now       int64         // the time of the write under way, for expiry, Unix ms; 0: the clock was not read yet
+		sweeping  bool          // the sweeper was told that mem has deadlines
 		settling  bool          // the settler does not rest
 		entries   [1]wal.Entry  // scratch
 		number    [20]byte      // scratch: room for a number in decimal digits
-		userBytes int64         // of the keys and values of puts, since Open
-		turns     uint64        // turns that have begun or ended; counted with invariants only
+		userBytes int64         // size of the keys and values put since Open
+		turns     uint64        // begins and ends of turns; counted with invariants only
 	}
 }
 
-// writeObserver sees every write, in a turn.
+// writeObserver sees every write, in the turn of the write.
 type writeObserver interface {
 	// before is called before a write is made, and may append to the log itself. An error prevents the write.
 	before(t turn, e *wal.Entry) error
-	// applied is called when an entry of the log is in the memtable.
+	// applied is called once an entry of the log is in the memtable.
 	applied(t turn, e *wal.Entry)
-	// dropNow returns the time up to which what has expired may be dropped, at most now.
+	// dropNow returns the time by which a version must have expired to be dropped. It is at most now.
 	dropNow(now int64) int64
 }
 
-// start makes the pipeline ready for writes that follow what the log has, of which reads see all.
+// start makes the pipeline ready for writes. They follow the entries that the log has, all of which are visible.
 func (p *pipeline) start(log *wal.Log, clock *ttl.Clock, w writers) {
 	p.log, p.clock, p.marks.log, p.marks.clock = log, clock, log, clock
 	t := p.lock()
@@ -77,11 +78,11 @@ func (p *pipeline) start(log *wal.Log, clock *ttl.Clock, w writers) {
 	p.marks.wanted = v.HasDeadlines()
 }
 
-// begin returns a turn to make a write. It waits while writers are held up for the background, and while an Update has
+// begin returns a turn for a write. It waits while writers are stalled for the background, and while an Update has
 // precedence.
 func (p *pipeline) begin() (turn, error) { return p.beginAhead(nil) }
 
-// beginAhead is begin for an Update that may have precedence: own is what mu.ahead is then.
+// beginAhead is begin for an Update that may have precedence. While the Update has precedence, mu.ahead is own.
 func (p *pipeline) beginAhead(own chan struct{}) (turn, error) {
 	if p.stall.pressure.Load() != 0 {
 		if err := p.stall.throttle(); err != nil {
@@ -101,7 +102,7 @@ func (p *pipeline) beginAhead(own chan struct{}) (turn, error) {
 	return t, nil
 }
 
-// lock returns a turn without looking whether writes are taken. It is for what makes no write of a user.
+// lock returns a turn without asking whether the database takes writes. It is for turns that make no write of a user.
 func (p *pipeline) lock() turn {
 	p.mu.Lock()
 	p.mu.now = 0
@@ -112,7 +113,8 @@ func (p *pipeline) lock() turn {
 	return turn{p, p.mu.turns}
 }
 
-// showSynced syncs the log up to a position and lets reads see everything up to a sequence, whose write ends there or before.
+// showSynced syncs the log up to a position, then makes everything up to a sequence visible. The write of seq ends at the
+// position or before.
 func (p *pipeline) showSynced(seq uint64, end wal.Position) error {
 	if err := p.log.SyncTo(end); err != nil {
 		return closedLog(err)
@@ -121,23 +123,24 @@ func (p *pipeline) showSynced(seq uint64, end wal.Position) error {
 	return nil
 }
 
-// show lets reads see everything up to a sequence. The callers hold two things, so that what a read sees is whole, and can be
-// relied on as much as by its writer:
+// show makes everything up to a sequence visible. Its callers ensure two things, so that what a read sees is complete, and
+// as durable as its writer has asked for:
 //
-//   - All writes up to seq are in the memtables: the caller has had a turn since, or has it.
-//   - The log is on the disk up to there, unless the writer of seq, or the policy, asks for less. Then writes before seq that
-//     still wait for the disk are seen too.
+//   - All writes up to seq are in the memtables: the caller has had a turn since, or has one.
+//   - The log is durable up to seq, unless the writer of seq, or the policy, asks for less. In that case writes before seq
+//     that still wait for the disk become visible too.
 //
-// It does not matter who comes first: what reads see only grows.
+// The order of calls does not matter: the visible sequence only grows.
 func (p *pipeline) show(seq uint64) {
 	p.live.Show(seq)
 }
 
-// await returns when reads see everything up to a sequence, whose write ends at a position in the log or before. The writer is
-// about to show it, or waits for the disk: then await waits with it, and shows it as the writer would. Since then somebody else
-// has had a turn: the write is in the memtable.
+// await returns when everything up to a sequence is visible. The write of seq ends at a position in the log or before.
+//
+// The writer of seq is about to show it, or waits for the disk. For a writer that waits, await syncs the log and shows seq
+// as the writer would. await has had a turn by then: so all writes up to seq are in the memtables.
 func (p *pipeline) await(seq uint64, end wal.Position) error {
-	const patience = 100 // a writer needs less than a microsecond from the log to the end
+	const patience = 100 // a writer that does not sync needs less than a microsecond from the log to show
 	for range patience {
 		if p.live.Visible() >= seq {
 			return nil
@@ -151,12 +154,12 @@ func (p *pipeline) await(seq uint64, end wal.Position) error {
 	return p.showSynced(seq, end)
 }
 
-// waitForTurn returns when the turn that somebody may have has ended.
+// waitForTurn returns when the turn under way, if there is one, has ended.
 func (p *pipeline) waitForTurn() { p.lock().end() }
 
-// dropNow returns the time by which entries have expired for good, so that flushes and compactions may drop them.
+// dropNow returns the time by which an entry must have expired for flushes and compactions to drop it.
 //
-// Load the view before: of what comes into a view later less may have been reported.
+// Load the view before the call: a newer view may have entries that expired before this time and were not reported.
 func (p *pipeline) dropNow() int64 {
 	now := p.clock.Now()
 	if p.observer == nil {
@@ -165,7 +168,7 @@ func (p *pipeline) dropNow() int64 {
 	return p.observer.dropNow(now)
 }
 
-// tickClock makes a mark of the clock if it is time to, and returns how long to wait for the next; 0: until something has a
+// tickClock makes a mark of the clock if one is due. It returns how long to wait for the next mark; 0: until something has a
 // deadline.
 func (p *pipeline) tickClock() time.Duration {
 	t := p.lock()
@@ -181,8 +184,8 @@ func (p *pipeline) markClock() error {
 	return p.marks.mark(p.clock.Now())
 }
 
-// applyEntry takes an entry of the log into a memtable, and what it says of a writer into w. r, if not nil, notes its
-// operations.
+// applyEntry applies an entry of the log to a memtable. If the entry is a batch of a writer, w gets the new state of the
+// writer. r, if not nil, notes the operations.
 func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock *ttl.Clock) error {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
@@ -205,15 +208,16 @@ func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock *ttl.Clock
 	return nil
 }
 
-// trail is what is kept of the newest operations beside the memtable: for transactions that have scanned, and for scans over
-// what is dead.
+// trail keeps what the memtable does not tell of the newest operations: last, for the conflict checks of transactions that
+// have scanned, and gaps, for scans over dead entries.
 type trail struct {
 	last  occ.LastWrites
-	gaps  *gap.Set          // those of the view
-	scout memtable.Iterator // of offerRange
+	gaps  *gap.Set          // the gaps of the view
+	scout memtable.Iterator // used by offerRange
 }
 
-// note notes an operation that m has taken. No read sees it yet: so a put is cut out of the gaps before a scan can pass it.
+// note notes an operation that m has taken. The operation is not visible yet: so a put is cut out of the gaps before a scan
+// can skip it.
 func (r *trail) note(m *lsm.Mem, o *op.Op) {
 	r.last.Note(o.Seq, o.Key, o.End)
 	switch o.Kind {
@@ -224,8 +228,8 @@ func (r *trail) note(m *lsm.Mem, o *op.Op) {
 	}
 }
 
-// offerRange makes a gap of what a range delete covers, if m has many entries there. A scan passes what is in other sources
-// with a seek (see cursor.advance), but cannot tell what of m is older than the delete.
+// offerRange makes a gap of the range of a range delete, if m has many entries in it. A scan skips the covered entries of
+// other sources with a seek (see cursor.advance), but cannot tell which entries of m are older than the delete.
 func (r *trail) offerRange(m *lsm.Mem, o *op.Op) {
 	worth := r.gaps.Worth()
 	if m.Len() < worth {
@@ -246,23 +250,23 @@ func (r *trail) offerRange(m *lsm.Mem, o *op.Op) {
 // clockEvery is how far time passes, in ms, between marks of the clock.
 const clockEvery = 1000
 
-// clockMarks notes in the log how far time has come. Open lets time run on from the last mark, so that a clock which is set
-// back across a crash brings back nothing that had expired before it.
+// clockMarks makes marks of the clock: entries of the log that hold the time. Open lets time run on from the last mark. So a
+// clock that is set back across a crash brings back nothing that had expired before the mark.
 //
-// While anything has a deadline, a mark is never more than clockEvery old when a write is made: the write makes a new one
-// first. While nothing is written a timer makes them.
+// While anything has a deadline, the last mark is never more than clockEvery old when a write is made: the write makes a new
+// mark first. While nothing is written a timer makes the marks.
 type clockMarks struct {
 	log   *wal.Log
 	clock *ttl.Clock
-	wake  requests // wanted is new
+	wake  requests // wanted has become true
 
-	// Guarded by the commit lock, which the callers of the methods but loop hold.
-	last    int64 // the time that was marked last; 0: none since Open
+	// Guarded by the commit lock. The callers of all methods but loop hold it.
+	last    int64 // the time of the last mark, Unix ms; 0: no mark since Open
 	wanted  bool  // something has a deadline, or had at the last tick
 	entries [1]wal.Entry
 }
 
-// want says that something has a deadline.
+// want notes that something has a deadline.
 func (m *clockMarks) want() {
 	if !m.wanted {
 		m.wanted = true
@@ -270,8 +274,8 @@ func (m *clockMarks) want() {
 	}
 }
 
-// before makes a mark before a write, if it is time to. If that fails the write is not to be made: the log would refuse it
-// too.
+// before makes a mark before a write, if one is due. If the mark fails, the write is not to be made: the log would refuse
+// the write too.
 func (m *clockMarks) before() error {
 	if !m.wanted {
 		return nil
@@ -282,7 +286,7 @@ func (m *clockMarks) before() error {
 	return nil
 }
 
-// mark makes a mark.
+// mark makes a mark of the time now.
 func (m *clockMarks) mark(now int64) error {
 	m.entries[0] = wal.Entry{Kind: wal.KindClock, Time: now}
 	if _, err := m.log.Write(m.entries[:]); err != nil {
@@ -292,18 +296,18 @@ func (m *clockMarks) mark(now int64) error {
 	return nil
 }
 
-// tick makes a mark if it is time to, and returns how long to wait for the next; 0: until something has a deadline.
+// tick makes a mark if one is due. It returns how long to wait for the next mark; 0: until something has a deadline.
 func (m *clockMarks) tick() time.Duration {
 	if !m.wanted {
 		return 0
 	}
 	if err := m.before(); err != nil {
-		return clockEvery * time.Millisecond // the log has told an event
+		return clockEvery * time.Millisecond // the log has emitted an event
 	}
 	return max(ttl.Remaining(m.last+clockEvery, m.clock.Now()), time.Millisecond)
 }
 
-// loop makes the marks that no write makes, by calls of tick, until ctx is done.
+// loop calls tick for the marks that no write makes, until ctx is done.
 func (m *clockMarks) loop(ctx context.Context, tick func() time.Duration) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -13,11 +13,11 @@ import (
 type Entry struct {
 	Key      []byte
 	Value    []byte
-	Version  uint64 // the sequence of the write that made it; grows with every write to the key
+	Version  uint64 // the sequence of the write that made the entry; grows with every write to the key
 	Deadline int64  // Unix ms from which the key is absent; 0: it has none
 }
 
-// Expires returns the deadline as a time, and false if there is none.
+// Expires returns the deadline as a time, and false if the entry has none.
 func (e Entry) Expires() (time.Time, bool) {
 	if e.Deadline == 0 {
 		return time.Time{}, false
@@ -25,10 +25,10 @@ func (e Entry) Expires() (time.Time, bool) {
 	return time.UnixMilli(e.Deadline), true
 }
 
-// ownSeq is the sequence of what has not been committed: it is newer than anything that has.
+// ownSeq is the sequence of the uncommitted writes of a transaction: newer than every committed one.
 const ownSeq = math.MaxUint64
 
-// committed returns the version of what has a sequence.
+// committed returns the version of an entry by its sequence: 0 for an uncommitted write.
 func committed(seq uint64) uint64 {
 	if seq == ownSeq {
 		return 0
@@ -36,16 +36,17 @@ func committed(seq uint64) uint64 {
 	return seq
 }
 
-// clock is a *ttl.Clock, or the one moment of a snapshot.
+// clock tells the time by which entries expire: a *ttl.Clock, or the moment of a snapshot or a transaction.
 type clock interface{ Now() int64 }
 
 // moment is a clock that stands still.
 type moment int64
 
-// Now is of a pointer, which becomes a clock without an allocation.
+// Now has a pointer receiver: a *moment becomes a clock without an allocation.
 func (m *moment) Now() int64 { return int64(*m) }
 
-// pin returns a view, whose tables stay open until it is unpinned, and a sequence as of which it is whole: see lsm.Set.Pin.
+// pin returns a pinned view, whose tables stay open until it is unpinned, and a sequence as of which the view is complete:
+// see lsm.Set.Pin.
 func pin(live *lsm.Set) (*lsm.View, uint64, error) {
 	v, seq, ok := live.Pin()
 	if !ok {
@@ -54,8 +55,8 @@ func pin(live *lsm.Set) (*lsm.View, uint64, error) {
 	return v, seq, nil
 }
 
-// getLive reads a key from a view, and is ErrNotFound for one that is not there or has expired. It asks the clock only about a
-// deadline.
+// getLive reads a key from a view. It returns ErrNotFound for a key that is absent or has expired. It reads the clock only
+// if the entry has a deadline.
 func getLive(v *lsm.View, dst, key []byte, seq uint64, want lsm.Wanted, clock clock, e *kv.Entry) ([]byte, error) {
 	out, found, err := v.Get(dst, key, seq, want, e)
 	if err != nil {
@@ -67,7 +68,7 @@ func getLive(v *lsm.View, dst, key []byte, seq uint64, want lsm.Wanted, clock cl
 	return present(out), nil
 }
 
-// present returns the value of a key that is there: it is never nil, even if it is empty.
+// present returns the value of a present key: it is never nil, even if it is empty.
 func present(value []byte) []byte {
 	if value == nil {
 		return []byte{}
@@ -75,8 +76,8 @@ func present(value []byte) []byte {
 	return value
 }
 
-// whileOpen runs fn, which may read tables. Close waits for it, and so does whoever lets go of tables: it reads some of
-// them, never all.
+// whileOpen runs fn, which may read tables. Close waits for fn, and so does whoever lets go of tables: so fn reads only a
+// part of them.
 func whileOpen(live *lsm.Set, fn func() error) (err error) {
 	ticket, ok := live.Enter(0)
 	if !ok {
@@ -89,8 +90,8 @@ func whileOpen(live *lsm.Set, fn func() error) (err error) {
 	return err
 }
 
-// scanChunk is how many entries a scan reads, as scanned counts them, before it lets Close and others have their turn.
+// scanChunk is how many entries, as scanned counts them, a scan reads before Close and others have their turn.
 const scanChunk = 1024
 
-// scanned says how many entries one counts for: a large value takes as long as many.
+// scanned returns how many entries e counts for: one with a large value takes as long as many small ones.
 func scanned(e *kv.Entry) int { return 1 + len(e.Value)>>10 }

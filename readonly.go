@@ -13,18 +13,20 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// A read-only database shows what a directory holds, beside an owner that may be changing it. It takes no lock, so a file
-// can go between the moment its name is read and the one it is opened.
+// A read-only database shows what a directory holds, while an owner may be changing the directory. It takes no lock: so a
+// file can be deleted after its name was read and before it is opened.
 //
 // Why a view is nevertheless the database at one moment, not before the call that made it:
-//   - The manifest is read first, then the tables that it names are opened, then the log from its first segment on. The
-//     owner deletes a file only after it has committed a manifest that does without. So while all files are there they
-//     belong together, whether or not there is a newer manifest by now: what that has in tables, the log still has.
-//   - If a file is gone, there is a newer manifest, and it all begins again. Tables that have been opened stay open
-//     meanwhile, so each turn has less to do than the one before.
-//   - Tables do not change. How the log is read while it grows is for wal.Replay to say.
+//   - The manifest is read first, then the tables that it names are opened, then the log is read from its first segment on.
+//     The owner deletes a file only after it has committed a manifest that does not need the file. So while all files are
+//     there they belong together, even if there is a newer manifest by now: the log still has what that manifest has in
+//     tables.
+//   - If a file is gone, there is a newer manifest, and the reading begins again. Tables that have been opened stay open
+//     meanwhile, so each attempt has less to do than the one before.
+//   - Tables do not change. wal.Replay says how the log is read while it grows.
 
-// patience bounds how often a view is begun again. Each time the owner has committed a flush or a compaction meanwhile.
+// patience bounds how often the reading of a view is attempted. As a rule the owner has committed a flush or a compaction
+// between two attempts.
 const patience = 100
 
 // openReadOnly is open for a read-only database.
@@ -52,14 +54,14 @@ func (db *DB) openReadOnly() error {
 	return nil
 }
 
-// Refresh makes a read-only database show what its directory holds now, all that was written before the call. Reads that
-// are under way, iterators and snapshots keep what they began with. If Refresh fails, the database shows what it did.
+// Refresh makes a read-only database show what its directory holds now: all that was written before the call. Reads under
+// way, iterators and snapshots keep the state that they began with. If Refresh fails, the database shows what it did before.
 //
-// It reads the log anew, as Open does after a crash, and those tables only that it has not open; while it does, the
-// memtables of the old view and those of the new one are in memory. A database that is not read-only shows every write at
+// Refresh reads the log anew, as Open does after a crash, and opens only the tables that are not open yet. Meanwhile the
+// memtables of the old state and those of the new one are in memory. A database that is not read-only shows every write at
 // once: there Refresh does nothing.
 func (db *DB) Refresh() error {
-	db.flusher.flushing.Lock() // Close waits for who has it
+	db.flusher.flushing.Lock() // Close waits for whoever holds it
 	defer db.flusher.flushing.Unlock()
 	if db.health.closed.Load() {
 		return ErrClosed
@@ -73,7 +75,7 @@ func (db *DB) Refresh() error {
 	return nil
 }
 
-// refresh replaces the view by what the directory holds. One call runs at a time.
+// refresh replaces the view by one of what the directory holds. One call runs at a time.
 func (db *DB) refresh() error {
 	l := loader{db: db, tables: db.live.NewLoader()}
 	defer l.tables.Close()
@@ -84,8 +86,8 @@ func (db *DB) refresh() error {
 	return nil
 }
 
-// steadily calls read with the manifest until it succeeds. A failure counts if it is met again under the same manifest;
-// one that is not may be the owner's work.
+// steadily calls read with the manifest until read succeeds. It returns a failure that the next attempt repeats under the
+// same manifest. Any other failure may come from what the owner does.
 func (db *DB) steadily(read func(*manifest.State) error) error {
 	var before *manifest.State
 	var failure error
@@ -117,18 +119,18 @@ func (db *DB) loadManifest() (*manifest.State, error) {
 	return nil, fmt.Errorf("%w: there is no %s", ErrNotDatabase, manifest.Name)
 }
 
-// loader puts a view together.
+// loader loads a view from the directory.
 type loader struct {
 	db     *DB
 	tables *lsm.Loader
 
-	// What load has come to.
+	// Results of load.
 	replay *replay
 	log    wal.Replayed
 	clock  int64
 }
 
-// load makes the view of a manifest.
+// load opens the tables of a manifest and replays the log into memtables.
 func (l *loader) load(state *manifest.State) error {
 	if id := l.db.live.Manifest().Database; l.db.live.View() != nil && id != state.Database {
 		return fmt.Errorf("%w: another one has taken its place", ErrNotDatabase)
@@ -145,7 +147,7 @@ func (l *loader) load(state *manifest.State) error {
 	return nil
 }
 
-// publish makes what was loaded the view that reads read. Whoever reads the old one may end first.
+// publish makes what was loaded the newest view. Reads of the old view may end first.
 func (l *loader) publish() {
 	db := l.db
 	db.clock.Advance(l.clock)
@@ -155,7 +157,7 @@ func (l *loader) publish() {
 	l.tables.Publish(l.replay.mem, l.replay.frozen, l.log.NextSeq-1, &l.log)
 }
 
-// replayLog hands the log's entries to entry, until the database is closed.
+// replayLog calls entry with each entry of the log, until the database is closed.
 func (db *DB) replayLog(state *manifest.State, entry func(*wal.Entry) error) (wal.Replayed, error) {
 	return wal.Replay(db.dir.Log(), db.logOptions(state, func(e *wal.Entry) error {
 		if db.health.closed.Load() {
@@ -165,7 +167,7 @@ func (db *DB) replayLog(state *manifest.State, entry func(*wal.Entry) error) (wa
 	}))
 }
 
-// verifyLogFiles is verifyLog for a read-only database: it reads the log as it is now.
+// verifyLogFiles is verifyLog for a read-only database: it reads the log files as they are now.
 func (db *DB) verifyLogFiles(ctx context.Context) error {
 	n := 0
 	return db.steadily(func(state *manifest.State) error {

@@ -16,24 +16,24 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// reporter writes a report into the log for every version that expires: see Options.ExpiryEvents. Without that option there is
-// no reporter, and reports cost nothing.
+// reporter writes a report into the log for every version that expires: see Options.ExpiryEvents. Without that option there
+// is no reporter, and reports cost nothing.
 //
-// A version is reported if its deadline has passed and it is the newest of its key. Both are tested in one turn, in which the
-// report is also written, and the report is a tombstone: the version is not the newest any more. So each version is reported
-// at most once.
+// A version is reported if its deadline has passed and it is the newest of its key. Both are tested in one turn, in which
+// the report is also written, and the report is a tombstone: the version is not the newest any more. So each version is
+// reported at most once.
 //
-// Each is reported at least once, and before anything that follows from its absence:
+// Each version that expires is reported at least once, and before anything that follows from its absence:
 //
-//   - Completeness: every unreported version with a deadline below upcoming.Complete is in upcoming. Writes add theirs, and a
-//     scan adds those that were there before. The loop reports what is due of them.
+//   - Completeness: every unreported version with a deadline below upcoming.Complete is in upcoming. Writes add the versions
+//     that they make, and a scan adds those that were there before. The loop reports the versions in upcoming that are due.
 //   - A write that is to replace or delete a version which has expired, and which the loop has not come to, reports that
 //     version first: see before.
-//   - An unreported version is not dropped: flushes and compactions take only versions for expired that expire before
-//     reportedTo, and only when the log is on the disk up to the reports of these: see dropNow.
+//   - An unreported version is not dropped: flushes and compactions drop only versions that expire before reportedTo, and
+//     only when the reports of these are durable in the log: see dropNow.
 //
-// A crash loses reports that were not synced, together with the writes after them. The versions are still there, and are
-// reported after the next Open, where the first scan begins with the oldest.
+// A crash loses reports that were not synced, together with the writes after them. The versions of lost reports are still
+// there. They are reported after the next Open, where the first scan begins with the oldest deadline.
 type reporter struct {
 	pipeline *pipeline
 	live     *lsm.Set
@@ -48,19 +48,19 @@ type reporter struct {
 	encoder     op.Encoder
 	entries     [1]wal.Entry // scratch
 	key         []byte       // scratch
-	pendingShow bool         // reports were written that nobody has waited for
+	pendingShow bool         // reports were written since show last looked
 
-	// Written in a turn, read at any time. reportedAt is stored first: a reader that has loaded reportedTo, and reportedAt after
-	// it, has a position that covers it.
+	// Written in a turn, read at any time. reportedAt is stored first: a reader that has loaded reportedTo, and reportedAt
+	// after it, has a position that covers it.
 	reportedTo atomic.Int64  // no unreported version has a deadline below this
-	reportedAt atomic.Uint64 // packed log position that must be on the disk before reportedTo may be relied on: see packPosition
+	reportedAt atomic.Uint64 // packed log position that must be durable before reportedTo may be relied on: see packPosition
 	scans      atomic.Int64
 }
 
-// dropNow returns the time by which entries have expired for good, so that they may be dropped: now or, if expiries are to be
-// reported, the time up to which they have been, on the disk.
+// dropNow returns the time by which an entry must have expired to be dropped: now or, if expiries are to be reported, the
+// time up to which their reports are durable.
 //
-// Load the view before: of what comes into a view later less may have been reported.
+// Load the view before the call: a newer view may have entries that expired before this time and were not reported.
 func (r *reporter) dropNow(now int64) int64 {
 	if r == nil {
 		return now
@@ -78,12 +78,12 @@ func unpackPosition(v uint64) wal.Position {
 	return wal.Position{Segment: uint32(v >> 32), Offset: uint32(v)}
 }
 
-// applied adds to upcoming what a write has put, and takes out what it has deleted. A version that was deleted by range stays
-// until it is due.
+// applied adds the versions that a write has put to upcoming, and takes out those that it has deleted. A version that was
+// deleted by range stays in upcoming until it is due.
 func (r *reporter) applied(t turn, e *wal.Entry) {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
-		return // the memtable has taken it
+		return // cannot be: the memtable has taken the entry
 	}
 	for ops.Next() {
 		switch o := &ops.Op; o.Kind {
@@ -96,7 +96,7 @@ func (r *reporter) applied(t turn, e *wal.Entry) {
 	r.publish(t)
 }
 
-// publish stores what upcoming says of how far expiries are reported.
+// publish sets reportedTo, and reportedAt, from upcoming.
 func (r *reporter) publish(turn) {
 	to, old := r.upcoming.Next(), r.reportedTo.Load()
 	if to > old {
@@ -116,7 +116,7 @@ func (r *reporter) check() {
 	invariant.Check(to <= next, "expiries are reported up to %d, but what is known of them goes to %d", to, next)
 }
 
-// expired returns the newest version of a key, without Key, if that has expired.
+// expired returns the newest version of a key, without its Key. ok is false unless that version has expired.
 func (r *reporter) expired(key []byte, now int64) (v ttl.Version, ok bool, err error) {
 	var e latestEntry
 	if err := r.pipeline.lookLatest(key, lsm.WithoutValue, &e); err != nil || !e.found || !kv.Expired(e.Deadline, now) {
@@ -125,8 +125,8 @@ func (r *reporter) expired(key []byte, now int64) (v ttl.Version, ok bool, err e
 	return ttl.Version{Deadline: e.Deadline, Seq: e.Seq}, true, nil
 }
 
-// newest returns those of some versions that are the newest of their keys and have expired, in new memory. It calls unread with
-// each version that cannot be looked up.
+// newest returns the versions of a list that are the newest of their keys and have expired, in new memory. It calls unread
+// for each version that cannot be looked up.
 func (r *reporter) newest(of []ttl.Version, now int64, unread func(i int, err error)) []ttl.Version {
 	var key []byte
 	is := make([]ttl.Version, 0, len(of))
@@ -142,10 +142,10 @@ func (r *reporter) newest(of []ttl.Version, now int64, unread func(i int, err er
 	return is
 }
 
-// before reports the versions that a write is about to replace or delete and that have expired. While nothing is due it costs
-// the reading of the clock.
+// before reports the expired versions that a write is about to replace or delete. While nothing is due it costs one reading
+// of the clock.
 func (r *reporter) before(t turn, e *wal.Entry) error {
-	now := t.now() // what the write has found present it replaces as present
+	now := t.now() // the time of the write: a version that it has found present it replaces as present
 	if now < r.reportedTo.Load() {
 		return nil
 	}
@@ -197,8 +197,8 @@ func (r *reporter) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 	return due, nil
 }
 
-// expiredIn returns the expired versions of a range that are in upcoming. Those that are not have expired since the write
-// began: see beginDeleteRange.
+// expiredIn returns the expired versions of a range that are in upcoming. Expired versions that are not in upcoming have
+// expired since the write began: see beginDeleteRange.
 func (r *reporter) expiredIn(start, end []byte, now int64) (due []ttl.Version, err error) {
 	due = r.upcoming.Due(nil, now, ttl.Version{}, math.MaxInt)
 	due = slices.DeleteFunc(due, func(v ttl.Version) bool { return v.Key < string(start) || v.Key >= string(end) })
@@ -206,8 +206,8 @@ func (r *reporter) expiredIn(start, end []byte, now int64) (due []ttl.Version, e
 	return due, err
 }
 
-// write writes the reports of versions into the log and applies them. They are shown at once, or where writes wait for the
-// disk with the next that does: at the latest by show.
+// write writes the reports of versions into the log and applies them. Under SyncAlways the reports become visible with the
+// next write that waits for the disk, at the latest by show; under other policies at once.
 func (r *reporter) write(t turn, due []ttl.Version) error {
 	if len(due) == 0 {
 		return nil
@@ -233,7 +233,7 @@ func (r *reporter) write(t turn, due []ttl.Version) error {
 	return nil
 }
 
-// show makes the reports durable where the policy is that, and lets reads and watchers see them.
+// show makes the reports durable and visible under SyncAlways. Under other policies they are visible already.
 func (r *reporter) show() error {
 	t, err := r.pipeline.begin()
 	if err != nil {
@@ -249,12 +249,13 @@ func (r *reporter) show() error {
 }
 
 const (
-	// A version is reported within reportPause of its deadline, and what catching up takes; at most every reportRest.
+	// The loop catches up at least every reportPause and at most every reportRest: a version is reported within reportPause
+	// of its deadline, plus the time that catching up takes.
 	reportPause = time.Second
 	reportRest  = 100 * time.Millisecond
 )
 
-// loop reports what expires until Close.
+// loop reports the versions that expire, until Close.
 func (r *reporter) loop() {
 	h := r.pipeline.health
 	timer := time.NewTimer(0)

@@ -13,14 +13,15 @@ import (
 )
 
 const (
-	// reportChunk is how many expiries are reported by one record of the log: so many look-ups of what has just been looked up
-	// take a fraction of a millisecond, in one turn.
+	// reportChunk is how many expiries one record of the log reports, in one turn: looking up as many keys a second time
+	// takes a fraction of a millisecond.
 	reportChunk = 256
-	// A scan is made when upcoming does not reach further than scanAhead ms, and what the last scan has taken.
+	// A scan is made when upcoming is complete for no longer ahead than scanAhead, in ms, and the time that the last scan
+	// took.
 	scanAhead = 1000
 )
 
-// catchUp reports what is due, and scans for more where upcoming may not have all that is due.
+// catchUp reports the versions that are due. It scans for more if upcoming is not complete up to now, or soon will not be.
 func (r *reporter) catchUp() error {
 	if r == nil {
 		return nil
@@ -41,8 +42,8 @@ func (r *reporter) catchUpLocked() error {
 	return errors.Join(err, r.show())
 }
 
-// scanDue reports whether to scan: upcoming is not complete up to now, or will not be by the time a scan has ended. Writers
-// pay for scans: while there is time left, a scan that took long is not repeated soon.
+// scanDue reports whether to scan: upcoming is not complete up to now, or will not be by the time a scan has ended. Scans
+// slow writers: while upcoming is still complete up to now, a scan that took long is not repeated soon.
 func (r *reporter) scanDue() (bool, error) {
 	t, err := r.pipeline.begin()
 	if err != nil {
@@ -54,13 +55,13 @@ func (r *reporter) scanDue() (bool, error) {
 		r.rest.over(r.pipeline.health.sys.now()), nil
 }
 
-// scanRest keeps scans apart.
+// scanRest keeps a time of rest between scans.
 type scanRest struct {
-	cost  time.Duration // of the last scan
-	until time.Time
+	cost  time.Duration // how long the last scan took
+	until time.Time     // end of the rest
 }
 
-// ended notes that a scan has ended, and for how long none is to be made that can wait.
+// ended notes when a scan began and ended. The rest after it grows with what the scan cost.
 func (r *scanRest) ended(start, end time.Time) {
 	r.cost = end.Sub(start)
 	wait, _ := ttl.Cadence{}.Wait(1, 1, r.cost)
@@ -69,8 +70,8 @@ func (r *scanRest) ended(start, end time.Time) {
 
 func (r *scanRest) over(now time.Time) bool { return !now.Before(r.until) }
 
-// reportDue reports the versions in upcoming that are due. Those that cannot be looked up stay there; it returns the first
-// error of one.
+// reportDue reports the versions in upcoming that are due. Versions that cannot be looked up stay in upcoming; reportDue
+// returns the error of one of them.
 func (r *reporter) reportDue() error {
 	var failed error
 	var after ttl.Version
@@ -91,7 +92,7 @@ func (r *reporter) reportDue() error {
 	}
 }
 
-// due returns the versions in upcoming that are due, from after on, but no more than a chunk.
+// due returns the versions in upcoming that are due, from after on, at most reportChunk of them.
 func (r *reporter) due(after ttl.Version) ([]ttl.Version, error) {
 	t, err := r.pipeline.begin()
 	if err != nil {
@@ -101,11 +102,11 @@ func (r *reporter) due(after ttl.Version) ([]ttl.Version, error) {
 	return r.upcoming.Due(nil, r.pipeline.clock.Now(), after, reportChunk), nil
 }
 
-// report reports the versions of due that are the newest of their keys, takes due out of upcoming, and adds later. A version
-// that cannot be looked up stays; unread is why.
+// report reports the versions of due that are the newest of their keys, takes due out of upcoming, and adds later to it. A
+// version that cannot be looked up stays in upcoming; unread is the error.
 //
-// The keys are looked up twice: before the turn, so that what has to come from the disk does so while others write, and in the
-// turn, when it is in memory.
+// The keys are looked up twice: before the turn, so that blocks are read from the disk while others write, and in the turn,
+// when the blocks are in memory.
 func (r *reporter) report(due, later []ttl.Version) (unread, err error) {
 	now := r.pipeline.clock.Now()
 	stays := make([]bool, len(due))
@@ -136,12 +137,12 @@ func (r *reporter) report(due, later []ttl.Version) (unread, err error) {
 	return unread, nil
 }
 
-// scan reads all versions that may expire from upcoming.Complete on, reports those that are due, and adds the others to
+// scan reads all versions that expire at upcoming.Complete or later, reports those that are due, and adds the others to
 // upcoming, as many as it has room for.
 //
-//  1. In a turn: from here on writes add to upcoming whatever they give a deadline. What was there before is in the view.
+//  1. In a turn: from here on writes add every version with a deadline to upcoming. Older versions are in the view.
 //  2. Read the view, outside of turns. Versions that are no longer the newest do no harm.
-//  3. In a turn: upcoming is complete up to the first deadline that it had no room for.
+//  3. In a turn: upcoming is now complete up to the first deadline that it had no room for.
 func (r *reporter) scan() error {
 	t, err := r.pipeline.begin()
 	if err != nil {
@@ -194,7 +195,7 @@ func (r *reporter) scan() error {
 	return err
 }
 
-// reportScan reads what expires from a deadline on.
+// reportScan reads the versions whose deadline is from or later.
 type reportScan struct {
 	r          *reporter
 	from       int64
@@ -202,7 +203,7 @@ type reportScan struct {
 	shown      time.Time // when reports were last shown
 }
 
-// read reads one source.
+// read reads one source, a memtable or a table, and closes it.
 func (s *reportScan) read(it kv.Iterator) error {
 	defer it.Close()
 	next := it.First
@@ -227,7 +228,7 @@ func (s *reportScan) read(it kv.Iterator) error {
 	return nil
 }
 
-// take takes an entry down if it expires.
+// take adds an entry to due or later, if its deadline is from or later.
 func (s *reportScan) take(e *kv.Entry) {
 	if e.Kind != kv.Put || e.Deadline == 0 || e.Deadline < s.from {
 		return
@@ -240,7 +241,7 @@ func (s *reportScan) take(e *kv.Entry) {
 	}
 }
 
-// flush hands on what take has taken down, and reports what has become due meanwhile.
+// flush hands due and later to report, empties them, and reports the versions in upcoming that have become due meanwhile.
 func (s *reportScan) flush() error {
 	r := s.r
 	if len(s.due)+len(s.later) > 0 {
@@ -250,7 +251,7 @@ func (s *reportScan) flush() error {
 			return errors.Join(err, unread)
 		}
 	}
-	// What cannot be read of upcoming has been, or will be, the error of catchUp. It does not hide the rest.
+	// A version in upcoming that cannot be looked up does not end the scan: it has been, or will be, the error of catchUp.
 	if err := r.reportDue(); err != nil && !errors.Is(err, ErrCorrupt) {
 		return err
 	}
@@ -262,9 +263,10 @@ func (s *reportScan) flush() error {
 	return r.show()
 }
 
-// beginDeleteRange is pipeline.begin for a delete of a range. Which keys of the range have expired nobody knows, so first all
-// that is due is reported, and what is due since is in upcoming. Damage is a reason to refuse only where it keeps upcoming from
-// being complete: then nobody knows what is in the range.
+// beginDeleteRange is pipeline.begin for a delete of a range. Looking for the expired keys of the range would cost a scan of
+// it. Instead beginDeleteRange first reports all versions that are due. Those that become due afterwards are in upcoming,
+// which is complete up to now. A damaged table makes it fail only if upcoming cannot become complete: then nobody knows
+// which versions of the range have expired.
 func (r *reporter) beginDeleteRange() (turn, error) {
 	for {
 		var err error
@@ -288,11 +290,11 @@ func (r *reporter) beginDeleteRange() (turn, error) {
 	}
 }
 
-// beginIngest returns a turn for tables that do not pass through the log. What they may replace has then been reported if it
-// has expired, and what they bring will be. end ends the turn.
+// beginIngest returns a turn to add tables that do not pass through the log. By then all expired versions that the tables
+// may replace have been reported. Those that the tables bring will be. end ends the turn.
 //
-// upcoming is no longer complete from their first deadline on. That is so before a view shows the tables: so nobody drops
-// anything of them that was not reported, see dropNow.
+// In the turn upcoming is no longer complete from the first deadline of the tables on. The tables come into a view only
+// after that: so none of their versions is dropped before it was reported, see dropNow.
 func (r *reporter) beginIngest(tables []*compaction.Table) (t turn, end func(), err error) {
 	r.catching.Lock()
 	for {
@@ -306,7 +308,7 @@ func (r *reporter) beginIngest(tables []*compaction.Table) (t turn, end func(), 
 		}
 		now := r.pipeline.clock.Now()
 		if now >= r.upcoming.Complete() {
-			t.end() // time has gone on
+			t.end() // more may have expired since catchUpLocked
 			continue
 		}
 		end = func() { t.end(); r.catching.Unlock() }
@@ -320,7 +322,7 @@ func (r *reporter) beginIngest(tables []*compaction.Table) (t turn, end func(), 
 	}
 }
 
-// reportLate reports what has become due since catchUp.
+// reportLate reports the versions in upcoming that have become due since catchUp.
 func (r *reporter) reportLate(t turn, now int64) error {
 	due := r.upcoming.Due(nil, now, ttl.Version{}, math.MaxInt)
 	var err error

@@ -10,8 +10,8 @@ import (
 	"github.com/ebbdb/ebb/ttl"
 )
 
-// Snapshot is the database at one moment: later writes do not show, and neither does time pass. Taking one copies nothing.
-// While it is open, the memory and the files that it needs stay, so Close it. Its methods may be called from any goroutine.
+// Snapshot is the database at one moment: later writes are not visible in it, and time does not pass. Taking a snapshot
+// copies nothing. While it is open it pins memory and files, so Close it. Its methods may be called from any goroutine.
 type Snapshot struct {
 	live    *lsm.Set
 	cursors *cursors
@@ -30,14 +30,14 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 	return &Snapshot{live: &db.live, cursors: &db.cursors, view: v, seq: seq, now: moment(db.clock.Now())}, nil
 }
 
-// Close lets go of what the snapshot holds. A second Close does nothing.
+// Close unpins the memory and the files of the snapshot. A second Close does nothing.
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
-		s.live.UnpinShared(s.view) // a Get on the snapshot may be running
+		s.live.UnpinShared(s.view) // shared: a Get on the snapshot may still be running
 	}
 }
 
-// Seq returns the sequence of the newest write that the snapshot shows.
+// Seq returns the sequence up to which writes are visible in the snapshot.
 func (s *Snapshot) Seq() uint64 { return s.seq }
 
 // Time returns the moment of the snapshot, by which it tells what has expired.
@@ -76,7 +76,7 @@ func (s *Snapshot) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, e
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	ticket, ok := s.live.Enter(uint32(key[len(key)-1])) // Close of the database waits for it
+	ticket, ok := s.live.Enter(uint32(key[len(key)-1])) // Close of the database waits until Exit
 	if !ok {
 		return dst, ErrClosed
 	}
@@ -87,7 +87,8 @@ func (s *Snapshot) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, e
 	return getLive(s.view, dst, key, s.seq, want, &s.now, e)
 }
 
-// NewIterator returns an iterator over the snapshot's entries that o allows. It outlives the snapshot.
+// NewIterator returns an iterator over the snapshot's entries that o allows. The iterator may be used after the snapshot is
+// closed. Close the iterator, too.
 func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
 	if err := o.check(true); err != nil {
 		return nil, err

@@ -8,20 +8,20 @@ import (
 	"github.com/ebbdb/ebb/internal/lsm"
 )
 
-// Writers are slowed when the background falls behind, a little at first, and stopped before memory or the number of
-// tables that every read has to ask runs away.
+// Writers are slowed when flushes and compactions fall behind, a little at first. They are stopped before memory, or the
+// number of tables that every read has to ask, grows without bound.
 const (
 	// From slowAt tables in level 0 on writers are slowed, at stopAt they are stopped. Compaction begins at 32 or before.
 	slowAt = 40
 	stopAt = 64
-	// A writer that is slowed waits slowStep for each table above slowAt.
+	// A slowed write waits slowStep for slowAt tables, and as much again for each table above.
 	slowStep = 20 * time.Microsecond
 )
 
 // stall is where writers wait for the background.
 //
-// pressure is what the view of the last update asks for: every change of the view, and of whether the active memtable is full,
-// is followed by an update. So no writer waits for what has happened.
+// pressure follows from the view of the last update. Every change of the view is followed by an update, and so is the
+// filling of the active memtable. So no writer goes on waiting for a flush or a compaction that is done.
 type stall struct {
 	live         *lsm.Set
 	memtableSize int64
@@ -29,18 +29,18 @@ type stall struct {
 	counters     *counters
 	flush        *worker      // the flusher
 	compact      *worker      // the compacter
-	flushNow     func() error // of a database without background; nil: there is one
+	flushNow     func() error // flushes in a database without background goroutines; nil: it has them
 
-	pressure atomic.Int32 // not 0 while writers have to look how far the background is behind: see throttle
+	pressure atomic.Int32 // pressureNone to pressureCompact; unless it is pressureNone writers call throttle
 	mu       struct {
 		sync.Mutex
 		began  time.Time // when pressure became what it is
-		reason string    // for it
+		reason string    // why pressure is not pressureNone
 	}
-	changed sync.Cond // what throttle looks at has changed
+	changed sync.Cond // the conditions that throttle waits for may have changed
 }
 
-// wake lets the writers that wait look again.
+// wake lets the writers that wait in throttle look at their conditions again.
 func (s *stall) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +50,7 @@ func (s *stall) wake() {
 // Values of pressure.
 const (
 	pressureNone    = iota
-	pressureSlow    // by the number of tables in level 0
+	pressureSlow    // slowed by the number of tables in level 0
 	pressureFlush   // stopped until a memtable is flushed
 	pressureCompact // stopped until level 0 is compacted
 )
@@ -58,7 +58,7 @@ const (
 // stops reports whether writers are stopped.
 func stops(pressure int32) bool { return pressure >= pressureFlush }
 
-// update decides how writers are to be treated.
+// update sets pressure from the newest view.
 func (s *stall) update() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *stall) update() {
 	s.changed.Broadcast()
 }
 
-// tellLocked tells that pressure has changed. The caller holds mu.
+// tellLocked emits the events of a change of pressure. The caller holds mu.
 func (s *stall) tellLocked(was, is int32, reason string) {
 	now := s.health.sys.now()
 	if was != pressureNone {
@@ -91,7 +91,8 @@ func (s *stall) tellLocked(was, is int32, reason string) {
 	s.mu.began, s.mu.reason = now, reason
 }
 
-// awaited returns why what writers wait for makes no progress, or nil if it does. What else fails is not theirs to be told.
+// awaited returns why the worker that writers wait for makes no progress, or nil if it does. The failure of the other worker
+// is not reported to them.
 func (s *stall) awaited() error {
 	if s.pressure.Load() == pressureCompact {
 		return s.compact.err()
@@ -99,7 +100,8 @@ func (s *stall) awaited() error {
 	return s.flush.err()
 }
 
-// throttle holds a writer up as far as the background is behind.
+// throttle slows or stops a writer, as pressure says. It returns an error if the database takes no writes, or if the
+// flush or the compaction that a stopped writer waits for has failed.
 func (s *stall) throttle() error {
 	if s.pressure.Load() == pressureSlow {
 		behind := len(s.live.View().Version.Levels[0]) - slowAt + 1
@@ -112,7 +114,7 @@ func (s *stall) throttle() error {
 		return nil
 	}
 	if s.flushNow != nil {
-		return s.flushNow() // nobody else would
+		return s.flushNow() // without background goroutines nobody else flushes
 	}
 	s.counters.stopped.Add(1)
 	start := s.health.sys.now()

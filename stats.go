@@ -14,99 +14,99 @@ import (
 // LevelStats says what is in one level.
 type LevelStats struct {
 	Tables  int
-	Bytes   int64 // of files
+	Bytes   int64 // of the table files
 	Entries uint64
 }
 
 // Stats says what a database holds, and what it has done since it was opened. Sizes are in bytes. Reads are not counted:
-// that would slow them down.
+// counting would slow them down.
 type Stats struct {
-	// Memory. Beside it there is what iterators, batches and writes need for themselves.
+	// Memory, without that of iterators, batches and writes under way.
 
 	MemtableBytes int64            // of all live memtables
-	ActiveBytes   int64            // of these, of the one that is written
+	ActiveBytes   int64            // of the live memtable that takes the writes; part of MemtableBytes
 	Frozen        int              // memtables that wait for their flush
-	Cache         table.CacheStats // of blocks that are compressed or not mapped
-	IndexBytes    int64            // of what is kept in memory of each live table
-	MappedBytes   int64            // of live table files; what is read of them lies in the operating system's page cache
+	Cache         table.CacheStats // the cache of blocks that are compressed or not mapped
+	IndexBytes    int64            // of the parts of live tables that are always in memory
+	MappedBytes   int64            // of mapped live table files; blocks read from them lie in the operating system's page cache
 
-	// ReplacedMemtables have become tables and are still in memory: somebody reads them, see Pins, or the garbage collector
-	// has not come to them.
+	// ReplacedMemtables have become tables and are still in memory: a reader holds them, see Pins, or the garbage collector
+	// has not freed them yet.
 	ReplacedMemtables     int
 	ReplacedMemtableBytes int64
-	UpcomingBytes         int64 // of what expires next: see Options.ExpiryEvents
-	Writers               int   // that are remembered, some 100 bytes each: see Batch.SetWriter
-	QueuedEvents          int   // that Options.OnEvent has not been told of yet
+	UpcomingBytes         int64 // of the list of the versions that expire next: see Options.ExpiryEvents
+	Writers               int   // writers that are remembered, some 100 bytes each: see Batch.SetWriter
+	QueuedEvents          int   // events that Options.OnEvent has not been told of yet
 
-	// The disk. The manifest and quarantined tails come on top.
+	// The disk, without the manifest and quarantined tails.
 
 	DiskBytes  int64        // tables, replaced tables and log
 	Levels     []LevelStats // live tables
 	TableBytes int64        // of all levels
-	// ReplacedTables are no longer live, but somebody still reads them: see Pins. Their bytes are freed after.
+	// ReplacedTables are no longer live, but a reader still holds them: see Pins. Their bytes are freed when it lets go.
 	ReplacedTables   int
 	ReplacedBytes    int64
 	LogObsoleteBytes int64     // of log segments that no memtable needs
-	Log              wal.Stats // all of the log, obsolete segments among it
+	Log              wal.Stats // of the whole log, with its obsolete segments
 
-	// LiveBytes estimates the keys and values, uncompressed, in tables that have neither expired nor been overwritten or
-	// deleted: what Compact would leave of them. A key that overlaps older ones is taken to overwrite one of average size, so
-	// that LiveBytes is rather too small while keys are new, and exact when all is compacted.
+	// LiveBytes estimates the size, uncompressed, of the keys and values in tables that have neither expired nor been
+	// overwritten or deleted: what Compact would leave. A key that overlaps older ones is taken to overwrite one of average
+	// size. So LiveBytes is rather too small while keys are new, and exact when all is compacted.
 	LiveBytes int64
 
-	// Who holds old data: iterators, snapshots, and calls that read for long, like Verify.
+	// Pins hold old data: iterators, snapshots, and calls that read for long, like Verify.
 
-	Pins      int           // open
-	OldestPin time.Duration // since the oldest set of tables that one of them holds was replaced; 0 if they hold the newest
+	Pins      int           // that are open
+	OldestPin time.Duration // since the oldest set of tables that a pin holds was replaced; 0 if all pins hold the newest
 
 	// Expiry.
 
 	DeadlineEntries         uint64        // entries with a deadline in tables
-	MemtableDeadlineEntries uint64        // and in memtables, overwritten ones included
+	MemtableDeadlineEntries uint64        // entries with a deadline in memtables, overwritten ones included
 	ExpiredBytes            uint64        // of keys and values that have expired and are still in tables; a lower bound
-	MemtableExpiredBytes    uint64        // and in memtables, overwritten ones included
-	ExpiryLag               time.Duration // since the first of what is still in tables expired
-	MemtableExpiryLag       time.Duration // and in memtables, which may keep a little for as long as nothing is written
-	ExpiredEntries          uint64        // that flushes, compactions and dropped tables have got rid of
-	DroppedTables           int64         // tables that went whole and unread, all in them having expired, or been deleted by ranges
-	DroppedBytes            int64         // of their files
+	MemtableExpiredBytes    uint64        // of those still in memtables, overwritten ones included
+	ExpiryLag               time.Duration // since the first entry expired that is still in a table
+	MemtableExpiryLag       time.Duration // the same in memtables, which may keep a little for as long as nothing is written
+	ExpiredEntries          uint64        // expired entries that flushes, compactions and dropped tables have removed
+	DroppedTables           int64         // tables dropped whole and unread, as all in them had expired or was range-deleted
+	DroppedBytes            int64         // of the files of dropped tables
 	Sweeps                  int64
 	ExpiryEvents            int64 // expiries that were reported: see Options.ExpiryEvents
 
-	// What was written, and how often.
+	// Writes, flushes and compactions.
 
-	UserBytes           int64 // of the keys and values of puts
+	UserBytes           int64 // of the keys and values that were put
 	Flushes             int64
 	FlushedBytes        int64 // written by flushes
 	FlushedFor          time.Duration
-	Compactions         int64 // those that only moved tables do not count
-	CompactionReadBytes int64 // of the tables that were rewritten
+	Compactions         int64 // without those that only moved tables
+	CompactionReadBytes int64 // of the tables that compactions have rewritten
 	CompactedBytes      int64 // written by compactions
 	CompactedFor        time.Duration
 
-	// What went wrong, or slowly.
+	// Delays, failures and damage.
 
-	SlowedWrites     int64         // writes that were slowed for the background to catch up,
-	SlowedFor        time.Duration // and for how long in all
-	StoppedWrites    int64         // writes that were stopped for it,
-	StoppedFor       time.Duration // and for how long in all
+	SlowedWrites     int64         // writes that were slowed for the background to catch up
+	SlowedFor        time.Duration // how long writes were slowed in all
+	StoppedWrites    int64         // writes that were stopped for the background to catch up
+	StoppedFor       time.Duration // how long writes were stopped in all
 	LogCutBytes      int64         // of a torn end of the log that Open has found: see TailCut
 	DiskFull         int64         // times that the log had no room
 	BackgroundErrors int64
-	DamagedTables    int   // live ones that were found damaged since Open and are compacted around: see TableDamaged
-	DamagedBytes     int64 // of their files
+	DamagedTables    int   // live tables that were found damaged since Open and are compacted around: see TableDamaged
+	DamagedBytes     int64 // of the files of damaged tables
 	Background       error // why the last flush or compaction failed, if it is still to be tried again
-	Failure          error // why no write is taken any more
+	Failure          error // why the database takes no more writes; nil if it does
 }
 
-// WriteAmplification returns how many bytes were written to the disk, by the log, flushes and compactions, for each byte of
-// the keys and values that were put. It is 0 before the first put.
+// WriteAmplification returns how many bytes the log, flushes and compactions have written to the disk for each byte of the
+// keys and values that were put. It is 0 before the first put.
 func (s Stats) WriteAmplification() float64 {
 	return ratio(int64(s.Log.Bytes)+s.FlushedBytes+s.CompactedBytes, s.UserBytes)
 }
 
-// SpaceAmplification returns how many bytes of tables there are for each byte that is live. It is an estimate, rather too
-// large, as LiveBytes is rather too small, and 0 where nothing is live.
+// SpaceAmplification returns how many bytes of tables there are for each live byte. It is an estimate, rather too large as
+// LiveBytes is rather too small. It is 0 where nothing is live.
 func (s Stats) SpaceAmplification() float64 { return ratio(s.TableBytes+s.ReplacedBytes, s.LiveBytes) }
 
 func ratio(a, b int64) float64 {
@@ -116,8 +116,8 @@ func ratio(a, b int64) float64 {
 	return float64(a) / float64(b)
 }
 
-// Stats returns the database's figures, each right by itself: while there are writes, one may be ahead of another. It reads
-// no file, but may wait as a write does.
+// Stats returns the database's figures. Each is right by itself: while there are writes, one may be ahead of another. Stats
+// reads no file, but may wait for a write under way. It may be called from any goroutine.
 func (db *DB) Stats() Stats {
 	s := statsOf(&db.stats)
 	s.Levels = make([]LevelStats, compaction.NumLevels)
@@ -142,7 +142,7 @@ func (db *DB) Stats() Stats {
 	return s
 }
 
-// statsOf returns what counters tell.
+// statsOf returns the figures that counters have.
 func statsOf(c *counters) Stats {
 	return Stats{
 		ExpiredEntries:      c.expired.Load(),
@@ -167,8 +167,8 @@ func statsOf(c *counters) Stats {
 	}
 }
 
-// addMemtables adds what is in the memtables of a view. The active one's histogram is read under the commit lock; if
-// another has become active since, then that is no longer needed.
+// addMemtables adds the figures of the memtables of a view. The active memtable's histogram is read under the commit lock.
+// If another memtable has become active since the view was loaded, the lock is not needed.
 func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
 	t := db.pipeline.lock()
 	s.UserBytes, s.Writers = t.userBytes(), len(t.writers().index)
@@ -190,7 +190,7 @@ func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
 	}
 }
 
-// addLog adds the log, and what has gone wrong with it or in the background.
+// addLog adds the figures of the log, and the failures of the log and of the background.
 func (db *DB) addLog(s *Stats, v *lsm.View) {
 	s.Log, s.LogObsoleteBytes = db.log.Stats(), db.log.BytesBefore(v.Oldest().Segment)
 	s.Background, s.Failure = cmp.Or(db.flusher.err(), db.compacter.err()), db.health.failure()
@@ -199,7 +199,7 @@ func (db *DB) addLog(s *Stats, v *lsm.View) {
 	}
 }
 
-// addTables adds what is in the tables of a version.
+// addTables adds the figures of the tables of a version.
 func (s *Stats) addTables(v *lsm.Version, now int64) {
 	for level, t := range v.Levels.All() {
 		l, p := &s.Levels[level], t.Reader.Properties()
@@ -215,7 +215,7 @@ func (s *Stats) addTables(v *lsm.Version, now int64) {
 	}
 }
 
-// addReplaced adds what is held back.
+// addReplaced adds the figures of the replaced tables and memtables that are still held.
 func (s *Stats) addReplaced(r lsm.Replaced) {
 	s.ReplacedTables, s.ReplacedBytes = r.Tables, r.Bytes
 	s.ReplacedMemtables, s.ReplacedMemtableBytes = r.Memtables, r.MemtableBytes

@@ -10,34 +10,36 @@ import (
 	"github.com/ebbdb/ebb/ttl"
 )
 
-// The sweeper turns deadlines that have passed into space. It never looks at a key: the histograms of memtables and tables
-// tell how much has expired where. A memtable that is mostly expired is flushed, which leaves the expired out and lets go
-// of the log behind it; tables are dropped whole or compacted, by the picker's rules.
+// The sweeper frees the space of expired entries. It never looks at a key: the histograms of memtables and tables tell how
+// much has expired where. A memtable that is mostly expired is flushed: the flush leaves expired entries out, and the
+// memtable's log segments can go. Tables are dropped whole or compacted, by the picker's rules.
 const (
 	// sweepShare is the part of a memtable's bytes that must have expired to make it worth a flush: at a half, a flush
 	// writes no more than it frees.
 	sweepShare = 0.5
-	// sweepMin is how many expired bytes are worth a flush at all. What stays behind is bounded by it and the log's zeros.
+	// sweepMin is how many expired bytes are worth a flush at all: fewer are not worth a table. So that much expired data,
+	// and the zeroed end of the log, can outlive its deadline.
 	sweepMin = 256 << 10
-	// sweepAgain is after how long, in ms, a sweep may find more of what was not worth it: no sooner in tables.
+	// sweepAgain is how long, in ms, after a sweep the next may find more to free: in a memtable that was not worth a flush,
+	// and at the earliest in tables.
 	sweepAgain = 1000
 )
 
-// sweeper finds out when it pays to free what has expired, and sees to it.
+// sweeper finds out when freeing expired entries pays, and then has the flusher or the compacter do it.
 type sweeper struct {
-	requests  // something has got a deadline, the first in a memtable
+	requests  // a memtable has got its first deadline
 	pipeline  *pipeline
 	live      *lsm.Set
 	counters  *counters
 	compacter *worker
 
-	// What the last sweep has found in tables. Nothing is told twice of it: the picker has seen it, and will see it again when
-	// tables have changed.
+	// What the last sweep has found. The same expired bytes in the same tables are no news: the picker has been asked about
+	// them.
 	mu struct { // held by whoever sweeps, and taken before any other lock
 		sync.Mutex
-		expired int64         // bytes
-		tables  *lsm.Version  // in these
-		jumped  time.Duration // by the clock
+		expired int64         // bytes in tables
+		tables  *lsm.Version  // the tables
+		jumped  time.Duration // how far the clock had jumped in all
 	}
 }
 
@@ -64,7 +66,8 @@ func (s *sweeper) loop() {
 	}
 }
 
-// sweep frees what is worth it and returns when there will be more to do: a time, or 0 if nothing has a deadline.
+// sweep frees expired entries where that pays. It returns the time of the next sweep, Unix ms, or 0 if nothing has a
+// deadline.
 func (s *sweeper) sweep() (next int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +79,7 @@ func (s *sweeper) sweep() (next int64) {
 		next = due
 	}
 	if news {
-		s.compacter.request() // whether it pays is for the picker to say
+		s.compacter.request() // the picker decides whether a compaction pays
 	}
 	if jump := s.pipeline.clock.Jumped(); jump != s.mu.jumped {
 		s.pipeline.health.events.emit(ClockJumped{By: jump - s.mu.jumped})
@@ -89,8 +92,8 @@ func (s *sweeper) sweep() (next int64) {
 	return next
 }
 
-// look finds out how much has expired in tables, whether that is news, and when more will have, but not before the next look
-// at tables is due. It is 0 if nothing more will.
+// look adds to e how much has expired in the tables of v. news is whether anything has, and the last sweep found otherwise.
+// next is when more will have expired, at the earliest sweepAgain from now; 0 if nothing more will expire.
 func (s *sweeper) look(v *lsm.Version, now int64, e *Swept) (next int64, news bool) {
 	for _, t := range v.Levels.All() {
 		p := t.Reader.Properties()
@@ -111,7 +114,8 @@ func (s *sweeper) look(v *lsm.Version, now int64, e *Swept) (next int64, news bo
 	return next, news
 }
 
-// sweepMemtable freezes the active memtable if enough of it has expired.
+// sweepMemtable freezes the active memtable if enough of it has expired. next is when to look at it again, Unix ms; 0 if it
+// has no deadline.
 func (s *sweeper) sweepMemtable(now int64) (next int64, frozen bool) {
 	t := s.pipeline.lock()
 	defer t.end()
@@ -129,7 +133,7 @@ func (s *sweeper) sweepMemtable(now int64) (next int64, frozen bool) {
 		if next = h.When(int64(part * float64(h.Bytes()))); next == 0 {
 			next = h.Max()
 		}
-		if next <= now { // it does not pay, or not yet
+		if next <= now { // a flush does not pay, or not yet
 			next = now + sweepAgain
 		}
 		return next, false
@@ -137,15 +141,15 @@ func (s *sweeper) sweepMemtable(now int64) (next int64, frozen bool) {
 	if s.live.View().Full(s.pipeline.memtableSize) {
 		return now, false
 	}
-	err := t.freeze() // if it fails the next sweep tries again, and the log has told an event
+	err := t.freeze() // after a failure the next sweep tries again; the log has emitted an event
 	return now, err == nil
 }
 
-// settleAfter is how long after the last flush the database counts as idle, and compacts only to save space; and how often
-// a memtable is looked at for what it hides.
+// settleAfter is how long after the last flush the database counts as idle: then it compacts only to save space. It is also
+// how often the settler looks at the active memtable.
 const settleAfter = time.Second
 
-// flushTime is when the last flush was, by a clock that nobody sets. The zero value is long ago.
+// flushTime is when the last flush was, by a monotonic clock. The zero value is long ago.
 type flushTime struct {
 	sys *system
 	at  atomic.Pointer[time.Time]
@@ -156,30 +160,32 @@ func (f *flushTime) set() {
 	f.at.Store(&now)
 }
 
-// settled reports whether it is long enough ago to count as idle.
+// settled reports whether the last flush is so long ago that the database counts as idle.
 func (f *flushTime) settled() bool {
 	at := f.at.Load()
 	return at == nil || f.sys.since(*at) >= settleAfter
 }
 
-// The settler flushes a memtable that is not full but hides much of what is in tables: a delete of everything is one record,
-// and nothing that it deletes can go before it is in a table. While nothing is written it rests.
+// The settler flushes a memtable that is not full but hides a large part of the tables. A delete of everything, for example,
+// is one record, and the entries that it deletes cannot be freed before the record is in a table. While nothing is written
+// the settler rests.
 const (
-	// A memtable is worth a flush if it hides more than a full one holds and, with what tables hide already, more than
-	// idleShare of all tables, or busyShare while it is written to. After the flush the picker does the rest.
+	// A memtable is worth a flush if it hides more bytes of tables than a full memtable holds and, together with the bytes
+	// that tables hide already, more than idleShare of all tables, or busyShare while it is written to. After the flush the
+	// picker does the rest.
 	idleShare = 0.25
 	busyShare = 0.5
 )
 
-// settler looks at the active memtable for what it hides.
+// settler looks at how much of the tables the active memtable hides.
 type settler struct {
-	requests // the first write since it rested
+	requests // a write was made while it rested
 	pipeline *pipeline
 	live     *lsm.Set
-	seen     uint64 // the newest write at the last look
+	seen     uint64 // sequence of the newest write at the last look
 }
 
-// loop looks at the memtable once in settleAfter, until Close.
+// loop calls settle once in settleAfter, except while the settler rests, until Close.
 func (s *settler) loop() {
 	timer := time.NewTimer(settleAfter)
 	defer timer.Stop()
@@ -198,8 +204,8 @@ func (s *settler) loop() {
 	}
 }
 
-// settle freezes the memtable if it is worth it. It reports whether there is nothing to do before the next write: nothing was
-// written since the last look.
+// settle freezes the active memtable if it is worth a flush. It reports whether the settler rests until the next write: the
+// memtable was frozen, or is not worth a flush and nothing was written since the last look.
 func (s *settler) settle() (rests bool) {
 	t := s.pipeline.lock()
 	m, idle := t.mem(), t.lastSeq() == s.seen
@@ -212,13 +218,13 @@ func (s *settler) settle() (rests bool) {
 	t = s.pipeline.lock()
 	defer t.end()
 	if t.mem() == m && len(s.live.View().Frozen) == 0 && s.pipeline.health.refusal() == nil {
-		rests = t.freeze() == nil // if it fails the log has told an event
+		rests = t.freeze() == nil // after a failure the log has emitted an event
 	}
 	t.restSettler(rests)
 	return rests
 }
 
-// worth reports whether a memtable hides so much that it should be flushed.
+// worth reports whether a memtable hides so much of the tables that it should be flushed.
 func (s *settler) worth(m *lsm.Mem, idle bool) bool {
 	levels := &s.live.View().Version.Levels
 	share := busyShare

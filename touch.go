@@ -8,31 +8,31 @@ import (
 	"github.com/ebbdb/ebb/internal/lsm"
 )
 
-// Expire gives a present key a new deadline, d from now, and leaves its value; 0 takes the deadline away, a negative d
-// deletes the key. It is ErrNotFound for an absent key.
+// Expire gives a present key a new deadline, d from now, and leaves its value. A d of 0 takes the deadline away, a negative
+// d deletes the key. For an absent key the error is ErrNotFound.
 //
-// IfNoDeadline, IfDeadline, IfLater, IfEarlier and IfVersion say on what condition; where it does not hold the error is
-// ErrConditionFailed. Of the other options it takes VersionTo, Sync and NoSync.
+// IfNoDeadline, IfDeadline, IfLater, IfEarlier and IfVersion set a condition; where it does not hold the error is
+// ErrConditionFailed. Of the other options Expire takes VersionTo, Sync and NoSync.
 func (db *DB) Expire(key []byte, d time.Duration, opts ...WriteOption) error {
 	_, err := db.touch(nil, key, TTL(d), expireOptions, opts)
 	return err
 }
 
-// Persist takes the deadline of a present key away. It is ErrNotFound for an absent key. Of the options it takes
+// Persist takes the deadline of a present key away. For an absent key the error is ErrNotFound. Of the options Persist takes
 // IfVersion, VersionTo, Sync and NoSync.
 func (db *DB) Persist(key []byte, opts ...WriteOption) error {
 	_, err := db.touch(nil, key, TTL(0), 1<<optionIfVersion, opts)
 	return err
 }
 
-// GetTouch returns a copy of the value of a key and gives it a new deadline, d from now, in one step: a session that lives
-// as long as it is used. It is ErrNotFound for an absent key. It takes the options of Expire.
+// GetTouch returns a copy of the value of a key and gives the key a new deadline, d from now, in one step: for a session
+// that lives as long as it is used. For an absent key the error is ErrNotFound. GetTouch takes the options of Expire.
 func (db *DB) GetTouch(key []byte, d time.Duration, opts ...WriteOption) ([]byte, error) {
 	return db.touch([]byte{}, key, TTL(d), expireOptions, opts)
 }
 
 // touch writes the value of a present key once more, with the deadline that ttl asks for. It appends the value to dst,
-// unless that is nil.
+// unless dst is nil.
 func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []WriteOption) ([]byte, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	return dst, nil
 }
 
-// allowsDeadline reports whether the condition lets p's deadline take the place of old.
+// allowsDeadline reports whether p's condition lets p's deadline replace the deadline old.
 func (p *params) allowsDeadline(old int64) bool {
 	endless := func(deadline int64) int64 {
 		if deadline == 0 {

@@ -7,14 +7,14 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// turn is the right to write: its holder has the commit lock. It ends with write, put, leave, refuse or end, and is not used
-// after that.
+// turn is the right to write: its holder has the commit lock. A turn ends with write, put, leave, refuse or end, and is not
+// used after that.
 type turn struct {
 	p      *pipeline
-	number uint64 // value of mu.turns; set with invariants only
+	number uint64 // value of mu.turns at its begin; set with invariants only
 }
 
-// end ends a turn in which nothing was written, or nothing that its caller waits for.
+// end ends a turn in which nothing was written, or only entries that its caller does not wait for.
 func (t turn) end() {
 	if invariant.On {
 		t.check()
@@ -39,10 +39,10 @@ func (t turn) lastSeq() uint64 {
 	return t.p.mu.lastSeq
 }
 
-// check holds that the turn has not ended.
+// check checks that the turn has not ended.
 func (t turn) check() { invariant.Check(t.number == t.p.mu.turns, "a turn is used after its end") }
 
-// now returns the time by which the write tells what has expired. The clock is read once in a turn.
+// now returns the time of the turn's write: entries expire by it. The clock is read once in a turn.
 func (t turn) now() int64 {
 	if t.p.mu.now == 0 {
 		t.p.mu.now = t.p.clock.Now()
@@ -50,8 +50,8 @@ func (t turn) now() int64 {
 	return t.p.mu.now
 }
 
-// lastKey returns the last of all keys that were ever written and are not gone for good, present or not; nil if there is none.
-// It is not the caller's to change.
+// lastKey returns the last key that memtables or tables hold anything of, present or not; nil if they are empty. The caller
+// must not change it.
 func (t turn) lastKey() []byte {
 	if invariant.On {
 		t.check()
@@ -59,10 +59,10 @@ func (t turn) lastKey() []byte {
 	return t.p.live.View().LastKey()
 }
 
-// writers returns the writers that are known.
+// writers returns the writers that the database remembers.
 func (t turn) writers() *writers { return &t.p.mu.writers }
 
-// scratch returns room for a number in decimal digits, empty. It is the turn's.
+// scratch returns an empty slice with room for a number in decimal digits. It is valid in the turn only.
 func (t turn) scratch() []byte { return t.p.mu.number[:0] }
 
 // userBytes returns the size of all keys and values that were put since Open.
@@ -71,16 +71,16 @@ func (t turn) userBytes() int64 { return t.p.mu.userBytes }
 // lastWrites returns the newest operations.
 func (t turn) lastWrites() *occ.LastWrites { return &t.p.trail.last }
 
-// ahead returns what is closed when the Update that has precedence gives it up; nil if none has it.
+// ahead returns the channel that is closed when the Update that has precedence gives it up; nil if none has it.
 func (t turn) ahead() chan struct{} { return t.p.mu.ahead }
 
-// letAhead makes other writes wait until c is closed, or no longer if it is nil.
+// letAhead makes other writes wait until c is closed. With a nil c later writes do not wait.
 func (t turn) letAhead(c chan struct{}) { t.p.mu.ahead = c }
 
-// logEnd returns the position behind the newest write in the log.
+// logEnd returns the position behind the newest entry of the log.
 func (t turn) logEnd() wal.Position { return t.p.log.End() }
 
-// put writes a put, or a delete if its deadline has passed, and ends the turn.
+// put writes a put, or a delete if the deadline of w has passed, and ends the turn.
 func (t turn) put(key, value []byte, w *params) error {
 	e := wal.Entry{Key: key, Value: value, Deadline: w.deadline}
 	if w.past {
@@ -91,14 +91,16 @@ func (t turn) put(key, value []byte, w *params) error {
 
 // write makes a write and ends the turn.
 //
-//  1. The log takes the entry and gives its operations their sequences. From here the write survives the death of the process.
+//  1. The log takes the entry and gives its operations their sequences. From here the write survives the process.
 //  2. The memtable takes the operations under these sequences. Reads do not see them yet.
 //  3. The turn ends: the next write begins.
-//  4. The log is synced up to the entry, at once for all writes that wait, if the write is to be durable when it returns.
-//  5. Reads see the write, and all before it: see show.
+//  4. If the write is to be durable when it returns, the log is synced up to the entry. One sync serves all who wait.
+//  5. The write, and all before it, become visible: see show.
 //
-// A crash before 1 loses the write, of which nobody was told. After 1 the next Open replays what of the log is on the disk: the
-// write may be there or not. After 4 it is there.
+// A crash before 1 loses the write, of which nobody was told. After 1 the next Open replays the part of the log that is on
+// the disk: the write may be lost or not. After 4 the write is durable.
+//
+// Without 4, step 5 comes before 3.
 func (t turn) write(e wal.Entry, w *params) error {
 	p := t.p
 	p.mu.entries[0] = e
@@ -133,7 +135,7 @@ func (t turn) write(e wal.Entry, w *params) error {
 	return nil
 }
 
-// before makes what has to be in the log before a write: a mark of the clock, and what the observer adds.
+// before writes the log entries that have to come before a write: a mark of the clock, and those of the observer.
 func (t turn) before(e *wal.Entry) error {
 	if invariant.On {
 		t.check()
@@ -147,10 +149,10 @@ func (t turn) before(e *wal.Entry) error {
 	return t.p.observer.before(t, e)
 }
 
-// append takes steps 1 and 2 of write for one entry, and returns the position behind it in the log.
+// append takes steps 1 and 2 of write for one entry. It returns the position behind the entry in the log.
 //
-// Step 2 cannot fail for an entry that was checked before. If it does, log and memtable have parted, and no more writes are
-// taken.
+// Step 2 cannot fail for an entry that was checked before. If it does, log and memtable differ, and the database takes no
+// more writes.
 func (t turn) append(entries []wal.Entry) (end wal.Position, err error) {
 	p, e := t.p, &entries[0]
 	if end, err = p.log.Write(entries); err != nil {
@@ -168,7 +170,8 @@ func (t turn) append(entries []wal.Entry) (end wal.Position, err error) {
 	return end, nil
 }
 
-// wakeBackground tells the sweeper of the first deadline in a memtable, and the settler of the first write since it rested.
+// wakeBackground wakes the sweeper and the clock marks for the first deadline in a memtable, and the settler for the first
+// write since it rested.
 func (t turn) wakeBackground() {
 	c := &t.p.mu
 	if !c.sweeping && c.mem.Deadlines.Entries() > 0 {
@@ -182,12 +185,12 @@ func (t turn) wakeBackground() {
 	}
 }
 
-// restSettler lets the settler rest until the next write, or not.
+// restSettler notes whether the settler rests until the next write.
 func (t turn) restSettler(rest bool) { t.p.mu.settling = !rest }
 
-// leave ends a turn without a write. The caller's answer may rest on a write that is not on the disk yet, and that reads do not
-// see. A caller that asks for durability has to be able to rely on it as on its own write: so leave waits for the disk as write
-// does. Otherwise it shows the write, unless the log has failed.
+// leave ends a turn without a write. The caller's answer ("condition failed", "not found") may rest on a write that is not
+// durable and not visible yet. If w asks for durability, the caller relies on the answer as on a write of its own: so leave
+// waits for the disk as write does. Otherwise leave makes that write visible, unless the log has failed.
 func (t turn) leave(w *params) error {
 	if invariant.On {
 		t.check()
@@ -210,7 +213,8 @@ func (t turn) leave(w *params) error {
 	return nil
 }
 
-// refuse is leave for a write that is not to be made. It returns err, or why nobody can rely on err.
+// refuse is leave for a write that is refused with err. It returns err, or the error of leave: then err is not to be relied
+// on.
 func (t turn) refuse(err error, w *params) error {
 	if syncErr := t.leave(w); syncErr != nil {
 		return syncErr
@@ -228,13 +232,13 @@ func (t turn) freezeIfFull() {
 		p.stall.update()
 		return
 	}
-	// The write that filled the memtable is done, whatever becomes of this. A full disk or a failed log is the next write's to
-	// report, and the log has told an event of it.
+	// The write that filled the memtable is done, even if freeze fails. The next write reports a full disk or a failed log,
+	// and the log has emitted an event.
 	_ = t.freeze()
 }
 
-// freeze begins a new memtable and a new log segment, and hands the old memtable to the flush. It waits for no disk: what of
-// the old memtable is not synced yet is not seen yet, and stays so until a write that wants it is, or the flush.
+// freeze begins a new memtable and a new log segment, and hands the old memtable to the flusher. It waits for no disk:
+// writes in the old memtable that wait to be synced stay invisible until a writer syncs the log, or the flush does.
 func (t turn) freeze() error {
 	if invariant.On {
 		t.check()
@@ -252,8 +256,8 @@ func (t turn) freeze() error {
 	return nil
 }
 
-// skipTo makes the log go on after a sequence, in a segment whose header is on the disk. It returns the memtable for what
-// follows. Nothing is in the active one.
+// skipTo makes the log go on after a sequence, in a segment whose header is durable. It returns the memtable for later
+// writes. The active memtable must be empty.
 func (t turn) skipTo(seq uint64) (*lsm.Mem, error) {
 	p := t.p
 	if err := p.log.SkipTo(seq + 1); err != nil {
@@ -265,7 +269,8 @@ func (t turn) skipTo(seq uint64) (*lsm.Mem, error) {
 	return lsm.NewMem(p.mu.mem.Hint(), p.log.End().Segment, p.clock.Now()), nil
 }
 
-// resume goes on behind a sequence that an Ingest has, with the memtable of skipTo, which is the active one of the view by now.
+// resume makes writes go on after seq, the sequence of an Ingest. m is the memtable of skipTo, which the view has as its
+// active one by now.
 func (t turn) resume(seq uint64, m *lsm.Mem) {
 	p := t.p
 	p.mu.mem, p.mu.sweeping, p.mu.lastSeq, p.trail.gaps = m, false, seq, p.live.View().Gaps
@@ -273,7 +278,7 @@ func (t turn) resume(seq uint64, m *lsm.Mem) {
 	p.show(seq)
 }
 
-// checkWritten holds that log, memtable and what reads see are one behind the other.
+// checkWritten checks that the sequences of the log, of the active memtable and of reads fit together.
 func (t turn) checkWritten() {
 	t.check()
 	p, c := t.p, &t.p.mu

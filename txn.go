@@ -12,11 +12,11 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Txn is a transaction, for the duration of the function that View or Update has called with it and for one goroutine. It
-// reads the database as of one moment, with its own writes on top.
+// Txn is a transaction. It reads the database as of one moment, with its own writes on top. It is for one goroutine, and
+// valid until the function that View or Update has called with it returns.
 type Txn struct{ s *txnState }
 
-// txnState is what a transaction knows. It is reused.
+// txnState is the state of a transaction. It is reused.
 type txnState struct {
 	db       *DB
 	view     *lsm.View
@@ -25,11 +25,11 @@ type txnState struct {
 	readOnly bool
 
 	writes *btree.BTreeG[*ownWrite]
-	probe  ownWrite // to look up with
+	probe  ownWrite // scratch: the key to look up in writes
 	size   int64    // of writes, as MaxBatchSize counts
 
 	reads occ.Reads
-	batch Batch // writes, as they are committed
+	batch Batch // scratch of encode: writes as a batch
 }
 
 func newTxnState() any {
@@ -37,8 +37,8 @@ func newTxnState() any {
 	return &txnState{writes: btree.NewG(16, less)}
 }
 
-// View calls fn with a transaction that only reads: of the database as of one moment, in which no time passes. It returns
-// the error of fn.
+// View calls fn with a transaction that only reads. fn sees the database as of one moment, and time does not pass. View
+// returns the error of fn.
 func (db *DB) View(fn func(*Txn) error) error {
 	s, err := db.begin(true)
 	if err != nil {
@@ -58,14 +58,15 @@ func (db *DB) begin(readOnly bool) (*txnState, error) {
 	return db.newTxn(v, seq, readOnly), nil
 }
 
-// newTxn returns the state of a transaction as of a sequence. It takes over the caller's reference to the view's tables.
+// newTxn returns the state of a transaction as of a sequence. It takes over the caller's pin of the view.
 func (db *DB) newTxn(v *lsm.View, seq uint64, readOnly bool) *txnState {
 	s := db.txns.Get().(*txnState)
 	s.db, s.view, s.seq, s.now, s.readOnly = db, v, seq, moment(db.clock.Now()), readOnly
 	return s
 }
 
-// end lets go of what the transaction holds. Whoever still has it gets ErrTxnDone.
+// end unpins the transaction's view and frees its state for reuse. Later calls of the transaction's methods return
+// ErrTxnDone.
 func (tx *Txn) end() {
 	s := tx.s
 	tx.s = nil
@@ -86,13 +87,14 @@ func (tx *Txn) end() {
 	db.txns.Put(s)
 }
 
-// commit writes what the transaction has written, unless that would not be serializable.
+// commit makes the writes of the transaction, unless it would not be serializable.
 //
-//  1. If ranges were scanned, look for conflicts without the lock, so that little is left to look at with it.
+//  1. If ranges were scanned, look for conflicts outside of a turn, so that little is left to check in the turn.
 //  2. Encode the writes.
-//  3. In a turn look for conflicts with what was written since 1, and write as any batch is written.
+//  3. In a turn look for conflicts with the writes made since 1. If there is none, write as any batch is written.
 //
-// With precedence, a, nobody is kept waiting for the disk, whichever way it goes.
+// first says that the attempt began with precedence a. Other writes do not wait for the sync: a commit gives precedence up
+// before it, and a conflict needs none.
 func (s *txnState) commit(p *params, a *precedence, first bool) error {
 	checked, ok := s.seq, true
 	if s.reads.Scans() > 0 {
@@ -114,7 +116,7 @@ func (s *txnState) commit(p *params, a *precedence, first bool) error {
 		ok = !kv.Expired(deadline, t.now())
 	}
 	if !ok && first {
-		t.end() // it tries again at once
+		t.end() // attemptFirst tries again at once
 		return errConflict
 	}
 	if !ok {
@@ -162,8 +164,9 @@ func (tx *Txn) AppendGet(dst, key []byte) ([]byte, error) {
 	return tx.get(dst, key, lsm.WithValue, &e)
 }
 
-// GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound. What the transaction has
-// written itself has version 0, and the deadline that it would have if it were committed at the transaction's moment.
+// GetEntry returns the value of a key, as a copy, with its version and deadline, or ErrNotFound. An entry that the
+// transaction has written itself has version 0, and the deadline that it would get if it were committed at the transaction's
+// moment.
 func (tx *Txn) GetEntry(key []byte) (Entry, error) {
 	var e kv.Entry
 	value, err := tx.get(nil, key, lsm.WithValue, &e)
@@ -183,7 +186,7 @@ func (tx *Txn) Has(key []byte) (bool, error) {
 	return err == nil, err
 }
 
-// Time returns the transaction's moment, by which it tells what has expired.
+// Time returns the transaction's moment: a key is absent if its deadline is not after it.
 func (tx *Txn) Time() (time.Time, error) {
 	if tx.s == nil {
 		return time.Time{}, ErrTxnDone
@@ -191,7 +194,8 @@ func (tx *Txn) Time() (time.Time, error) {
 	return time.UnixMilli(int64(tx.s.now)), nil
 }
 
-// get reads the transaction's own write of a key, or what it sees of the database.
+// get reads the transaction's own write of a key or, if it has none, the key in the database. In an Update a read of the
+// database is noted, for the check for conflicts.
 func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
 	s := tx.s
 	if s == nil {
@@ -239,7 +243,7 @@ func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
 	return tx.write(key, value, kv.Put, g.ttl)
 }
 
-// kept returns the option that keeps the deadline of a key.
+// kept returns the option that gives a key the deadline that it has; the zero option if it has none or is absent.
 func (tx *Txn) kept(key []byte) (WriteOption, error) {
 	var e kv.Entry
 	if _, err := tx.get(nil, key, lsm.WithoutValue, &e); err == ErrNotFound {
@@ -261,8 +265,8 @@ func (tx *Txn) Delete(key []byte) error {
 	return tx.write(key, nil, kv.Delete, WriteOption{})
 }
 
-// NewIterator returns an iterator over the entries that o allows, with the transaction's writes so far. Of what it has
-// walked over, Update checks that nothing has changed. Close it before the transaction ends.
+// NewIterator returns an iterator over the entries that o allows, with the transaction's writes so far. Update checks that
+// nothing has changed in the ranges that the iterator has walked over. Close the iterator before the transaction ends.
 func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {
 	if err := o.check(true); err != nil {
 		return nil, err
@@ -294,8 +298,8 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 	return it, nil
 }
 
-// Range is DB.Range as the transaction sees it, with its writes until the loop begins. Of what the loop has come to, Update
-// checks that nothing has changed.
+// Range is DB.Range as the transaction sees the database, with its writes until the loop begins. Update checks that nothing
+// has changed in the range that the loop has walked over.
 func (tx *Txn) Range(o *IterOptions) iter.Seq2[Entry, error] {
 	return rangeOver(func() (*Iterator, error) { return tx.iterator(o) }, o)
 }

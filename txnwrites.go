@@ -8,10 +8,10 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// ownWrite is a write of a transaction, of which reads and iterators make an entry.
+// ownWrite is an uncommitted write of a transaction, with the entry that its reads and iterators return.
 type ownWrite struct {
 	kv.Entry             // as of the transaction's moment, at ownSeq; its slices are never changed
-	ttl      WriteOption // from which the deadline is made when the transaction commits
+	ttl      WriteOption // gives the deadline when the transaction commits
 }
 
 // own returns the transaction's write of a key, nil if there is none.
@@ -25,7 +25,7 @@ func (s *txnState) own(key []byte) *ownWrite {
 	return w
 }
 
-// write adds a write of a key, in place of the one before.
+// write adds a write of a key, in place of the transaction's earlier write of the key.
 func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
 	s := tx.s
 	if s == nil {
@@ -53,12 +53,12 @@ func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
 	return nil
 }
 
-// ownIterator walks the writes of a transaction. It is a kv.Iterator. A tree is walked by callbacks, so it reads some
-// writes ahead.
+// ownIterator walks the writes of a transaction. It is a kv.Iterator. The tree can only be walked by callbacks: so the
+// iterator reads some writes ahead.
 type ownIterator struct {
 	writes *btree.BTreeG[*ownWrite]
 	ahead  [32]*ownWrite // ascending
-	n, at  int           // of ahead, and where it stands; n = 0: nowhere
+	n, at  int           // length of ahead, and the index that the iterator stands on; n = 0: nowhere
 }
 
 var _ kv.Iterator = (*ownIterator)(nil)
@@ -72,7 +72,7 @@ func (it *ownIterator) First() bool {
 
 func (it *ownIterator) SeekGE(key []byte) bool { return it.ascend(key, nil) }
 
-// ascend reads ahead from a key on, which it leaves out if it is not the given.
+// ascend reads ahead from the key from on. A write of the key without, unless that is nil, is left out.
 func (it *ownIterator) ascend(from, without []byte) bool {
 	it.n = 0
 	it.writes.AscendGreaterOrEqual(&ownWrite{Entry: kv.Entry{Key: from}}, func(w *ownWrite) bool {
@@ -108,7 +108,7 @@ func (it *ownIterator) SeekLT(key []byte) bool {
 	return it.turn()
 }
 
-// turn puts what was read backwards in order and stands on the last.
+// turn reverses ahead, which was read backwards, and stands on its last write.
 func (it *ownIterator) turn() bool {
 	for i, j := 0, it.n-1; i < j; i, j = i+1, j-1 {
 		it.ahead[i], it.ahead[j] = it.ahead[j], it.ahead[i]

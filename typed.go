@@ -11,11 +11,10 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// Typed is a keyspace of a database: the keys with a prefix, with keys and values as Go types. Make one with
-// NewTyped, as often as convenient. Its methods may be called from any goroutine. Besides its own it has those of
-// TypedView, which read.
+// Typed is a keyspace of a database: the keys with a prefix, with keys and values as Go types. Make one with NewTyped, as
+// often as convenient. Its methods may be called from any goroutine. The methods that read are those of TypedView.
 //
-// The errors of a DB come as they are; what does not decode is a *DecodeError.
+// The errors of a DB come as they are. A key or value that does not decode is a *DecodeError.
 type Typed[K, V any] struct {
 	TypedView[K, V]
 	db *DB
@@ -23,9 +22,9 @@ type Typed[K, V any] struct {
 
 // NewTyped returns the keyspace of a prefix. The codecs are its format: use the same ones for good.
 //
-// A keyspace takes every key that begins with its prefix for its own. So no prefix may begin with another one, and
-// no key that is used by itself with any of them: let prefixes end in a byte that they do not have elsewhere, as
-// "user/" does. The empty prefix makes a keyspace of the whole database, with which no key may encode to nothing.
+// A keyspace takes every key that begins with its prefix for its own. So no prefix may begin with the prefix of another
+// keyspace, and no key outside of keyspaces may begin with any prefix. Let prefixes end in a byte that they do not have
+// elsewhere, as "user/" does. The empty prefix makes a keyspace of the whole database: then no key may encode to nothing.
 func NewTyped[K, V any](db *DB, prefix []byte, keys codec.Key[K], values codec.Value[V]) *Typed[K, V] {
 	format := &typedFormat[K, V]{prefix: append([]byte(nil), prefix...), keys: keys, values: values}
 	return &Typed[K, V]{TypedView[K, V]{format, db}, db}
@@ -54,9 +53,9 @@ func (t *Typed[K, V]) Delete(key K, opts ...WriteOption) error {
 	return t.db.Delete(s.key, opts...)
 }
 
-// DeleteRange makes the keys of a range absent, at the cost of one record whatever it holds; nil is the whole keyspace. It is
-// DB.DeleteRange, and takes its options. A range with Reverse, Limit or KeysOnly, which mean nothing here, is
-// ErrInvalidOptions.
+// DeleteRange makes the keys of a range absent, at the cost of one record however many keys it has; nil is the whole
+// keyspace. It is DB.DeleteRange, and takes the same options. A range with Reverse, Limit or KeysOnly, which mean nothing
+// here, is ErrInvalidOptions.
 func (t *Typed[K, V]) DeleteRange(r *TypedRange[K], opts ...WriteOption) error {
 	start, end, err := t.format.rangeOf(r)
 	if err != nil {
@@ -65,7 +64,7 @@ func (t *Typed[K, V]) DeleteRange(r *TypedRange[K], opts ...WriteOption) error {
 	return t.db.DeleteRange(start, end, opts...)
 }
 
-// TTL returns how long a key has left, and 0 if it has no deadline. It is ErrNotFound for an absent key.
+// TTL returns how long a key has left, and 0 if it has no deadline. For an absent key the error is ErrNotFound.
 func (t *Typed[K, V]) TTL(key K) (time.Duration, error) {
 	s := t.format.scratch()
 	defer t.format.release(s)
@@ -75,7 +74,7 @@ func (t *Typed[K, V]) TTL(key K) (time.Duration, error) {
 	return t.db.TTL(s.key)
 }
 
-// Expire gives a present key a new deadline, d from now. It is DB.Expire, and takes its options.
+// Expire gives a present key a new deadline, d from now. It is DB.Expire, and takes the same options.
 func (t *Typed[K, V]) Expire(key K, d time.Duration, opts ...WriteOption) error {
 	s := t.format.scratch()
 	defer t.format.release(s)
@@ -85,7 +84,7 @@ func (t *Typed[K, V]) Expire(key K, d time.Duration, opts ...WriteOption) error 
 	return t.db.Expire(s.key, d, opts...)
 }
 
-// Persist takes the deadline of a present key away. It is DB.Persist, and takes its options.
+// Persist takes the deadline of a present key away. It is DB.Persist, and takes the same options.
 func (t *Typed[K, V]) Persist(key K, opts ...WriteOption) error {
 	s := t.format.scratch()
 	defer t.format.release(s)
@@ -95,8 +94,8 @@ func (t *Typed[K, V]) Persist(key K, opts ...WriteOption) error {
 	return t.db.Persist(s.key, opts...)
 }
 
-// CompareAndSwap replaces the value of a key by new if its encoding is that of old, and reports whether it was. It is
-// DB.CompareAndSwap, and takes its options.
+// CompareAndSwap replaces the value of a key by new if the encoded value is that of old, and reports whether it did. It is
+// DB.CompareAndSwap, and takes the same options.
 func (t *Typed[K, V]) CompareAndSwap(key K, old, new V, opts ...WriteOption) (swapped bool, err error) {
 	s, was := t.format.scratch(), t.format.scratch()
 	defer t.format.release(s)
@@ -110,8 +109,8 @@ func (t *Typed[K, V]) CompareAndSwap(key K, old, new V, opts ...WriteOption) (sw
 	return t.db.CompareAndSwap(s.key, was.value, s.value, opts...)
 }
 
-// Add adds delta to a counter and returns the sum. It is DB.Add, and takes its options. The values of the keyspace must be
-// those of codec.Counter: in any other it is ErrNotCounter, whatever there is.
+// Add adds delta to a counter and returns the sum. It is DB.Add, and takes the same options. The codec of the keyspace's
+// values must be codec.Counter: with any other the error is ErrNotCounter, whatever value the key has.
 func (t *Typed[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, error) {
 	if any(t.format.values) != any(codec.Counter()) {
 		return 0, fmt.Errorf("%w: the values of the keyspace are not those of codec.Counter", ErrNotCounter)
@@ -125,7 +124,7 @@ func (t *Typed[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, error
 }
 
 // GetTouch returns the value of a key and gives the key a new deadline, d from now, in one step. It is DB.GetTouch, and
-// takes its options. A value that does not decode has got its deadline all the same.
+// takes the same options. If the value does not decode, the key has got the deadline all the same.
 func (t *Typed[K, V]) GetTouch(key K, d time.Duration, opts ...WriteOption) (value V, err error) {
 	s := t.format.scratch()
 	defer t.format.release(s)
@@ -139,7 +138,7 @@ func (t *Typed[K, V]) GetTouch(key K, d time.Duration, opts ...WriteOption) (val
 	return t.format.decode(s.key, data)
 }
 
-// TypedChange is one change of a keyspace: see Change, whose fields it has.
+// TypedChange is one change of a keyspace. For its fields see Change.
 type TypedChange[K, V any] struct {
 	Kind     ChangeKind
 	Key      K // of a put, a delete, an expiry
@@ -153,8 +152,8 @@ type TypedChange[K, V any] struct {
 	raw    Change
 }
 
-// Covers reports whether the change is of a key: of this one, of a range of deleted keys that has it, or a gap, which may
-// be of any. It may be called until the loop goes on to the next change.
+// Covers reports whether the change may concern key: it is of key itself, or of a deleted range with key in it, or it is a
+// gap, which may concern every key. Covers may be called until the loop goes on to the next change.
 func (c *TypedChange[K, V]) Covers(key K) (bool, error) {
 	if c.Kind == ChangeGap {
 		return true, nil
@@ -182,7 +181,7 @@ func (t *Typed[K, V]) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Type
 		}
 		of.From = o.From
 	}
-	changes := t.db.Watch(ctx, &of) // now: it may begin with what comes next
+	changes := t.db.Watch(ctx, &of) // called now: without From it begins with the next change
 	return func(yield func(TypedChange[K, V], error) bool) {
 		if refused != nil {
 			yield(TypedChange[K, V]{}, refused)
@@ -200,20 +199,20 @@ func (t *Typed[K, V]) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Type
 	}
 }
 
-// DecodeError says that what a database holds for a key does not decode: the keyspace was written with other codecs, or
-// somebody else's keys begin with its prefix. The codec's error is in its chain.
+// DecodeError says that a key or value in the database does not decode: the keyspace was written with other codecs, or keys
+// of another use begin with its prefix. The codec's error is in the error's chain.
 type DecodeError struct {
 	Key []byte // with the prefix
 	Err error
 }
 
-// Error names the key.
+// Error returns a text with the key and the codec's error.
 func (e *DecodeError) Error() string { return fmt.Sprintf("ebb: decode %.64q: %v", e.Key, e.Err) }
 
-// Unwrap returns what was wrong.
+// Unwrap returns Err.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// typedFormat is how a keyspace looks in the database: each key is the prefix and the encoded key.
+// typedFormat is the encoding of a keyspace in the database: each key is the prefix and the encoded key.
 type typedFormat[K, V any] struct {
 	prefix []byte
 	keys   codec.Key[K]
@@ -221,8 +220,8 @@ type typedFormat[K, V any] struct {
 	pool   sync.Pool // of *typedScratch
 }
 
-// typedScratch holds a key and a value encoded. It is on the heap because codecs and sources, being interfaces,
-// would move it there for every call.
+// typedScratch holds an encoded key and an encoded value. It is pooled: codecs and sources are interfaces, which would move
+// a local one to the heap with every call.
 type typedScratch struct{ key, value []byte }
 
 func (f *typedFormat[K, V]) scratch() *typedScratch {
@@ -271,7 +270,7 @@ func (f *typedFormat[K, V]) appendKey(dst []byte, key K) ([]byte, error) {
 	return dst, nil
 }
 
-// decode returns the value of a key.
+// decode returns a decoded value. key is for the error.
 func (f *typedFormat[K, V]) decode(key, data []byte) (V, error) {
 	value, err := f.values.Decode(data)
 	if err != nil {
@@ -280,7 +279,8 @@ func (f *typedFormat[K, V]) decode(key, data []byte) (V, error) {
 	return value, err
 }
 
-// decodeEntry returns an entry, whose key has the prefix. If only the value does not decode it has all the rest.
+// decodeEntry returns a decoded entry. The key of raw begins with the prefix. If only the value does not decode, the entry
+// has all other fields.
 func (f *typedFormat[K, V]) decodeEntry(raw Entry, keysOnly bool) (TypedEntry[K, V], error) {
 	key, err := f.keys.Decode(raw.Key[len(f.prefix):])
 	if err != nil {
@@ -293,7 +293,8 @@ func (f *typedFormat[K, V]) decodeEntry(raw Entry, keysOnly bool) (TypedEntry[K,
 	return e, err
 }
 
-// decodeChange returns a change, whose key has the prefix. What does not decode is left out.
+// decodeChange returns a decoded change. The key of raw begins with the prefix. A key or value that does not decode is left
+// out.
 func (f *typedFormat[K, V]) decodeChange(raw Change) (TypedChange[K, V], error) {
 	c := TypedChange[K, V]{Kind: raw.Kind, Seq: raw.Seq, Version: raw.Version, Deadline: raw.Deadline, More: raw.More}
 	c.format, c.raw = f, raw
@@ -305,7 +306,7 @@ func (f *typedFormat[K, V]) decodeChange(raw Change) (TypedChange[K, V], error) 
 	return c, err
 }
 
-// rangeOf returns the encoded bounds of a range of which all goes. A nil end is none.
+// rangeOf returns the encoded bounds of a range to delete. A nil end is no bound.
 func (f *typedFormat[K, V]) rangeOf(r *TypedRange[K]) (start, end []byte, err error) {
 	o, err := f.bounds(r)
 	switch {
@@ -344,7 +345,7 @@ func (f *typedFormat[K, V]) bounds(r *TypedRange[K]) (*IterOptions, error) {
 		}
 	}
 	if r.end != nil {
-		// Not nil even if it is empty, which is the end before all keys.
+		// An empty end must not be nil: empty is a bound before all keys, nil is no bound.
 		o.End, err = f.appendKey([]byte{}, *r.end)
 	}
 	return o, err

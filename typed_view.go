@@ -7,7 +7,7 @@ import (
 	"github.com/ebbdb/ebb/codec"
 )
 
-// TypedView is a keyspace for reading: see Typed. What it reads is the database, a snapshot or a transaction.
+// TypedView is a keyspace for reading: see Typed. It reads from the database, a snapshot or a transaction.
 type TypedView[K, V any] struct {
 	format *typedFormat[K, V]
 	from   typedSource
@@ -22,7 +22,7 @@ type typedSource interface {
 	NewIterator(*IterOptions) (*Iterator, error)
 }
 
-// TypedEntry is a key with what a keyspace holds for it.
+// TypedEntry is a key with its value, version and deadline in a keyspace.
 type TypedEntry[K, V any] struct {
 	Key      K
 	Value    V
@@ -30,7 +30,7 @@ type TypedEntry[K, V any] struct {
 	Deadline int64  // as in Entry
 }
 
-// Expires returns the deadline as a time, and false if there is none.
+// Expires returns the deadline as a time, and false if the entry has none.
 func (e TypedEntry[K, V]) Expires() (time.Time, bool) { return Entry{Deadline: e.Deadline}.Expires() }
 
 // TypedRange says which entries of a keyspace a call is about. The zero value, and nil, are all of them. Bounds come from
@@ -43,23 +43,23 @@ type TypedRange[K any] struct {
 	Limit    int  // Range only: at most so many entries; 0: no limit
 	KeysOnly bool // leave values out, which saves copying and decoding them
 
-	start, end *K // nil: none
+	start, end *K // nil: no bound
 	within     codec.Prefix
 }
 
-// From makes start the first key of the range, and returns it.
+// From makes start the first key of the range, and returns the range.
 func (r *TypedRange[K]) From(start K) *TypedRange[K] {
 	r.start = &start
 	return r
 }
 
-// Before makes end the end of the range, exclusive, and returns it.
+// Before makes end the end of the range, exclusive, and returns the range.
 func (r *TypedRange[K]) Before(end K) *TypedRange[K] {
 	r.end = &end
 	return r
 }
 
-// Within leaves of the range the keys whose encoding begins with a prefix, and returns it: see codec.PairKey.First.
+// Within limits the range to the keys whose encoding begins with a prefix, and returns the range: see codec.PairKey.First.
 func (r *TypedRange[K]) Within(p codec.Prefix) *TypedRange[K] {
 	r.within = p
 	return r
@@ -76,11 +76,11 @@ func (v TypedView[K, V]) Between(start, end K) *TypedRange[K] {
 	return new(TypedRange[K]).From(start).Before(end)
 }
 
-// Within returns the range of the keys whose encoding begins with a prefix. That is how to ask for the keys with one first
-// part: with keys := codec.PairOf(...), the codec of the keyspace, they are Within(keys.First(part)).
+// Within returns the range of the keys whose encoding begins with a prefix. Use it for the keys with the same first part: if
+// the codec of the keyspace is keys := codec.PairOf(...), their range is Within(keys.First(part)).
 func (v TypedView[K, V]) Within(p codec.Prefix) *TypedRange[K] { return new(TypedRange[K]).Within(p) }
 
-// Get returns the value of a key, or ErrNotFound. It allocates what the codecs do: nothing, if key and value are
+// Get returns the value of a key, or ErrNotFound. It allocates only what the codecs allocate: nothing, if key and value are
 // numbers.
 func (v TypedView[K, V]) Get(key K) (value V, err error) {
 	s := v.format.scratch()
@@ -156,10 +156,10 @@ func (v TypedView[K, V]) NewIterator(r *TypedRange[K]) (*TypedIterator[K, V], er
 }
 
 // TypedIterator is an Iterator over a keyspace: it walks the present keys in order, as of the moment it was made. It is for
-// one goroutine. Close it: it keeps memory and files.
+// one goroutine. Close it: it pins memory and files.
 //
-// It stands nowhere at first. The moves return whether it stands on an entry; after false, Err tells whether that is the
-// end or a failure. An entry that does not decode does not end the walk.
+// A new iterator stands on no entry. The moves return whether the iterator stands on an entry; after false, Err tells an end
+// from a failure. An entry that does not decode does not end the walk.
 type TypedIterator[K, V any] struct {
 	format   *typedFormat[K, V]
 	it       *Iterator
@@ -191,19 +191,19 @@ func (t *TypedIterator[K, V]) seek(key K, move func([]byte) bool) bool {
 	return move(s.key)
 }
 
-// Next moves to the entry after. It must stand on one.
+// Next moves to the next entry. The iterator must stand on an entry.
 func (t *TypedIterator[K, V]) Next() bool { return t.err == nil && t.it.Next() }
 
-// Prev moves to the entry before. It must stand on one.
+// Prev moves to the entry before. The iterator must stand on an entry.
 func (t *TypedIterator[K, V]) Prev() bool { return t.err == nil && t.it.Prev() }
 
-// Key returns the key that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on none.
+// Key returns the key that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on no entry.
 func (t *TypedIterator[K, V]) Key() (K, error) {
 	e, err := t.entry(true)
 	return e.Key, err
 }
 
-// Entry returns the entry that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on none.
+// Entry returns the entry that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on no entry.
 func (t *TypedIterator[K, V]) Entry() (TypedEntry[K, V], error) { return t.entry(t.keysOnly) }
 
 func (t *TypedIterator[K, V]) entry(keyOnly bool) (TypedEntry[K, V], error) {
@@ -214,7 +214,7 @@ func (t *TypedIterator[K, V]) entry(keyOnly bool) (TypedEntry[K, V], error) {
 	return t.format.decodeEntry(raw, keyOnly)
 }
 
-// Err returns what ended the walk early, nil if nothing did. Close leaves it as it is.
+// Err returns the error that ended the walk early, nil if there is none. It returns the same after Close.
 func (t *TypedIterator[K, V]) Err() error {
 	if t.err != nil {
 		return t.err
@@ -222,11 +222,11 @@ func (t *TypedIterator[K, V]) Err() error {
 	return t.it.Err()
 }
 
-// Close lets go of what the iterator holds. Closing it again does nothing.
+// Close unpins the memory and the files of the iterator. Closing it again does nothing.
 func (t *TypedIterator[K, V]) Close() { t.it.Close() }
 
-// TypedTxn is a keyspace in a transaction: see Typed. Besides its own methods it has those of TypedView, which read.
-// It is for one goroutine, and for as long as the transaction.
+// TypedTxn is a keyspace in a transaction: see Typed. The methods that read are those of TypedView. It is for one goroutine,
+// and valid as long as the transaction is.
 type TypedTxn[K, V any] struct {
 	TypedView[K, V]
 	tx *Txn
@@ -257,9 +257,9 @@ func (t TypedTxn[K, V]) Delete(key K) error {
 	return t.tx.Delete(s.key)
 }
 
-// Update gives a key the value that fn makes of the one it has, or of none, when present is false. Nothing else is
-// written to the key in between. If fn returns an error nothing is written, and Update returns it. fn may be called
-// several times: it is a transaction, see DB.Update. It takes the options of Txn.Put and of DB.Update.
+// Update gives a key the value that fn returns. fn gets the value that the key has; present is false if the key is absent.
+// No other write to the key comes in between. If fn returns an error, nothing is written and Update returns the error. fn
+// may be called several times: Update is a transaction, see DB.Update. It takes the options of Txn.Put and of DB.Update.
 func (t *Typed[K, V]) Update(key K, fn func(old V, present bool) (V, error), opts ...WriteOption) error {
 	if _, err := parseOptions(opts, deadlineOptions|keepOption|commonOptions); err != nil {
 		return err

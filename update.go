@@ -7,28 +7,29 @@ import (
 )
 
 const (
-	// maxAttempts of an Update; with the pauses between, they take a quarter of a second.
+	// An Update makes maxAttempts. With the pauses between them they take a quarter of a second.
 	maxAttempts = 32
-	firstPause  = 20 * time.Microsecond // on average, and twice as long each time,
-	lastPause   = 10 * time.Millisecond // up to this
+	// The first pause is firstPause on average. Each pause is twice as long as the one before, up to lastPause.
+	firstPause = 20 * time.Microsecond
+	lastPause  = 10 * time.Millisecond
 )
 
-// Update calls fn with a transaction and commits what it has written, all at once, if fn returns nil. Otherwise nothing is
-// written and it returns the error of fn. Of the options it takes VersionTo, Sync and NoSync.
+// Update calls fn with a transaction and, if fn returns nil, commits the transaction's writes, all at once. If fn returns an
+// error, nothing is written and Update returns the error. Of the options Update takes VersionTo, Sync and NoSync.
 //
 // Transactions are serializable: those that commit have the effect of having run one after another, and alone. No lock is
-// held while fn runs. Instead, what it has read is checked when it commits: the keys that it got, those that were absent
-// among them, and the ranges that it scanned. If another write has changed any of that, or anything of it has expired in
-// the meantime, then nothing is written and fn is called again with a new transaction, so it should do nothing else that
-// must not be done twice.
+// held while fn runs. Instead the commit checks what the transaction has read: the keys that it got, absent ones among them,
+// and the ranges that it scanned. If another write has changed any of these, or an entry of these has expired in the
+// meantime, the transaction conflicts: nothing is written, and fn is called again with a new transaction. So fn should do
+// nothing else that must not be done twice.
 //
-// An Update that has lost several times makes other writes wait while it tries once more, so that it wins; but for no longer
-// than 10 ms. So a short transaction is not starved, however many write what it reads. A longer one may lose again, and
-// after 32 attempts, or some more, Update gives up with ErrConflict. So it does with a transaction that lasts while others
-// fill four memtables.
+// An Update that has conflicted several times makes other writes wait while it tries once more, so that it commits; but for
+// no longer than 10 ms. So a short transaction is not starved, however many writers change what it reads. A longer one may
+// conflict again, and after 32 attempts, or some more, Update gives up with ErrConflict. It also gives up on a transaction
+// that lasts while other writes fill four memtables.
 //
-// A transaction that writes nothing cannot conflict. Its size is limited as that of a batch is, to MaxBatchSize; it is held
-// in memory.
+// A transaction that writes nothing cannot conflict. The writes of a transaction are held in memory. Their size is limited
+// to MaxBatchSize, as that of a batch is.
 func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 	p, err := evaluate(opts, 0, db.clock, db.opts.Sync)
 	if err != nil {
@@ -53,7 +54,8 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)
 }
 
-// attemptFirst attempts with precedence, as long as it lasts: writes that had waited for another's may still come between.
+// attemptFirst makes attempts with precedence, until one does not conflict or precedence has ended. An attempt with
+// precedence may still conflict: with a write that had waited for the end of an earlier precedence.
 func (db *DB) attemptFirst(fn func(*Txn) error, p *params) error {
 	a := db.pipeline.takePrecedence()
 	if a != nil {
@@ -67,10 +69,11 @@ func (db *DB) attemptFirst(fn func(*Txn) error, p *params) error {
 	}
 }
 
-// errConflict is that of one attempt. It is not the caller's, whose fn may well return an ErrConflict of another database.
+// errConflict is the error of one attempt that conflicts. It is not ErrConflict: the caller's fn may return that, of another
+// database.
 var errConflict = errors.New("ebb: conflict")
 
-// attempt is one attempt, with precedence a if that is not nil and has not ended when it begins.
+// attempt makes one attempt. first is whether it began with precedence: a was not nil and had not ended.
 func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool, err error) {
 	s, first, err := db.beginFirst(a)
 	if !first {
@@ -85,7 +88,7 @@ func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool
 	switch {
 	case err == nil && s.writes.Len() > 0:
 		err = s.commit(p, a, first)
-	case first: // what it has read may be on no disk yet
+	case first: // the answer may rest on writes that are not durable yet
 		t := db.pipeline.lock()
 		a.endIn(t)
 		err = t.refuse(err, p)
@@ -93,7 +96,7 @@ func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool
 	return first, err
 }
 
-// beginFirst is DB.begin as of the newest write. It is false if precedence has ended.
+// beginFirst is DB.begin as of the newest write, visible or not. ok is false if a is nil or has ended.
 func (db *DB) beginFirst(a *precedence) (s *txnState, ok bool, err error) {
 	t, ok := a.turn()
 	if !ok {
@@ -108,30 +111,32 @@ func (db *DB) beginFirst(a *precedence) (s *txnState, ok bool, err error) {
 }
 
 const (
-	// precedenceEvery is how often an Update loses before it takes precedence, and again if that was too short.
+	// Of the attempts of an Update each precedenceEvery-th is made with precedence.
 	precedenceEvery = 4
-	// precedenceLength is how long other writes wait for it at most. A short transaction takes some 20 us.
+	// precedenceLength is how long precedence lasts at most, while other writes wait. A short transaction takes some 20 us.
 	precedenceLength = 10 * time.Millisecond
-	// precedenceWait is how long an Update waits for another to give it up. It waits in vain only if its caller has it.
+	// precedenceWait is how long an Update waits for another to give precedence up. It waits in vain only if its caller has
+	// precedence.
 	precedenceWait = 250 * time.Millisecond
 )
 
-// precedence is that of one Update over all other writes: they wait until it has committed, so that it wins. Without it a
-// transaction on a key that many write starves, as what newcomers have read is newer than what it has.
+// precedence is the right of one Update to go before all other writes: they wait until the Update has committed, so that it
+// does not conflict. Without precedence a transaction on a key that many write starves, as newcomers have read newer
+// versions.
 //
-// A transaction with precedence reads the newest there is, whether that is on the disk already or not: nothing new comes
-// before it, so many can follow one another between two syncs. Nobody is told what it has read before the disk has that: see
-// DB.attempt.
+// A transaction with precedence reads the newest writes, durable and visible or not: no new write comes before its own. So
+// many such transactions can follow one another between two syncs. Nobody learns what the transaction has read before that
+// is durable: see DB.attempt.
 //
-// Its function may itself write to the database, or take long. So precedence ends after precedenceLength in any case,
-// and a write waits for one to end and not for the next: writes are not held up by a row of them.
+// The function of the Update may itself write to the database, or take long. So precedence ends after precedenceLength in
+// any case. A write waits for one precedence to end and not for the next: a row of them does not hold a write up.
 type precedence struct {
 	p     *pipeline
 	over  chan struct{} // closed at its end
 	timer *time.Timer
 }
 
-// takePrecedence waits until no other Update has precedence, and returns it; nil if it cannot be had.
+// takePrecedence waits until no other Update has precedence, and takes it. It returns nil after precedenceWait, or on Close.
 func (p *pipeline) takePrecedence() *precedence {
 	timer := time.NewTimer(precedenceWait)
 	defer timer.Stop()
@@ -150,14 +155,14 @@ func (p *pipeline) takePrecedence() *precedence {
 	return a
 }
 
-// end lets the others go on. A second end does nothing.
+// end lets other writes go on. A second end does nothing.
 func (a *precedence) end() {
 	t := a.p.lock()
 	defer t.end()
 	a.endIn(t)
 }
 
-// endIn is end in a turn.
+// endIn is end for a caller that has a turn. a may be nil.
 func (a *precedence) endIn(t turn) {
 	if a == nil || t.ahead() != a.over {
 		return
@@ -168,7 +173,7 @@ func (a *precedence) endIn(t turn) {
 	<-a.p.precedences
 }
 
-// turn returns a turn in which all is as the last write has left it. It is false if precedence has ended.
+// turn returns a turn, in which all is as the last write has left it. It is false if a is nil or has ended.
 func (a *precedence) turn() (turn, bool) {
 	if a == nil {
 		return turn{}, false
@@ -181,7 +186,7 @@ func (a *precedence) turn() (turn, bool) {
 	return t, true
 }
 
-// begin is pipeline.begin for an Update that may have precedence.
+// begin is pipeline.begin for an Update that may have precedence. a may be nil.
 func (a *precedence) begin(p *pipeline) (turn, error) {
 	if a == nil {
 		return p.begin()

@@ -10,8 +10,8 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Verify reads the whole database, its tables and its log, and checks every byte of it. It returns the first damage it
-// finds, an error that matches ErrCorrupt; a segment of the log that is missing is such. Reads and writes go on meanwhile.
+// Verify reads the whole database, its tables and its log, and checks every byte. It returns the first damage that it finds,
+// as an error that matches ErrCorrupt. A missing segment of the log is damage, too. Reads and writes go on meanwhile.
 func (db *DB) Verify(ctx context.Context) error {
 	v, _, err := pin(&db.live)
 	if err != nil {
@@ -32,10 +32,10 @@ func (db *DB) Verify(ctx context.Context) error {
 	if err := db.verifyLog(ctx); err == nil || !db.health.closed.Load() {
 		return closedLog(err)
 	}
-	return ErrClosed // of which the log has told in its own words
+	return ErrClosed // in place of the log's own error
 }
 
-// verifyTable verifies one table, a step at a time: Close of the database and whoever lets go of a view wait for each.
+// verifyTable verifies one table, a step at a time: Close, and whoever lets go of tables, wait for the step under way.
 func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
 	v, more := t.Reader.NewVerifier(), true
 	step := func() (err error) {
@@ -53,7 +53,8 @@ func (db *DB) verifyTable(ctx context.Context, t *compaction.Table) error {
 	return nil
 }
 
-// verifyLog reads the log from its beginning to where it ends now. What a flush deletes meanwhile is left out.
+// verifyLog reads the log from its beginning to the end that it has now. Segments that a flush deletes meanwhile are left
+// out.
 func (db *DB) verifyLog(ctx context.Context) error {
 	end := db.log.End()
 	for from := db.log.First(); from.Compare(end) < 0; {
@@ -74,7 +75,7 @@ func (db *DB) verifyLog(ctx context.Context) error {
 	return nil
 }
 
-// readTo reads up to a position, or as far as there is anything.
+// readTo reads entries up to a position, or to the end of the log.
 func readTo(ctx context.Context, r *wal.Reader, end wal.Position) error {
 	var e wal.Entry
 	for n := 0; r.Position().Compare(end) < 0; n++ {

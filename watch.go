@@ -40,44 +40,43 @@ type Change struct {
 	Kind  ChangeKind
 	Key   []byte
 	Value []byte // of a put
-	End   []byte // of a range delete, always: one to the end of all keys ends behind the last that there was
-	// Seq is the place of the change in the order of all: a watcher that has dealt with it resumes from Seq + 1. For a put it
-	// is the version that Entry tells.
+	End   []byte // of a range delete, never nil: a delete without end ends behind the last key that there was
+	// Seq is the place of the change in the order of all changes: a watcher that has dealt with the change resumes from
+	// Seq + 1. For a put Seq is the Version of the Entry.
 	Seq      uint64
 	Version  uint64 // of an expiry: the version that has expired
-	Deadline int64  // Unix ms; of a put, 0 if it has none; of an expiry, the one that has passed
+	Deadline int64  // Unix ms; of a put, 0 if it has none; of an expiry, the deadline that has passed
 	// More says that the next change was made together with this one, by one batch or transaction.
 	More bool
 }
 
-// WatchOptions say what a watcher gets. The zero value, and nil, are all changes from now on.
+// WatchOptions say which changes a watcher gets. The zero value, and nil, are all changes from now on.
 type WatchOptions struct {
-	// From is the sequence of the first change to report: one more than that of the last that was dealt with, or than
-	// Snapshot.Seq to go on from a snapshot. 0: what reads do not show yet when Watch is called, which in a read-only database
-	// is what came after Open or Refresh.
+	// From is the sequence of the first change to report: one more than Change.Seq of the last change that was dealt with,
+	// or than Snapshot.Seq to go on from a snapshot. 0: the first change that is not visible yet when Watch is called. In a
+	// read-only database that is the first after Open or the last Refresh.
 	From uint64
-	// Prefix limits it to changes of keys that begin so, and range deletes that may delete some.
+	// Prefix limits the changes to those of keys that begin with it, and range deletes that may delete such keys.
 	Prefix []byte
 }
 
 // Watch returns the changes of the database in the order in which they were made, and waits for more, until ctx is done or
-// the loop is left. Every change is reported once; a change that is reported can be read. Under SyncAlways it is on the
-// disk, so that a write with NoSync is reported after the next that syncs; under other policies a power cut may take what
-// has been reported.
+// the loop is left. Every change is reported once. A reported change is visible to reads. Under SyncAlways it is durable: a
+// write with NoSync is reported after the next write that syncs. Under other policies a power cut may undo reported changes.
 //
-// The last pair has an error: ctx's, ErrClosed, ErrLogTrimmed if what comes next is no longer in the log, ErrSequenceAhead
-// if the database never came to From, or ErrFailed if the log has failed, after all that is on the disk. The slices of a
-// change are valid until the next. The sequence that Watch returns may be used by one goroutine at a time, and begins anew
+// The last pair has an error: ctx's; ErrClosed; ErrLogTrimmed if the next change is no longer in the log; ErrSequenceAhead
+// if the database never came to From; or ErrFailed if the log has failed, after all changes that are durable. The slices of
+// a change are valid until the next. The sequence that Watch returns may be used by one goroutine at a time, and begins anew
 // with each loop.
 //
-// A watcher reads the log's files and nothing waits for it. One that is slower than the writers falls behind as far as the
-// log reaches: Options.RetainLog makes it reach further. One that stops reading without leaving its loop keeps one log file
-// from being freed, and no more.
+// A watcher reads the log's files, and nothing waits for it. A watcher that is slower than the writers can fall behind as
+// far as the log reaches: Options.RetainLog makes the log reach further. A watcher that stops reading without leaving its
+// loop keeps one log file from being freed, and no more.
 //
-// A database that is read-only is watched, too: Watch follows what its owner writes, and goes on with the next owner when
-// that has gone. It looks at the files for more, ten times a second where nothing happens. What it reports need not be on
-// the disk, and can be read after Refresh. If a write was reported that the owner's full disk has then refused, the error is
-// ErrLogTrimmed; if another database has taken the place of this one, ErrNotDatabase.
+// A read-only database can be watched, too: Watch follows the log that the owner writes, and goes on with the next owner
+// after that. It looks for more in the files, ten times a second where nothing happens. A reported change need not be
+// durable, and is visible to reads after Refresh. If a change was reported that the owner's full disk then refused, the
+// error is ErrLogTrimmed. If another database has taken the place of this one, the error is ErrNotDatabase.
 func (db *DB) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Change, error] {
 	w := watcher{db: db}
 	if o != nil {
@@ -101,7 +100,7 @@ func (db *DB) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Change, erro
 type watcher struct {
 	db        *DB
 	prefix    []byte
-	prefixEnd []byte // empty: none
+	prefixEnd []byte // end of the keys with prefix, exclusive; empty: no bound
 	yield     func(Change, error) bool
 
 	next  uint64 // the sequence of the first change that was not reported
@@ -113,7 +112,7 @@ type watcher struct {
 // errLeft ends a watcher whose loop was left.
 var errLeft = errors.New("loop left")
 
-// run reports until there is an error, which it returns, or the loop is left.
+// run reports changes until the loop is left, when it returns nil, or until an error, which it returns.
 func (w *watcher) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer context.AfterFunc(w.db.health.work, func() { cancel(ErrClosed) })()
@@ -135,11 +134,11 @@ func (w *watcher) run(ctx context.Context) error {
 	return w.db.explainWatch(err, w.next)
 }
 
-// tail reports what the log has, and then what it gets.
+// tail reports the changes that the log has, and then those that are written.
 func (w *watcher) tail(ctx context.Context) error {
 	for {
 		if w.db.health.closed.Load() {
-			return ErrClosed // ctx may lag behind
+			return ErrClosed // ctx may be done only later
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -158,7 +157,7 @@ func (w *watcher) tail(ctx context.Context) error {
 	}
 }
 
-// report reports the changes that the entry makes.
+// report reports the changes of the entry, once they are visible.
 func (w *watcher) report() error {
 	e := &w.entry
 	if e.Kind == wal.KindClock {
@@ -181,7 +180,7 @@ func (w *watcher) reportOps() error {
 	if err := w.ops.Decode(&w.entry); err != nil {
 		return w.damaged(err)
 	}
-	var held Change // the one before, until it is known whether there are more
+	var held Change // the last change, until it is known whether More follow
 	for w.ops.Next() {
 		c, err := changeOf(&w.ops.Op)
 		if err != nil {
@@ -191,7 +190,7 @@ func (w *watcher) reportOps() error {
 			continue
 		}
 		if held.Seq != 0 {
-			held.More = held.Kind != ChangeExpire // expiries are together only in the log
+			held.More = held.Kind != ChangeExpire // one entry of the log may hold expiries that do not belong together
 			if err := w.send(&held); err != nil {
 				return err
 			}
@@ -204,24 +203,24 @@ func (w *watcher) reportOps() error {
 	return w.send(&held)
 }
 
-// damaged says of an entry of the log that it cannot be read.
+// damaged returns the error for an entry of the log that cannot be decoded.
 func (w *watcher) damaged(err error) error {
 	return corrupt.New(fmt.Sprintf("log position %v", w.entry.Pos), int64(w.entry.Pos.Offset), "log entry", err)
 }
 
-// reportGap reports that sequences before seq are not in the log, if there are some that were not reported.
+// reportGap reports that the sequences from w.next up to but not including seq are not in the log, if there are any.
 func (w *watcher) reportGap(seq uint64) error {
 	if seq <= w.next {
 		return nil
 	}
-	if err := w.log.await(seq - 1); err != nil { // an Ingest has its turn until reads see it
+	if err := w.log.await(seq - 1); err != nil { // an Ingest ends its turn only when it is visible
 		return err
 	}
 	w.next = seq
 	return w.send(&Change{Kind: ChangeGap, Seq: seq - 1})
 }
 
-// send gives the loop a change that it wants.
+// send yields a change to the loop, if the watcher wants it.
 func (w *watcher) send(c *Change) error {
 	if w.wants(c) && !w.yield(*c, nil) {
 		return errLeft
@@ -229,7 +228,7 @@ func (w *watcher) send(c *Change) error {
 	return nil
 }
 
-// wants reports whether a change is of a key that begins with the prefix.
+// wants reports whether a change may concern a key that begins with the prefix.
 func (w *watcher) wants(c *Change) bool {
 	switch c.Kind {
 	case ChangeGap:

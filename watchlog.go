@@ -10,14 +10,14 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// changeLog is where a watcher reads: the log that the database has open, or the files of one that is somebody else's.
+// changeLog is the log that a watcher reads: the one that the database has open, or the files of another owner's.
 type changeLog interface {
 	Next(*wal.Entry) error // io.EOF at the end, for now
-	NextSeq() uint64       // of what Next can return
+	NextSeq() uint64       // sequence of the next operation that Next can return
 	Close() error
 	// wait returns when there may be more to read.
 	wait(ctx context.Context) error
-	// await returns when reads see everything up to a sequence that Next has come to.
+	// await returns when everything up to a sequence that Next has come to is visible.
 	await(seq uint64) error
 }
 
@@ -34,7 +34,7 @@ func (db *DB) changeLogAt(seq uint64) (changeLog, error) {
 	return &ownLog{Reader: r, db: db}, nil
 }
 
-// explainWatch says what has ended a watcher that was to report a sequence next.
+// explainWatch returns the error that a watcher ends with. err is the error of its log, next the sequence to report next.
 func (db *DB) explainWatch(err error, next uint64) error {
 	switch {
 	case errors.Is(err, wal.ErrDeleted) && db.opts.ReadOnly:
@@ -55,12 +55,12 @@ func (db *DB) explainWatch(err error, next uint64) error {
 type ownLog struct {
 	*wal.Reader
 	db    *DB
-	woken time.Time // when it last waited to no end
+	woken time.Time // when Reader.Wait last returned
 }
 
-// wakeEvery is how often a watcher lets itself be woken. Waking it costs a writer who does not wait for the disk as much as
-// several writes; after a pause all of them are read at once. The first change after a quiet time is reported at once.
-// Measured on two cores, unsynced puts of 100 B take 4 % longer with a watcher that keeps up, and 6 % with 1 ms.
+// wakeEvery is how often at most a watcher lets writers wake it. Waking it costs an unsynced write as much as several
+// writes; after a pause the watcher reads all writes of the pause at once. The first change after a quiet time is reported
+// at once. Measured on two cores, unsynced puts of 100 B take 4 % longer with a watcher that keeps up, and 6 % with 1 ms.
 const wakeEvery = 5 * time.Millisecond
 
 // wait returns when there may be more to report.
@@ -79,14 +79,14 @@ func (l *ownLog) wait(ctx context.Context) error {
 	return err
 }
 
-// await returns when reads see everything up to a sequence that the log has.
+// await returns when everything up to a sequence that the log has is visible.
 func (l *ownLog) await(seq uint64) error { return l.db.pipeline.await(seq, l.Position()) }
 
-// followedLog is the log of another owner, whose files are looked at again from time to time: at once where there was more
-// the last time, and ever less often where there is not.
+// followedLog is the log of another owner. Its files are looked at again from time to time: soon if the last look found
+// more, and less and less often while looks find nothing.
 type followedLog struct {
 	*wal.Follower
-	pause time.Duration
+	pause time.Duration // the last pause of wait; 0: Next has found more since
 }
 
 // A look at files that have not grown costs some 20 us, so that looking ten times a second is a five thousandth of a core.
@@ -95,7 +95,7 @@ const (
 	mostPause  = 100 * time.Millisecond
 )
 
-// Next is the follower's, and notes whether there was more.
+// Next is Follower.Next. It resets the pause if there was an entry.
 func (l *followedLog) Next(e *wal.Entry) error {
 	err := l.Follower.Next(e)
 	if err == nil {
@@ -116,5 +116,5 @@ func (l *followedLog) wait(ctx context.Context) error {
 	}
 }
 
-// await does nothing: what reads see is for Refresh to say.
+// await does nothing: in a read-only database only Refresh makes changes visible.
 func (l *followedLog) await(uint64) error { return nil }

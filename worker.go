@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// A worker that failed, most often for a full disk, tries again after retryFirst, and then after twice as long each time, up
-// to retryLast.
+// A worker that failed, most often for a full disk, tries again after retryFirst. Each further pause is twice as long, up to
+// retryLast.
 const (
 	retryFirst = 250 * time.Millisecond
 	retryLast  = 30 * time.Second
 )
 
-// worker is a background loop that works on request. A request that comes while it works is looked after next: none is lost.
+// worker is a background loop that works on request. A request that comes while the worker works is served next: none is
+// lost.
 type worker struct {
 	name     string
 	health   *health
 	requests requests
-	failed   atomic.Pointer[error] // why the last run failed; nil after one that did not
+	failed   atomic.Pointer[error] // why the last work failed; nil if it did not
 }
 
 func (w *worker) init(name string, h *health) {
 	w.name, w.health, w.requests = name, h, newRequests()
 }
 
-// requests holds one request to a background goroutine.
+// requests holds at most one request to a background goroutine.
 type requests chan struct{}
 
 func newRequests() requests { return make(requests, 1) }
 
-// request asks for work, without waiting.
+// request makes a request, unless one is held already. It does not wait.
 func (r requests) request() {
 	select {
 	case r <- struct{}{}:
@@ -37,10 +38,10 @@ func (r requests) request() {
 	}
 }
 
-// request asks the worker to look, without waiting.
+// request asks the worker to work. It does not wait.
 func (w *worker) request() { w.requests.request() }
 
-// run calls do whenever it is requested, until Close, and again after a failure.
+// run calls do for each request, and again after a failure, until Close.
 func (w *worker) run(do func() error) {
 	h, retry := w.health, retryFirst
 	for {

@@ -13,11 +13,12 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// Put gives a key a value, which replaces the one before together with its deadline. It takes any of the write options but
-// those that are for Expire.
+// Put gives a key a value. The value replaces the one before, together with its deadline. Put takes all write options except
+// those that are only for Expire.
 //
-// When Put returns nil the write is as durable as the policy says. On ErrNoSpace it has not happened. After any other
-// failure of the disk it may or may not have, and the database takes no more writes: see ErrFailed.
+// When Put returns nil, the write is as durable as the policy says. When it returns ErrNoSpace, the write was not made.
+// After any other failure of the disk the write may have been made or not, and the database takes no more writes: see
+// ErrFailed.
 func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
@@ -43,8 +44,8 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 	return t.put(key, value, &p)
 }
 
-// Delete makes a key absent. Deleting an absent key is no error, unless the write options ask for a present one: it takes
-// IfPresent, IfVersion, VersionTo, Sync and NoSync.
+// Delete makes a key absent. Deleting an absent key is no error, unless the write options ask for a present one. Of the
+// options Delete takes IfPresent, IfVersion, VersionTo, Sync and NoSync.
 func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	if err := checkKey(key); err != nil {
 		return err
@@ -65,10 +66,10 @@ func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	return t.write(wal.Entry{Kind: wal.KindDelete, Key: key}, &p)
 }
 
-// DeleteRange makes the keys from start up to but not including end absent, at the cost of one record whatever the range
-// holds. A nil end is no bound: all keys from start on go. A range without keys, whose end is not behind its start or that
-// begins behind the last key there is, is no error, and nothing is written. Of the options it takes VersionTo, Sync and
-// NoSync.
+// DeleteRange makes the keys from start up to but not including end absent, at the cost of one record however many keys the
+// range has. A nil end is no bound: all keys from start on are deleted. A range whose end is not behind its start is no
+// error, and neither is one without end that begins behind the last key there is: nothing is written. Of the options
+// DeleteRange takes VersionTo, Sync and NoSync.
 func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	if err := checkRange(start, end); err != nil {
 		return err
@@ -90,8 +91,8 @@ func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	return t.deleteToEnd(start, &p)
 }
 
-// DeletePrefix makes all keys that begin with a prefix absent: it is DeleteRange from prefix to PrefixEnd(prefix). The empty
-// prefix is that of every key.
+// DeletePrefix makes all keys that begin with a prefix absent: it is DeleteRange from prefix to PrefixEnd(prefix). Every key
+// begins with the empty prefix.
 func (db *DB) DeletePrefix(prefix []byte, opts ...WriteOption) error {
 	return db.DeleteRange(prefix, PrefixEnd(prefix), opts...)
 }
@@ -104,20 +105,20 @@ func beginRange(p *pipeline, r *reporter) (turn, error) {
 	return p.begin()
 }
 
-// isEmpty reports whether no key lies in a range; a nil end is none.
+// isEmpty reports whether no key can lie in a range; a nil end is no bound.
 func isEmpty(start, end []byte) bool { return end != nil && kv.Compare(start, end) >= 0 }
 
-// keyAfter returns a bound, no longer than a key may be, that lies behind a key and all that are smaller; nil if there is none,
-// as behind a key of the largest size whose bytes are 0xff.
+// keyAfter returns a bound behind key that is no longer than a key may be; nil if there is none. There is none behind a key
+// of the largest size whose bytes are all 0xff.
 func keyAfter(key []byte) []byte {
 	if len(key) < MaxKeySize {
 		return append(slices.Clip(key), 0)
 	}
-	return PrefixEnd(key) // what begins with key and is longer is no key
+	return PrefixEnd(key) // a longer one that begins with key is too long for a key
 }
 
-// deleteToEnd deletes what there is from start on, and ends the turn. The range that it writes ends behind the last key: that
-// deletes the same, and is a range like others for all that read the log.
+// deleteToEnd deletes all keys from start on, and ends the turn. The range that it writes ends behind the last key: it
+// deletes the same keys as one without end, and readers of the log need to know only ranges with an end.
 func (t turn) deleteToEnd(start []byte, w *params) error {
 	last := t.lastKey()
 	if kv.Compare(start, last) > 0 || len(last) == 0 {
@@ -144,8 +145,9 @@ func (t turn) deleteToEnd(start []byte, w *params) error {
 	return t.write(c.Entry(), w)
 }
 
-// CompareAndSwap replaces the value of a key by new if it is old, and reports whether it was. An absent key has no value:
-// for that there is IfAbsent. The write is a Put, and takes its options; to tell two equal values apart use IfVersion.
+// CompareAndSwap replaces the value of a key by new if the value is old, and reports whether it did. An absent key has no
+// value to compare: use Put with IfAbsent for it. The write is a Put, and takes the options of Put. To tell two equal values
+// apart use IfVersion.
 func (db *DB) CompareAndSwap(key, old, new []byte, opts ...WriteOption) (swapped bool, err error) {
 	if err := checkEntry(key, new); err != nil {
 		return false, err
@@ -179,11 +181,11 @@ func (db *DB) Sync() error {
 	return closedLog(db.log.Sync())
 }
 
-// maxCounter is the length of the longest counter, that of the least int64. A turn has room for as much.
+// maxCounter is the length of the longest counter, the least int64. The scratch of a turn has room for it.
 const maxCounter = 20
 
-// Counter decodes the value of a counter, as Add writes it and Get returns it: an int64 in decimal digits. Another value
-// is ErrNotCounter.
+// Counter decodes the value of a counter, as Add writes it and Get returns it: an int64 in decimal digits. For any other
+// value the error is ErrNotCounter.
 func Counter(value []byte) (int64, error) {
 	if len(value) > maxCounter {
 		return 0, fmt.Errorf("%w: a value of %d bytes", ErrNotCounter, len(value))
@@ -195,11 +197,12 @@ func Counter(value []byte) (int64, error) {
 	return n, nil
 }
 
-// Add adds delta to a counter and returns the sum. An absent key counts as 0. The sum keeps the deadline of the counter
-// that it replaces: TTL or ExpireAt count only for an absent key, so that one call is a rate limit with a fixed window. It
-// takes the options of Put but KeepTTL.
+// Add adds delta to a counter and returns the sum. An absent key counts as 0. The sum keeps the deadline of the counter that
+// it replaces: TTL and ExpireAt count only for an absent key. So one call is a rate limit with a fixed window. Add takes the
+// options of Put except KeepTTL.
 //
-// A value that is no counter is ErrNotCounter, a sum outside int64 ErrOverflow; both leave everything as it was.
+// For a value that is no counter the error is ErrNotCounter, for a sum outside int64 ErrOverflow. In both cases nothing
+// changes.
 func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err

@@ -10,12 +10,12 @@ import (
 	"github.com/ebbdb/ebb/wal"
 )
 
-// batchOverhead bounds what the KV batch adds to a key and a value: lengths and deadline.
+// batchOverhead bounds the bytes that an encoded batch adds to a key and a value: lengths and deadline.
 const batchOverhead = 4 + 2*binary.MaxVarintLen32 + binary.MaxVarintLen64
 
 // Batch collects puts and deletes that DB.Apply makes all at once or not at all. Later operations on a key win. The zero
-// Batch is empty and ready. It is for one goroutine, and copies what it is given. After Apply it may be applied again, or
-// emptied by Reset and used anew, which keeps its memory.
+// Batch is empty and ready. A batch is for one goroutine at a time. It copies the keys and values that it is given. After
+// Apply a batch may be applied again, or emptied by Reset and used anew, which keeps its memory.
 type Batch struct {
 	ops     batchOps
 	size    int64 // as MaxBatchSize counts
@@ -23,7 +23,7 @@ type Batch struct {
 	encoder op.Encoder
 }
 
-// Put adds a put. It takes TTL or ExpireAt; a TTL counts from Apply.
+// Put adds a put. Of the options it takes TTL and ExpireAt; a TTL counts from Apply.
 func (b *Batch) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
@@ -59,13 +59,13 @@ func (b *Batch) add(o *batchOp) error {
 // Len returns the number of operations.
 func (b *Batch) Len() int { return b.ops.count }
 
-// Reset empties the batch, which is then no writer's any more.
+// Reset empties the batch and undoes SetWriter.
 func (b *Batch) Reset() {
 	b.ops.reset()
 	b.size, b.writer = 0, writerBatch{}
 }
 
-// encode returns the batch as an entry for the log, in b's own memory, with deadlines as of now.
+// encode returns the batch as an entry for the log, with deadlines as of now. The entry is in b's memory.
 func (b *Batch) encode(now int64) (wal.Entry, error) {
 	if err := b.encoder.Begin(); err != nil {
 		return wal.Entry{}, err
@@ -91,10 +91,11 @@ func (b *Batch) encode(now int64) (wal.Entry, error) {
 	return b.encoder.Entry(), nil
 }
 
-// Apply makes the operations of a batch, all at once: no read and no crash sees a part of them. Of the options it takes
-// VersionTo, Sync and NoSync. An empty batch does nothing.
+// Apply makes the operations of a batch, all at once: no read sees a part of them, and no crash leaves a part. Of the
+// options Apply takes VersionTo, Sync and NoSync. An empty batch does nothing; with SetWriter the error is ErrBatchEmpty.
 //
-// Other writes wait while a batch is written, for about a microsecond an operation: where that matters, apply several.
+// Other writes wait while a batch is written, for about a microsecond an operation: where that matters, apply several
+// batches.
 func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	p, err := evaluate(opts, 0, db.clock, db.opts.Sync)
 	if err != nil {
@@ -122,14 +123,14 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	return t.write(e, &p)
 }
 
-// SetWriter makes the batch number sequence of a writer, so that Apply makes it once even if it is called again: by
-// somebody who does not know whether the first call, before a crash or a broken connection, has succeeded.
+// SetWriter makes the batch the one with this sequence of a writer. The batch is then applied once even if Apply is called
+// again, by a caller that does not know whether the first call, before a crash or a broken connection, has succeeded.
 //
-// A writer's first batch has sequence 0, each that follows one more, and after math.MaxInt32 comes 0 again. A batch that
-// repeats the sequence of the writer's last is acknowledged and not applied, whatever it holds. Any other that is not the
-// next is ErrWriterSequence. The database remembers the last batch of a writer until it has been idle for
-// Options.WriterIdle, across crashes, flushes, backups. After that the writer is a new one: its next sequence is refused,
-// as 0 is expected, and a repeat of 0 is applied again. Neither id nor sequence may be negative.
+// A writer's first batch has sequence 0, each later one the next number, and after math.MaxInt32 comes 0 again. A batch that
+// repeats the sequence of the writer's last is acknowledged and not applied, whatever operations it has. For any other
+// sequence that is not the next the error is ErrWriterSequence. The database remembers the last batch of a writer until the
+// writer has been idle for Options.WriterIdle, across crashes, flushes and backups. After that the writer is a new one: its
+// next sequence is refused, as 0 is expected, and a repeat of 0 is applied again. Neither id nor sequence may be negative.
 func (b *Batch) SetWriter(id int64, sequence int32) error {
 	if id < 0 || sequence < 0 {
 		return fmt.Errorf("ebb: writer %d, sequence %d: neither may be negative", id, sequence)
@@ -138,8 +139,8 @@ func (b *Batch) SetWriter(id int64, sequence int32) error {
 	return nil
 }
 
-// WriterSequence returns the sequence of a writer's last batch, or ErrNotFound for a writer that is not known, whose first
-// batch has sequence 0.
+// WriterSequence returns the sequence of a writer's last batch, or ErrNotFound for a writer that the database does not
+// remember: the first batch of such a writer has sequence 0.
 func (db *DB) WriterSequence(id int64) (int32, error) {
 	p, err := evaluate(nil, 0, db.clock, db.opts.Sync)
 	if err != nil {
@@ -171,7 +172,7 @@ func (e *WriterSequenceError) Error() string {
 	return fmt.Sprintf("%v: writer %d, batch %d, expected %d", ErrWriterSequence, e.Writer, e.Sequence, e.Expected)
 }
 
-// Is makes it match ErrWriterSequence.
+// Is makes the error match ErrWriterSequence.
 func (e *WriterSequenceError) Is(target error) bool { return target == ErrWriterSequence }
 
 // writerBatch says which batch of a writer a batch is.
@@ -181,8 +182,8 @@ type writerBatch struct {
 	sequence int32
 }
 
-// checkWriter decides whether a batch is the next of its writer. If it is, it is to be written in the turn. If it is a
-// repetition, or out of order, the turn has ended.
+// checkWriter decides whether a batch is the next of its writer. If so the turn goes on, for the caller to write the batch.
+// If the batch is a repetition, or is refused, checkWriter has ended the turn.
 func (t turn) checkWriter(b writerBatch, now int64, p *params) (repeated bool, err error) {
 	w := t.writers()
 	s, known := w.get(b.id, now)
@@ -211,17 +212,17 @@ func (t turn) checkWriter(b writerBatch, now int64, p *params) (repeated bool, e
 type batchOp struct {
 	key, value []byte
 	kind       kv.Kind
-	ttl        WriteOption // of a put; the zero option if it has no deadline
+	ttl        WriteOption // of a put; the zero option: no deadline
 }
 
-// batchOps are the operations of a batch, one after the other in chunks that never move: a batch of any size is copied into
-// them once, and takes little more memory than its keys and values. The zero value is empty.
+// batchOps are the operations of a batch, one after the other in chunks. Chunks never move: each operation is copied once,
+// and a batch of any size takes little more memory than its keys and values. The zero value is empty.
 //
-// An operation is a byte that holds its kind and that of its ttl, the uvarint lengths of key and value, key and value, and
-// the ttl's eight bytes if it has one. None spans two chunks.
+// An operation is one byte with its kind and the kind of its ttl, the uvarint lengths of key and value, the key, the value,
+// and eight bytes of the ttl if it has one. No operation spans two chunks.
 type batchOps struct {
 	chunks [][]byte
-	last   int // of chunks, that has operations; those behind it are empty
+	last   int // index of the chunk that add writes to; the chunks behind it are empty
 	count  int
 }
 
@@ -251,7 +252,7 @@ func (l *batchOps) add(o *batchOp) {
 	l.count++
 }
 
-// room returns a chunk that has room for n bytes.
+// room returns the first chunk from last on that has room for n bytes, and makes it last.
 func (l *batchOps) room(n int) *[]byte {
 	size := firstOpChunk
 	for ; l.last < len(l.chunks); l.last++ {
@@ -265,7 +266,7 @@ func (l *batchOps) room(n int) *[]byte {
 	return &l.chunks[l.last]
 }
 
-// reset empties them and keeps their memory.
+// reset removes all operations and keeps the chunks.
 func (l *batchOps) reset() {
 	for i := range l.chunks {
 		l.chunks[i] = l.chunks[i][:0]
@@ -273,8 +274,8 @@ func (l *batchOps) reset() {
 	l.last, l.count = 0, 0
 }
 
-// encodedSize bounds the size of a batch of the log that holds them: each has four bytes for the length of its record there,
-// one for the byte here, a deadline of ten bytes for the eight or of one for none, and a longer length of the value.
+// encodedSize bounds the size of a log entry with the operations. Per operation the entry has four bytes more for the length
+// of its record, up to ten bytes of deadline for eight of ttl, or one for none, and a longer length of the value.
 func (l *batchOps) encodedSize() int {
 	n := 6 * l.count
 	for _, c := range l.chunks {
@@ -283,7 +284,7 @@ func (l *batchOps) encodedSize() int {
 	return n
 }
 
-// memory returns how many bytes they keep.
+// memory returns how many bytes the chunks take.
 func (l *batchOps) memory() (n int) {
 	for _, c := range l.chunks {
 		n += cap(c)
@@ -291,7 +292,7 @@ func (l *batchOps) memory() (n int) {
 	return n
 }
 
-// all yields the operations, in the order in which they were added. Their slices are those of the chunks.
+// all yields the operations, in the order in which they were added. Their slices point into the chunks.
 func (l *batchOps) all(yield func(*batchOp) bool) {
 	var o batchOp
 	for _, c := range l.chunks {

@@ -8,9 +8,10 @@ import (
 	"github.com/ebbdb/ebb/ttl"
 )
 
-// WriteOption changes what one write does, or says on what condition it is done. It is a small value: making one allocates
-// nothing. An option that the call does not take, one that is given twice, and two that cannot be together, as TTL and
-// ExpireAt, Sync and NoSync, or two conditions, are ErrInvalidOption, and nothing is written.
+// WriteOption changes how one write is made, or sets a condition for it. It is a small value: making one allocates nothing.
+//
+// An option that the call does not take is ErrInvalidOption, and so are an option that is given twice, and two that exclude
+// each other: TTL and ExpireAt, Sync and NoSync, two conditions. Then nothing is written.
 type WriteOption struct {
 	kind  optionKind
 	value int64
@@ -52,12 +53,12 @@ const (
 	expireOptions    = touchConditions | 1<<optionIfVersion
 )
 
-// choices are options of which a write takes one at most.
+// choices are sets of options that exclude each other: a write takes at most one of each set.
 var choices = [...]optionSet{deadlineOptions | keepOption, conditionOptions | touchConditions, syncOptions, versionOption}
 
 // Options of writes.
 var (
-	// KeepTTL lets a Put keep the deadline of the value that it replaces, if there is one.
+	// KeepTTL lets a Put keep the deadline of the value that it replaces, if that has one.
 	KeepTTL = WriteOption{kind: optionKeepTTL}
 	// IfAbsent writes only if the key is absent: never written, deleted, or expired.
 	IfAbsent = WriteOption{kind: optionIfAbsent}
@@ -73,27 +74,29 @@ var (
 	IfEarlier = WriteOption{kind: optionIfEarlier}
 	// Sync makes this write durable before it returns, whatever the policy.
 	Sync = WriteOption{kind: optionSync}
-	// NoSync lets this write return when it survives the death of the process, whatever the policy. It is synced with the
-	// next write that is. Reads see it at once, and with it the writes before it that still wait for the disk.
+	// NoSync lets this write return as soon as it survives the death of the process, whatever the policy. It becomes durable
+	// with the next write that is synced. It is visible at once, and with it the writes before it that still wait for the
+	// disk.
 	NoSync = WriteOption{kind: optionNoSync}
 )
 
-// TTL makes the key expire after d: at the millisecond, rounded up. 0 is none, a negative d deletes the key.
+// TTL makes the key expire after d: at the millisecond, rounded up. A d of 0 is no deadline, a negative d deletes the key.
 func TTL(d time.Duration) WriteOption { return WriteOption{kind: optionTTL, value: int64(d)} }
 
-// ExpireAt makes the key expire at t, rounded up to the millisecond. The zero time is none, a past one deletes the key.
+// ExpireAt makes the key expire at t, rounded up to the millisecond. The zero time is no deadline, a past time deletes the
+// key.
 func ExpireAt(t time.Time) WriteOption {
 	return WriteOption{kind: optionExpireAt, value: ttl.DeadlineAt(t)}
 }
 
-// IfVersion writes only if the newest write to the key has this version, as GetEntry or VersionTo have told it, and the key
-// is present. Version 0 is that of an absent key.
+// IfVersion writes only if the key is present with this version, as GetEntry or VersionTo has told it. With version 0 it
+// writes only if the key is absent.
 func IfVersion(version uint64) WriteOption {
 	return WriteOption{kind: optionIfVersion, value: int64(version)}
 }
 
-// VersionTo stores the version that the write gets, once it has succeeded: of a batch that of its last operation. Versions
-// grow with every write to the database, so they serve as fencing tokens.
+// VersionTo stores the version of the write in *version, once the write has succeeded. That of a batch is the version of its
+// last operation. Versions grow with every write to the database, so they serve as fencing tokens.
 func VersionTo(version *uint64) WriteOption { return WriteOption{kind: optionVersionTo, to: version} }
 
 // deadline returns the deadline that the option asks for, as of now, and whether it has passed.
@@ -107,16 +110,16 @@ func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
 	return deadline, kv.Expired(deadline, now)
 }
 
-// given are the options of one write as the caller has given them, one of each choice at most.
+// given are the options of one write as the caller has given them, at most one of each choice.
 type given struct {
 	ttl       WriteOption // TTL, ExpireAt or KeepTTL; the zero option: none of them
-	condition WriteOption // the zero option: none
+	condition WriteOption // the zero option: no condition
 	sync      optionKind  // optionSync or optionNoSync; 0: as the policy says
-	versionTo *uint64     // nil: nobody asks
+	versionTo *uint64     // nil: no VersionTo
 }
 
-// parseOptions is the one reader of write options. It refuses what is not allowed, what is given twice, and what cannot be
-// together.
+// parseOptions is the one reader of write options. It refuses options that are not in allowed, that are given twice, or that
+// exclude each other.
 func parseOptions(opts []WriteOption, allowed optionSet) (g given, err error) {
 	for i, o := range opts {
 		if !allowed.has(o.kind) {
@@ -141,7 +144,7 @@ func parseOptions(opts []WriteOption, allowed optionSet) (g given, err error) {
 	return g, nil
 }
 
-// checkTogether refuses a kind of options beside those before it.
+// checkTogether refuses an option of kind k if one of those before it is of the same kind or excludes it.
 func checkTogether(before []WriteOption, k optionKind) error {
 	for _, choice := range choices {
 		if !choice.has(k) {
@@ -161,17 +164,17 @@ func checkTogether(before []WriteOption, k optionKind) error {
 
 // params are the options of one write, evaluated.
 type params struct {
-	deadline  int64 // Unix ms; 0: none
-	past      bool  // the deadline has passed already: the write deletes
+	deadline  int64 // Unix ms; 0: no deadline
+	past      bool  // the deadline has passed already: the write deletes the key
 	keepTTL   bool
 	sync      bool
-	condition optionKind // 0: none
+	condition optionKind // 0: no condition
 	version   uint64     // of IfVersion
-	versionTo *uint64    // nil: nobody asks
+	versionTo *uint64    // nil: no VersionTo
 }
 
-// evaluate evaluates options, of which the common ones and those in allowed make sense for the call, under a policy. It reads
-// the clock at most once.
+// evaluate returns the params of options under a policy. The call takes the common options and those in allowed. evaluate
+// reads the clock at most once.
 func evaluate(opts []WriteOption, allowed optionSet, clock *ttl.Clock, policy SyncPolicy) (params, error) {
 	g, err := parseOptions(opts, allowed|commonOptions)
 	if err != nil {

@@ -9,24 +9,24 @@ import (
 	"github.com/ebbdb/ebb/internal/snapfile"
 )
 
-// writerState is what is remembered of a writer: its last batch.
+// writerState is the state of a writer: what the database remembers of its last batch.
 type writerState struct {
 	sequence int32
 	version  uint64 // of the batch
-	used     int64  // when it was applied, Unix ms
+	used     int64  // when the batch was applied, Unix ms
 }
 
-// writers remembers the writers that are not idle, in the order of their last use. So those that are idle are found without
-// looking at others: each use forgets up to two of them, and a refusal of one too many costs as little. The zero value needs
-// idle set.
+// writers remembers the writers that are not idle, in a list in the order of their last use. So idle writers are found
+// without looking at others: each use of a writer forgets up to two idle ones, and full costs as little. The zero value
+// needs idle set.
 type writers struct {
-	idle  int64 // ms
-	index map[int64]int32
-	known []knownWriter // [0] begins and ends the list, which goes from the longest unused on
-	free  int32         // the first of those in known that are not in use, by next; 0: none
+	idle  int64           // a writer is idle if it was not used for longer than this, ms
+	index map[int64]int32 // by writer id: indexes into known
+	known []knownWriter   // [0] begins and ends the list, whose first writer is unused for longest
+	free  int32           // first of the unused elements of known, which next links; 0: there is none
 }
 
-// knownWriter is a writer in the list.
+// knownWriter is an element of the list.
 type knownWriter struct {
 	id int64
 	writerState
@@ -43,7 +43,7 @@ func (w *writers) get(id, now int64) (writerState, bool) {
 	return s, now-s.used <= w.idle
 }
 
-// set notes a writer's last batch, none of which is newer.
+// set notes the last batch of a writer. No writer has been used later than s.used.
 func (w *writers) set(id int64, s writerState) {
 	if w.known == nil {
 		w.known, w.index = make([]knownWriter, 1), make(map[int64]int32)
@@ -83,7 +83,7 @@ func (w *writers) forget(now int64) {
 	}
 }
 
-// full reports whether there is no room for another writer.
+// full reports whether there is no room for another writer. If need be it first forgets up to two idle writers.
 func (w *writers) full(now int64) bool {
 	if len(w.index) < MaxWriters {
 		return false
@@ -92,7 +92,7 @@ func (w *writers) full(now int64) bool {
 	return len(w.index) >= MaxWriters
 }
 
-// list returns the writers that are not idle, the last used first.
+// list returns the writers that are not idle, the most recently used first.
 func (w *writers) list(now int64) []knownWriter {
 	list := make([]knownWriter, 0, len(w.index))
 	if w.known == nil {
@@ -114,7 +114,7 @@ func writerStates(list []knownWriter) []snapfile.WriterState {
 	return states
 }
 
-// open remembers the writers of the manifest.
+// open sets idle and remembers the writers of the manifest.
 func (w *writers) open(list []manifest.Writer, idle time.Duration) {
 	w.idle = idle.Milliseconds()
 	list = slices.SortedFunc(slices.Values(list), func(a, b manifest.Writer) int { return cmp.Compare(a.Used, b.Used) })
