@@ -196,16 +196,18 @@ func (s *Set) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
+	live := make(map[*compaction.Table]bool)
 	if v := s.view.Load(); v != nil {
 		for _, t := range v.Version.Levels.All() {
-			if _, open := s.mu.refs[t]; open {
-				errs = append(errs, t.Reader.Close())
-				delete(s.mu.refs, t)
-			}
+			live[t] = true
 		}
 	}
 	for t := range s.mu.refs {
-		errs = append(errs, s.closeDropped(t))
+		if live[t] {
+			errs = append(errs, t.Reader.Close())
+		} else {
+			errs = append(errs, s.closeDropped(t))
+		}
 	}
 	s.mu.refs = nil
 	return errors.Join(errs...)
