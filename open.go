@@ -98,11 +98,9 @@ func (db *DB) open() error {
 	if err != nil {
 		return err
 	}
-	db.clock = ttl.NewClock(state.Clock, db.opts.Clock)
-	if err := db.openCache(); err != nil {
+	if err := db.initLive(state); err != nil {
 		return err
 	}
-	db.initLive()
 	if err := vfs.MkdirAllSync(db.fs, db.dir.Tables()); err != nil {
 		return err
 	}
@@ -128,14 +126,6 @@ func (db *DB) open() error {
 		db.pipeline.observer = db.reporter
 	}
 	return db.live.RemoveOrphans()
-}
-
-// openCache makes the block cache.
-func (db *DB) openCache() (err error) {
-	if !db.opts.manual {
-		db.cache, err = table.NewCache(db.opts.cacheMemory())
-	}
-	return err
 }
 
 // loadState reads the manifest, or makes the first.
@@ -251,9 +241,15 @@ func (r *replay) entry(e *wal.Entry) error {
 	return nil
 }
 
-// initLive readies db.live. The clock and the cache are there.
-func (db *DB) initLive() {
+// initLive readies the clock, the block cache and db.live for the database of a manifest.
+func (db *DB) initLive(state *manifest.State) (err error) {
 	o := &db.opts
+	db.clock = ttl.NewClock(state.Clock, o.Clock)
+	if !o.manual {
+		if db.cache, err = table.NewCache(o.cacheMemory()); err != nil {
+			return err
+		}
+	}
 	db.live.Init(lsm.Config{
 		FS:           db.fs,
 		Dir:          db.dir,
@@ -276,6 +272,7 @@ func (db *DB) initLive() {
 		Anchor:       func() wal.Anchor { return db.log.Anchor() },
 		Now:          o.sys.now,
 	})
+	return nil
 }
 
 // tablesChanged is called after each change of the tables: it asks for a sweep if any has deadlines, and updates the stall.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
-	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -37,11 +36,9 @@ func (db *DB) openReadOnly() error {
 	if err != nil {
 		return err
 	}
-	db.clock = ttl.NewClock(state.Clock, db.opts.Clock)
-	if err := db.openCache(); err != nil {
+	if err := db.initLive(state); err != nil {
 		return err
 	}
-	db.initLive()
 	start := db.opts.sys.now()
 	if err := db.refresh(); err != nil {
 		return err

@@ -307,3 +307,38 @@ func TestLoaderClosesWhatOnlyAnOlderManifestNamed(t *testing.T) {
 		t.Errorf("table %d is open after all has been closed", first.File)
 	}
 }
+
+// The last key of a view is that of a memtable, of any table of level 0, or of the last table of a level that has keys: the
+// very last may hold range deletes alone.
+func TestLastKey(t *testing.T) {
+	b := newBench(t)
+	b.flush("a", "c")
+	b.flush("f")
+	b.seq++
+	must(t, b.View().Mem.Apply(&op.Op{Kind: op.DeleteRange, Seq: b.seq, Key: []byte("g"), End: []byte("k")}))
+	b.flush()
+	level0 := b.View().Version.Levels[0] // newest first
+	deep := compaction.Levels{3: {level0[2], level0[1], level0[0]}}
+	empty := NewMem(memtable.Hint{}, b.segment, b.clock)
+	for _, c := range []struct {
+		name   string
+		levels compaction.Levels
+		want   string
+	}{
+		{"no tables", compaction.Levels{}, ""},
+		{"level 0, in any order", compaction.Levels{0: level0}, "f"},
+		{"range deletes behind the last key", deep, "f"},
+		{"range deletes alone", compaction.Levels{3: level0[:1]}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := &View{Mem: empty, Version: newVersion(c.levels, nil)}
+			if last := v.LastKey(); string(last) != c.want {
+				t.Errorf("%q, want %q", last, c.want)
+			}
+		})
+	}
+	b.put("x")
+	if last := b.View().LastKey(); string(last) != "x" {
+		t.Errorf("%q beside a memtable", last)
+	}
+}

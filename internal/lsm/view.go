@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"math"
+	"slices"
 
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/gap"
@@ -111,8 +112,13 @@ func (v *View) LastKey() (last []byte) {
 		}
 		it.Close()
 	}
-	for _, t := range v.Version.Levels.All() {
-		later(t.LastKey())
+	for level, tables := range v.Version.Levels {
+		for _, t := range slices.Backward(tables) {
+			later(t.LastKey())
+			if level > 0 && len(t.LastKey()) > 0 {
+				break // the tables before have smaller keys; one of range deletes alone has none
+			}
+		}
 	}
 	return last
 }

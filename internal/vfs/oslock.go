@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // heldLocks are the locks of this process. The kernel's lock keeps other processes out; where it belongs to the process
@@ -63,12 +64,21 @@ func lockOS(name string) (Lock, error) {
 	return l, nil
 }
 
+// A lock that is busy may be held for a moment only, by a LockOwner elsewhere: it is tried again looks times.
+const looks = 3
+
+var pauseForLook = func() { time.Sleep(2 * time.Millisecond) } //permit:time.Sleep other processes go on meanwhile
+
 func lockFile(f *os.File) (*osLock, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	busy, err := tryLock(f)
+	for try := 0; busy && err == nil && try < looks; try++ {
+		pauseForLook()
+		busy, err = tryLock(f)
+	}
 	if err != nil {
 		return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
 	}
@@ -123,8 +133,8 @@ func (l *osLock) Close() error {
 // LockOwner returns the process that a lock file of the operating system names, 0 if it names none, and whether somebody
 // holds the lock. The file may name one that is gone.
 //
-// To find out it takes the lock itself, for a moment and shared, in which a Lock by somebody else fails. So it asks only
-// if the process that the file names is there.
+// To find out it takes the lock itself, for a moment and shared, in which a Lock by somebody else has to wait. So it asks
+// only if the process that the file names is there.
 func LockOwner(name string) (pid int, held bool, err error) {
 	heldLocks.mu.Lock()
 	defer heldLocks.mu.Unlock()

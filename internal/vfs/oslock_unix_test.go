@@ -56,3 +56,32 @@ func TestLockOfALink(t *testing.T) {
 		t.Error("the target of a dangling link was made")
 	}
 }
+
+// A look at who has the lock holds it for a moment: Lock waits that out, but not for an owner.
+func TestLockWaitsForALook(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "LOCK")
+	look, err := os.Create(name)
+	must(t, err)
+	defer look.Close()
+	pause := pauseForLook
+	defer func() { pauseForLook = pause }()
+	for _, c := range []struct {
+		pauses int // that the look lasts
+		err    error
+	}{{1, nil}, {looks, nil}, {looks + 1, ErrLocked}} {
+		must(t, unix.Flock(int(look.Fd()), unix.LOCK_SH))
+		n := 0
+		pauseForLook = func() {
+			if n++; n == c.pauses {
+				must(t, unix.Flock(int(look.Fd()), unix.LOCK_UN))
+			}
+		}
+		l, err := OS.Lock(name)
+		if c.err != nil {
+			wantErr(t, "an owner", err, c.err)
+			continue
+		}
+		must(t, err)
+		must(t, l.Close())
+	}
+}
