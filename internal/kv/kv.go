@@ -23,7 +23,11 @@ type Entry struct {
 	Seq      uint64 // the operation's place in the order of all operations
 	Deadline int64  // Unix milliseconds from which the entry is expired; 0: never
 	Kind     Kind
+	Unread   uint32 // bytes of a value that the function has left out of Value; 0 where it leaves none out
 }
+
+// ValueSize returns the size of the value in bytes, whether Value has it or not.
+func (e *Entry) ValueSize() int { return len(e.Value) + int(e.Unread) }
 
 // Compare orders keys: bytewise, a prefix first.
 func Compare(a, b []byte) int { return bytes.Compare(a, b) }

@@ -73,7 +73,7 @@ type Wanted uint8
 
 const (
 	WithValue    Wanted = iota
-	WithoutValue        // Key, Seq, Deadline and Kind only
+	WithoutValue        // Seq, Deadline, Kind and the size of the value only
 )
 
 // Get finds the newest version of a key as of seq in the view, describes it in e and appends its value to dst. It is false

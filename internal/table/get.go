@@ -26,11 +26,11 @@ func (t *Reader) AppendGet(dst, key []byte, e *kv.Entry) (_ []byte, found bool, 
 	if fault != nil {
 		return dst[:start], false, t.fault(fault)
 	}
-	e.Key, e.Value = nil, dst[start:len(dst):len(dst)]
+	e.Key, e.Value, e.Unread = nil, dst[start:len(dst):len(dst)], 0
 	return dst, found, err
 }
 
-// Stat is AppendGet without the value: e.Value is nil.
+// Stat is AppendGet without the value: e.Value is nil, and e.Unread the size of the value.
 func (t *Reader) Stat(key []byte, e *kv.Entry) (found bool, err error) {
 	fault := vfs.Guard(func() {
 		s := t.scratch()
@@ -40,7 +40,7 @@ func (t *Reader) Stat(key []byte, e *kv.Entry) (found bool, err error) {
 	if fault != nil {
 		return false, t.fault(fault)
 	}
-	e.Key, e.Value = nil, nil
+	e.Key, e.Value, e.Unread = nil, nil, uint32(len(e.Value))
 	return found, err
 }
 

@@ -232,8 +232,9 @@ func compareGet(t *Reader, want *kv.Entry) error {
 		return err
 	}
 	aliased = e.Key != nil || e.Value != nil
+	size := e.ValueSize()
 	e.Key, e.Value = want.Key, want.Value
-	if !found || aliased || !sameEntry(&e, want) {
+	if !found || aliased || size != len(want.Value) || !sameEntry(&e, want) {
 		return fmt.Errorf("%w: Stat found %v, %s, not %s", errDiffers, found, describe(&e), describe(want))
 	}
 	return nil
