@@ -57,6 +57,12 @@ func TestBadArguments(t *testing.T) {
 		{"get empty key", second(db.Get(nil)), ErrKeyEmpty},
 		{"get long key", second(db.Get(long)), ErrKeyTooLarge},
 		{"has empty key", second(db.Has(nil)), ErrKeyEmpty},
+		{"stat long key", second(db.Stat(long)), ErrKeyTooLarge},
+		{"get many, one empty", second(db.GetMany(key, nil)), ErrKeyEmpty},
+		{"get many, one long", second(db.GetMany(long, key)), ErrKeyTooLarge},
+		{"get none", second(db.GetMany()), nil},
+		{"first, reverse", second(db.First(&IterOptions{Reverse: true})), ErrInvalidOptions},
+		{"last, with a limit", second(db.Last(&IterOptions{Limit: 1})), ErrInvalidOptions},
 		{"touch empty key", second(db.GetTouch(nil, time.Second)), ErrKeyEmpty},
 		{"get longest key", second(db.Get(longest)), nil},
 	} {

@@ -82,6 +82,33 @@ func BenchmarkGet(b *testing.B) {
 			}
 		})
 	}
+	for name, get := range map[string]func(keys [][]byte) error{
+		"one by one": func(keys [][]byte) (err error) {
+			for _, key := range keys {
+				if _, getErr := db.Get(key); getErr != nil {
+					err = getErr
+				}
+			}
+			return err
+		},
+		"many": func(keys [][]byte) error {
+			_, err := db.GetMany(keys...)
+			return err
+		},
+	} {
+		b.Run("100 "+name, func(b *testing.B) {
+			keys := make([][]byte, 100)
+			for i := range keys {
+				keys[i] = benchKey(nil, rand.Uint64N(uint64(*benchRecords)))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := get(keys); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 	b.Run("scan100", func(b *testing.B) {
 		b.ReportAllocs()
 		key := make([]byte, 0, 24)

@@ -167,11 +167,32 @@ func wholeBatch(db *DB, keys int) (string, error) {
 		}
 		batch = got
 	}
+	if err := manyOfOneBatch(db, keys); err != nil {
+		return batch, err
+	}
 	v, err := s.Get([]byte("key3"))
 	if err == nil && (n != keys || string(v[:6]) != batch) {
 		err = fmt.Errorf("%d keys, and a get shows %s", n, v[:6])
 	}
 	return batch, err
+}
+
+// manyOfOneBatch returns an error if a look-up of many keys finds parts of several batches.
+func manyOfOneBatch(db *DB, n int) error {
+	var keys [][]byte
+	for i := range n {
+		keys = append(keys, fmt.Appendf(nil, "key%d", n-1-i))
+	}
+	values, err := db.GetMany(keys...)
+	if err != nil {
+		return err
+	}
+	for i, v := range values {
+		if string(v[:6]) != string(values[0][:6]) {
+			return fmt.Errorf("get many: %s has %s, %s has %s", keys[0], values[0][:6], keys[i], v[:6])
+		}
+	}
+	return nil
 }
 
 // calls are everything that can be called, each returning ErrClosed once the database is closed.
@@ -190,6 +211,10 @@ func calls(db *DB, s *Snapshot) map[string]func() error {
 		"entry":   func() error { _, err := db.GetEntry(key); return err },
 		"has":     func() error { _, err := db.Has(key); return err },
 		"ttl":     func() error { _, err := db.TTL(key); return err },
+		"many":    func() error { return second(db.GetMany(key, []byte("absent"))) },
+		"stat":    func() error { return second(db.Stat(key)) },
+		"first":   func() error { return second(db.First(nil)) },
+		"last":    func() error { return second(db.Last(nil)) },
 		"expire":  func() error { return db.Expire(key, time.Hour) },
 		"persist": func() error { return db.Persist(key) },
 		"touch":   func() error { _, err := db.GetTouch(key, time.Hour); return err },
@@ -225,6 +250,10 @@ func calls(db *DB, s *Snapshot) map[string]func() error {
 		"snapshot get":   func() error { _, err := s.Get(key); return err },
 		"snapshot has":   func() error { _, err := s.Has(key); return err },
 		"snapshot entry": func() error { _, err := s.GetEntry(key); return err },
+		"snapshot many":  func() error { return second(s.GetMany(key, []byte("absent"))) },
+		"snapshot stat":  func() error { return second(s.Stat(key)) },
+		"snapshot ttl":   func() error { return second(s.TTL(key)) },
+		"snapshot last":  func() error { return second(s.Last(nil)) },
 		"snapshot iterator": func() error {
 			it, err := s.NewIterator(nil)
 			if err == nil {

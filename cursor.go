@@ -319,6 +319,7 @@ func (c *cursor) take(e *kv.Entry) bool {
 	c.buf = append(c.buf, e.Key...)
 	n := len(c.buf)
 	entry.Key, entry.Version, entry.Deadline = c.buf[start:n:n], committed(e.Seq), e.Deadline
+	entry.ValueSize = len(e.Value)
 	if !c.keysOnly {
 		c.buf = append(c.buf, e.Value...)
 		entry.Value = c.buf[n:len(c.buf):len(c.buf)]

@@ -439,6 +439,84 @@ func ExampleDB_Has() {
 	// seen:43 false
 }
 
+// Many keys at once, as of one moment: nil stands for one that is absent.
+func ExampleDB_GetMany() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("a"), []byte("one")))
+	must(db.Put([]byte("b"), nil))
+
+	values, err := db.GetMany([]byte("a"), []byte("x"), []byte("b"))
+	must(err)
+	for _, value := range values {
+		fmt.Printf("%q, absent: %v\n", value, value == nil)
+	}
+	// Output:
+	// "one", absent: false
+	// "", absent: true
+	// "", absent: false
+}
+
+// How large a value is, without reading it.
+func ExampleDB_Stat() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("photo"), make([]byte, 100_000)))
+
+	e, err := db.Stat([]byte("photo"))
+	must(err)
+	fmt.Println(e.ValueSize, "bytes")
+	for e, err := range db.Range(&ebb.IterOptions{KeysOnly: true}) {
+		must(err)
+		fmt.Printf("%s: %d bytes\n", e.Key, e.ValueSize)
+	}
+	// Output:
+	// 100000 bytes
+	// photo: 100000 bytes
+}
+
+// The newest entry of a log, whose keys grow.
+func ExampleDB_Last() {
+	db, done := openTemp(nil)
+	defer done()
+	for _, day := range []string{"2030-01-01", "2030-01-02", "2030-01-03"} {
+		must(db.Put([]byte("log:"+day), []byte("a line of "+day)))
+	}
+	must(db.Put([]byte("other"), nil))
+
+	newest, err := db.Last(&ebb.IterOptions{Prefix: []byte("log:")})
+	must(err)
+	fmt.Printf("%s\n", newest.Value)
+	_, err = db.First(&ebb.IterOptions{Prefix: []byte("queue:")})
+	fmt.Println(err)
+	// Output:
+	// a line of 2030-01-03
+	// ebb: not found
+}
+
+// What only reads takes the database, a snapshot or a transaction.
+func ExampleReader() {
+	db, done := openTemp(nil)
+	defer done()
+	total := func(r ebb.Reader, prefix string) (n int) {
+		for e, err := range r.Range(&ebb.IterOptions{Prefix: []byte(prefix), KeysOnly: true}) {
+			must(err)
+			n += e.ValueSize
+		}
+		return n
+	}
+	must(db.Put([]byte("file:1"), []byte("four")))
+	snapshot, err := db.Snapshot()
+	must(err)
+	defer snapshot.Close()
+	must(db.Put([]byte("file:2"), []byte("seven b")))
+	must(db.View(func(tx *ebb.Txn) error {
+		fmt.Println(total(db, "file:"), total(tx, "file:"), total(snapshot, "file:"))
+		return nil
+	}))
+	// Output: 11 11 4
+}
+
 // What an operator does: all of it while reads and writes go on, and none of it ever needed for them.
 func ExampleDB_Compact() {
 	ctx := context.Background()

@@ -17,7 +17,7 @@ import (
 )
 
 // keysShown returns the keys that a scan shows, without spaces between.
-func keysShown(t *testing.T, r reader, o *IterOptions) string {
+func keysShown(t *testing.T, r Reader, o *IterOptions) string {
 	t.Helper()
 	it, err := r.NewIterator(o)
 	must(t, err)

@@ -27,7 +27,29 @@ func (db *DB) GetEntry(key []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{Key: append([]byte(nil), key...), Value: value, Version: e.Seq, Deadline: e.Deadline}, nil
+	return entryOf(key, value, &e), nil
+}
+
+// Stat is GetEntry without the value, which it does not read: the entry has its size. So it costs what Has does, and a copy
+// of the key.
+func (db *DB) Stat(key []byte) (Entry, error) {
+	var e kv.Entry
+	if _, err := db.get(nil, key, lsm.WithoutValue, &e); err != nil {
+		return Entry{}, err
+	}
+	return entryOf(key, nil, &e), nil
+}
+
+// GetMany returns copies of the values of keys, in the order of the keys, nil for each that is absent; the value of a
+// present one is never nil. All are looked up as of one moment: no write comes in between. That costs less than a Get for
+// each, above all in memory: short values share pieces of it, so whoever keeps one for long keeps up to 4 KiB.
+func (db *DB) GetMany(keys ...[]byte) ([][]byte, error) {
+	v, seq, err := pin(&db.live)
+	if err != nil {
+		return nil, err
+	}
+	defer db.live.Unpin(v)
+	return getMany(&db.live, v, seq, db.clock.Now(), keys)
 }
 
 // Has reports whether a key is present. It does not read the value.
@@ -80,6 +102,16 @@ func (db *DB) iterator(o *IterOptions) (*Iterator, error) {
 		return nil, err
 	}
 	return db.cursors.open(v, seq, db.clock.Now(), o, nil), nil
+}
+
+// First returns a copy of the first entry that o allows, or ErrNotFound if there is none. o is as for NewIterator.
+func (db *DB) First(o *IterOptions) (Entry, error) {
+	return outermost(db.NewIterator, o, (*Iterator).First)
+}
+
+// Last returns a copy of the last entry that o allows, or ErrNotFound if there is none. o is as for NewIterator.
+func (db *DB) Last(o *IterOptions) (Entry, error) {
+	return outermost(db.NewIterator, o, (*Iterator).Last)
 }
 
 // Range returns the entries that o allows as of the moment the loop begins. A failure ends the loop with an empty entry and

@@ -14,7 +14,7 @@ type IterOptions struct {
 	Prefix  []byte // only keys that begin with it; Start and End narrow the range further
 	Reverse bool   // Range only: from the last to the first
 	Limit   int    // Range only: at most so many entries; 0: no limit
-	// KeysOnly leaves values out, which saves copying them.
+	// KeysOnly leaves values out, which saves copying them. Entry.ValueSize is there.
 	KeysOnly bool
 }
 
@@ -111,8 +111,11 @@ func (it *Iterator) Next() bool { return it.move(moveNext, nil) }
 // Prev moves to the previous entry. The iterator must stand on an entry; if it does not, Prev returns false.
 func (it *Iterator) Prev() bool { return it.move(movePrev, nil) }
 
-// Entry returns the entry that the iterator stands on. Its slices are valid until the next move, and not the caller's to
-// change.
+// Valid reports whether the iterator stands on an entry, as the last move has returned.
+func (it *Iterator) Valid() bool { return len(it.entry.Key) > 0 }
+
+// Entry returns the entry that the iterator stands on, an empty one if it stands nowhere. Its slices are valid until the next
+// move, and not the caller's to change.
 func (it *Iterator) Entry() Entry { return it.entry }
 
 // Key returns the key that the iterator stands on, valid until the next move.
@@ -190,6 +193,27 @@ func (c *cursor) readSome() error {
 	}
 	defer c.live.Exit(ticket)
 	return vfs.Guard(c.step)
+}
+
+// outermost returns a copy of the entry that a new iterator comes to with one move, which is First or Last.
+func outermost(open func(*IterOptions) (*Iterator, error), o *IterOptions, move func(*Iterator) bool) (Entry, error) {
+	it, err := open(o)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer it.Close()
+	if !move(it) {
+		if it.err != nil {
+			return Entry{}, it.err
+		}
+		return Entry{}, ErrNotFound
+	}
+	e := it.entry
+	e.Key, e.Value = append([]byte(nil), e.Key...), append([]byte(nil), e.Value...)
+	if !it.c.keysOnly {
+		e.Value = present(e.Value)
+	}
+	return e, nil
 }
 
 // note records a move in a transaction's scan: the cursor now stands on key, or has come to its bound if key is nil.

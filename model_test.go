@@ -74,14 +74,8 @@ func (m *model) change(changes ...Change) {
 	}
 }
 
-// reader is what a DB and a Snapshot have in common.
-type reader interface {
-	GetEntry([]byte) (Entry, error)
-	NewIterator(*IterOptions) (*Iterator, error)
-}
-
 // compare holds all that a reader shows against the model.
-func (m *model) compare(r reader, now int64) error {
+func (m *model) compare(r Reader, now int64) error {
 	it, err := r.NewIterator(nil)
 	if err != nil {
 		return err
@@ -114,26 +108,74 @@ func (m *model) compare(r reader, now int64) error {
 			return err
 		}
 	}
+	return errors.Join(m.compareMany(r, now), m.compareEnds(r, want, now))
+}
+
+// compareMany looks all keys up at once, in no order.
+func (m *model) compareMany(r Reader, now int64) error {
+	keys := [][]byte{[]byte("absent")}
+	for k := range m.entries {
+		keys = append(keys, []byte(k))
+	}
+	got, err := r.GetMany(keys...)
+	if err != nil || len(got) != len(keys) {
+		return fmt.Errorf("get many: %d values, want %d: %w", len(got), len(keys), err)
+	}
+	for i, k := range keys {
+		if want, ok := m.live(string(k), now); (got[i] != nil) != ok || ok && string(got[i]) != want.value {
+			return fmt.Errorf("get many: %q is %q, want %q, present: %v", k, got[i], want.value, ok)
+		}
+	}
 	return nil
 }
 
-func (m *model) compareKey(r reader, key string, now int64) error {
-	got, err := r.GetEntry([]byte(key))
-	if _, ok := m.live(key, now); !ok {
-		if !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("get %q: %q, %v, but it is absent", key, got.Value, err)
+// compareEnds holds the first and the last entry against the keys that are present.
+func (m *model) compareEnds(r Reader, want []string, now int64) error {
+	first, err := r.First(nil)
+	last, lastErr := r.Last(&IterOptions{KeysOnly: true})
+	if len(want) == 0 {
+		if !errors.Is(err, ErrNotFound) || !errors.Is(lastErr, ErrNotFound) {
+			return fmt.Errorf("first and last of nothing: %v, %v", err, lastErr)
 		}
 		return nil
 	}
-	if err != nil {
+	if err := errors.Join(err, lastErr); err != nil {
+		return err
+	}
+	at := want[len(want)-1]
+	e, _ := m.live(at, now)
+	if string(last.Key) != at || last.Value != nil || last.ValueSize != len(e.value) || last.Deadline != e.deadline {
+		return fmt.Errorf("the last is %+v, want %q = %q", last, at, e.value)
+	}
+	return m.same(want[0], first, now)
+}
+
+func (m *model) compareKey(r Reader, key string, now int64) error {
+	got, err := r.GetEntry([]byte(key))
+	stat, statErr := r.Stat([]byte(key))
+	left, leftErr := r.TTL([]byte(key))
+	if _, ok := m.live(key, now); !ok {
+		if !errors.Is(err, ErrNotFound) || !errors.Is(statErr, ErrNotFound) || !errors.Is(leftErr, ErrNotFound) {
+			return fmt.Errorf("get %q: %q, %v, but it is absent; stat %v, TTL %v", key, got.Value, err, statErr, leftErr)
+		}
+		return nil
+	}
+	if err := errors.Join(err, statErr, leftErr); err != nil {
 		return fmt.Errorf("get %q: %w", key, err)
+	}
+	if stat.Value != nil || stat.ValueSize != len(got.Value) || stat.Version != got.Version || stat.Deadline != got.Deadline {
+		return fmt.Errorf("stat %q: %+v, but get: %+v", key, stat, got)
+	}
+	if ms := left.Milliseconds(); got.Deadline == 0 && ms != 0 || got.Deadline != 0 && ms != got.Deadline-now {
+		return fmt.Errorf("%q has %v left at %d, its deadline is %d", key, left, now, got.Deadline)
 	}
 	return m.same(key, got, now)
 }
 
 func (m *model) same(key string, got Entry, now int64) error {
 	want, ok := m.live(key, now)
-	if !ok || string(got.Key) != key || string(got.Value) != want.value || got.Deadline != want.deadline {
+	if !ok || string(got.Key) != key || string(got.Value) != want.value || got.Deadline != want.deadline ||
+		got.ValueSize != len(want.value) {
 		return fmt.Errorf("%q is %q until %d, want %q = %q until %d", got.Key, got.Value, got.Deadline, key, want.value, want.deadline)
 	}
 	return nil

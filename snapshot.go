@@ -59,7 +59,39 @@ func (s *Snapshot) GetEntry(key []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{Key: append([]byte(nil), key...), Value: value, Version: e.Seq, Deadline: e.Deadline}, nil
+	return entryOf(key, value, &e), nil
+}
+
+// Stat is GetEntry without the value, of which the entry has the size.
+func (s *Snapshot) Stat(key []byte) (Entry, error) {
+	var e kv.Entry
+	if _, err := s.get(nil, key, lsm.WithoutValue, &e); err != nil {
+		return Entry{}, err
+	}
+	return entryOf(key, nil, &e), nil
+}
+
+// GetMany is DB.GetMany for a snapshot.
+func (s *Snapshot) GetMany(keys ...[]byte) ([][]byte, error) {
+	if err := s.pin(); err != nil {
+		return nil, err
+	}
+	defer s.live.Unpin(s.view)
+	return getMany(s.live, s.view, s.seq, int64(s.now), keys)
+}
+
+// pin pins the snapshot's view once more, for a call that may last longer than the snapshot.
+func (s *Snapshot) pin() error {
+	ticket, ok := s.live.Enter(0)
+	if !ok {
+		return ErrClosed
+	}
+	defer s.live.Exit(ticket)
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	s.view.Pin()
+	return nil
 }
 
 // Has reports whether a key is present.
@@ -70,6 +102,16 @@ func (s *Snapshot) Has(key []byte) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// TTL returns how long a key had left at the snapshot's moment, and 0 if it has no deadline. It is ErrNotFound for an absent
+// key.
+func (s *Snapshot) TTL(key []byte) (time.Duration, error) {
+	var e kv.Entry
+	if _, err := s.get(nil, key, lsm.WithoutValue, &e); err != nil {
+		return 0, err
+	}
+	return ttl.Remaining(e.Deadline, int64(s.now)), nil
 }
 
 func (s *Snapshot) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
@@ -97,16 +139,20 @@ func (s *Snapshot) NewIterator(o *IterOptions) (*Iterator, error) {
 }
 
 func (s *Snapshot) iterator(o *IterOptions) (*Iterator, error) {
-	ticket, ok := s.live.Enter(0)
-	if !ok {
-		return nil, ErrClosed
+	if err := s.pin(); err != nil {
+		return nil, err
 	}
-	defer s.live.Exit(ticket)
-	if s.closed.Load() {
-		return nil, ErrClosed
-	}
-	s.view.Pin()
 	return s.cursors.open(s.view, s.seq, int64(s.now), o, nil), nil
+}
+
+// First is DB.First for a snapshot.
+func (s *Snapshot) First(o *IterOptions) (Entry, error) {
+	return outermost(s.NewIterator, o, (*Iterator).First)
+}
+
+// Last is DB.Last for a snapshot.
+func (s *Snapshot) Last(o *IterOptions) (Entry, error) {
+	return outermost(s.NewIterator, o, (*Iterator).Last)
 }
 
 // Range is DB.Range for a snapshot.

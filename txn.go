@@ -9,6 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/occ"
+	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -173,7 +174,32 @@ func (tx *Txn) GetEntry(key []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{Key: append([]byte(nil), key...), Value: value, Version: committed(e.Seq), Deadline: e.Deadline}, nil
+	return entryOf(key, value, &e), nil
+}
+
+// Stat is GetEntry without the value, of which the entry has the size.
+func (tx *Txn) Stat(key []byte) (Entry, error) {
+	var e kv.Entry
+	if _, err := tx.get(nil, key, lsm.WithoutValue, &e); err != nil {
+		return Entry{}, err
+	}
+	return entryOf(key, nil, &e), nil
+}
+
+// GetMany is DB.GetMany as the transaction sees the database.
+func (tx *Txn) GetMany(keys ...[]byte) ([][]byte, error) {
+	s := tx.s
+	if s == nil {
+		return nil, ErrTxnDone
+	}
+	m := many{live: &s.db.live, get: func(dst, key []byte) ([]byte, error) {
+		var e kv.Entry
+		if w := s.own(key); w != nil {
+			return w.get(dst, &e)
+		}
+		return s.getLive(dst, key, lsm.WithValue, &e)
+	}}
+	return m.all(keys)
 }
 
 // Has reports whether a key is present.
@@ -186,6 +212,16 @@ func (tx *Txn) Has(key []byte) (bool, error) {
 	return err == nil, err
 }
 
+// TTL returns how long a key has left at the transaction's moment, and 0 if it has no deadline. It is ErrNotFound for an
+// absent key.
+func (tx *Txn) TTL(key []byte) (time.Duration, error) {
+	var e kv.Entry
+	if _, err := tx.get(nil, key, lsm.WithoutValue, &e); err != nil {
+		return 0, err
+	}
+	return ttl.Remaining(e.Deadline, int64(tx.s.now)), nil
+}
+
 // Time returns the transaction's moment: a key is absent if its deadline is not after it.
 func (tx *Txn) Time() (time.Time, error) {
 	if tx.s == nil {
@@ -194,8 +230,7 @@ func (tx *Txn) Time() (time.Time, error) {
 	return time.UnixMilli(int64(tx.s.now)), nil
 }
 
-// get reads the transaction's own write of a key or, if it has none, the key in the database. In an Update a read of the
-// database is noted, for the check for conflicts.
+// get reads the transaction's own write of a key or, if it has none, the key in the database.
 func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
 	s := tx.s
 	if s == nil {
@@ -205,17 +240,19 @@ func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error
 		return dst, err
 	}
 	if w := s.own(key); w != nil {
-		*e = w.Entry
-		if w.Kind == kv.Delete {
-			return dst, ErrNotFound
-		}
-		return present(append(dst, w.Value...)), nil
+		return w.get(dst, e)
 	}
 	ticket, ok := s.db.live.Enter(uint32(key[len(key)-1]))
 	if !ok {
 		return dst, ErrClosed
 	}
 	defer s.db.live.Exit(ticket)
+	return s.getLive(dst, key, want, e)
+}
+
+// getLive reads a key in the database. In an Update the read is noted, for the check for conflicts. The caller has entered the
+// epoch.
+func (s *txnState) getLive(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error) {
 	out, err := getLive(s.view, dst, key, s.seq, want, &s.now, e)
 	if !s.readOnly && (err == nil || err == ErrNotFound) {
 		s.reads.AddKey(key)
@@ -296,6 +333,16 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 		}
 	}
 	return it, nil
+}
+
+// First is DB.First as the transaction sees the database. Update checks that nothing has changed up to the entry.
+func (tx *Txn) First(o *IterOptions) (Entry, error) {
+	return outermost(tx.NewIterator, o, (*Iterator).First)
+}
+
+// Last is DB.Last as the transaction sees the database. Update checks that nothing has changed from the entry on.
+func (tx *Txn) Last(o *IterOptions) (Entry, error) {
+	return outermost(tx.NewIterator, o, (*Iterator).Last)
 }
 
 // Range is DB.Range as the transaction sees the database, with its writes until the loop begins. Update checks that nothing

@@ -110,6 +110,15 @@ func TestConflicts(t *testing.T) {
 		{"get absent", get("h"), "h"},
 		{"get deleted", get("i"), "i"},
 		{"has", func(t *testing.T, tx *Txn) { tx.Has([]byte("m")) }, "m"},
+		{"get many", func(t *testing.T, tx *Txn) { tx.GetMany([]byte("m"), []byte("h"), []byte("i")) }, "him"},
+		{"get many own writes", func(t *testing.T, tx *Txn) {
+			must(t, errors.Join(tx.Put([]byte("m"), nil), tx.Delete([]byte("k"))))
+			tx.GetMany([]byte("m"), []byte("k"), []byte("n"))
+		}, "n"},
+		{"stat", func(t *testing.T, tx *Txn) { tx.Stat([]byte("g")) }, "g"},
+		{"TTL", func(t *testing.T, tx *Txn) { tx.TTL([]byte("d")) }, "d"},
+		{"first entry", func(t *testing.T, tx *Txn) { tx.First(&IterOptions{Start: []byte("h")}) }, "hijk"},
+		{"last entry", func(t *testing.T, tx *Txn) { tx.Last(&IterOptions{End: []byte("j")}) }, "ghi"},
 		{"keep TTL", func(t *testing.T, tx *Txn) { must(t, tx.Put([]byte("m"), nil, KeepTTL)) }, "m"},
 		{"scan all", scan(IterOptions{}), "cdefghijklmno"},
 		{"scan bounds", scan(IterOptions{Start: []byte("d"), End: []byte("j")}), "defghi"},
@@ -286,9 +295,10 @@ func TestTxnEnds(t *testing.T) {
 				c.run(func(tx *Txn) error { panic("in a transaction") })
 				t.Errorf("%s swallows a panic", c.name)
 			}()
-			_, err := kept.Get([]byte("k"))
-			_, iterErr := kept.NewIterator(nil)
-			for _, err := range []error{err, iterErr, kept.Put([]byte("k"), nil), kept.Delete([]byte("k"))} {
+			k := []byte("k")
+			for _, err := range []error{second(kept.Get(k)), second(kept.NewIterator(nil)), second(kept.GetMany(k)),
+				second(kept.Stat(k)), second(kept.TTL(k)), second(kept.First(nil)), second(kept.Last(nil)), second(kept.Time()),
+				kept.Put(k, nil), kept.Delete(k)} {
 				if !errors.Is(err, ErrTxnDone) {
 					t.Errorf("after the end: %v", err)
 				}

@@ -14,6 +14,15 @@ type ownWrite struct {
 	ttl      WriteOption // gives the deadline when the transaction commits
 }
 
+// get is a look-up that finds w.
+func (w *ownWrite) get(dst []byte, e *kv.Entry) ([]byte, error) {
+	*e = w.Entry
+	if w.Kind == kv.Delete {
+		return dst, ErrNotFound
+	}
+	return present(append(dst, w.Value...)), nil
+}
+
 // own returns the transaction's write of a key, nil if there is none.
 func (s *txnState) own(key []byte) *ownWrite {
 	if s.writes.Len() == 0 {

@@ -64,16 +64,6 @@ func (t *Typed[K, V]) DeleteRange(r *TypedRange[K], opts ...WriteOption) error {
 	return t.db.DeleteRange(start, end, opts...)
 }
 
-// TTL returns how long a key has left, and 0 if it has no deadline. For an absent key the error is ErrNotFound.
-func (t *Typed[K, V]) TTL(key K) (time.Duration, error) {
-	s := t.format.scratch()
-	defer t.format.release(s)
-	if err := t.format.encodeKey(s, key); err != nil {
-		return 0, err
-	}
-	return t.db.TTL(s.key)
-}
-
 // Expire gives a present key a new deadline, d from now. It is DB.Expire, and takes the same options.
 func (t *Typed[K, V]) Expire(key K, d time.Duration, opts ...WriteOption) error {
 	s := t.format.scratch()
@@ -286,7 +276,7 @@ func (f *typedFormat[K, V]) decodeEntry(raw Entry, keysOnly bool) (TypedEntry[K,
 	if err != nil {
 		return TypedEntry[K, V]{}, &DecodeError{append([]byte(nil), raw.Key...), fmt.Errorf("key: %w", err)}
 	}
-	e := TypedEntry[K, V]{Key: key, Version: raw.Version, Deadline: raw.Deadline}
+	e := typedEntryOf[K, V](key, raw)
 	if !keysOnly {
 		e.Value, err = f.decode(raw.Key, raw.Value)
 	}

@@ -34,6 +34,29 @@ func ExampleNewTyped() {
 	// 12 Bob
 }
 
+// Many keys at once, and the last one.
+func ExampleTypedView_GetMany() {
+	db, done := openTemp(nil)
+	defer done()
+	stock := ebb.NewTyped(db, []byte("stock/"), codec.String(), codec.Int64())
+	must(stock.Put("apples", 3))
+	must(stock.Put("pears", 0))
+
+	names := []string{"apples", "bananas", "pears"}
+	counts, present, err := stock.GetMany(names...)
+	must(err)
+	for i, name := range names {
+		fmt.Println(name, counts[i], present[i])
+	}
+	last, err := stock.Last(nil)
+	fmt.Println("last:", last.Key, err)
+	// Output:
+	// apples 3 true
+	// bananas 0 false
+	// pears 0 true
+	// last: pears <nil>
+}
+
 // The orders of one customer, newest first: the pairs with that first part.
 func ExampleTypedView_Range() {
 	db, done := openTemp(nil)

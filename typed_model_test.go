@@ -160,6 +160,18 @@ func (m *typedMachine) Get(t *rapid.T) {
 	if m.present(t, key, err) && m.after(left) != m.entries[key].deadline {
 		t.Fatalf("%v has %v left", key, left)
 	}
+	stat, err := m.space.Stat(key)
+	if m.present(t, key, err) && (stat.Key != key || stat.Value != nil || stat.ValueSize != e.ValueSize || stat.Deadline != e.Deadline) {
+		t.Fatalf("stat of %v is %v, get %v", key, stat, e)
+	}
+	keys := []typedKey{m.key(t), key, m.key(t)}
+	values, present, err := m.space.GetMany(keys...)
+	m.must(t, err)
+	for i, k := range keys {
+		if want, ok := m.entries[k]; present[i] != ok || values[i]["n"] != want.n {
+			t.Fatalf("%v of many is %v, %v, want %v, %v", k, values[i], present[i], want, ok)
+		}
+	}
 	has, err := m.space.Has(key)
 	if _, ok := m.entries[key]; err != nil || has != ok {
 		t.Fatalf("has %v is %v, %v", key, has, err)
@@ -279,12 +291,18 @@ func (m *typedMachine) iterate(t *rapid.T, r *TypedRange[typedKey], want []typed
 		t.Helper()
 		m.must(t, it.Err())
 		e, err := it.Entry()
-		if inside := i >= 0 && i < len(want); ok != inside || ok && (err != nil || e.Key != want[i]) || !ok && err != ErrNotFound {
+		if inside := i >= 0 && i < len(want); ok != inside || ok != it.Valid() || ok && (err != nil || e.Key != want[i]) || !ok && err != ErrNotFound {
 			t.Fatalf("%s: %v on %v, %v, want %d of %v", where, ok, e.Key, err, i, want)
 		}
 		if ok {
 			m.same(t, e.Key, e.Value["n"], e.Deadline)
 		}
+	}
+	first, err := m.space.First(&bounds)
+	last, lastErr := m.space.Last(&bounds)
+	if n := len(want); n == 0 && (err != ErrNotFound || lastErr != ErrNotFound) ||
+		n > 0 && (err != nil || lastErr != nil || first.Key != want[0] || last.Key != want[n-1]) {
+		t.Fatalf("first and last: %v, %v, %v, %v, want those of %v", first, err, last, lastErr, want)
 	}
 	i := 0
 	for ok := it.First(); ok; ok = it.Next() {

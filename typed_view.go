@@ -10,24 +10,21 @@ import (
 // TypedView is a keyspace for reading: see Typed. It reads from the database, a snapshot or a transaction.
 type TypedView[K, V any] struct {
 	format *typedFormat[K, V]
-	from   typedSource
-}
-
-// typedSource is a *DB, a *Snapshot or a *Txn.
-type typedSource interface {
-	AppendGet(dst, key []byte) ([]byte, error)
-	GetEntry(key []byte) (Entry, error)
-	Has(key []byte) (bool, error)
-	Range(*IterOptions) iter.Seq2[Entry, error]
-	NewIterator(*IterOptions) (*Iterator, error)
+	from   Reader
 }
 
 // TypedEntry is a key with its value, version and deadline in a keyspace.
 type TypedEntry[K, V any] struct {
-	Key      K
-	Value    V
-	Version  uint64 // as in Entry
-	Deadline int64  // as in Entry
+	Key       K
+	Value     V
+	ValueSize int    // as in Entry: of the encoded value
+	Version   uint64 // as in Entry
+	Deadline  int64  // as in Entry
+}
+
+// typedEntryOf returns an entry without its value.
+func typedEntryOf[K, V any](key K, e Entry) TypedEntry[K, V] {
+	return TypedEntry[K, V]{Key: key, ValueSize: e.ValueSize, Version: e.Version, Deadline: e.Deadline}
 }
 
 // Expires returns the deadline as a time, and false if the entry has none.
@@ -105,9 +102,90 @@ func (v TypedView[K, V]) GetEntry(key K) (entry TypedEntry[K, V], err error) {
 	if err != nil {
 		return entry, err
 	}
-	entry = TypedEntry[K, V]{Key: key, Version: e.Version, Deadline: e.Deadline}
+	entry = typedEntryOf[K, V](key, e)
 	entry.Value, err = v.format.decode(s.key, e.Value)
 	return entry, err
+}
+
+// Stat is GetEntry without the value, which it does not read. The entry has the size of the encoded value.
+func (v TypedView[K, V]) Stat(key K) (TypedEntry[K, V], error) {
+	s := v.format.scratch()
+	defer v.format.release(s)
+	if err := v.format.encodeKey(s, key); err != nil {
+		return TypedEntry[K, V]{}, err
+	}
+	e, err := v.from.Stat(s.key)
+	if err != nil {
+		return TypedEntry[K, V]{}, err
+	}
+	return typedEntryOf[K, V](key, e), nil
+}
+
+// GetMany returns the values of keys, in the order of the keys, and which of them are present: where present is false the key
+// is absent, and its value the zero value. All are looked up as of one moment, which costs less than a Get for each. A value
+// that does not decode is a *DecodeError, and then no value is returned.
+func (v TypedView[K, V]) GetMany(keys ...K) (values []V, present []bool, err error) {
+	s := v.format.scratch()
+	defer v.format.release(s)
+	s.key = s.key[:0]
+	encoded, ends := make([][]byte, len(keys)), make([]int, len(keys))
+	for i, key := range keys {
+		if s.key, err = v.format.appendKey(s.key, key); err != nil {
+			return nil, nil, err
+		}
+		ends[i] = len(s.key)
+	}
+	start := 0
+	for i, end := range ends { // s.key does not move any more
+		encoded[i], start = s.key[start:end:end], end
+	}
+	raw, err := v.from.GetMany(encoded...)
+	if err != nil {
+		return nil, nil, err
+	}
+	values, present = make([]V, len(keys)), make([]bool, len(keys))
+	for i, data := range raw {
+		if data == nil {
+			continue
+		}
+		if values[i], err = v.format.decode(encoded[i], data); err != nil {
+			return nil, nil, err
+		}
+		present[i] = true
+	}
+	return values, present, nil
+}
+
+// TTL returns how long a key has left, and 0 if it has no deadline. For an absent key the error is ErrNotFound.
+func (v TypedView[K, V]) TTL(key K) (time.Duration, error) {
+	s := v.format.scratch()
+	defer v.format.release(s)
+	if err := v.format.encodeKey(s, key); err != nil {
+		return 0, err
+	}
+	return v.from.TTL(s.key)
+}
+
+// First returns the first entry that r allows, or ErrNotFound if there is none. r is as for NewIterator.
+func (v TypedView[K, V]) First(r *TypedRange[K]) (TypedEntry[K, V], error) {
+	return v.outermost(v.from.First, r)
+}
+
+// Last returns the last entry that r allows, or ErrNotFound if there is none. r is as for NewIterator.
+func (v TypedView[K, V]) Last(r *TypedRange[K]) (TypedEntry[K, V], error) {
+	return v.outermost(v.from.Last, r)
+}
+
+func (v TypedView[K, V]) outermost(get func(*IterOptions) (Entry, error), r *TypedRange[K]) (TypedEntry[K, V], error) {
+	o, err := v.format.bounds(r)
+	if err != nil {
+		return TypedEntry[K, V]{}, err
+	}
+	raw, err := get(o)
+	if err != nil {
+		return TypedEntry[K, V]{}, err
+	}
+	return v.format.decodeEntry(raw, o.KeysOnly)
 }
 
 // Has reports whether a key is present. It does not read the value.
@@ -197,6 +275,9 @@ func (t *TypedIterator[K, V]) Next() bool { return t.err == nil && t.it.Next() }
 // Prev moves to the entry before. The iterator must stand on an entry.
 func (t *TypedIterator[K, V]) Prev() bool { return t.err == nil && t.it.Prev() }
 
+// Valid reports whether the iterator stands on an entry.
+func (t *TypedIterator[K, V]) Valid() bool { return t.err == nil && t.it.Valid() }
+
 // Key returns the key that the iterator stands on, a *DecodeError, or ErrNotFound if it stands on no entry.
 func (t *TypedIterator[K, V]) Key() (K, error) {
 	e, err := t.entry(true)
@@ -207,11 +288,10 @@ func (t *TypedIterator[K, V]) Key() (K, error) {
 func (t *TypedIterator[K, V]) Entry() (TypedEntry[K, V], error) { return t.entry(t.keysOnly) }
 
 func (t *TypedIterator[K, V]) entry(keyOnly bool) (TypedEntry[K, V], error) {
-	raw := t.it.Entry()
-	if len(raw.Key) == 0 {
+	if !t.it.Valid() {
 		return TypedEntry[K, V]{}, ErrNotFound
 	}
-	return t.format.decodeEntry(raw, keyOnly)
+	return t.format.decodeEntry(t.it.Entry(), keyOnly)
 }
 
 // Err returns the error that ended the walk early, nil if there is none. It returns the same after Close.

@@ -120,7 +120,7 @@ func scan(values bool) func(*flag.FlagSet) action {
 		}
 		return func(ctx context.Context, s *session, args []string) error {
 			o := options(args)
-			o.Reverse, o.KeysOnly = *reverse, !values && !*size
+			o.Reverse, o.KeysOnly = *reverse, !values
 			p := s.page(flags)
 			return s.each(ctx, o, func(e ebb.Entry, at *ebb.Snapshot) error {
 				text, fields := quote(e.Key), []field{{"key", e.Key}}
@@ -128,7 +128,7 @@ func scan(values bool) func(*flag.FlagSet) action {
 				case values:
 					text, fields = entryText(e, at, most), entryFields(e, at)
 				case *size:
-					text, fields = fmt.Sprintf("%d\t%s", len(e.Value), text), append(fields, field{"size", len(e.Value)})
+					text, fields = fmt.Sprintf("%d\t%s", e.ValueSize, text), append(fields, field{"size", e.ValueSize})
 				}
 				if !p.room(text) {
 					return s.cut(p, e.Key, o)
