@@ -116,6 +116,12 @@ func TestBatchesAreSeenWhole(t *testing.T) {
 		const keys = 8
 		write := func(i int) error {
 			var b Batch
+			switch i % 3 {
+			case 1:
+				must(t, b.DeletePrefix([]byte("key")))
+			case 2:
+				must(t, b.DeleteRange([]byte("key"), nil))
+			}
 			for k := range keys {
 				if err := b.Put(fmt.Appendf(nil, "key%d", k), fmt.Appendf(nil, "%06d%100d", i, k)); err != nil {
 					return err

@@ -147,28 +147,53 @@ func (d *driver) putLast(t *rapid.T) {
 	d.wrote(Change{Kind: ChangePut, Key: []byte(lastKey)})
 }
 
-// maxBatch is how many operations a batch of a driver has at most.
-const maxBatch = 6
+// maxBatch is how many changes a batch of a driver makes at most.
+const maxBatch = 12
 
 func (d *driver) Batch(t *rapid.T) {
 	var b Batch
 	var changes []Change
-	for range rapid.IntRange(0, maxBatch).Draw(t, "operations") {
-		k := d.key(t)
-		if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
-			d.must(t, b.Delete([]byte(k)))
-			changes = append(changes, Change{Kind: ChangeDelete, Key: []byte(k)})
-			continue
-		}
-		v := d.value(t)
-		opts, deadline := d.deadline(t)
-		d.must(t, b.Put([]byte(k), []byte(v), opts...))
-		changes = append(changes, d.put(k, v, deadline))
+	for range rapid.IntRange(0, maxBatch/2).Draw(t, "operations") {
+		changes = append(changes, d.operation(t, &b)...)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "appended") == 0 {
+		var whole Batch
+		d.must(t, whole.Append(&b))
+		b = whole
 	}
 	d.must(t, d.db.Apply(&b))
 	if len(changes) > 0 {
 		d.wrote(changes...)
 	}
+}
+
+// operation adds an operation, or two, to a batch and returns what they do.
+func (d *driver) operation(t *rapid.T, b *Batch) []Change {
+	k := d.key(t)
+	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	case 0:
+		d.must(t, b.Delete([]byte(k)))
+		return []Change{{Kind: ChangeDelete, Key: []byte(k)}}
+	case 1:
+		end := d.key(t)
+		d.must(t, b.DeleteRange([]byte(k), []byte(end)))
+		if k >= end {
+			return nil
+		}
+		return []Change{{Kind: ChangeDeleteRange, Key: []byte(k), End: []byte(end)}}
+	case 2:
+		if rapid.IntRange(0, 4).Draw(t, "to the end") > 0 {
+			break
+		}
+		d.must(t, b.Put([]byte(lastKey), nil)) // as putLast does
+		d.must(t, b.DeleteRange([]byte(k), nil))
+		return []Change{{Kind: ChangePut, Key: []byte(lastKey)},
+			{Kind: ChangeDeleteRange, Key: []byte(k), End: keyAfter([]byte(lastKey))}}
+	}
+	v := d.value(t)
+	opts, deadline := d.deadline(t)
+	d.must(t, b.Put([]byte(k), []byte(v), opts...))
+	return []Change{d.put(k, v, deadline)}
 }
 
 func (d *driver) Flush(t *rapid.T) { d.must(t, d.db.Flush()) }

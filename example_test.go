@@ -206,6 +206,35 @@ func ExampleDB_Apply() {
 	// undo:7 = inbox
 }
 
+// A batch that replaces all that begins with a prefix: no read sees the old list without the new.
+func ExampleBatch_DeletePrefix() {
+	db, done := openTemp(nil)
+	defer done()
+	for _, name := range []string{"ann", "bob", "eve"} {
+		must(db.Put([]byte("member/"+name), nil))
+	}
+
+	var b ebb.Batch
+	must(b.DeletePrefix([]byte("member/")))
+	must(b.Put([]byte("member/ann"), nil))
+	must(b.Put([]byte("member/dan"), nil))
+	for op := range b.All() {
+		fmt.Printf("%v %s\n", op.Kind, op.Key)
+	}
+	must(db.Apply(&b))
+
+	for entry, err := range db.Range(&ebb.IterOptions{KeysOnly: true}) {
+		must(err)
+		fmt.Printf("%s\n", entry.Key)
+	}
+	// Output:
+	// delete range member/
+	// put member/ann
+	// put member/dan
+	// member/ann
+	// member/dan
+}
+
 // A batch keeps its memory from one use to the next.
 func ExampleBatch_Reset() {
 	db, done := openTemp(nil)

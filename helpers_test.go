@@ -183,6 +183,24 @@ func batchStep(value string, deadline int64, keys ...string) step {
 	}, uint64(len(keys)))
 }
 
+// replaceStep is a batch that deletes the keys from start to end, or to the end of all keys if end is empty, and puts two there.
+func replaceStep(start, end, value string) step {
+	del, first, second := deleteRangeStep(start, end), putStep(start, value, 0), putStep(start+start, value, 0)
+	return writeStep("replace", func(db *DB) error {
+		bound := []byte(end)
+		if end == "" {
+			bound = nil
+		}
+		var b Batch
+		return errors.Join(b.Put([]byte(start), []byte("never seen")), b.DeleteRange([]byte(start), bound),
+			b.Put([]byte(start), []byte(value)), b.Put([]byte(start+start), []byte(value)), db.Apply(&b))
+	}, func(m *model) {
+		del.apply(m)
+		first.apply(m)
+		second.apply(m)
+	}, 4)
+}
+
 // lifeWriter is the writer of lifeScript. Its last batch is the value of the key that it writes.
 const lifeWriter = 3
 
@@ -295,6 +313,7 @@ func lifeScript(clock *fakeClock) []step {
 		putStep("k", "third", start+2500), putStep("past", "never", start-1), flushStep,
 		sweepStep(clock, 2*time.Second), // k expires once more
 		batchStep("batch3", 0, "x", "y", "z", "d"), deleteRangeStep("a", "c"), compactStep,
+		replaceStep("y", "z", "4"), replaceStep("zz", "", "5"),
 		sweepStep(clock, 4*time.Second), // f and g expire
 		addStep("n", 0), writerStep(), appendStep("x", "y"), putStep("end", "1", 0), putStep("y", "2", start+9000), flushStep, putStep("z", "3", 0),
 	}

@@ -189,7 +189,14 @@ func (r *reporter) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 			if err != nil {
 				return nil, err
 			}
-			due = append(due, in...)
+			for _, v := range in {
+				if !seen[v.Key] { // a batch may delete a key twice
+					due = append(due, v)
+				}
+				if seen != nil {
+					seen[v.Key] = true
+				}
+			}
 		default:
 			return nil, op.Unknown(o.Kind)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/btree"
 
+	"github.com/ebbdb/ebb/internal/draft"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/occ"
@@ -81,7 +82,7 @@ func (tx *Txn) end() {
 	s.probe = ownWrite{}
 	s.db, s.view, s.size = nil, nil, 0
 	const keep = 1 << 20
-	if s.batch.ops.memory() > keep {
+	if s.batch.ops.Memory() > keep {
 		s.batch = Batch{}
 	}
 	s.batch.Reset()
@@ -146,7 +147,7 @@ func (s *txnState) encode(clock clock) (wal.Entry, error) {
 		if w.Kind == kv.Delete {
 			err = s.batch.Delete(w.Key)
 		} else {
-			err = s.batch.add(&batchOp{w.Key, w.Value, kv.Put, w.ttl})
+			err = s.batch.add(&draft.Op{Kind: draft.Put, Key: w.Key, Value: w.Value, Life: w.ttl.life()})
 		}
 		return err == nil
 	})

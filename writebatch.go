@@ -1,26 +1,28 @@
 package ebb
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
+	"iter"
 	"math"
+	"time"
 
-	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/draft"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/wal"
 )
 
-// batchOverhead bounds the bytes that an encoded batch adds to a key and a value: lengths and deadline.
-const batchOverhead = 4 + 2*binary.MaxVarintLen32 + binary.MaxVarintLen64
-
-// Batch collects puts and deletes that DB.Apply makes all at once or not at all. Later operations on a key win. The zero
-// Batch is empty and ready. A batch is for one goroutine at a time. It copies the keys and values that it is given. After
-// Apply a batch may be applied again, or emptied by Reset and used anew, which keeps its memory.
+// Batch collects operations that DB.Apply makes all at once or not at all. They are made in their order: a later operation on
+// a key wins, and a range delete covers what was put before it and nothing that is put after it. The zero Batch is empty and
+// ready. A batch is for one goroutine at a time. It copies the keys and values that it is given. After Apply a batch may be
+// applied again, or emptied by Reset and used anew, which keeps its memory.
 type Batch struct {
-	ops     batchOps
-	size    int64 // as MaxBatchSize counts
-	writer  writerBatch
-	encoder op.Encoder
+	ops    draft.List
+	size   int64 // as MaxBatchSize counts
+	writer writerBatch
+
+	resolver draft.Resolver
+	encoder  op.Encoder
 }
 
 // Put adds a put. Of the options it takes TTL and ExpireAt; a TTL counts from Apply.
@@ -32,7 +34,7 @@ func (b *Batch) Put(key, value []byte, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
-	return b.add(&batchOp{key, value, kv.Put, g.ttl})
+	return b.add(&draft.Op{Kind: draft.Put, Key: key, Value: value, Life: g.ttl.life()})
 }
 
 // Delete adds a delete.
@@ -40,55 +42,105 @@ func (b *Batch) Delete(key []byte) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return b.add(&batchOp{key: key, kind: kv.Delete})
+	return b.add(&draft.Op{Kind: draft.Delete, Key: key})
 }
 
-// opSize is what an operation counts towards MaxBatchSize.
-func opSize(key, value []byte) int64 { return int64(len(key)) + int64(len(value)) + batchOverhead }
+// DeleteRange adds a delete of the keys from start up to but not including end, those among them that the batch has put
+// before. A nil end is no bound. A range whose end is not behind its start is no error, and adds nothing.
+func (b *Batch) DeleteRange(start, end []byte) error {
+	if err := checkRange(start, end); err != nil {
+		return err
+	}
+	if isEmpty(start, end) {
+		return nil
+	}
+	return b.add(&draft.Op{Kind: draft.DeleteRange, Key: start, End: end})
+}
 
-func (b *Batch) add(o *batchOp) error {
-	size := opSize(o.key, o.value)
+// DeletePrefix adds a delete of all keys that begin with a prefix. It is DeleteRange from prefix to PrefixEnd(prefix).
+func (b *Batch) DeletePrefix(prefix []byte) error { return b.DeleteRange(prefix, PrefixEnd(prefix)) }
+
+// opSize is what an operation counts towards MaxBatchSize.
+func opSize(key, value []byte) int64 { return draft.Size(key, value) }
+
+func (b *Batch) add(o *draft.Op) error {
+	size := opSize(o.Key, o.Value) + int64(len(o.End))
 	if b.size+size > MaxBatchSize {
 		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
 	}
 	b.size += size
-	b.ops.add(o)
+	b.ops.Add(o)
+	return nil
+}
+
+// Append adds the operations of another batch behind those of b. It takes no writer over. If all together are too large b
+// stays as it was, and the error is ErrBatchTooLarge.
+func (b *Batch) Append(other *Batch) error {
+	if b.size+other.size > MaxBatchSize {
+		return fmt.Errorf("%w: %d and %d bytes, the limit is %d", ErrBatchTooLarge, b.size, other.size, int64(MaxBatchSize))
+	}
+	b.size += other.size
+	b.ops.Append(&other.ops)
 	return nil
 }
 
 // Len returns the number of operations.
-func (b *Batch) Len() int { return b.ops.count }
+func (b *Batch) Len() int { return b.ops.Len() }
+
+// Size returns how many of MaxBatchSize bytes the operations take: all keys and values, and a few bytes for each operation.
+func (b *Batch) Size() int64 { return b.size }
 
 // Reset empties the batch and undoes SetWriter.
 func (b *Batch) Reset() {
-	b.ops.reset()
+	b.ops.Reset()
 	b.size, b.writer = 0, writerBatch{}
 }
 
-// encode returns the batch as an entry for the log, with deadlines as of now. The entry is in b's memory.
-func (b *Batch) encode(now int64) (wal.Entry, error) {
-	if err := b.encoder.Begin(); err != nil {
-		return wal.Entry{}, err
+// BatchOpKind is the kind of an operation of a batch.
+type BatchOpKind uint8
+
+const (
+	BatchPut         BatchOpKind = iota // Key gets Value
+	BatchDelete                         // Key is deleted
+	BatchDeleteRange                    // the keys from Key up to but not including End are deleted
+)
+
+var batchOpNames = [...]string{"put", "delete", "delete range"}
+
+// String returns the name of the kind.
+func (k BatchOpKind) String() string {
+	if int(k) < len(batchOpNames) {
+		return batchOpNames[k]
 	}
-	if b.writer.set {
-		if err := b.encoder.SetWriter(op.Writer{ID: b.writer.id, Sequence: b.writer.sequence}); err != nil {
-			return wal.Entry{}, err
+	return fmt.Sprintf("BatchOpKind(%d)", uint8(k))
+}
+
+// BatchOp is one operation of a batch. Its slices are the batch's: they are valid until Reset, and not to be changed.
+type BatchOp struct {
+	Kind     BatchOpKind
+	Key      []byte        // of a range delete its start, which may be empty
+	Value    []byte        // of a put
+	End      []byte        // of a range delete; nil: no bound
+	TTL      time.Duration // of a put: what TTL was given, which counts from Apply; 0: none
+	Deadline int64         // of a put: what ExpireAt was given, Unix ms; 0: none
+}
+
+// All returns the operations in the order in which they were added. The batch is not to be changed in the loop.
+func (b *Batch) All() iter.Seq[BatchOp] {
+	return func(yield func(BatchOp) bool) {
+		for o := range b.ops.All {
+			shown := BatchOp{Kind: BatchOpKind(o.Kind), Key: o.Key, Value: o.Value, End: o.End}
+			switch o.Life.Kind {
+			case draft.TTL:
+				shown.TTL = time.Duration(o.Life.Value)
+			case draft.At:
+				shown.Deadline = o.Life.Value
+			}
+			if !yield(shown) {
+				return
+			}
 		}
 	}
-	b.encoder.Grow(b.ops.encodedSize())
-	var err error
-	for o := range b.ops.all {
-		deadline, past := o.ttl.deadline(now)
-		if o.kind == kv.Delete || past {
-			err = b.encoder.Delete(o.key)
-		} else {
-			err = b.encoder.Put(o.key, o.value, deadline)
-		}
-		if err != nil {
-			return wal.Entry{}, err
-		}
-	}
-	return b.encoder.Entry(), nil
 }
 
 // Apply makes the operations of a batch, all at once: no read sees a part of them, and no crash leaves a part. Of the
@@ -101,17 +153,23 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 	if err != nil {
 		return err
 	}
-	if b.ops.count == 0 {
+	if b.ops.Len() == 0 {
 		if b.writer.set {
 			return ErrBatchEmpty
 		}
 		return nil
 	}
-	e, err := b.encode(db.clock.Now())
+	defer b.resolver.Reset()
+	var e wal.Entry
+	if !b.ops.Traits().Endless {
+		e, err = b.encode(db.clock.Now())
+	} else {
+		err = b.prepare()
+	}
 	if err != nil {
 		return err
 	}
-	t, err := db.pipeline.begin()
+	t, err := b.begin(&db.pipeline, db.reporter)
 	if err != nil {
 		return err
 	}
@@ -120,7 +178,71 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 			return err
 		}
 	}
+	if b.ops.Traits().Endless {
+		if e, err = b.encodeIn(t); err != nil {
+			t.end()
+			return err
+		}
+	}
 	return t.write(e, &p)
+}
+
+// begin returns a turn to write the batch. r may be nil.
+func (b *Batch) begin(p *pipeline, r *reporter) (turn, error) {
+	if b.ops.Traits().Ranges {
+		return beginRange(p, r)
+	}
+	return p.begin()
+}
+
+// encode returns the batch as an entry for the log, with deadlines as of now. The batch depends on nothing that is there. The
+// entry is in b's memory.
+func (b *Batch) encode(now int64) (wal.Entry, error) {
+	if err := b.prepare(); err != nil {
+		return wal.Entry{}, err
+	}
+	return b.finish(draft.Moment{Now: now, Limit: MaxBatchSize})
+}
+
+// encodeIn is encode for a batch that depends on what is there in its turn. prepare was called before the turn.
+func (b *Batch) encodeIn(t turn) (wal.Entry, error) {
+	m := draft.Moment{Now: t.now(), Limit: MaxBatchSize}
+	if b.ops.Traits().Endless {
+		m.Last = b.resolver.Reach(t.lastKey())
+		m.After = keyAfter(m.Last)
+	}
+	return b.finish(m)
+}
+
+// prepare begins an entry for the log, and makes room for it.
+func (b *Batch) prepare() error {
+	b.resolver.Begin(&b.ops)
+	begin := b.encoder.Begin
+	if b.ops.Traits().Ranges {
+		begin = b.encoder.BeginWithRanges
+	}
+	if err := begin(); err != nil {
+		return err
+	}
+	if b.writer.set {
+		if err := b.encoder.SetWriter(op.Writer{ID: b.writer.id, Sequence: b.writer.sequence}); err != nil {
+			return err
+		}
+	}
+	b.encoder.Grow(b.ops.EncodedSize())
+	return nil
+}
+
+// finish encodes the operations and returns the entry that prepare has begun.
+func (b *Batch) finish(m draft.Moment) (wal.Entry, error) {
+	err := b.resolver.Encode(&b.encoder, m)
+	if err == nil {
+		return b.encoder.Entry(), nil
+	}
+	if tooLarge := (*draft.TooLargeError)(nil); errors.As(err, &tooLarge) {
+		err = fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
+	}
+	return wal.Entry{}, err
 }
 
 // SetWriter makes the batch the one with this sequence of a writer. The batch is then applied once even if Apply is called
@@ -162,26 +284,6 @@ func (db *DB) WriterSequence(id int64) (int32, error) {
 	return s.sequence, nil
 }
 
-// WriterSequenceError says which batch of a writer was expected. It matches ErrWriterSequence.
-type WriterSequenceError struct {
-	Writer             int64
-	Sequence, Expected int32
-}
-
-func (e *WriterSequenceError) Error() string {
-	return fmt.Sprintf("%v: writer %d, batch %d, expected %d", ErrWriterSequence, e.Writer, e.Sequence, e.Expected)
-}
-
-// Is makes the error match ErrWriterSequence.
-func (e *WriterSequenceError) Is(target error) bool { return target == ErrWriterSequence }
-
-// writerBatch says which batch of a writer a batch is.
-type writerBatch struct {
-	set      bool
-	id       int64
-	sequence int32
-}
-
 // checkWriter decides whether a batch is the next of its writer. If so the turn goes on, for the caller to write the batch.
 // If the batch is a repetition, or is refused, checkWriter has ended the turn.
 func (t turn) checkWriter(b writerBatch, now int64, p *params) (repeated bool, err error) {
@@ -206,115 +308,4 @@ func (t turn) checkWriter(b writerBatch, now int64, p *params) (repeated bool, e
 		return false, t.refuse(ErrTooManyWriters, p)
 	}
 	return false, nil
-}
-
-// batchOp is one operation of a batch.
-type batchOp struct {
-	key, value []byte
-	kind       kv.Kind
-	ttl        WriteOption // of a put; the zero option: no deadline
-}
-
-// batchOps are the operations of a batch, one after the other in chunks. Chunks never move: each operation is copied once,
-// and a batch of any size takes little more memory than its keys and values. The zero value is empty.
-//
-// An operation is one byte with its kind and the kind of its ttl, the uvarint lengths of key and value, the key, the value,
-// and eight bytes of the ttl if it has one. No operation spans two chunks.
-type batchOps struct {
-	chunks [][]byte
-	last   int // index of the chunk that add writes to; the chunks behind it are empty
-	count  int
-}
-
-const (
-	firstOpChunk = 512
-	maxOpChunk   = 1 << 20
-
-	opDelete   = 1 << 7 // the rest of the byte is the kind of the ttl
-	maxOpExtra = 1 + 2*binary.MaxVarintLen32 + 8
-)
-
-// add copies an operation behind the others.
-func (l *batchOps) add(o *batchOp) {
-	c := l.room(maxOpExtra + len(o.key) + len(o.value))
-	head := byte(o.ttl.kind)
-	if o.kind == kv.Delete {
-		head |= opDelete
-	}
-	b := append(*c, head)
-	b = binary.AppendUvarint(b, uint64(len(o.key)))
-	b = binary.AppendUvarint(b, uint64(len(o.value)))
-	b = append(append(b, o.key...), o.value...)
-	if o.ttl.kind != 0 {
-		b = binary.LittleEndian.AppendUint64(b, uint64(o.ttl.value))
-	}
-	*c = b
-	l.count++
-}
-
-// room returns the first chunk from last on that has room for n bytes, and makes it last.
-func (l *batchOps) room(n int) *[]byte {
-	size := firstOpChunk
-	for ; l.last < len(l.chunks); l.last++ {
-		c := &l.chunks[l.last]
-		if cap(*c)-len(*c) >= n {
-			return c
-		}
-		size = min(2*cap(*c), maxOpChunk)
-	}
-	l.chunks = append(l.chunks, make([]byte, 0, max(size, n)))
-	return &l.chunks[l.last]
-}
-
-// reset removes all operations and keeps the chunks.
-func (l *batchOps) reset() {
-	for i := range l.chunks {
-		l.chunks[i] = l.chunks[i][:0]
-	}
-	l.last, l.count = 0, 0
-}
-
-// encodedSize bounds the size of a log entry with the operations. Per operation the entry has four bytes more for the length
-// of its record, up to ten bytes of deadline for eight of ttl, or one for none, and a longer length of the value.
-func (l *batchOps) encodedSize() int {
-	n := 6 * l.count
-	for _, c := range l.chunks {
-		n += len(c)
-	}
-	return n
-}
-
-// memory returns how many bytes the chunks take.
-func (l *batchOps) memory() (n int) {
-	for _, c := range l.chunks {
-		n += cap(c)
-	}
-	return n
-}
-
-// all yields the operations, in the order in which they were added. Their slices point into the chunks.
-func (l *batchOps) all(yield func(*batchOp) bool) {
-	var o batchOp
-	for _, c := range l.chunks {
-		for len(c) > 0 {
-			head := c[0]
-			o.kind, o.ttl = kv.Put, WriteOption{kind: optionKind(head &^ opDelete)}
-			if head&opDelete != 0 {
-				o.kind = kv.Delete
-			}
-			c = c[1:]
-			key, n := binary.Uvarint(c)
-			c = c[n:]
-			value, n := binary.Uvarint(c)
-			c = c[n:]
-			o.key, o.value, c = c[:key], c[key:key+value], c[key+value:]
-			if o.ttl.kind != 0 {
-				o.ttl.value = int64(binary.LittleEndian.Uint64(c))
-				c = c[8:]
-			}
-			if !yield(&o) {
-				return
-			}
-		}
-	}
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/draft"
 	"github.com/ebbdb/ebb/ttl"
 )
 
@@ -21,10 +21,13 @@ type WriteOption struct {
 type optionKind uint8
 
 const (
-	optionTTL optionKind = iota + 1
-	optionExpireAt
-	optionKeepTTL
-	optionIfAbsent
+	optionTTL      = optionKind(draft.TTL)
+	optionExpireAt = optionKind(draft.At)
+	optionKeepTTL  = optionKind(draft.KeepTTL)
+)
+
+const (
+	optionIfAbsent optionKind = iota + optionKeepTTL + 1
 	optionIfPresent
 	optionIfVersion
 	optionIfNoDeadline
@@ -99,16 +102,11 @@ func IfVersion(version uint64) WriteOption {
 // last operation. Versions grow with every write to the database, so they serve as fencing tokens.
 func VersionTo(version *uint64) WriteOption { return WriteOption{kind: optionVersionTo, to: version} }
 
+// life returns the option of a deadline, or none, as a draft has it.
+func (o WriteOption) life() draft.Option { return draft.Option{Kind: uint8(o.kind), Value: o.value} }
+
 // deadline returns the deadline that the option asks for, as of now, and whether it has passed.
-func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
-	switch o.kind {
-	case optionTTL:
-		deadline = ttl.Deadline(now, time.Duration(o.value))
-	case optionExpireAt:
-		deadline = o.value
-	}
-	return deadline, kv.Expired(deadline, now)
-}
+func (o WriteOption) deadline(now int64) (deadline int64, past bool) { return o.life().Deadline(now) }
 
 // given are the options of one write as the caller has given them, at most one of each choice.
 type given struct {

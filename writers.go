@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -121,4 +122,24 @@ func (w *writers) open(list []manifest.Writer, idle time.Duration) {
 	for _, e := range list {
 		w.set(e.ID, writerState{e.Sequence, e.Version, e.Used})
 	}
+}
+
+// WriterSequenceError says which batch of a writer was expected. It matches ErrWriterSequence.
+type WriterSequenceError struct {
+	Writer             int64
+	Sequence, Expected int32
+}
+
+func (e *WriterSequenceError) Error() string {
+	return fmt.Sprintf("%v: writer %d, batch %d, expected %d", ErrWriterSequence, e.Writer, e.Sequence, e.Expected)
+}
+
+// Is makes the error match ErrWriterSequence.
+func (e *WriterSequenceError) Is(target error) bool { return target == ErrWriterSequence }
+
+// writerBatch says which batch of a writer a batch is.
+type writerBatch struct {
+	set      bool
+	id       int64
+	sequence int32
 }
