@@ -38,6 +38,7 @@ type Crasher struct {
 	random int
 
 	at              *image
+	described       []string // by operation, as far as they were asked for
 	total, distinct int
 }
 
@@ -45,6 +46,8 @@ type Crasher struct {
 type CrashState struct {
 	Name string // how it was built
 	FS   *Mem   // belongs to the receiver; it records nothing and holds no lock
+
+	sum uint64 // of all names and contents
 }
 
 // Crashes returns a Crasher over the operations that m has recorded so far, which has seeded random subsets besides the
@@ -57,6 +60,17 @@ func (m *Mem) Crashes(seed uint64, random int) *Crasher {
 
 // OpCount returns how many operations there are, so that k of At runs from 0 to OpCount.
 func (c *Crasher) OpCount() int { return len(c.rec.ops) }
+
+// opString describes an operation, once for all states that are named after it.
+func (c *Crasher) opString(i int) string {
+	if c.described == nil {
+		c.described = make([]string, len(c.rec.ops))
+	}
+	if c.described[i] == "" {
+		c.described[i] = opString(c.rec.ops, i)
+	}
+	return c.described[i]
+}
 
 // Counts returns how many states all calls of At have built, and how many of those they yielded after leaving out those
 // that looked like another of the same call.
@@ -92,7 +106,7 @@ func (c *Crasher) At(k int) iter.Seq[CrashState] {
 			}
 			seen[h] = true
 			c.distinct++
-			if !yield(CrashState{Name: name, FS: state}) {
+			if !yield(CrashState{Name: name, FS: state, sum: h}) {
 				return
 			}
 		}

@@ -13,6 +13,13 @@ type image struct {
 	files map[int]*content       // the content of each file, before its data
 	names []step                 // name operations from the first pending one on
 	data  map[int][]step         // by inode, data operations from the first pending one on
+	built map[int]*built         // by inode, what the last state had of a file; it goes when k moves on
+}
+
+// built is the content of a file in a state, and the fates of its data operations that led to it, none of which was torn.
+type built struct {
+	fates []fate
+	content
 }
 
 // step is an operation that the image has not absorbed.
@@ -24,7 +31,7 @@ type step struct {
 }
 
 func newImage(base *inode) *image {
-	im := &image{dirs: map[int]map[string]int{}, files: map[int]*content{}, data: map[int][]step{}}
+	im := &image{dirs: map[int]map[string]int{}, files: map[int]*content{}, data: map[int][]step{}, built: map[int]*built{}}
 	im.add(base)
 	return im
 }
@@ -49,6 +56,7 @@ func (im *image) advance(ops []op) {
 	i := im.k
 	o := &ops[i]
 	im.k++
+	im.built = map[int]*built{}
 	switch {
 	case o.isData():
 		if im.files[o.ino] == nil { // no name leads to it any more
@@ -147,9 +155,13 @@ func (im *image) pending(ops []op) []int {
 func (im *image) build(ops []op, outs []outcome) *Mem {
 	b := builder{im: im, ops: ops, outs: outs, dirs: im.dirs, made: make(map[int]*inode, len(im.files))}
 	if len(im.names) > 0 {
-		b.dirs = make(map[int]map[string]int, len(im.dirs))
-		for ino, entries := range im.dirs {
-			b.dirs[ino] = maps.Clone(entries)
+		b.dirs = maps.Clone(im.dirs)
+		for _, s := range im.names { // those that it changes are its own
+			for _, ino := range []int{ops[s.op].ino, ops[s.op].from} {
+				if entries := im.dirs[ino]; entries != nil {
+					b.dirs[ino] = maps.Clone(entries)
+				}
+			}
 		}
 	}
 	for _, s := range im.names {
@@ -201,23 +213,54 @@ func (b *builder) make(id int) *inode {
 	b.made[id] = n
 	entries, isDir := b.dirs[id]
 	if !isDir {
-		b.im.files[id].hash() // once here, not once in every state that has the file unchanged
-		n.content = b.im.files[id].share()
-		for _, s := range b.im.data[id] {
-			n.apply(&b.ops[s.op], b.outcome(s))
-		}
+		n.content = b.content(id)
 		return n
 	}
 	n.entries = make(map[string]*inode, len(entries))
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		child := entries[name]
-		// A lost rename of a directory between two that persisted leaves it two names, which no directory has.
-		if _, isDir := b.dirs[child]; isDir && b.made[child] != nil {
+	var below []string
+	for name, child := range entries {
+		if _, isDir := b.dirs[child]; isDir {
+			below = append(below, name)
 			continue
 		}
 		n.entries[name] = b.make(child)
 	}
+	slices.Sort(below)
+	for _, name := range below {
+		// A lost rename of a directory between two that persisted leaves it two names, which no directory has.
+		if child := entries[name]; b.made[child] == nil {
+			n.entries[name] = b.make(child)
+		}
+	}
 	return n
+}
+
+// content returns what a file holds. Most states differ from the last in few files, so most share the bytes of that.
+func (b *builder) content(id int) content {
+	steps := b.im.data[id]
+	last := b.im.built[id]
+	if last != nil && slices.EqualFunc(last.fates, steps, func(f fate, s step) bool {
+		out := b.outcome(s)
+		return out.sectors == nil && out.whole == f
+	}) {
+		return last.share()
+	}
+	b.im.files[id].hash() // once here, not once in every state that has the file unchanged
+	c := b.im.files[id].share()
+	fates := make([]fate, 0, len(steps))
+	for _, s := range steps {
+		out := b.outcome(s)
+		c.apply(&b.ops[s.op], out)
+		if out.sectors == nil {
+			fates = append(fates, out.whole)
+		}
+	}
+	if len(fates) < len(steps) { // torn, which is seldom the same again
+		return c
+	}
+	c.hash()
+	b.im.built[id] = &built{fates, c}
+	return b.im.built[id].share()
 }
 
 // apply applies the part of a data operation that persisted.

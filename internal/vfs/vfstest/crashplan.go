@@ -40,7 +40,7 @@ const maxTears = 16
 // outcomes is good until the next.
 func (c *Crasher) plans(pending []int) iter.Seq2[string, []outcome] {
 	return func(yield func(string, []outcome) bool) {
-		p := planner{ops: c.rec.ops, pending: pending, outs: make([]outcome, len(pending)), yield: yield}
+		p := planner{c: c, pending: pending, outs: make([]outcome, len(pending)), yield: yield}
 		_ = p.whole() && p.single() && p.torn(c.rng(-1)) && p.random(c.random, c.rng)
 	}
 }
@@ -52,13 +52,15 @@ func (c *Crasher) rng(i int) *rand.Rand {
 
 // planner makes plans. Its methods report false if no more are wanted.
 type planner struct {
-	ops     []op
-	pending []int // indexes into ops
+	c       *Crasher
+	pending []int // indexes into its operations
 	outs    []outcome
 	yield   func(string, []outcome) bool
 }
 
-func (p *planner) op(i int) *op { return &p.ops[p.pending[i]] }
+func (p *planner) op(i int) *op { return &p.c.rec.ops[p.pending[i]] }
+
+func (p *planner) opString(i int) string { return p.c.opString(p.pending[i]) }
 
 // set gives every pending operation the fate that choose wants for it.
 func (p *planner) set(choose func(o *op) fate) {
@@ -113,7 +115,7 @@ func (p *planner) single() bool {
 	p.set(none)
 	for i := range p.outs {
 		p.outs[i].whole = kept
-		if !p.yield("through "+opString(p.ops, p.pending[i]), p.outs) {
+		if !p.yield("through "+p.opString(i), p.outs) {
 			return false
 		}
 	}
@@ -129,7 +131,7 @@ func (p *planner) single() bool {
 				continue
 			}
 			p.outs[i].whole = sort.one
-			if !p.yield(sort.name+opString(p.ops, p.pending[i]), p.outs) {
+			if !p.yield(sort.name+p.opString(i), p.outs) {
 				return false
 			}
 			p.outs[i] = before
@@ -161,7 +163,7 @@ func (p *planner) torn(rng *rand.Rand) bool {
 				sectors[j] = after
 			}
 		}
-		name := fmt.Sprintf("torn %s, sector %d of %d %s", opString(p.ops, p.pending[last]), i, len(sectors), how)
+		name := fmt.Sprintf("torn %s, sector %d of %d %s", p.opString(last), i, len(sectors), how)
 		return p.yield(name, p.outs)
 	}
 	for _, i := range sample(len(sectors), rng) {

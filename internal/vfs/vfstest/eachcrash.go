@@ -3,7 +3,9 @@ package vfstest
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"testing"
 )
@@ -21,7 +23,7 @@ const defaultRandom = 2
 type CrashPoints struct {
 	From   int // the first crash is after so many operations
 	Step   int // operations from one crash to the next; 0 is 1
-	OneIn  int // of the states of a crash one in so many is tried, others at the next; 0 is 1
+	OneIn  int // of all states before the end one in so many is tried, chosen by the seed; 0 is 1
 	Random int // random states of each crash, beside the systematic ones; 0 is 2, and a negative number none
 }
 
@@ -30,16 +32,50 @@ type Crash struct {
 	CrashState
 	Op   int  // the crash came after so many operations of the recording
 	Last bool // which were all that it has
+
+	skipped bool
 }
 
 // Killed reports whether the state is the one that the death of the process alone leaves: the system has written everything.
 func (c *Crash) Killed() bool { return c.Name == "all" }
 
+// Tried remembers crash states that were tried, and what each was held against. Most states that a crash may leave after one
+// operation it may leave after the next as well, and recoveries from different crashes leave the same: a check that depends on
+// nothing but the state and what it is held against finds nothing new in them. The zero value has tried none.
+type Tried struct {
+	states map[triedState]bool
+}
+
+type triedState struct {
+	sum     uint64
+	against any
+}
+
+// Before reports whether the state of a crash was tried before against the same, which must be comparable and all that the
+// check knows of the crash beside its state. It is to be asked before the check changes the state.
+func (t *Tried) Before(c *Crash, against any) bool {
+	if t.states == nil {
+		t.states = make(map[triedState]bool)
+	}
+	s := triedState{c.sum, against}
+	c.skipped = t.states[s]
+	t.states[s] = true
+	return c.skipped
+}
+
+// shortOneIn is the OneIn of long recordings with -short.
+const shortOneIn = 6
+
+// gcPercent lets garbage collections be rarer while crash states are tried: next to nothing of one is kept, and a fifth of the
+// time would go to collecting a heap of a few megabytes again and again.
+const gcPercent = 400
+
 // EachCrash calls check with crashes of what mem has recorded, and fails the test at once where check returns an error, with
 // where that was and how to run it again. The file systems belong to check. If check ends the test itself, it is logged in
-// which crash that was.
+// which crash that was. With -short one in six of the states is tried unless points say otherwise or there are few crashes.
 func EachCrash(t testing.TB, mem *Mem, points CrashPoints, check func(c *Crash) error) {
 	t.Helper()
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	var in *Crash
 	defer func() {
 		if in != nil {
@@ -47,12 +83,17 @@ func EachCrash(t testing.TB, mem *Mem, points CrashPoints, check func(c *Crash) 
 		}
 	}()
 	crashes := mem.Crashes(*crashSeed, points.random())
+	if testing.Short() && points.OneIn == 0 && crashes.OpCount()-points.From > 10*shortOneIn {
+		points.OneIn = shortOneIn
+	}
 	tried := 0
 	err := points.each(crashes, func(c *Crash) error {
 		in = c
-		tried++
 		err := check(c)
 		in = nil
+		if !c.skipped {
+			tried++
+		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", describeCrash(mem, c), err)
 		}
@@ -88,9 +129,9 @@ func (p CrashPoints) random() int {
 func (p CrashPoints) each(crashes *Crasher, try func(c *Crash) error) error {
 	oneIn := max(p.OneIn, 1)
 	for k := p.From; k <= crashes.OpCount(); k += max(p.Step, 1) {
-		i := 0
+		choice := rand.New(rand.NewPCG(crashes.seed, uint64(k)))
 		for state := range crashes.At(k) {
-			if i++; i%oneIn != k%oneIn {
+			if choice.IntN(oneIn) != 0 && k < crashes.OpCount() {
 				continue
 			}
 			if err := try(&Crash{CrashState: state, Op: k, Last: k == crashes.OpCount()}); err != nil {

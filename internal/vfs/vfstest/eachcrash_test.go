@@ -2,6 +2,7 @@ package vfstest
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"runtime"
 	"slices"
@@ -68,7 +69,7 @@ func TestEachCrash(t *testing.T) {
 	}
 	some := 0
 	EachCrash(t, mem, CrashPoints{From: 1, Step: 2, OneIn: 3}, func(*Crash) error { some++; return nil })
-	if some < states/3-3 || some > states/3+3 {
+	if some < states/6 || some > states*2/3 {
 		t.Errorf("%d states of %d, want one in 3", some, states)
 	}
 }
@@ -143,4 +144,67 @@ func TestPromises(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A state is tried once against the same, wherever it comes from, and again against anything else.
+func TestTried(t *testing.T) {
+	mem := threeWrites(t)
+	var tried Tried
+	content := map[string]bool{}
+	count := func(mem *Mem, against any) (fresh int) {
+		err := TryCrashes(mem, CrashPoints{}, func(c *Crash) error {
+			data, err := c.FS.ReadFile("a")
+			state := fmt.Sprint(string(data), err, against)
+			before := tried.Before(c, against)
+			if before != content[state] {
+				return fmt.Errorf("%q was tried before: %t", state, before)
+			}
+			content[state] = true
+			if !before {
+				fresh++
+			}
+			return nil
+		})
+		must(t, err)
+		return fresh
+	}
+	first := count(mem, 1)
+	if first != 7 { // without the file, and with an empty one, a zero, garbage, 1, 2 and 3
+		t.Errorf("%d states", first)
+	}
+	if again := count(threeWrites(t), 1); again != 0 {
+		t.Errorf("%d states of another file system are new", again)
+	}
+	if other := count(mem, "other"); other != first {
+		t.Errorf("%d states against something else, %d at first", other, first)
+	}
+}
+
+// With -short a long recording has one in six of its states tried, and a short one all.
+func TestEachCrashShort(t *testing.T) {
+	mem := NewMem()
+	mem.Record()
+	f, err := mem.Create("a")
+	must(t, err)
+	for range 30 {
+		write(t, f, "1", 0)
+		write(t, f, "2", 1)
+		must(t, f.Sync())
+	}
+	count := func(from int) (states int) {
+		EachCrash(t, mem, CrashPoints{From: from}, func(*Crash) error { states++; return nil })
+		return states
+	}
+	short := flag.Lookup("test.short")
+	was := short.Value.String()
+	defer short.Value.Set(was)
+	must(t, short.Value.Set("false"))
+	all, few := count(0), count(80)
+	must(t, short.Value.Set("true"))
+	if some := count(0); some < all/10 || some > all/4 {
+		t.Errorf("%d states of %d", some, all)
+	}
+	if n := count(80); n != few {
+		t.Errorf("%d states of %d of a short recording", n, few)
+	}
 }
