@@ -144,8 +144,12 @@ func TestClockSetBackCrashStates(t *testing.T) {
 			}
 		}
 		back := 0
+		var tried vfstest.Tried
 		vfstest.EachCrash(t, mem, vfstest.CrashPoints{Step: 3}, func(c *vfstest.Crash) error {
 			least, _ := promises.At(c)
+			if tried.Before(c, least) {
+				return nil
+			}
 			n, err := checkExpired(c.FS, newClockAt(times[0]-time.Hour.Milliseconds()), deadlines, times[least])
 			back = max(back, n)
 			return err

@@ -308,12 +308,16 @@ func TestCrashStatesAfterAClose(t *testing.T) {
 		promised()
 		must(t, db.Close())
 		promises.Synced()
+		var tried vfstest.Tried
 		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+			least, most := promises.At(c)
+			if tried.Before(c, [2]int{least, most}) {
+				return nil
+			}
 			db, err := Open("db", manualOptions(c.FS, clock, policy))
 			if err != nil {
 				return err
 			}
-			least, most := promises.At(c)
 			if got := keys(t, db) - first; got < least || got > most {
 				return fmt.Errorf("%d keys, want %d to %d", got, least, most)
 			}

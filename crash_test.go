@@ -73,12 +73,24 @@ func (h *history) tick(mem *vfstest.Mem, clock *fakeClock) {
 	}
 }
 
+// bounds are what a crash state is held against: how many writes must be there, how many may, and when it is opened.
+type bounds struct {
+	least, most int
+	now         moment
+}
+
+// at returns the bounds of a crash.
+func (h *history) at(c *vfstest.Crash) bounds {
+	least, most := h.promises.At(c)
+	return bounds{least, most, h.times[c.Op]}
+}
+
 // clockAt returns a clock that shows the time of a crash.
 func (h *history) clockAt(c *vfstest.Crash) *fakeClock { return newClockAt(int64(h.times[c.Op])) }
 
 // check opens the database that a crash has left and holds it against the history: then writes, and opens it again.
-func (h *history) check(fs *vfstest.Mem, clock *fakeClock, least, most int) error {
-	o := manualOptions(fs, clock, h.policy)
+func (h *history) check(fs *vfstest.Mem, b bounds) error {
+	o := manualOptions(fs, newClockAt(int64(b.now)), h.policy)
 	db, err := Open("db", o)
 	if err != nil {
 		return err
@@ -88,8 +100,8 @@ func (h *history) check(fs *vfstest.Mem, clock *fakeClock, least, most int) erro
 	if !ok {
 		return fmt.Errorf("sequence %d is in the middle of a batch", lastSeq(db))
 	}
-	if n < least || n > most {
-		return fmt.Errorf("%d writes are there, want %d to %d", n, least, most)
+	if n < b.least || n > b.most {
+		return fmt.Errorf("%d writes are there, want %d to %d", n, b.least, b.most)
 	}
 	m := h.states[n].clone()
 	if err := m.compare(db, db.clock.Now()); err != nil {
@@ -106,11 +118,19 @@ func (h *history) check(fs *vfstest.Mem, clock *fakeClock, least, most int) erro
 func TestCrashStates(t *testing.T) {
 	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
-		h := recordLife(t, mem, policy)
-		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
-			least, most := h.promises.At(c)
-			return h.check(c.FS, h.clockAt(c), least, most)
-		})
+		eachCrashOfLife(t, mem, recordLife(t, mem, policy))
+	})
+}
+
+// eachCrashOfLife checks every state that a crash during a history may leave.
+func eachCrashOfLife(t *testing.T, mem *vfstest.Mem, h *history) {
+	t.Helper()
+	var tried vfstest.Tried
+	vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
+		if b := h.at(c); !tried.Before(c, b) {
+			return h.check(c.FS, b)
+		}
+		return nil
 	})
 }
 
@@ -122,33 +142,44 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 	if testing.Short() {
 		points.Step = 23
 	}
-	states := 0
-	vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
-		least, most := h.promises.At(c)
-		n, err := h.crashDuringOpen(c.FS, int64(h.times[c.Op]), 2, least, most)
-		states += n
-		return err
-	})
-	t.Logf("%d crash states of recovery", states)
+	r := recoveries{h: h}
+	vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error { return r.crashDuringOpen(c, 2, h.at(c)) })
+	t.Logf("%d crash states of recovery, %d of them different", r.states, r.different)
 }
 
-// crashDuringOpen opens the database in fs and checks states that a crash during that may leave, to a depth.
-func (h *history) crashDuringOpen(fs *vfstest.Mem, now int64, depth, least, most int) (states int, err error) {
-	fs.Record()
-	db, err := Open("db", manualOptions(fs, newClockAt(now), h.policy))
+// recoveries tries the states that crashes during recoveries leave.
+type recoveries struct {
+	h                 *history
+	opened, checked   vfstest.Tried // the states in which crashes during Open were tried, and those that were checked
+	states, different int
+}
+
+// crashDuringOpen opens the database as a crash has left it, and checks states that a crash during that may leave, to a depth.
+func (r *recoveries) crashDuringOpen(c *vfstest.Crash, depth int, b bounds) error {
+	type against struct {
+		bounds
+		depth int
+	}
+	if r.opened.Before(c, against{b, depth}) {
+		return nil
+	}
+	c.FS.Record()
+	db, err := Open("db", manualOptions(c.FS, newClockAt(int64(b.now)), r.h.policy))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer db.Close()
-	err = vfstest.TryCrashes(fs, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
-		states++
-		deeper := c.FS.Clone()
-		if err := h.check(c.FS, newClockAt(now), least, most); err != nil || depth == 1 || c.Op%5 != 1 || c.Killed() {
-			return err
+	return vfstest.TryCrashes(c.FS, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
+		r.states++
+		if !r.checked.Before(c, b) {
+			r.different++
+			if err := r.h.check(c.FS.Clone(), b); err != nil {
+				return err
+			}
 		}
-		n, err := h.crashDuringOpen(deeper, now, depth-1, least, most)
-		states += n
-		return err
+		if depth == 1 || c.Op%5 != 1 || c.Killed() {
+			return nil
+		}
+		return r.crashDuringOpen(c, depth-1, b)
 	})
-	return states, err
 }

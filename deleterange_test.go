@@ -232,9 +232,6 @@ func TestDeleteRangeToTheEndCrashes(t *testing.T) {
 			putStep("x", "2", 0), compactStep, deleteRangeStep("x\x00", ""), flushStep, putStep("z", "3", 0), deleteRangeStep("", ""),
 			putStep("b", "4", 0),
 		}, func(*DB) {})
-		vfstest.EachCrash(t, mem, vfstest.CrashPoints{}, func(c *vfstest.Crash) error {
-			least, most := h.promises.At(c)
-			return h.check(c.FS, h.clockAt(c), least, most)
-		})
+		eachCrashOfLife(t, mem, h)
 	})
 }

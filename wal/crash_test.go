@@ -71,7 +71,7 @@ func script(t *testing.T, mem *vfstest.Mem, policy SyncPolicy) *history {
 }
 
 // check opens the log in a crash state and holds what it replays against the history.
-func (h *history) check(mem *vfstest.Mem, policy SyncPolicy, least, most int) error {
+func (h *history) check(mem *vfstest.Mem, policy SyncPolicy, b bounds) error {
 	l, got, err := tryOpen(testOptions(mem, policy))
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
@@ -80,8 +80,8 @@ func (h *history) check(mem *vfstest.Mem, policy SyncPolicy, least, most int) er
 	if err := isPrefix(got, h.entries); err != nil {
 		return err
 	}
-	if len(got) < least || len(got) > most {
-		return fmt.Errorf("%d entries, want %d to %d", len(got), least, most)
+	if len(got) < b.least || len(got) > b.most {
+		return fmt.Errorf("%d entries, want %d to %d", len(got), b.least, b.most)
 	}
 	e := put(len(got))
 	if err := l.Append(&e); err != nil {
@@ -104,9 +104,13 @@ func TestCrashStates(t *testing.T) {
 	eachPolicy(t, func(t *testing.T, policy SyncPolicy) {
 		mem := vfstest.NewMem()
 		h := script(t, mem, policy)
+		var tried vfstest.Tried
 		vfstest.EachCrash(t, mem, allStates, func(c *vfstest.Crash) error {
 			least, most := h.promises.At(c)
-			return h.check(c.FS, policy, least, most)
+			if tried.Before(c, bounds{least, most}) {
+				return nil
+			}
+			return h.check(c.FS, policy, bounds{least, most})
 		})
 	})
 }
@@ -123,36 +127,53 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 		if testing.Short() {
 			points.Step = 25
 		}
-		states := 0
+		r := recoveries{h: h}
 		vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
 			least, most := h.promises.At(c)
-			n, err := h.crashDuringOpen(c.FS, 2, least, most)
-			states += n
-			return err
+			return r.crashDuringOpen(c, 2, bounds{least, most})
 		})
-		t.Logf("%d crash states of recovery", states)
+		t.Logf("%d crash states of recovery, %d of them different", r.states, r.different)
 	})
 }
 
-// crashDuringOpen opens the log in fs and checks every state that a crash during that may leave, to a depth.
-func (h *history) crashDuringOpen(fs *vfstest.Mem, depth, least, most int) (states int, err error) {
-	fs.Record()
-	l, err := Open("db/wal", ptr(testOptions(fs, SyncAlways)))
+// bounds say how many entries must be there, and how many may.
+type bounds struct{ least, most int }
+
+// recoveries tries the states that crashes during recoveries leave.
+type recoveries struct {
+	h                 *history
+	opened, checked   vfstest.Tried // the states in which crashes during Open were tried, and those that were checked
+	states, different int
+}
+
+// crashDuringOpen opens the log as a crash has left it, and checks every state that a crash during that may leave, to a depth.
+func (r *recoveries) crashDuringOpen(c *vfstest.Crash, depth int, b bounds) error {
+	type against struct {
+		bounds
+		depth int
+	}
+	if r.opened.Before(c, against{b, depth}) {
+		return nil
+	}
+	c.FS.Record()
+	l, err := Open("db/wal", ptr(testOptions(c.FS, SyncAlways)))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer l.Close()
-	err = vfstest.TryCrashes(fs, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
-		states++
-		deeper := c.FS.Clone()
-		if err := h.check(c.FS, SyncAlways, least, most); err != nil || depth == 1 || c.Op%4 != 1 || c.Killed() {
-			return err
+	return vfstest.TryCrashes(c.FS, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
+		r.states++
+		if !r.checked.Before(c, b) {
+			r.different++
+			if err := r.h.check(c.FS.Clone(), SyncAlways, b); err != nil {
+				return err
+			}
 		}
-		n, err := h.crashDuringOpen(deeper, depth-1, least, most)
-		states += n
-		return err
+		if depth == 1 || c.Op%4 != 1 || c.Killed() {
+			return nil
+		}
+		return r.crashDuringOpen(c, depth-1, b)
 	})
-	return states, err
 }
 
 func ptr[T any](v T) *T { return &v }

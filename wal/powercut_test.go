@@ -278,15 +278,27 @@ func TestQuarantineOfADeadOpenIsMadeDurable(t *testing.T) {
 func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 	step := 1
 	if testing.Short() {
-		step = 6
+		step = 17
 	}
-	states := 0
+	var tried vfstest.Tried
+	states, different := 0, 0
+	firstOps := -1
 	for first, firstDied := 1, true; firstDied; first++ {
+		mem := vfstest.NewMem()
+		mem.Record()
+		if _, firstDied = liveUntil(t, mem, SyncAlways, first); mem.OpCount() == firstOps {
+			continue // the operation that it died before would have changed nothing
+		}
+		firstOps = mem.OpCount()
+		secondOps := -1
 		for second, secondDied := 1, true; secondDied; second += step {
 			mem := vfstest.NewMem()
 			mem.Record()
-			_, firstDied = liveUntil(t, mem, SyncAlways, first)
-			_, secondDied = liveUntil(t, mem, SyncAlways, second)
+			liveUntil(t, mem, SyncAlways, first)
+			if _, secondDied = liveUntil(t, mem, SyncAlways, second); mem.OpCount() == secondOps {
+				continue
+			}
+			secondOps = mem.OpCount()
 			l, got, err := tryOpen(testOptions(unlocked{mem}, SyncAlways))
 			if err != nil {
 				t.Fatalf("killed at %d and %d: %v", first, second, err)
@@ -303,6 +315,10 @@ func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 				if c.Last {
 					least = len(all)
 				}
+				if tried.Before(c, bounds{least, len(all)}) {
+					return nil
+				}
+				different++
 				return begins(SyncAlways, all, least)(c)
 			})
 			if err != nil {
@@ -310,5 +326,5 @@ func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d states", states)
+	t.Logf("%d states, %d of them different", states, different)
 }
