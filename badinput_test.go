@@ -64,6 +64,9 @@ func TestBadArguments(t *testing.T) {
 		{"first, reverse", second(db.First(&IterOptions{Reverse: true})), ErrInvalidOptions},
 		{"last, with a limit", second(db.Last(&IterOptions{Limit: 1})), ErrInvalidOptions},
 		{"touch empty key", second(db.GetTouch(nil, time.Second)), ErrKeyEmpty},
+		{"take empty key", second(db.Take(nil)), ErrKeyEmpty},
+		{"take if absent", second(db.Take(key, IfAbsent)), ErrInvalidOption},
+		{"take an absent key", second(db.Take([]byte("absent"))), ErrNotFound},
 		{"get longest key", second(db.Get(longest)), nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {

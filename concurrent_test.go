@@ -201,6 +201,13 @@ func manyOfOneBatch(db *DB, n int) error {
 	return nil
 }
 
+func notFoundIsNil(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // calls are everything that can be called, each returning ErrClosed once the database is closed.
 func calls(db *DB, s *Snapshot) map[string]func() error {
 	key := []byte("key")
@@ -224,6 +231,8 @@ func calls(db *DB, s *Snapshot) map[string]func() error {
 		"expire":  func() error { return db.Expire(key, time.Hour) },
 		"persist": func() error { return db.Persist(key) },
 		"touch":   func() error { _, err := db.GetTouch(key, time.Hour); return err },
+		"take":    func() error { return notFoundIsNil(second(db.Take([]byte("taken")))) },
+		"found":   func() error { return db.Delete([]byte("other"), FoundTo(new(bool))) },
 		"flush":   db.Flush,
 		"compact": func() error { return compactStep.run(db) },
 		"sync":    db.Sync,

@@ -35,6 +35,7 @@ func (p *pipeline) beginUpdate(key []byte, want lsm.Wanted, w *params) (turn, la
 	if cur.found && cur.Deadline != 0 {
 		cur.found = !kv.Expired(cur.Deadline, t.now())
 	}
+	w.found = cur.found
 	if err := w.check(&cur); err != nil {
 		return t, cur, t.refuse(err, w)
 	}

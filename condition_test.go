@@ -200,6 +200,7 @@ func TestConditionsAllocateNothing(t *testing.T) {
 	db := openTest(t, &Options{fs: vfstest.NewMem(), Sync: SyncNever, manual: true})
 	key, value, counter := []byte("key"), bytes.Repeat([]byte("v"), 100), []byte("counter")
 	var version uint64
+	var found bool
 	for _, c := range []struct {
 		name string
 		do   func()
@@ -208,6 +209,8 @@ func TestConditionsAllocateNothing(t *testing.T) {
 		{"put if version", func() { must(t, db.Put(key, value, IfVersion(version), VersionTo(&version))) }},
 		{"put if absent", func() { db.Put(key, value, IfAbsent) }},
 		{"add", func() { db.Add(counter, 1) }},
+		{"put, found or not", func() { must(t, db.Put(key, value, FoundTo(&found))) }},
+		{"delete, found or not", func() { must(t, db.Delete(key, FoundTo(&found))) }},
 		{"swap", func() { db.CompareAndSwap(key, value, value) }},
 		{"expire", func() { must(t, db.Expire(key, time.Hour)) }},
 	} {
@@ -288,5 +291,115 @@ func TestRefusalsShow(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestFoundAcrossSources puts the newest version of a key in each place where a write that tells what was there, or takes it,
+// has to find it.
+func TestFoundAcrossSources(t *testing.T) {
+	clock := newFakeClock()
+	for _, place := range []struct {
+		name string
+		do   func(*DB) error
+	}{
+		{"memtable", func(*DB) error { return nil }},
+		{"frozen", freeze},
+		{"table", (*DB).Flush},
+		{"last level", func(db *DB) error { return db.Compact(context.Background()) }},
+	} {
+		t.Run(place.name, func(t *testing.T) {
+			db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncAlways))
+			there := []string{"put", "delete", "add", "take", "take, version"}
+			absent := []string{"gone", "expired", "ranged", "never"}
+			var version, last uint64
+			for _, key := range append(there, absent[:3]...) {
+				must(t, db.Put([]byte(key), []byte("7")))
+			}
+			must(t, db.Flush())
+			must(t, db.Put([]byte("take, version"), []byte("8"), VersionTo(&version)))
+			must(t, db.Delete([]byte("gone")))
+			must(t, db.Expire([]byte("expired"), time.Millisecond))
+			must(t, db.DeleteRange([]byte("ranged"), []byte("rangee")))
+			must(t, place.do(db))
+			clock.add(time.Second)
+
+			for _, key := range absent {
+				k, found := []byte(key), true
+				if err := db.Delete(k, FoundTo(&found), VersionTo(&last)); err != nil || found || last != lastSeq(db) {
+					t.Errorf("delete of %s: found is %v, version %d, %v", key, found, last, err)
+				}
+				if got, err := db.Take(k); got != nil || !errors.Is(err, ErrNotFound) {
+					t.Errorf("take of %s: %q, %v", key, got, err)
+				}
+				found = true
+				if n, err := db.Add(k, 1, FoundTo(&found)); n != 1 || found || err != nil {
+					t.Errorf("add to %s: %d, found is %v, %v", key, n, found, err)
+				}
+			}
+			for _, do := range []func(found *bool) error{
+				func(found *bool) error { return db.Put([]byte("put"), nil, FoundTo(found)) },
+				func(found *bool) error { return db.Delete([]byte("delete"), IfPresent, FoundTo(found)) },
+				func(found *bool) error { return second(db.Add([]byte("add"), 1, FoundTo(found))) },
+			} {
+				found := false
+				if err := do(&found); err != nil || !found {
+					t.Errorf("found is %v, %v", found, err)
+				}
+			}
+			untouched := true
+			if err := db.Put([]byte("put"), nil, IfAbsent, FoundTo(&untouched)); !errors.Is(err, ErrConditionFailed) || !untouched {
+				t.Errorf("a failed put: %v, found is %v", err, untouched)
+			}
+			if got, err := db.Take([]byte("take"), VersionTo(&last)); string(got) != "7" || err != nil || last != lastSeq(db) {
+				t.Errorf("take: %q, %v, version %d of %d", got, err, last, lastSeq(db))
+			}
+			if _, err := db.Take([]byte("take, version"), IfVersion(version+1)); !errors.Is(err, ErrConditionFailed) {
+				t.Errorf("take of another version: %v", err)
+			}
+			if got, err := db.Take([]byte("take, version"), IfVersion(version)); string(got) != "8" || err != nil {
+				t.Errorf("take of the version: %q, %v", got, err)
+			}
+			for _, key := range []string{"delete", "take", "take, version"} {
+				content{db}.lacks(t, key)
+			}
+		})
+	}
+}
+
+// TestTakeOnce holds that of all who take a key one gets its value, and nobody what another has taken.
+func TestTakeOnce(t *testing.T) {
+	db := openTest(t, tinyOptions(vfstest.NewMem(), newFakeClock()))
+	const takers, keys = 4, 100
+	var taken [keys]atomic.Int32
+	var wg sync.WaitGroup
+	for taker := range takers {
+		wg.Go(func() {
+			for i := range keys {
+				k := fmt.Appendf(nil, "key%03d", i)
+				if taker == 0 {
+					if err := db.Put(k, k, NoSync); err != nil {
+						t.Error(err)
+					}
+				}
+				var got []byte
+				err := ErrNotFound
+				if taker%2 == 0 {
+					got, err = db.Take(k, NoSync)
+				} else if updateErr := db.Update(func(tx *Txn) error { got, err = tx.Take(k); return nil }, NoSync); updateErr != nil {
+					t.Error(updateErr)
+				}
+				if err == nil && bytes.Equal(got, k) {
+					taken[i].Add(1)
+				} else if !errors.Is(err, ErrNotFound) {
+					t.Errorf("%s: %q, %v", k, got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i := range taken {
+		if n := taken[i].Load(); n != 1 {
+			t.Errorf("key %d was taken %d times", i, n)
+		}
 	}
 }

@@ -185,6 +185,37 @@ func ExampleDB_GetTouch() {
 	// after 30m0s: "" ebb: not found
 }
 
+// A one-time code is good once: of two who show it, one gets the user.
+func ExampleDB_Take() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("code:5309"), []byte("alice"), ebb.TTL(10*time.Minute)))
+
+	for range 2 {
+		user, err := db.Take([]byte("code:5309"))
+		fmt.Printf("%q, %v\n", user, err)
+	}
+	// Output:
+	// "alice", <nil>
+	// "", ebb: not found
+}
+
+// A delete that tells whether there was something.
+func ExampleFoundTo() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("a"), nil))
+
+	for _, key := range []string{"a", "b"} {
+		var found bool
+		must(db.Delete([]byte(key), ebb.FoundTo(&found)))
+		fmt.Println(key, found)
+	}
+	// Output:
+	// a true
+	// b false
+}
+
 // The operations of a batch are made all at once or, after a crash, not at all.
 func ExampleDB_Apply() {
 	db, done := openTemp(nil)

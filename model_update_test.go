@@ -74,6 +74,43 @@ func (m *machine) DeleteIf(t *rapid.T) {
 	}
 }
 
+// Take takes a key.
+func (m *machine) Take(t *rapid.T) {
+	k := m.key(t)
+	got, err := m.db.Take([]byte(k))
+	wantTaken(t, m.model, m.now(), k, got, err)
+}
+
+// wantTaken holds what a Take returns against the model, and takes the key there.
+func wantTaken(t *rapid.T, model *model, now int64, key string, got []byte, err error) {
+	t.Helper()
+	old, ok := model.live(key, now)
+	if !ok && !errors.Is(err, ErrNotFound) || ok && (err != nil || string(got) != old.value) {
+		t.Fatalf("take %q: %q, %v, want %q, present: %v", key, got, err, old.value, ok)
+	}
+	if ok {
+		delete(model.entries, key)
+	}
+}
+
+// Found deletes or replaces a key, and asks whether it was there.
+func (m *machine) Found(t *rapid.T) {
+	k := m.key(t)
+	_, want := m.model.live(k, m.now())
+	found := !want
+	if rapid.Bool().Draw(t, "delete") {
+		m.must(t, m.db.Delete([]byte(k), FoundTo(&found)))
+		m.wrote(Change{Kind: ChangeDelete, Key: []byte(k)})
+	} else {
+		v := m.value(t)
+		m.must(t, m.db.Put([]byte(k), []byte(v), FoundTo(&found)))
+		m.wrote(m.put(k, v, 0))
+	}
+	if found != want {
+		t.Fatalf("%q: found is %v, want %v", k, found, want)
+	}
+}
+
 func (m *machine) CompareAndSwap(t *rapid.T) {
 	k, old, v := m.key(t), m.value(t), m.value(t)
 	present, ok := m.model.live(k, m.now())

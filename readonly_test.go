@@ -102,6 +102,7 @@ func refusesWrites(t *testing.T, db *DB, want error) {
 	var b Batch
 	must(t, b.Put(k, k))
 	_, touched := db.GetTouch(k, time.Hour)
+	_, taken := db.Take(k)
 	_, added := db.Add([]byte("n"), 1)
 	_, swapped := db.CompareAndSwap(k, []byte("2"), k)
 	updated := db.Update(func(tx *Txn) error { return tx.Put(k, k) })
@@ -109,7 +110,7 @@ func refusesWrites(t *testing.T, db *DB, want error) {
 		"put": db.Put(k, k), "put, keeping the deadline": db.Put(k, k, KeepTTL), "delete": db.Delete(k),
 		"delete range": db.DeleteRange(k, []byte("z")), "apply": db.Apply(&b), "expire": db.Expire(k, time.Hour),
 		"expire of an absent key": db.Expire([]byte("absent"), time.Hour), "persist": db.Persist(k), "touch": touched,
-		"add": added, "swap": swapped, "update": updated, "batch of a writer": applyAs(db, 9, 0, "y", "y"),
+		"add": added, "take": taken, "delete, found or not": db.Delete(k, FoundTo(new(bool))), "swap": swapped, "update": updated, "batch of a writer": applyAs(db, 9, 0, "y", "y"),
 		"put if absent": db.Put([]byte("absent"), k, IfAbsent), "flush": db.Flush(), "compact": db.Compact(context.Background()), "sync": db.Sync(),
 	} {
 		if !errors.Is(err, want) {

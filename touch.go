@@ -31,6 +31,12 @@ func (db *DB) GetTouch(key []byte, d time.Duration, opts ...WriteOption) ([]byte
 	return db.touch([]byte{}, key, TTL(d), expireOptions, opts)
 }
 
+// Take deletes a key and returns a copy of the value that it had, in one step: of several who take a key, one gets the value.
+// For an absent key the error is ErrNotFound. Of the options Take takes IfVersion, VersionTo, Sync and NoSync.
+func (db *DB) Take(key []byte, opts ...WriteOption) ([]byte, error) {
+	return db.touch([]byte{}, key, TTL(-1), 1<<optionIfVersion, opts) // a deadline that has passed deletes
+}
+
 // touch writes the value of a present key once more, with the deadline that ttl asks for. It appends the value to dst,
 // unless dst is nil.
 func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []WriteOption) ([]byte, error) {

@@ -132,6 +132,9 @@ func (t turn) write(e wal.Entry, w *params) error {
 	if w.versionTo != nil {
 		*w.versionTo = seq
 	}
+	if w.foundTo != nil {
+		*w.foundTo = w.found
+	}
 	return nil
 }
 

@@ -264,45 +264,6 @@ func (s *txnState) getLive(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byt
 	return out, err
 }
 
-// Put gives a key a value. It takes TTL, ExpireAt and KeepTTL; a TTL counts from the commit. Key and value are copied.
-func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
-	if err := checkEntry(key, value); err != nil {
-		return err
-	}
-	g, err := parseOptions(opts, deadlineOptions|keepOption)
-	if err != nil {
-		return err
-	}
-	if g.ttl.kind == optionKeepTTL {
-		if g.ttl, err = tx.kept(key); err != nil {
-			return err
-		}
-	}
-	return tx.write(key, value, kv.Put, g.ttl)
-}
-
-// kept returns the option that gives a key the deadline that it has; the zero option if it has none or is absent.
-func (tx *Txn) kept(key []byte) (WriteOption, error) {
-	var e kv.Entry
-	if _, err := tx.get(nil, key, lsm.WithoutValue, &e); err == ErrNotFound {
-		return WriteOption{}, nil
-	} else if err != nil {
-		return WriteOption{}, err
-	}
-	if w := tx.s.own(key); w != nil {
-		return w.ttl, nil
-	}
-	return WriteOption{kind: optionExpireAt, value: e.Deadline}, nil
-}
-
-// Delete makes a key absent. Deleting an absent key is no error.
-func (tx *Txn) Delete(key []byte) error {
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	return tx.write(key, nil, kv.Delete, WriteOption{})
-}
-
 // NewIterator returns an iterator over the entries that o allows, with the transaction's writes so far. Update checks that
 // nothing has changed in the ranges that the iterator has walked over. Close the iterator before the transaction ends.
 func (tx *Txn) NewIterator(o *IterOptions) (*Iterator, error) {

@@ -45,7 +45,7 @@ func (m *machine) Update(t *rapid.T) {
 // inTxn makes one operation in a transaction.
 func (m *machine) inTxn(t *rapid.T, tx *Txn, model *model) {
 	k := m.key(t)
-	switch rapid.IntRange(0, 5).Draw(t, "operation") {
+	switch rapid.IntRange(0, 9).Draw(t, "operation") {
 	case 0:
 		if err := model.compareKey(tx, k, m.now()); err != nil {
 			t.Fatal(err)
@@ -64,6 +64,20 @@ func (m *machine) inTxn(t *rapid.T, tx *Txn, model *model) {
 			m.must(t, model.same(string(e.Key), e, m.now()))
 			n++
 		}
+	case 4:
+		got, err := tx.Take([]byte(k))
+		wantTaken(t, model, m.now(), k, got, err)
+	case 5:
+		m.touchInTxn(t, tx, model, k)
+	case 6:
+		m.addInTxn(t, tx, model, k)
+	case 7:
+		_, want := model.live(k, m.now())
+		found := !want
+		m.must(t, tx.Delete([]byte(k), FoundTo(&found)))
+		if delete(model.entries, k); found != want {
+			t.Fatalf("delete %q: found is %v, want %v", k, found, want)
+		}
 	default:
 		v := m.value(t)
 		opts, deadline := m.deadline(t)
@@ -75,6 +89,62 @@ func (m *machine) inTxn(t *rapid.T, tx *Txn, model *model) {
 		}
 		m.must(t, tx.Put([]byte(k), []byte(v), opts...))
 		model.entries[k] = modelEntry{v, deadline}
+	}
+}
+
+// touchInTxn gives a key another deadline in a transaction.
+func (m *machine) touchInTxn(t *rapid.T, tx *Txn, model *model, k string) {
+	d := m.duration(t)
+	deadline := m.after(d)
+	old, ok := model.live(k, m.now())
+	holds := true
+	var opts []WriteOption
+	var err error
+	got := []byte(old.value)
+	switch rapid.IntRange(0, 3).Draw(t, "way") {
+	case 0:
+		deadline, err = 0, tx.Persist([]byte(k))
+	case 1:
+		opts, holds = append(opts, IfNoDeadline), old.deadline == 0
+		err = tx.Expire([]byte(k), d, opts...)
+	case 2:
+		opts, holds = append(opts, IfDeadline), old.deadline != 0
+		fallthrough
+	default:
+		got, err = tx.GetTouch([]byte(k), d, opts...)
+	}
+	if !ok {
+		if !errors.Is(err, ErrNotFound) {
+			t.Fatalf("touch of an absent key: %v", err)
+		}
+		return
+	}
+	if wantFailed(t, err, holds) {
+		if string(got) != old.value {
+			t.Fatalf("touch returns %q, want %q", got, old.value)
+		}
+		model.change(m.put(k, old.value, deadline))
+	}
+}
+
+// addInTxn adds to a counter in a transaction.
+func (m *machine) addInTxn(t *rapid.T, tx *Txn, model *model, k string) {
+	opts, deadline := m.deadline(t)
+	old, want := model.live(k, m.now())
+	n, wantErr := int64(0), error(nil)
+	if want {
+		deadline = old.deadline
+		if n, wantErr = Counter([]byte(old.value)); wantErr != nil {
+			wantErr = ErrNotCounter
+		}
+	}
+	found := !want
+	sum, err := tx.Add([]byte(k), 7, append(opts, FoundTo(&found))...)
+	if !errors.Is(err, wantErr) || err == nil && (sum != n+7 || found != want) {
+		t.Fatalf("add to %q: %d, %v, found: %v; want %d, %v, %v", old.value, sum, err, found, n+7, wantErr, want)
+	}
+	if err == nil {
+		model.change(m.put(k, fmt.Sprint(sum), deadline))
 	}
 }
 
@@ -115,6 +185,23 @@ func TestConflicts(t *testing.T) {
 			must(t, errors.Join(tx.Put([]byte("m"), nil), tx.Delete([]byte("k"))))
 			tx.GetMany([]byte("m"), []byte("k"), []byte("n"))
 		}, "n"},
+		{"take", func(t *testing.T, tx *Txn) { tx.Take([]byte("h")) }, "h"},
+		{"delete, found or not", func(t *testing.T, tx *Txn) {
+			var found bool
+			must(t, tx.Delete([]byte("g"), FoundTo(&found)))
+		}, "g"},
+		{"put, found or not", func(t *testing.T, tx *Txn) {
+			var found bool
+			must(t, tx.Put([]byte("h"), nil, FoundTo(&found)))
+		}, "h"},
+		{"expire", func(t *testing.T, tx *Txn) { tx.Expire([]byte("h"), time.Hour) }, "h"},
+		{"persist", func(t *testing.T, tx *Txn) { must(t, tx.Persist([]byte("e"))) }, "e"},
+		{"touch", func(t *testing.T, tx *Txn) { must(t, second(tx.GetTouch([]byte("e"), time.Hour))) }, "e"},
+		{"add", func(t *testing.T, tx *Txn) { must(t, second(tx.Add([]byte("n"), 1))) }, "n"},
+		{"add twice", func(t *testing.T, tx *Txn) {
+			must(t, tx.Put([]byte("n"), []byte("1")))
+			must(t, second(tx.Add([]byte("n"), 1)))
+		}, ""},
 		{"stat", func(t *testing.T, tx *Txn) { tx.Stat([]byte("g")) }, "g"},
 		{"TTL", func(t *testing.T, tx *Txn) { tx.TTL([]byte("d")) }, "d"},
 		{"first entry", func(t *testing.T, tx *Txn) { tx.First(&IterOptions{Start: []byte("h")}) }, "hijk"},
@@ -298,17 +385,25 @@ func TestTxnEnds(t *testing.T) {
 			k := []byte("k")
 			for _, err := range []error{second(kept.Get(k)), second(kept.NewIterator(nil)), second(kept.GetMany(k)),
 				second(kept.Stat(k)), second(kept.TTL(k)), second(kept.First(nil)), second(kept.Last(nil)), second(kept.Time()),
-				kept.Put(k, nil), kept.Delete(k)} {
+				kept.Put(k, nil), kept.Delete(k), second(kept.Take(k)), kept.Expire(k, 1), kept.Persist(k),
+				second(kept.GetTouch(k, 1)), second(kept.Add(k, 1))} {
 				if !errors.Is(err, ErrTxnDone) {
 					t.Errorf("after the end: %v", err)
 				}
 			}
 		})
 	}
-	err := db.View(func(tx *Txn) error { return tx.Put([]byte("k"), nil) })
-	if !errors.Is(err, ErrReadOnly) {
-		t.Errorf("a put in a view: %v", err)
-	}
+	must(t, db.View(func(tx *Txn) error {
+		for _, k := range [][]byte{[]byte("k"), []byte("absent")} {
+			for i, err := range []error{tx.Put(k, nil), tx.Delete(k), second(tx.Take(k)), tx.Expire(k, 1), tx.Persist(k),
+				second(tx.GetTouch(k, 1)), second(tx.Add(k, 1))} {
+				if !errors.Is(err, ErrReadOnly) {
+					t.Errorf("write %d of %s in a view: %v", i, k, err)
+				}
+			}
+		}
+		return nil
+	}))
 	if refs := db.live.View().Version.Pins(); refs != 1 {
 		t.Errorf("%d references to the tables are left", refs)
 	}
@@ -412,6 +507,21 @@ func checkSerializable(t *testing.T, seed uint64) {
 	}
 }
 
+// take takes a key, and notes what that tells of the database.
+func (op *txnOp) take(tx *Txn, k string) error {
+	got, err := tx.Take([]byte(k))
+	if err != nil && err != ErrNotFound {
+		return err
+	}
+	if own, ok := op.writes[k]; !ok {
+		op.reads[k] = string(got)
+	} else if own != string(got) {
+		return fmt.Errorf("%s is %q, own writes make it %q", k, got, own)
+	}
+	op.writes[k] = ""
+	return nil
+}
+
 // randomTxn runs one transaction, or a single write, and tells what it has seen and done.
 func randomTxn(db *DB, rng *rand.Rand, value string) (op txnOp, err error) {
 	key := func() string { return string(rune('a' + rng.IntN(5))) }
@@ -444,9 +554,15 @@ func randomTxn(db *DB, rng *rand.Rand, value string) (op txnOp, err error) {
 		}
 		for range rng.IntN(3) {
 			k := key()
-			if rng.IntN(3) == 0 {
+			switch rng.IntN(6) {
+			case 0:
 				op.writes[k] = ""
 				if err := tx.Delete([]byte(k)); err != nil {
+					return err
+				}
+				continue
+			case 1:
+				if err := op.take(tx, k); err != nil {
 					return err
 				}
 				continue

@@ -2,10 +2,13 @@ package ebb
 
 import (
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/google/btree"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 )
 
 // ownWrite is an uncommitted write of a transaction, with the entry that its reads and iterators return.
@@ -34,15 +37,186 @@ func (s *txnState) own(key []byte) *ownWrite {
 	return w
 }
 
-// write adds a write of a key, in place of the transaction's earlier write of the key.
-func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
-	s := tx.s
-	if s == nil {
-		return ErrTxnDone
+// Put gives a key a value. It takes TTL, ExpireAt, KeepTTL and FoundTo; a TTL counts from the commit. Key and value are copied.
+func (tx *Txn) Put(key, value []byte, opts ...WriteOption) error {
+	if err := checkEntry(key, value); err != nil {
+		return err
 	}
-	if s.readOnly {
+	g, err := parseOptions(opts, deadlineOptions|keepOption|foundOption)
+	if err != nil {
+		return err
+	}
+	var old kv.Entry
+	var found bool
+	if g.ttl.kind == optionKeepTTL || g.foundTo != nil {
+		if _, found, err = tx.look(key, lsm.WithoutValue, &old); err != nil {
+			return err
+		}
+	}
+	if g.ttl.kind == optionKeepTTL {
+		g.ttl = tx.kept(key, found, &old)
+	}
+	return g.told(found, tx.write(key, value, kv.Put, g.ttl))
+}
+
+// Delete makes a key absent. Deleting an absent key is no error. Of the options Delete takes FoundTo.
+func (tx *Txn) Delete(key []byte, opts ...WriteOption) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	g, err := parseOptions(opts, foundOption)
+	if err != nil {
+		return err
+	}
+	var found bool
+	if g.foundTo != nil {
+		var old kv.Entry
+		if _, found, err = tx.look(key, lsm.WithoutValue, &old); err != nil {
+			return err
+		}
+	}
+	return g.told(found, tx.write(key, nil, kv.Delete, WriteOption{}))
+}
+
+// Take deletes a key and returns a copy of the value that it had. For an absent key the error is ErrNotFound.
+func (tx *Txn) Take(key []byte) ([]byte, error) {
+	if err := tx.writable(); err != nil {
+		return nil, err
+	}
+	value, err := tx.Get(key)
+	if err == nil {
+		err = tx.write(key, nil, kv.Delete, WriteOption{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// Expire gives a present key a new deadline, d from the commit, and leaves its value. A d of 0 takes the deadline away, a
+// negative d deletes the key. For an absent key the error is ErrNotFound. Of the options Expire takes IfNoDeadline,
+// IfDeadline, IfLater and IfEarlier; where the condition does not hold at the transaction's moment the error is
+// ErrConditionFailed, and nothing changes.
+func (tx *Txn) Expire(key []byte, d time.Duration, opts ...WriteOption) error {
+	_, err := tx.touch(key, TTL(d), touchConditions, opts)
+	return err
+}
+
+// Persist takes the deadline of a present key away. For an absent key the error is ErrNotFound.
+func (tx *Txn) Persist(key []byte) error {
+	_, err := tx.touch(key, TTL(0), 0, nil)
+	return err
+}
+
+// GetTouch returns a copy of the value of a key and gives the key a new deadline, as Expire does. It takes the same options.
+func (tx *Txn) GetTouch(key []byte, d time.Duration, opts ...WriteOption) ([]byte, error) {
+	return tx.touch(key, TTL(d), touchConditions, opts)
+}
+
+// touch writes the value of a present key once more, with the deadline that ttl asks for, and returns a copy of the value.
+func (tx *Txn) touch(key []byte, ttl WriteOption, allowed optionSet, opts []WriteOption) ([]byte, error) {
+	if err := tx.writable(); err != nil {
+		return nil, err
+	}
+	g, err := parseOptions(opts, allowed)
+	if err != nil {
+		return nil, err
+	}
+	var e kv.Entry
+	value, err := tx.get(nil, key, lsm.WithValue, &e)
+	if err != nil {
+		return nil, err
+	}
+	p := params{condition: g.condition.kind}
+	p.deadline, p.past = ttl.deadline(int64(tx.s.now))
+	if !p.allowsDeadline(e.Deadline) {
+		return nil, ErrConditionFailed
+	}
+	if err := tx.write(key, value, kv.Put, ttl); err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// Add adds delta to a counter and returns the sum, as DB.Add does. Of the options it takes TTL and ExpireAt, which count only
+// for an absent key, and FoundTo.
+func (tx *Txn) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
+	if err := tx.writable(); err != nil {
+		return 0, err
+	}
+	g, err := parseOptions(opts, deadlineOptions|foundOption)
+	if err != nil {
+		return 0, err
+	}
+	var old kv.Entry
+	value, found, err := tx.look(key, lsm.WithValue, &old)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	if found {
+		if n, err = Counter(value); err != nil {
+			return 0, err
+		}
+		g.ttl = tx.kept(key, found, &old)
+	}
+	sum, err := sumOf(n, delta)
+	if err != nil {
+		return 0, err
+	}
+	var digits [maxCounter]byte
+	if err := g.told(found, tx.write(key, strconv.AppendInt(digits[:0], sum, 10), kv.Put, g.ttl)); err != nil {
+		return 0, err
+	}
+	return sum, nil
+}
+
+// told stores for FoundTo whether a key was present, if err, the error of the write, is nil. It returns err.
+func (g *given) told(found bool, err error) error {
+	if err == nil && g.foundTo != nil {
+		*g.foundTo = found
+	}
+	return err
+}
+
+// look is get, but an absent key is no error.
+func (tx *Txn) look(key []byte, want lsm.Wanted, e *kv.Entry) (value []byte, found bool, err error) {
+	value, err = tx.get(nil, key, want, e)
+	if err == ErrNotFound {
+		return nil, false, nil
+	}
+	return value, err == nil, err
+}
+
+// kept returns the option that gives a key the deadline that it has, as look has found it; the zero option if it has none or
+// is absent.
+func (tx *Txn) kept(key []byte, found bool, e *kv.Entry) WriteOption {
+	if !found {
+		return WriteOption{}
+	}
+	if w := tx.s.own(key); w != nil {
+		return w.ttl
+	}
+	return WriteOption{kind: optionExpireAt, value: e.Deadline}
+}
+
+// writable returns why the transaction takes no writes, or nil.
+func (tx *Txn) writable() error {
+	switch {
+	case tx.s == nil:
+		return ErrTxnDone
+	case tx.s.readOnly:
 		return fmt.Errorf("%w: a transaction of View", ErrReadOnly)
 	}
+	return nil
+}
+
+// write adds a write of a key, in place of the transaction's earlier write of the key.
+func (tx *Txn) write(key, value []byte, kind kv.Kind, ttl WriteOption) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	s := tx.s
 	size := opSize(key, value)
 	if old := s.own(key); old != nil {
 		size -= opSize(old.Key, old.Value)

@@ -102,12 +102,9 @@ func (t *Typed[K, V]) CompareAndSwap(key K, old, new V, opts ...WriteOption) (sw
 // Add adds delta to a counter and returns the sum. It is DB.Add, and takes the same options. The codec of the keyspace's
 // values must be codec.Counter: with any other the error is ErrNotCounter, whatever value the key has.
 func (t *Typed[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, error) {
-	if any(t.format.values) != any(codec.Counter()) {
-		return 0, fmt.Errorf("%w: the values of the keyspace are not those of codec.Counter", ErrNotCounter)
-	}
 	s := t.format.scratch()
 	defer t.format.release(s)
-	if err := t.format.encodeKey(s, key); err != nil {
+	if err := t.format.encodeCounter(s, key); err != nil {
 		return 0, err
 	}
 	return t.db.Add(s.key, delta, opts...)
@@ -122,6 +119,21 @@ func (t *Typed[K, V]) GetTouch(key K, d time.Duration, opts ...WriteOption) (val
 		return value, err
 	}
 	data, err := t.db.GetTouch(s.key, d, opts...)
+	if err != nil {
+		return value, err
+	}
+	return t.format.decode(s.key, data)
+}
+
+// Take deletes a key and returns the value that it had, in one step. It is DB.Take, and takes the same options. A value that
+// does not decode is deleted all the same.
+func (t *Typed[K, V]) Take(key K, opts ...WriteOption) (value V, err error) {
+	s := t.format.scratch()
+	defer t.format.release(s)
+	if err := t.format.encodeKey(s, key); err != nil {
+		return value, err
+	}
+	data, err := t.db.Take(s.key, opts...)
 	if err != nil {
 		return value, err
 	}
@@ -250,6 +262,14 @@ func (f *typedFormat[K, V]) encodeKey(s *typedScratch, key K) error {
 		s.key, s.value = data, s.value[:0]
 	}
 	return err
+}
+
+// encodeCounter is encodeKey for a keyspace that must be one of counters.
+func (f *typedFormat[K, V]) encodeCounter(s *typedScratch, key K) error {
+	if any(f.values) != any(codec.Counter()) {
+		return fmt.Errorf("%w: the values of the keyspace are not those of codec.Counter", ErrNotCounter)
+	}
+	return f.encodeKey(s, key)
 }
 
 func (f *typedFormat[K, V]) appendKey(dst []byte, key K) ([]byte, error) {

@@ -52,7 +52,7 @@ func TestTypedModel(t *testing.T) {
 			m.must(t, m.db.Put([]byte(key), []byte("a neighbour")))
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "deleteRange": m.DeleteRange, "swap": m.CompareAndSwap, "touch": m.GetTouch, "get": m.Get, "update": m.Update,
+			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "deleteRange": m.DeleteRange, "swap": m.CompareAndSwap, "touch": m.GetTouch, "take": m.Take, "get": m.Get, "update": m.Update,
 			"transaction": m.Transaction, "tick": m.Tick, "flush": m.Flush, "compact": m.Compact, "reopen": m.Reopen, "range": m.Range,
 			"": m.Check,
 		})
@@ -146,6 +146,15 @@ func (m *typedMachine) GetTouch(t *rapid.T) {
 	}
 }
 
+func (m *typedMachine) Take(t *rapid.T) {
+	key := m.key(t)
+	v, err := m.space.Take(key)
+	if m.present(t, key, err) {
+		m.same(t, key, v["n"], m.entries[key].deadline)
+		delete(m.entries, key)
+	}
+}
+
 func (m *typedMachine) Get(t *rapid.T) {
 	key := m.key(t)
 	v, err := m.space.Get(key)
@@ -201,10 +210,30 @@ func (m *typedMachine) Transaction(t *rapid.T) {
 		in := m.space.In(tx)
 		for range rapid.IntRange(0, 4).Draw(t, "operations") {
 			key, d := m.key(t), m.duration(t)
-			if rapid.Bool().Draw(t, "delete") {
+			switch rapid.IntRange(0, 5).Draw(t, "operation") {
+			case 0:
 				m.must(t, in.Delete(key))
 				delete(m.entries, key)
-			} else {
+			case 1:
+				v, err := in.Take(key)
+				if m.present(t, key, err) {
+					m.same(t, key, v["n"], m.entries[key].deadline)
+					delete(m.entries, key)
+				}
+			case 2:
+				if m.present(t, key, in.Expire(key, d)) {
+					m.entries[key] = typedModelEntry{m.entries[key].n, m.after(d)}
+				}
+			case 3:
+				v, err := in.GetTouch(key, d)
+				if m.present(t, key, err) {
+					m.same(t, key, v["n"], m.entries[key].deadline)
+					m.entries[key] = typedModelEntry{v["n"], m.after(d)}
+				}
+				if m.present(t, key, in.Persist(key)) {
+					m.entries[key] = typedModelEntry{m.entries[key].n, 0}
+				}
+			default:
 				m.must(t, in.Put(key, map[string]int{"n": 5}, TTL(d)))
 				m.entries[key] = typedModelEntry{5, m.after(d)}
 			}

@@ -42,6 +42,19 @@ func TestTypedTransaction(t *testing.T) {
 		}
 		return n
 	}
+	hits := NewTyped(db, []byte("hits/"), codec.String(), codec.Counter())
+	must(t, db.Update(func(tx *Txn) error {
+		first, err := hits.In(tx).Add("a", 5, TTL(time.Hour))
+		again, errAgain := hits.In(tx).Add("a", 2)
+		_, errNone := from.In(tx).Add("a", 1)
+		if first != 5 || again != 7 || err != nil || errAgain != nil || !errors.Is(errNone, ErrNotCounter) {
+			t.Errorf("counters: %d, %v, %d, %v; of other values: %v", first, err, again, errAgain, errNone)
+		}
+		return nil
+	}))
+	if left, err := hits.TTL("a"); left != time.Hour || err != nil {
+		t.Errorf("the counter has %v left, %v", left, err)
+	}
 	if err := move(failure); err != failure {
 		t.Errorf("got %v", err)
 	}

@@ -23,11 +23,11 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions, db.clock, db.opts.Sync)
+	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions|foundOption, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
-	if p.condition == 0 && !p.keepTTL {
+	if !p.looks() {
 		t, err := db.pipeline.begin()
 		if err != nil {
 			return err
@@ -45,20 +45,20 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 }
 
 // Delete makes a key absent. Deleting an absent key is no error, unless the write options ask for a present one. Of the
-// options Delete takes IfPresent, IfVersion, VersionTo, Sync and NoSync.
+// options Delete takes IfPresent, IfVersion, FoundTo, VersionTo, Sync and NoSync.
 func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	p, err := evaluate(opts, presentOptions, db.clock, db.opts.Sync)
+	p, err := evaluate(opts, presentOptions|foundOption, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
 	var t turn
-	if p.condition == 0 {
-		t, err = db.pipeline.begin()
-	} else {
+	if p.looks() {
 		t, _, err = db.pipeline.beginUpdate(key, lsm.WithoutValue, &p)
+	} else {
+		t, err = db.pipeline.begin()
 	}
 	if err != nil {
 		return err
@@ -146,8 +146,8 @@ func (t turn) deleteToEnd(start []byte, w *params) error {
 }
 
 // CompareAndSwap replaces the value of a key by new if the value is old, and reports whether it did. An absent key has no
-// value to compare: use Put with IfAbsent for it. The write is a Put, and takes the options of Put. To tell two equal values
-// apart use IfVersion.
+// value to compare: use Put with IfAbsent for it. The write is a Put, and takes the options of Put but FoundTo. To tell two
+// equal values apart use IfVersion.
 func (db *DB) CompareAndSwap(key, old, new []byte, opts ...WriteOption) (swapped bool, err error) {
 	if err := checkEntry(key, new); err != nil {
 		return false, err
@@ -207,7 +207,7 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	p, err := evaluate(opts, deadlineOptions|conditionOptions, db.clock, db.opts.Sync)
+	p, err := evaluate(opts, deadlineOptions|conditionOptions|foundOption, db.clock, db.opts.Sync)
 	if err != nil {
 		return 0, err
 	}
@@ -222,13 +222,22 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 		}
 		p.deadline, p.past = cur.Deadline, false
 	}
-	sum := n + delta
-	if (sum > n) != (delta > 0) && delta != 0 {
-		return 0, t.refuse(fmt.Errorf("%w: %d and %d", ErrOverflow, n, delta), &p)
+	sum, err := sumOf(n, delta)
+	if err != nil {
+		return 0, t.refuse(err, &p)
 	}
 	value := strconv.AppendInt(t.scratch(), sum, 10)
 	if err := t.put(key, value, &p); err != nil {
 		return 0, err
+	}
+	return sum, nil
+}
+
+// sumOf returns the sum of a counter and what is added to it, or ErrOverflow.
+func sumOf(n, delta int64) (int64, error) {
+	sum := n + delta
+	if (sum > n) != (delta > 0) && delta != 0 {
+		return 0, fmt.Errorf("%w: %d and %d", ErrOverflow, n, delta)
 	}
 	return sum, nil
 }

@@ -16,6 +16,7 @@ type WriteOption struct {
 	kind  optionKind
 	value int64
 	to    *uint64
+	found *bool
 }
 
 type optionKind uint8
@@ -37,6 +38,7 @@ const (
 	optionVersionTo
 	optionSync
 	optionNoSync
+	optionFoundTo
 )
 
 // optionSet is a set of option kinds, a bit each.
@@ -50,6 +52,7 @@ const (
 	syncOptions      = optionSet(1<<optionSync | 1<<optionNoSync)
 	deadlineOptions  = optionSet(1<<optionTTL | 1<<optionExpireAt)
 	keepOption       = optionSet(1 << optionKeepTTL)
+	foundOption      = optionSet(1 << optionFoundTo)
 	presentOptions   = optionSet(1<<optionIfPresent | 1<<optionIfVersion)
 	conditionOptions = presentOptions | 1<<optionIfAbsent
 	touchConditions  = optionSet(1<<optionIfNoDeadline | 1<<optionIfDeadline | 1<<optionIfLater | 1<<optionIfEarlier)
@@ -57,7 +60,8 @@ const (
 )
 
 // choices are sets of options that exclude each other: a write takes at most one of each set.
-var choices = [...]optionSet{deadlineOptions | keepOption, conditionOptions | touchConditions, syncOptions, versionOption}
+var choices = [...]optionSet{deadlineOptions | keepOption, conditionOptions | touchConditions, syncOptions, versionOption,
+	foundOption}
 
 // Options of writes.
 var (
@@ -102,6 +106,11 @@ func IfVersion(version uint64) WriteOption {
 // last operation. Versions grow with every write to the database, so they serve as fencing tokens.
 func VersionTo(version *uint64) WriteOption { return WriteOption{kind: optionVersionTo, to: version} }
 
+// FoundTo stores in *found whether the key was present when the write was made, once the write has succeeded: whether a Delete
+// has deleted something, or a Put replaced something. The write looks the key up for that. It is for Put, Delete and Add; other
+// calls tell it by their error.
+func FoundTo(found *bool) WriteOption { return WriteOption{kind: optionFoundTo, found: found} }
+
 // life returns the option of a deadline, or none, as a draft has it.
 func (o WriteOption) life() draft.Option { return draft.Option{Kind: uint8(o.kind), Value: o.value} }
 
@@ -114,6 +123,7 @@ type given struct {
 	condition WriteOption // the zero option: no condition
 	sync      optionKind  // optionSync or optionNoSync; 0: as the policy says
 	versionTo *uint64     // nil: no VersionTo
+	foundTo   *bool       // nil: no FoundTo
 }
 
 // parseOptions is the one reader of write options. It refuses options that are not in allowed, that are given twice, or that
@@ -130,6 +140,8 @@ func parseOptions(opts []WriteOption, allowed optionSet) (g given, err error) {
 			g.sync = o.kind
 		case versionOption.has(o.kind):
 			g.versionTo = o.to
+		case foundOption.has(o.kind):
+			g.foundTo = o.found
 		default:
 			g.condition = o
 		}
@@ -169,7 +181,12 @@ type params struct {
 	condition optionKind // 0: no condition
 	version   uint64     // of IfVersion
 	versionTo *uint64    // nil: no VersionTo
+	foundTo   *bool      // nil: no FoundTo
+	found     bool       // the key was present; set by beginUpdate
 }
+
+// looks reports whether the write needs to know what the key has.
+func (p *params) looks() bool { return p.condition != 0 || p.keepTTL || p.foundTo != nil }
 
 // evaluate returns the params of options under a policy. The call takes the common options and those in allowed. evaluate
 // reads the clock at most once.
@@ -184,6 +201,7 @@ func evaluate(opts []WriteOption, allowed optionSet, clock *ttl.Clock, policy Sy
 		condition: g.condition.kind,
 		version:   uint64(g.condition.value),
 		versionTo: g.versionTo,
+		foundTo:   g.foundTo,
 	}
 	if deadlineOptions.has(g.ttl.kind) {
 		p.deadline, p.past = g.ttl.deadline(clock.Now())
@@ -192,6 +210,6 @@ func evaluate(opts []WriteOption, allowed optionSet, clock *ttl.Clock, policy Sy
 }
 
 var optionNames = [...]string{"the zero WriteOption", "TTL", "ExpireAt", "KeepTTL", "IfAbsent", "IfPresent", "IfVersion",
-	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync"}
+	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync", "FoundTo"}
 
 func (k optionKind) String() string { return optionNames[k] }

@@ -12,7 +12,7 @@ import (
 )
 
 // optionsByName returns every write option there is.
-func optionsByName(version *uint64) map[string]WriteOption {
+func optionsByName(version *uint64, found *bool) map[string]WriteOption {
 	return map[string]WriteOption{
 		"the zero WriteOption": {},
 		"TTL":                  TTL(time.Hour),
@@ -28,6 +28,7 @@ func optionsByName(version *uint64) map[string]WriteOption {
 		"VersionTo":            VersionTo(version),
 		"Sync":                 Sync,
 		"NoSync":               NoSync,
+		"FoundTo":              FoundTo(found),
 	}
 }
 
@@ -36,6 +37,7 @@ var contradict = [][]string{
 	{"TTL", "ExpireAt", "KeepTTL"},
 	{"IfAbsent", "IfPresent", "IfVersion", "IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier"},
 	{"VersionTo"},
+	{"FoundTo"},
 	{"Sync", "NoSync"},
 }
 
@@ -52,8 +54,11 @@ func optionVerbs(db *DB) []optionVerb {
 	space := NewTyped(db, nil, codec.String(), codec.String())
 	const (
 		common = " VersionTo Sync NoSync"
-		put    = "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion" + common
-		del    = "IfPresent IfVersion" + common
+		swap   = "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion" + common
+		put    = swap + " FoundTo"
+		del    = "IfPresent IfVersion FoundTo" + common
+		take   = "IfVersion" + common
+		touch  = "IfNoDeadline IfDeadline IfLater IfEarlier"
 		expire = "IfVersion IfNoDeadline IfDeadline IfLater IfEarlier" + common
 	)
 	inTxn := func(fn func(tx *Txn, o ...WriteOption) error) func(...WriteOption) error {
@@ -69,8 +74,9 @@ func optionVerbs(db *DB) []optionVerb {
 		{"Expire", expire, func(o ...WriteOption) error { return db.Expire(key, time.Hour, o...) }},
 		{"Persist", "IfVersion" + common, func(o ...WriteOption) error { return db.Persist(key, o...) }},
 		{"GetTouch", expire, func(o ...WriteOption) error { return second(db.GetTouch(key, time.Hour, o...)) }},
+		{"Take", take, func(o ...WriteOption) error { return second(db.Take(key, o...)) }},
 		{"Add", strings.ReplaceAll(put, "KeepTTL", ""), func(o ...WriteOption) error { return second(db.Add(key, 1, o...)) }},
-		{"CompareAndSwap", put, func(o ...WriteOption) error { return second(db.CompareAndSwap(key, value, value, o...)) }},
+		{"CompareAndSwap", swap, func(o ...WriteOption) error { return second(db.CompareAndSwap(key, value, value, o...)) }},
 		{"Apply", common, func(o ...WriteOption) error {
 			var b Batch
 			return errors.Join(b.Put(key, value), db.Apply(&b, o...))
@@ -80,12 +86,18 @@ func optionVerbs(db *DB) []optionVerb {
 		{"Update", common, func(o ...WriteOption) error {
 			return db.Update(func(tx *Txn) error { return tx.Put(key, value) }, o...)
 		}},
-		{"Txn.Put", "TTL ExpireAt KeepTTL", inTxn(func(tx *Txn, o ...WriteOption) error { return tx.Put(key, value, o...) })},
+		{"Txn.Put", "TTL ExpireAt KeepTTL FoundTo",
+			inTxn(func(tx *Txn, o ...WriteOption) error { return tx.Put(key, value, o...) })},
+		{"Txn.Delete", "FoundTo", inTxn(func(tx *Txn, o ...WriteOption) error { return tx.Delete(key, o...) })},
+		{"Txn.Expire", touch, inTxn(func(tx *Txn, o ...WriteOption) error { return tx.Expire(key, time.Hour, o...) })},
+		{"Txn.GetTouch", touch,
+			inTxn(func(tx *Txn, o ...WriteOption) error { return second(tx.GetTouch(key, time.Hour, o...)) })},
+		{"Txn.Add", "TTL ExpireAt FoundTo", inTxn(func(tx *Txn, o ...WriteOption) error { return second(tx.Add(key, 1, o...)) })},
 		{"Typed.Put", put, func(o ...WriteOption) error { return space.Put("k", "1", o...) }},
 		{"Typed.Delete", del, func(o ...WriteOption) error { return space.Delete("k", o...) }},
 		{"Typed.DeleteRange", common, func(o ...WriteOption) error { return space.DeleteRange(nil, o...) }},
 		{"Typed.Persist", "IfVersion" + common, func(o ...WriteOption) error { return space.Persist("k", o...) }},
-		{"Typed.CompareAndSwap", put, func(o ...WriteOption) error { return second(space.CompareAndSwap("k", "1", "1", o...)) }},
+		{"Typed.CompareAndSwap", swap, func(o ...WriteOption) error { return second(space.CompareAndSwap("k", "1", "1", o...)) }},
 		{"Typed.Add", strings.ReplaceAll(put, "KeepTTL", ""), func(o ...WriteOption) error {
 			return second(NewTyped(db, nil, codec.String(), codec.Counter()).Add("k", 1, o...))
 		}},
@@ -94,7 +106,13 @@ func optionVerbs(db *DB) []optionVerb {
 		{"Typed.Update", "TTL ExpireAt KeepTTL" + common, func(o ...WriteOption) error {
 			return space.Update("k", func(old string, _ bool) (string, error) { return old, nil }, o...)
 		}},
-		{"TypedTxn.Put", "TTL ExpireAt KeepTTL", inTxn(func(tx *Txn, o ...WriteOption) error { return space.In(tx).Put("k", "1", o...) })},
+		{"Typed.Take", take, func(o ...WriteOption) error { return second(space.Take("k", o...)) }},
+		{"TypedTxn.Delete", "FoundTo", inTxn(func(tx *Txn, o ...WriteOption) error { return space.In(tx).Delete("k", o...) })},
+		{"TypedTxn.Expire", touch,
+			inTxn(func(tx *Txn, o ...WriteOption) error { return space.In(tx).Expire("k", time.Hour, o...) })},
+		{"TypedTxn.GetTouch", touch,
+			inTxn(func(tx *Txn, o ...WriteOption) error { return second(space.In(tx).GetTouch("k", time.Hour, o...)) })},
+		{"TypedTxn.Put", "TTL ExpireAt KeepTTL FoundTo", inTxn(func(tx *Txn, o ...WriteOption) error { return space.In(tx).Put("k", "1", o...) })},
 	}
 }
 
@@ -103,7 +121,8 @@ func optionVerbs(db *DB) []optionVerb {
 func TestWriteOptionPairs(t *testing.T) {
 	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	var version uint64
-	options := optionsByName(&version)
+	var found bool
+	options := optionsByName(&version, &found)
 	for _, v := range optionVerbs(db) {
 		takes := strings.Fields(v.takes)
 		t.Run(v.name, func(t *testing.T) {
