@@ -43,6 +43,8 @@ func TestBadArguments(t *testing.T) {
 		{"prefix of a long key", db.DeletePrefix(long), ErrKeyTooLarge},
 		{"range to a long key", db.DeleteRange(key, long), ErrKeyTooLarge},
 		{"range with TTL", db.DeleteRange(key, []byte("l"), TTL(1)), ErrInvalidOption},
+		{"compact upside down", db.CompactRange(t.Context(), []byte("z"), []byte("a")), nil},
+		{"compact from a long key", db.CompactRange(t.Context(), long, nil), ErrKeyTooLarge},
 		{"expire empty key", db.Expire(nil, time.Second), ErrKeyEmpty},
 		{"expire with TTL", db.Expire(key, time.Second, TTL(1)), ErrInvalidOption},
 		{"persist long key", db.Persist(long), ErrKeyTooLarge},

@@ -43,28 +43,55 @@ func (db *DB) Compact(ctx context.Context) error {
 	if err := db.Flush(); err != nil {
 		return err
 	}
+	return db.compacter.finish(ctx, compaction.PickAll)
+}
+
+// CompactRange is Compact for the keys from start up to but not including end; a nil end is no bound. It rewrites the tables
+// that hold something of the range, until what they hold of it is in one level and takes no more space than it needs. A range
+// whose end is not behind its start is no error: there is nothing to do.
+func (db *DB) CompactRange(ctx context.Context, start, end []byte) error {
+	if err := checkRange(start, end); err != nil {
+		return err
+	}
+	if isEmpty(start, end) {
+		return db.health.refusal()
+	}
+	if err := db.reporter.catchUp(); err != nil {
+		return err
+	}
+	if err := db.Flush(); err != nil {
+		return err
+	}
+	return db.compacter.finish(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
+		return compaction.PickRange(l, now, c, start, end)
+	})
+}
+
+// finish runs the plans that pick picks until it picks none, for a caller who waits. It leaves flushes that come meanwhile to
+// the background: writers could keep it here for ever.
+func (c *compacter) finish(ctx context.Context, pick picker) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(db.health.work, cancel)()
+	defer context.AfterFunc(c.health.work, cancel)()
 	defer cancel()
-	db.compacter.compacting.Lock()
-	defer db.compacter.compacting.Unlock()
-	if db.health.closed.Load() { // ctx is cancelled a little later
+	c.compacting.Lock()
+	defer c.compacting.Unlock()
+	if c.health.closed.Load() { // ctx is cancelled a little later
 		return ErrClosed
 	}
-	all, last := false, db.live.View().Version.LastSeq
-	err := db.compacter.runPlans(ctx, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
-		plan := compaction.PickAll(l, now, c)
+	all, last := false, c.live.View().Version.LastSeq
+	err := c.runPlans(ctx, func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
+		plan := pick(l, now, how)
 		if plan == nil || plan.All && all || !plan.All && onlyNewer(plan, l, last) {
-			return nil // newer flushes are left to the background: writers could keep Compact here for ever
+			return nil
 		}
 		all = all || plan.All
 		return plan
 	})
-	if err != nil && db.health.closed.Load() {
+	if err != nil && c.health.closed.Load() {
 		return ErrClosed
 	}
 	if err == nil {
-		err = db.compacter.damage.left()
+		err = c.damage.left()
 	}
 	return err
 }

@@ -76,10 +76,12 @@ func (c *compacter) compaction() compaction.Config {
 	}
 }
 
+// picker picks what to compact next: see compaction.Pick.
+type picker func(*compaction.Levels, int64, compaction.Config) *compaction.Plan
+
 // runPlans picks a plan and runs it, until there is none. A table that turns out to be damaged is no failure: the table is
 // set apart, and picking goes on without it. The caller holds compacting.
-func (c *compacter) runPlans(ctx context.Context,
-	pick func(*compaction.Levels, int64, compaction.Config) *compaction.Plan) error {
+func (c *compacter) runPlans(ctx context.Context, pick picker) error {
 	for ctx.Err() == nil {
 		plan := pick(&c.live.View().Version.Levels, c.pipeline.dropNow(), c.compaction())
 		if plan == nil {

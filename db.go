@@ -94,6 +94,12 @@ func (b *background) start(h *health) {
 // directory is where a database is.
 type directory = dir.Dir
 
+// Dir returns the directory of the database, as an absolute path. It may be called on a closed database.
+func (db *DB) Dir() string { return string(db.dir) }
+
+// ReadOnly reports whether the database was opened with Options.ReadOnly. It may be called on a closed database.
+func (db *DB) ReadOnly() bool { return db.opts.ReadOnly }
+
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. Close
 // waits for calls that are under way, and ends an Ingest, a Compact or a Checkpoint among them. Later calls, on the database
 // or on an iterator or a snapshot of it, return ErrClosed. A second Close does nothing and returns nil.

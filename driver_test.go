@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -199,6 +200,25 @@ func (d *driver) operation(t *rapid.T, b *Batch) []Change {
 func (d *driver) Flush(t *rapid.T) { d.must(t, d.db.Flush()) }
 
 func (d *driver) Compact(t *rapid.T) { d.must(t, d.db.Compact(context.Background())) }
+
+// CompactRange compacts a range, and holds that all of it is in the last level then, without tombstones.
+func (d *driver) CompactRange(t *rapid.T) {
+	start, end := []byte(d.key(t)), []byte(d.key(t))
+	if rapid.Bool().Draw(t, "to the end") {
+		end = nil
+	}
+	d.must(t, d.db.CompactRange(context.Background(), start, end))
+	if isEmpty(start, end) {
+		return
+	}
+	for level, table := range d.db.live.View().Version.Levels.All() {
+		p := table.Reader.Properties()
+		if table.Within(start, end) && (level < compaction.NumLevels-1 || p.Tombstones > 0 || len(p.RangeDeletes) > 0) {
+			t.Fatalf("%q to %q: table %d of level %d is left, %q to %q, with %d tombstones, %d range deletes", start, end, table.File,
+				level, p.Smallest, p.Largest, p.Tombstones, len(p.RangeDeletes))
+		}
+	}
+}
 
 func (d *driver) Verify(t *rapid.T) { d.must(t, d.db.Verify(context.Background())) }
 

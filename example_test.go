@@ -599,6 +599,27 @@ func ExampleDB_Compact() {
 	// Output: 1 table, 100 entries
 }
 
+// The part of the keys that nobody will write to again: its tables are rewritten, the others are not.
+func ExampleDB_CompactRange() {
+	ctx := context.Background()
+	db, done := openTemp(nil)
+	defer done()
+	for _, day := range []string{"2030-01-01", "2030-01-02"} {
+		for i := range 100 {
+			must(db.Put(fmt.Appendf(nil, "log:%s:%02d", day, i), nil, ebb.NoSync))
+		}
+	}
+	must(db.DeletePrefix([]byte("log:2030-01-01:")))
+	must(db.CompactRange(ctx, []byte("log:2030-01-01:"), ebb.PrefixEnd([]byte("log:2030-01-01:"))))
+
+	var entries int
+	for _, level := range db.Stats().Levels {
+		entries += int(level.Entries)
+	}
+	fmt.Println(entries, "entries are left")
+	// Output: 100 entries are left
+}
+
 // Errors are told apart with errors.Is, and their details got at with errors.As.
 func Example_errors() {
 	db, done := openTemp(nil)

@@ -305,7 +305,7 @@ func TestModel(t *testing.T) {
 		}()
 		t.Repeat(map[string]func(*rapid.T){
 			"put": m.Put, "put2": m.Put, "put3": m.Put, "putKeep": m.PutKeep, "delete": m.Delete, "deleteRange": m.DeleteRange,
-			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "verify": m.Verify, "tick": m.Tick,
+			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
 			"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "take": m.Take, "found": m.Found, "add": m.Add, "expireIf": m.ExpireIf,
 			"restore": m.Restore, "checkpoint": m.Checkpoint, "ingest": m.Ingest,
 			"reopen": m.Reopen, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,

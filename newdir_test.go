@@ -87,3 +87,20 @@ func TestNewDirInAnEmptyOne(t *testing.T) {
 		makeBoth(t, db.DB, db.model, dir("m"), dir("n"))
 	})
 }
+
+// TestDir holds that a database tells where it is, whole, and whether it may be written to, when it is closed too.
+func TestDir(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	must(t, err)
+	for _, readOnly := range []bool{false, true} {
+		db, err := Open("./data/../db", &Options{ReadOnly: readOnly})
+		must(t, err)
+		for range 2 {
+			if db.Dir() != filepath.Join(here, "db") || db.ReadOnly() != readOnly {
+				t.Errorf("%s, read-only: %v", db.Dir(), db.ReadOnly())
+			}
+			must(t, db.Close())
+		}
+	}
+}

@@ -78,6 +78,9 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("stats: %+v", s)
 	}
 	refusesWrites(t, db, ErrReadOnly)
+	if !db.ReadOnly() {
+		t.Error("it is not read-only")
+	}
 	if ttl, err := db.TTL([]byte("y")); err != nil || ttl <= 0 {
 		t.Errorf("TTL of y: %v, %v", ttl, err)
 	}
@@ -111,7 +114,9 @@ func refusesWrites(t *testing.T, db *DB, want error) {
 		"delete range": db.DeleteRange(k, []byte("z")), "apply": db.Apply(&b), "expire": db.Expire(k, time.Hour),
 		"expire of an absent key": db.Expire([]byte("absent"), time.Hour), "persist": db.Persist(k), "touch": touched,
 		"add": added, "take": taken, "delete, found or not": db.Delete(k, FoundTo(new(bool))), "swap": swapped, "update": updated, "batch of a writer": applyAs(db, 9, 0, "y", "y"),
-		"put if absent": db.Put([]byte("absent"), k, IfAbsent), "flush": db.Flush(), "compact": db.Compact(context.Background()), "sync": db.Sync(),
+		"put if absent": db.Put([]byte("absent"), k, IfAbsent), "flush": db.Flush(), "compact": db.Compact(context.Background()),
+		"compact range": db.CompactRange(context.Background(), k, nil), "compact an empty range": db.CompactRange(context.Background(), k, k),
+		"sync": db.Sync(),
 	} {
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", name, err, want)

@@ -93,8 +93,40 @@ func PickAll(l *Levels, now int64, c Config) *Plan {
 		return p.everything()
 	}
 	for _, t := range l[bottom] {
-		if t.props.ExpiredBytes(now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0 {
+		if p.rewarding([]*Table{t}) {
 			return p.rewrite("compact all", bottom, bottom, []*Table{t})
+		}
+	}
+	return nil
+}
+
+// PickRange is Pick for a compaction of the keys from start up to end, an empty end being no bound: what tables hold of them
+// goes to the last level, and no table that holds some of them keeps anything that is of no use. Damaged tables stay, and what
+// lies above them.
+func PickRange(l *Levels, now int64, c Config, start, end []byte) *Plan {
+	const reason = "compact a range"
+	p := newPicker(l, now, c)
+	for _, choose := range []func() *Plan{p.drop, p.dropCovered, p.sink} {
+		if plan := choose(); plan != nil {
+			return plan
+		}
+	}
+	within := func(t *Table) bool { return t.Within(start, end) }
+	if slices.ContainsFunc(l[0], within) {
+		if plan := p.level0(reason); plan != nil {
+			return plan
+		}
+	}
+	for level := 1; level < bottom; level++ {
+		for _, t := range l[level] {
+			if within(t) && !p.stuck(level, t) {
+				return p.push(reason, level, t)
+			}
+		}
+	}
+	for _, t := range l[bottom] {
+		if within(t) && !p.damaged[t] && p.rewarding([]*Table{t}) {
+			return p.rewrite(reason, bottom, bottom, []*Table{t})
 		}
 	}
 	return nil

@@ -244,6 +244,39 @@ func TestPickingSettles(t *testing.T) {
 	})
 }
 
+// Whatever is flushed, picking for a range comes to an end, and then all of the range is in the last level, where nothing of it
+// is of no use.
+func TestPickingARange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := &simulation{now: 1000, rows: map[*Table]map[int]uint64{}}
+		config := Config{Base: rapid.Int64Range(1, 2000).Draw(t, "base")}
+		for range rapid.IntRange(1, 30).Draw(t, "flushes") {
+			s.flush(t)
+			if rapid.Bool().Draw(t, "catch up") {
+				s.run(t, Pick, config)
+			}
+		}
+		var start, end []byte
+		from := rapid.IntRange(0, 99).Draw(t, "start")
+		if rapid.Bool().Draw(t, "bounded below") {
+			start = key(from)
+		}
+		if rapid.Bool().Draw(t, "bounded above") {
+			end = key(rapid.IntRange(from+1, 100).Draw(t, "end"))
+		}
+		s.run(t, func(l *Levels, now int64, c Config) *Plan { return PickRange(l, now, c, start, end) }, config)
+		for level, table := range s.levels.All() {
+			if !table.Within(start, end) {
+				continue
+			}
+			if level < bottom || table.props.Tombstones > 0 || table.props.ExpiredBytes(s.now) > 0 {
+				t.Errorf("%q to %q: level %d has table %d, %q to %q, with %d tombstones and %d expired bytes", start, end, level,
+					table.File, table.start, table.end, table.props.Tombstones, table.props.ExpiredBytes(s.now))
+			}
+		}
+	})
+}
+
 // run carries plans out until there is none.
 func (s *simulation) run(t *rapid.T, pick func(*Levels, int64, Config) *Plan, c Config) {
 	for steps := 0; ; steps++ {
