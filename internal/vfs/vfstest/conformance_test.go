@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/memfs"
 )
 
 // system is one implementation under test, with a directory of its own.
@@ -34,6 +35,11 @@ func systems(t *testing.T, test func(t *testing.T, s system)) {
 	}
 	t.Run("OS", func(t *testing.T) { test(t, system{vfs.OS, filepath.ToSlash(t.TempDir())}) })
 	t.Run("Mem", func(t *testing.T) { test(t, system{mem(), "root"}) })
+	t.Run("memfs", func(t *testing.T) {
+		m := memfs.New()
+		must(t, m.MkdirAll("root"))
+		test(t, system{m, "root"})
+	})
 	t.Run("recording Mem", func(t *testing.T) {
 		m := mem()
 		m.Record()

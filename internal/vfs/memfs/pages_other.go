@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package memfs
+
+func preferHuge([]byte) {}
