@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 var benchRecords = flag.Int("records", 1_000_000, "records of 124 B in the database of the read benchmarks")
@@ -254,5 +255,78 @@ func BenchmarkUpdate(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func BenchmarkOpenMemory(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		db, err := OpenMemory(nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkInMemory puts, gets and scans by turns in memory and in a directory, and reports the least times of each: of an
+// operation, in ns.
+func BenchmarkInMemory(b *testing.B) {
+	const records, part = 50_000, 5000
+	least := map[string]float64{}
+	value, key := benchValue(), make([]byte, 0, 24)
+	for b.Loop() {
+		for _, c := range []struct {
+			name string
+			open func() (*DB, error)
+		}{
+			{"memory", func() (*DB, error) { return OpenMemory(nil) }},
+			{"disk", func() (*DB, error) { return Open(b.TempDir(), &Options{Sync: SyncNever}) }},
+		} {
+			db, err := c.open()
+			if err != nil {
+				b.Fatal(err)
+			}
+			timed := func(what string, run func(i uint64) error) {
+				for i := 0; i < records; i += part {
+					start := time.Now()
+					for j := range part {
+						if err := run(uint64(i + j)); err != nil {
+							b.Fatal(err)
+						}
+					}
+					name, took := c.name+"-"+what, float64(time.Since(start))/part
+					if old, ok := least[name]; !ok || took < old {
+						least[name] = took
+					}
+				}
+			}
+			get := func(i uint64) (err error) { _, err = db.Get(benchKey(key, i)); return err }
+			timed("put", func(i uint64) error { return db.Put(benchKey(key, i), value) })
+			timed("get", get)
+			if err := db.Flush(); err != nil {
+				b.Fatal(err)
+			}
+			timed("get-table", get)
+			it, err := db.NewIterator(nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			timed("scan", func(i uint64) error {
+				if i == 0 && it.First() || i > 0 && it.Next() {
+					return nil
+				}
+				return fmt.Errorf("the end after %d, %w", i, it.Err())
+			})
+			it.Close()
+			if err := db.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for name, ns := range least {
+		b.ReportMetric(ns, name+"-ns")
 	}
 }

@@ -63,7 +63,8 @@ func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.Sta
 	error) {
 	through := state.LastSeq
 	done, err := copies.Link(ctx, target, state, &copies.LinkOptions{
-		FS:     db.opts.fs,
+		FS:     db.opts.targets,
+		Apart:  db.opts.volatile,
 		Owned:  db.fs,
 		From:   db.dir,
 		Random: db.opts.sys.secret,

@@ -147,6 +147,9 @@ func (db *DB) release() error {
 	if db.lock != nil {
 		errs = append(errs, db.lock.Close())
 	}
+	if db.opts.volatile { // who keeps db need not keep the data
+		errs = append(errs, vfs.RemoveAll(db.opts.fs, string(db.dir)))
+	}
 	return errors.Join(errs...)
 }
 
@@ -175,6 +178,9 @@ func (db *DB) flushOnClose() {
 	const worth = 1 << 20
 	if db.health.failure() != nil || db.log.Err() != nil {
 		return // nothing may be written any more
+	}
+	if db.opts.volatile {
+		return // there will be no next Open
 	}
 	var err error
 	t := db.pipeline.lock()

@@ -20,6 +20,8 @@ type driver struct {
 	opts  *Options
 	db    *DB
 
+	memory bool // the database has no directory: it is not reopened
+
 	key   func(*rapid.T) string // draws a key
 	wrote func(...Change)       // is told what a write did that has just returned, but for its sequences
 }
@@ -33,9 +35,13 @@ func newDriver(t *rapid.T, options func(*vfstest.Mem, *fakeClock) *Options) driv
 }
 
 func (d *driver) open(t *rapid.T) {
-	db, err := Open("db", d.opts)
+	var err error
+	if d.memory {
+		d.db, err = OpenMemory(d.opts)
+	} else {
+		d.db, err = Open("db", d.opts)
+	}
 	d.must(t, err)
-	d.db = db
 }
 
 // close closes the database, so that the next open finds what it has left; or what a kill of the process would have, which

@@ -35,6 +35,33 @@ func (m *machine) goOnWith(t *rapid.T, dir string) {
 	m.open(t)
 }
 
+// Reload goes on with another database in memory that has taken over a backup of this one.
+func (m *machine) Reload(t *rapid.T) {
+	var out bytes.Buffer
+	_, err := m.db.Backup(context.Background(), &out, &BackupOptions{Compression: m.opts.Compression})
+	m.must(t, err)
+	m.end(t)
+	m.open(t)
+	_, err = m.db.Ingest(context.Background(), &out, nil)
+	m.must(t, err)
+}
+
+// CheckpointBeside looks at a checkpoint of this database, and at nothing else: there is no other directory.
+func (m *machine) CheckpointBeside(t *rapid.T) {
+	info, err := m.db.Checkpoint(context.Background(), "copy", nil)
+	m.must(t, err)
+	if info.Copied != info.Bytes {
+		t.Fatalf("%+v", info)
+	}
+	if names, err := m.fs.ReadDir("."); err != nil || len(names) != 1 {
+		t.Fatalf("%q, %v", names, err)
+	}
+	copied, err := Open("copy", readOnlyOptions(m.opts))
+	m.must(t, err)
+	m.must(t, m.model.compare(copied, m.now()))
+	m.must(t, errors.Join(copied.Close(), vfs.RemoveAll(m.fs, "copy")))
+}
+
 // Ingest takes some entries over from another database.
 func (m *machine) Ingest(t *rapid.T) {
 	source, err := Open("source", manualOptions(vfstest.NewMem(), m.clock, SyncNever))

@@ -195,10 +195,10 @@ type heldSnapshot struct {
 	now   int64
 }
 
-func newMachine(t *rapid.T) *machine {
+func newMachine(t *rapid.T, memory bool) *machine {
 	m := &machine{driver: newDriver(t, func(fs *vfstest.Mem, clock *fakeClock) *Options { return tinyOptions(fs, clock) })}
 	m.opts.Compression = rapid.SampledFrom([]Compression{CompressionNone, CompressionLZ4, CompressionZstd}).Draw(t, "compression")
-	m.model = newModel(m.clock)
+	m.model, m.memory = newModel(m.clock), memory
 	m.key, m.wrote = numberedKeys, func(changes ...Change) { m.model.change(changes...) }
 	m.open(t)
 	return m
@@ -298,17 +298,36 @@ func (m *machine) Check(t *rapid.T) {
 // TestModel runs random histories: operations, flushes, compactions, the clock, snapshots, clean and unclean reopening.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newMachine(t)
-		defer func() {
-			m.closeSnapshots()
-			m.must(t, m.db.Close())
-		}()
-		t.Repeat(map[string]func(*rapid.T){
-			"put": m.Put, "put2": m.Put, "put3": m.Put, "putKeep": m.PutKeep, "delete": m.Delete, "deleteRange": m.DeleteRange,
-			"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
-			"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "take": m.Take, "found": m.Found, "add": m.Add, "expireIf": m.ExpireIf,
-			"restore": m.Restore, "checkpoint": m.Checkpoint, "ingest": m.Ingest,
-			"reopen": m.Reopen, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
-		})
+		m := newMachine(t, false)
+		defer m.end(t)
+		actions := m.actions()
+		actions["restore"], actions["checkpoint"], actions["reopen"] = m.Restore, m.Checkpoint, m.Reopen
+		t.Repeat(actions)
 	})
+}
+
+// TestModelInMemory is TestModel for a database that has no directory: copies are what outlives it.
+func TestModelInMemory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t, true)
+		defer m.end(t)
+		actions := m.actions()
+		actions["reload"], actions["checkpoint"] = m.Reload, m.CheckpointBeside
+		t.Repeat(actions)
+	})
+}
+
+func (m *machine) end(t *rapid.T) {
+	m.closeSnapshots()
+	m.must(t, m.db.Close())
+}
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"put": m.Put, "put2": m.Put, "put3": m.Put, "putKeep": m.PutKeep, "delete": m.Delete, "deleteRange": m.DeleteRange,
+		"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
+		"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
+		"take": m.Take, "found": m.Found,
+		"ingest": m.Ingest, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/memfs"
 	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
@@ -49,6 +50,34 @@ func Open(dir string, o *Options) (*DB, error) {
 	db.compacter.request()
 	return db, nil
 }
+
+// OpenMemory makes a database in the memory of the process, for tests and for caches: it does all that one in a directory
+// does, writes nothing to any disk, and is gone with Close. o may be nil.
+//
+// What would be files is memory on top of Options.Memory: tables and log, Stats.DiskBytes. Large tables lie outside of Go's
+// heap, where the system allows it. Syncs have nothing to do, so
+// Options.Sync and SyncEvery do not matter; ReadOnly is ErrInvalidOptions. A Backup keeps what is in the database, or a
+// Checkpoint, which makes a directory of the file system; Ingest of a full backup brings it back.
+func OpenMemory(o *Options) (*DB, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.ReadOnly {
+		return nil, fmt.Errorf("open in memory: %w", invalid("ReadOnly", true, "false"))
+	}
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("open in memory: %w", err)
+	}
+	if c.targets = c.fs; c.targets == nil {
+		c.targets = vfs.OS
+	}
+	c.Sync, c.fs, c.volatile = SyncNever, memfs.New(), true
+	return Open(memoryDir, &c)
+}
+
+// memoryDir is what a database in memory calls its directory: in errors.
+const memoryDir = "memory"
 
 // wire makes the parts of the database known to those that need them.
 func (db *DB) wire() {
@@ -245,7 +274,8 @@ func (r *replay) entry(e *wal.Entry) error {
 func (db *DB) initLive(state *manifest.State) (err error) {
 	o := &db.opts
 	db.clock = ttl.NewClock(state.Clock, o.Clock)
-	if !o.manual {
+	mapped := o.volatile && o.Compression == CompressionNone // every block is: a cache would have nothing to keep
+	if !o.manual && !mapped {
 		if db.cache, err = table.NewCache(o.cacheMemory()); err != nil {
 			return err
 		}

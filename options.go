@@ -135,6 +135,8 @@ type Options struct {
 
 	sys          system // zero: the process's
 	fs           vfs.FS // nil: the operating system's
+	targets      vfs.FS // nil: fs; where Checkpoint makes a directory
+	volatile     bool   // nothing outlives Close: see OpenMemory
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB
@@ -214,6 +216,9 @@ func (o *Options) withDefaults() (Options, error) {
 	c.sys = c.sys.withDefaults()
 	if c.fs == nil {
 		c.fs = vfs.OS
+	}
+	if c.targets == nil {
+		c.targets = c.fs
 	}
 	if c.memtableSize == 0 {
 		c.memtableSize = min(c.Memory/8, maxMemtable)

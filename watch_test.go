@@ -177,7 +177,7 @@ func (m *watchMachine) Hold(t *rapid.T) {
 	prefix := m.prefix(t)
 	h := heldWatcher{prefix: prefix, upTo: m.db.live.Visible(), seen: m.db.live.Visible()}
 	db := m.db
-	if rapid.Bool().Draw(t, "aside") {
+	if !m.memory && rapid.Bool().Draw(t, "aside") {
 		db = m.openAside(t)
 		h.aside = db
 	}
@@ -208,10 +208,11 @@ func (m *watchMachine) Pull(t *rapid.T) {
 	}
 }
 
-// TestWatchModel watches random histories from random places, at random speed, across restarts.
+// TestWatchModel watches random histories from random places, at random speed, across restarts; or in memory.
 func TestWatchModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newWatchMachine(t, func(fs *vfstest.Mem, clock *fakeClock) *Options { return tinyOptions(fs, clock) })
+		m.memory = rapid.IntRange(0, 3).Draw(t, "memory") == 0
 		m.opts.RetainLog = rapid.SampledFrom([]int64{0, 10 << 10, 1 << 30}).Draw(t, "retain")
 		m.open(t)
 		defer func() {
@@ -220,11 +221,15 @@ func TestWatchModel(t *testing.T) {
 			}
 			m.must(t, m.db.Close())
 		}()
-		t.Repeat(map[string]func(*rapid.T){
+		actions := map[string]func(*rapid.T){
 			"put": m.Put, "put2": m.Put, "put3": m.Put, "delete": m.Delete, "batch": m.Batch, "batch2": m.Batch,
-			"deleteRange": m.DeleteRange, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick, "reopen": m.Reopen,
-			"watch": m.Watch, "watchAside": m.WatchAside, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
-		})
+			"deleteRange": m.DeleteRange, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick,
+			"watch": m.Watch, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
+		}
+		if !m.memory {
+			actions["reopen"], actions["watchAside"] = m.Reopen, m.WatchAside
+		}
+		t.Repeat(actions)
 	})
 }
 

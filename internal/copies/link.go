@@ -14,6 +14,7 @@ import (
 type LinkOptions struct {
 	FS     vfs.FS       // the file system of the new directory
 	Owned  vfs.FS       // FS as the owner of From sees it: a file that Owned refuses is not linked
+	Apart  bool         // Owned is another file system than FS: nothing can be linked
 	From   dir.Dir      // the database whose tables are linked; they keep their names until Link returns
 	Random func([]byte) // names the directory in which the database is built
 	Now    func() int64 // Unix ms, for the new manifest
@@ -43,7 +44,7 @@ func Link(ctx context.Context, target string, state *manifest.State, o *LinkOpti
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}
-		copied, err := linkOrCopy(ctx, o.Owned, o.From.Table(t.File), d.Table(t.File))
+		copied, err := o.bring(ctx, o.From.Table(t.File), d.Table(t.File))
 		if err != nil {
 			return done, err
 		}
@@ -54,7 +55,11 @@ func Link(ctx context.Context, target string, state *manifest.State, o *LinkOpti
 			o.Report(uint64(done.Tables), done.Bytes)
 		}
 	}
-	if err := o.Owned.SyncDir(d.Tables()); err != nil { // fails unless all tables were this database's
+	tables := o.Owned
+	if o.Apart {
+		tables = o.FS
+	}
+	if err := tables.SyncDir(d.Tables()); err != nil { // of Owned it fails unless all tables were this database's
 		return done, err
 	}
 	state.Clock = o.Now()
@@ -64,18 +69,21 @@ func Link(ctx context.Context, target string, state *manifest.State, o *LinkOpti
 	return done, d.Publish()
 }
 
-// linkOrCopy gives a file a second name or, if the file system cannot link, makes a synced copy. It returns how many bytes
-// it has copied.
-func linkOrCopy(ctx context.Context, fs vfs.FS, from, to string) (int64, error) {
-	err := fs.Link(from, to)
-	if err == nil || !vfs.CannotLink(err) {
-		return 0, err
+// bring gives a file a second name or, where that cannot be, makes a synced copy. It returns how many bytes it has copied.
+func (o *LinkOptions) bring(ctx context.Context, from, to string) (int64, error) {
+	target := o.FS
+	if !o.Apart {
+		target = o.Owned // which refuses to make what it no longer owns
+		err := target.Link(from, to)
+		if err == nil || !vfs.CannotLink(err) {
+			return 0, err
+		}
 	}
-	in, err := fs.Open(from)
+	in, err := o.Owned.Open(from)
 	if err != nil {
 		return 0, err
 	}
-	out, err := fs.Create(to)
+	out, err := target.Create(to)
 	if err != nil {
 		return 0, errors.Join(err, in.Close())
 	}
