@@ -10,7 +10,7 @@ import (
 
 // What the database does by itself: to act on, and to log.
 func ExampleEvent() {
-	db, done := openTemp(&ebb.Options{
+	db := openMemory(&ebb.Options{
 		OnEvent: func(e ebb.Event) {
 			switch e := e.(type) {
 			case ebb.Recovered:
@@ -26,7 +26,7 @@ func ExampleEvent() {
 	must(db.Put([]byte("a"), nil))
 	must(db.Put([]byte("b"), nil))
 	must(db.Flush())
-	done() // when it is closed, all has been told
+	must(db.Close()) // when it is closed, all has been told
 	// Output:
 	// opened: clean true
 	// flushed: 2 entries

@@ -13,6 +13,13 @@ import (
 	"github.com/ebbdb/ebb"
 )
 
+// openMemory opens a database in memory, as a test or a cache would.
+func openMemory(o *ebb.Options) *ebb.DB {
+	db, err := ebb.OpenMemory(o)
+	must(err)
+	return db
+}
+
 // openTemp opens a database in a directory of its own, which done removes.
 func openTemp(o *ebb.Options) (db *ebb.DB, done func()) {
 	dir, err := os.MkdirTemp("", "ebb")
@@ -84,11 +91,24 @@ func Example() {
 	// ebb: not found
 }
 
+// A database for a test, or for what need not outlive the process: without a directory.
+func ExampleOpenMemory() {
+	db, err := ebb.OpenMemory(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	must(db.Put([]byte("user:1"), []byte("alice")))
+	user, err := db.Get([]byte("user:1"))
+	fmt.Printf("%s %v\n", user, err)
+	// Output: alice <nil>
+}
+
 // A key is absent from the millisecond of its deadline on. A test moves the clock instead of waiting.
 func ExampleTTL() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 
 	must(db.Put([]byte("code"), []byte("4711"), ebb.TTL(time.Minute)))
 
@@ -107,8 +127,8 @@ func ExampleTTL() {
 // A key that is good until a given moment.
 func ExampleExpireAt() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 
 	midnight := noon.Add(12 * time.Hour)
 	must(db.Put([]byte("daily-quota"), []byte("100"), ebb.ExpireAt(midnight)))
@@ -123,8 +143,8 @@ func ExampleExpireAt() {
 // A put replaces the deadline together with the value, unless it is told to keep it.
 func ExampleDB_Put_keepTTL() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	key := []byte("cart")
 
 	must(db.Put(key, []byte("apples"), ebb.TTL(time.Hour)))
@@ -145,8 +165,8 @@ func ExampleDB_Put_keepTTL() {
 // Deadlines of keys that exist can be moved and taken away.
 func ExampleDB_Expire() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	key := []byte("upload")
 	must(db.Put(key, []byte("parts")))
 
@@ -169,8 +189,8 @@ func ExampleDB_Expire() {
 func ExampleDB_GetTouch() {
 	const idle = 30 * time.Minute
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	key := []byte("session:1")
 	must(db.Put(key, []byte("alice"), ebb.TTL(idle)))
 
@@ -218,8 +238,8 @@ func ExampleFoundTo() {
 
 // The operations of a batch are made all at once or, after a crash, not at all.
 func ExampleDB_Apply() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	must(db.Put([]byte("inbox:7"), []byte("hello")))
 
 	var b ebb.Batch
@@ -268,8 +288,8 @@ func ExampleBatch_DeletePrefix() {
 
 // A batch keeps its memory from one use to the next.
 func ExampleBatch_Reset() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 
 	var b ebb.Batch
 	for i := range 10 {
@@ -287,8 +307,8 @@ func ExampleBatch_Reset() {
 // A snapshot shows neither later writes nor the passing of time.
 func ExampleDB_Snapshot() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	must(db.Put([]byte("price"), []byte("10")))
 	must(db.Put([]byte("offer"), []byte("8"), ebb.TTL(time.Minute)))
 
@@ -310,8 +330,8 @@ func ExampleDB_Snapshot() {
 
 // All keys with a prefix, in order.
 func ExampleDB_Range() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	for _, key := range []string{"fruit:pear", "fruit:apple", "nut:hazel", "fruit:plum"} {
 		must(db.Put([]byte(key), []byte("1 kg")))
 	}
@@ -330,8 +350,8 @@ func ExampleDB_Range() {
 
 // The last two events before a moment: from the end, and no more than that.
 func ExampleDB_Range_reverse() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	for hour := range 6 {
 		must(db.Put(fmt.Appendf(nil, "event:%02d", hour), nil))
 	}
@@ -354,8 +374,8 @@ func ExampleDB_Range_reverse() {
 
 // An iterator goes where it is told to.
 func ExampleDB_NewIterator() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	for _, key := range []string{"a", "c", "e", "g"} {
 		must(db.Put([]byte(key), nil))
 	}
@@ -386,8 +406,8 @@ func ExampleDB_NewIterator() {
 
 // A range goes at the cost of one record, whatever it holds.
 func ExampleDB_DeleteRange() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	for _, day := range []string{"log:2029-12-30", "log:2029-12-31", "log:2030-01-01"} {
 		must(db.Put([]byte(day), nil))
 	}
@@ -403,8 +423,8 @@ func ExampleDB_DeleteRange() {
 
 // All that one user has goes at once, however much it is.
 func ExampleDB_DeletePrefix() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	for _, key := range []string{"user:7:mail", "user:7:name", "user:70:name"} {
 		must(db.Put([]byte(key), nil))
 	}
@@ -444,8 +464,8 @@ func ExampleDB_Sync() {
 
 // A version changes with every write to its key.
 func ExampleDB_GetEntry() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	key := []byte("config")
 	must(db.Put(key, []byte("a=1")))
 	before, err := db.GetEntry(key)
@@ -464,8 +484,8 @@ func ExampleDB_GetEntry() {
 
 // One buffer serves many look-ups.
 func ExampleDB_AppendGet() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	must(db.Put([]byte("a"), []byte("one")))
 	must(db.Put([]byte("b"), []byte("two")))
 
@@ -485,8 +505,8 @@ func ExampleDB_AppendGet() {
 }
 
 func ExampleDB_Has() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	must(db.Put([]byte("seen:42"), nil, ebb.TTL(time.Hour)))
 
 	for _, key := range []string{"seen:42", "seen:43"} {
@@ -622,7 +642,7 @@ func ExampleDB_CompactRange() {
 
 // Errors are told apart with errors.Is, and their details got at with errors.As.
 func Example_errors() {
-	db, done := openTemp(nil)
+	db := openMemory(nil)
 	_, err := db.Get([]byte("nobody"))
 	fmt.Println("not found:", errors.Is(err, ebb.ErrNotFound))
 	err = db.Put(nil, []byte("value"))
@@ -631,7 +651,7 @@ func Example_errors() {
 	fmt.Println("key too large:", errors.Is(err, ebb.ErrKeyTooLarge), "-", err)
 	err = db.Put([]byte("k"), nil, ebb.KeepTTL, ebb.TTL(time.Hour))
 	fmt.Println("invalid option:", errors.Is(err, ebb.ErrInvalidOption), "-", err)
-	done()
+	must(db.Close())
 	_, err = db.Get([]byte("anybody"))
 	fmt.Println("closed:", errors.Is(err, ebb.ErrClosed))
 	// Output:

@@ -48,8 +48,8 @@ func (r *requests) do(key string, carryOut func() (string, error)) (string, erro
 
 // A payment that is sent twice is made once.
 func Example_idempotencyKeys() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	answers := ebb.NewTyped(db, []byte("idempotency/"), codec.String(), codec.JSON[answer]())
 	r := requests{answers: answers, claim: time.Minute, keep: 24 * time.Hour}
 

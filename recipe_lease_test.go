@@ -50,8 +50,8 @@ func (d *document) write(token uint64, text string) error {
 func Example_lease() {
 	const d = 10 * time.Second
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	var doc document
 
 	a, err := acquire(db, "doc", "a", d)

@@ -140,8 +140,8 @@ func (q *jobs) untilOver() time.Duration {
 // A queue of jobs whose workers may die.
 func Example_jobQueue() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	q := jobs{db: db, lease: time.Minute, tries: 2}
 	must(q.push("mail"))
 	must(q.push("bill"))

@@ -25,8 +25,8 @@ func (l *limiter) allow(caller string) (bool, error) {
 // A rate limit with a fixed window is one call.
 func Example_rateLimiter() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	l := limiter{db: db, limit: 2, window: time.Minute}
 
 	for _, pause := range []time.Duration{0, 20 * time.Second, 20 * time.Second, 20 * time.Second} {

@@ -34,8 +34,8 @@ func (s *sessions) end(id string) error { return s.byID.Delete(id) }
 // Sessions that live for half an hour after their last use.
 func Example_sessions() {
 	clock := newTestClock(noon)
-	db, done := openTemp(&ebb.Options{Clock: clock.Now})
-	defer done()
+	db := openMemory(&ebb.Options{Clock: clock.Now})
+	defer db.Close()
 	byID := ebb.NewTyped(db, []byte("session/"), codec.String(), codec.JSON[session]())
 	s := sessions{byID: byID, idle: 30 * time.Minute}
 

@@ -13,8 +13,8 @@ import (
 // A keyspace of users by number.
 func ExampleNewTyped() {
 	type user struct{ Name, Mail string }
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 
 	users := ebb.NewTyped(db, []byte("user/"), codec.Uint64(), codec.JSON[user]())
 	must(users.Put(7, user{"Alice", "alice@example.org"}))
@@ -59,8 +59,8 @@ func ExampleTypedView_GetMany() {
 
 // The orders of one customer, newest first: the pairs with that first part.
 func ExampleTypedView_Range() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 
 	keys := codec.PairOf(codec.String(), codec.Time())
 	orders := ebb.NewTyped(db, []byte("order/"), keys, codec.String())
@@ -82,8 +82,8 @@ func ExampleTypedView_Range() {
 
 // Typed reads of a snapshot show neither later writes nor the passing of time.
 func ExampleTyped_At() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	stock := ebb.NewTyped(db, []byte("stock/"), codec.String(), codec.Int64())
 	must(stock.Put("apples", 3))
 
@@ -102,8 +102,8 @@ func ExampleTyped_At() {
 
 // A transfer between two accounts, all of it or nothing.
 func ExampleTyped_In() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	accounts := ebb.NewTyped(db, []byte("account/"), codec.String(), codec.Int64())
 	must(accounts.Put("alice", 100))
 
@@ -139,8 +139,8 @@ func ExampleTyped_In() {
 
 // A cart to which two requests add at a time loses neither.
 func ExampleTyped_Update() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	carts := ebb.NewTyped(db, []byte("cart/"), codec.Uint64(), codec.JSON[[]string]())
 
 	for _, item := range []string{"apples", "pears"} {
@@ -155,8 +155,8 @@ func ExampleTyped_Update() {
 
 // Counters are values like others: Add counts, Put and Get set and read them.
 func ExampleTyped_Add() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	visits := ebb.NewTyped(db, []byte("visits/"), codec.String(), codec.Counter())
 
 	must(visits.Put("/", 40))
@@ -176,8 +176,8 @@ func ExampleTyped_Add() {
 
 // What others write, as Go values: here until the order is paid.
 func ExampleTyped_Watch() {
-	db, done := openTemp(nil)
-	defer done()
+	db := openMemory(nil)
+	defer db.Close()
 	orders := ebb.NewTyped(db, []byte("order/"), codec.Uint64(), codec.String())
 	changes := orders.Watch(context.Background(), nil) // what is written from here on
 

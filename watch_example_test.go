@@ -10,8 +10,8 @@ import (
 
 // A cache beside the database starts from a snapshot and follows the changes from there.
 func ExampleDB_Watch() {
-	db, done := openTemp(&ebb.Options{RetainLog: 64 << 20, ExpiryEvents: true})
-	defer done()
+	db := openMemory(&ebb.Options{RetainLog: 64 << 20, ExpiryEvents: true})
+	defer db.Close()
 	must(db.Put([]byte("user:1"), []byte("ada")))
 
 	snapshot, err := db.Snapshot()
