@@ -56,19 +56,60 @@ type BackupInfo struct {
 //
 // The file is good only if Backup returns nil and the caller has made w's content durable.
 func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (BackupInfo, error) {
-	if o == nil {
-		o = &BackupOptions{}
-	}
-	if err := checkCompression(o.Compression); err != nil {
-		return BackupInfo{}, fmt.Errorf("backup: %w", err)
-	}
-	v, through, writers, err := db.pinLatest()
+	o, err := o.withDefaults()
 	if err != nil {
 		return BackupInfo{}, err
 	}
-	defer db.live.Unpin(v)
-	if o.Since > through {
-		return BackupInfo{}, fmt.Errorf("%w: backup since %d, the newest is %d", ErrSequenceAhead, o.Since, through)
+	m, err := db.pinLatest()
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	defer db.live.Unpin(m.view)
+	b := backupRun{db: db, ctx: ctx, progress: o.Progress}
+	return b.run(w, o, m)
+}
+
+// Backup is DB.Backup as of the moment of the snapshot, whatever was written and has expired since: what was pinned is what
+// the file holds, states of writers among it. An increment goes up to the snapshot, and Through is the snapshot's Seq. A
+// Since after that is ErrSequenceAhead. The snapshot may be closed meanwhile.
+func (s *Snapshot) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (BackupInfo, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	m, err := s.pinned()
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	defer s.live.Unpin(m.view)
+	b := backupRun{db: s.db, ctx: ctx, progress: o.Progress}
+	return b.run(w, o, m)
+}
+
+// withDefaults returns options that may be used, or why they may not.
+func (o *BackupOptions) withDefaults() (*BackupOptions, error) {
+	if o == nil {
+		return &BackupOptions{}, nil
+	}
+	if err := checkCompression(o.Compression); err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	return o, nil
+}
+
+// backupMoment is what a backup is of.
+type backupMoment struct {
+	view    *lsm.View // pinned
+	through uint64
+	clock   int64 // Unix ms
+	writers []knownWriter
+}
+
+// run writes the file of a moment.
+func (b *backupRun) run(w io.Writer, o *BackupOptions, m backupMoment) (info BackupInfo, err error) {
+	db := b.db
+	if o.Since > m.through {
+		return BackupInfo{}, fmt.Errorf("%w: backup since %d, the newest is %d", ErrSequenceAhead, o.Since, m.through)
 	}
 	if db.opts.ReadOnly {
 		if o.Since > 0 {
@@ -77,19 +118,18 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 	} else if err := db.Sync(); err != nil {
 		return BackupInfo{}, fmt.Errorf("backup: %w", err)
 	}
-	h := snapfile.Header{Database: db.live.Manifest().Database, Since: o.Since, Through: through, Clock: db.clock.Now()}
+	h := snapfile.Header{Database: db.live.Manifest().Database, Since: o.Since, Through: m.through, Clock: m.clock}
 	db.opts.sys.secret(h.ID[:])
-	b := backupRun{db: db, ctx: ctx, progress: o.Progress}
 	if b.out, err = snapfile.NewWriter(w, h, o.Compression); err != nil {
 		return BackupInfo{}, err
 	}
 	if h.Full() {
-		err = b.entries(v, h)
+		err = b.entries(m.view, h)
 	} else {
 		err = b.changes(h)
 	}
 	if err == nil {
-		err = b.out.AddWriters(writerStates(writers))
+		err = b.out.AddWriters(writerStates(m.writers))
 	}
 	if err == nil {
 		err = b.out.Finish()
@@ -103,8 +143,8 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, o *BackupOptions) (Backup
 		RangeDeletes: t.RangeDeletes, Bytes: b.out.Written()}, nil
 }
 
-// pinLatest is pin as of the newest write, visible or not. It also returns the states of writers as of that write.
-func (db *DB) pinLatest() (*lsm.View, uint64, []knownWriter, error) {
+// pinLatest is pin as of the newest write, visible or not. Unpin the view.
+func (db *DB) pinLatest() (backupMoment, error) {
 	if db.opts.ReadOnly { // Refresh replaces one after the other
 		db.flusher.flushing.Lock()
 		defer db.flusher.flushing.Unlock()
@@ -113,9 +153,26 @@ func (db *DB) pinLatest() (*lsm.View, uint64, []knownWriter, error) {
 	defer t.end()
 	v, seq, err := pin(&db.live)
 	if err != nil {
-		return nil, 0, nil, err
+		return backupMoment{}, err
 	}
-	return v, max(seq, t.lastSeq()), t.writers().list(db.clock.Now()), nil
+	now := db.clock.Now()
+	return backupMoment{v, max(seq, t.lastSeq()), now, t.writers().list(now)}, nil
+}
+
+// pinned returns the moment of the snapshot. Unpin the view.
+func (s *Snapshot) pinned() (backupMoment, error) {
+	t := s.db.pipeline.lock()
+	defer t.end()
+	ticket, ok := s.live.Enter(0) // not earlier: who has the lock may wait for reads to end
+	if !ok {
+		return backupMoment{}, ErrClosed
+	}
+	defer s.live.Exit(ticket)
+	if s.closed.Load() {
+		return backupMoment{}, ErrClosed
+	}
+	s.view.Pin()
+	return backupMoment{s.view, s.seq, int64(s.now), t.writers().listAt(s.seq, s.db.clock.Now())}, nil
 }
 
 // backupRun is one Backup.

@@ -594,3 +594,110 @@ func TestBackupLargeValue(t *testing.T) {
 		t.Errorf("%d bytes: %v", len(got), err)
 	}
 }
+
+// takeSnapshotBackup is takeBackup for a snapshot.
+func takeSnapshotBackup(t *testing.T, s *Snapshot, o *BackupOptions) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	info, err := s.Backup(context.Background(), &out, o)
+	must(t, err)
+	if info.Bytes != int64(out.Len()) || info.Through != s.Seq() {
+		t.Fatalf("%d bytes through %d, but Backup says %+v", out.Len(), s.Seq(), info)
+	}
+	return out.Bytes()
+}
+
+// TestSnapshotBackup: what a snapshot has pinned can be backed up at the end of the database's life, in full and as an
+// increment, with the writers as they were.
+func TestSnapshotBackup(t *testing.T) {
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	o := manualOptions(mem, clock, SyncNever)
+	o.RetainLog = 1 << 30
+	db := openTest(t, o)
+	m := newModel(clock)
+	type held struct {
+		*Snapshot
+		step    string
+		model   *model
+		entries []Entry
+	}
+	var all []held
+	for _, s := range lifeScript(clock) {
+		must(t, s.run(db))
+		if s.apply != nil {
+			s.apply(m)
+		}
+		snapshot, err := db.Snapshot()
+		must(t, err)
+		defer snapshot.Close()
+		entries, err := entriesOf(snapshot)
+		must(t, err)
+		h := held{snapshot, s.name, m.clone(), entries}
+		h.model.clock = newClockAt(int64(snapshot.now))
+		all = append(all, h)
+	}
+	full := takeSnapshotBackup(t, all[10].Snapshot, nil)
+	for i, h := range all {
+		files := [][]byte{takeSnapshotBackup(t, h.Snapshot, nil)}
+		if i > 10 {
+			files = [][]byte{full, takeSnapshotBackup(t, h.Snapshot, &BackupOptions{Since: all[10].Seq()})}
+		}
+		dir := fmt.Sprintf("copies/%d", i)
+		must(t, restoreTo(mem, h.model.clock, dir, files...))
+		restored, err := Open(dir, readOnlyOptions(manualOptions(mem, h.model.clock, SyncNever)))
+		must(t, err)
+		if err := h.model.writerIs(restored); err != nil {
+			t.Errorf("after %s: %v", h.step, err)
+		}
+		must(t, restored.Close())
+		checkRestored(t, "after "+h.step, mem, h.model.clock, dir, h.entries, h.Seq(), h.model)
+	}
+}
+
+// TestSnapshotBackupRefused also holds that a read-only database knows the writers of a snapshot after a Refresh.
+func TestSnapshotBackupRefused(t *testing.T) {
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	o := manualOptions(mem, clock, SyncNever)
+	db := openTest(t, o)
+	must(t, applyAs(db, lifeWriter, 0, "writer", "0"))
+	aside, err := Open("db", readOnlyOptions(o))
+	must(t, err)
+	defer aside.Close()
+	old, err := aside.Snapshot()
+	must(t, err)
+	defer old.Close()
+	for i := range int32(3) {
+		must(t, errors.Join(applyAs(db, lifeWriter, i+1, "writer", "later"), aside.Refresh()))
+	}
+	must(t, restoreTo(mem, clock, "restored", takeSnapshotBackup(t, old, nil)))
+	restored, err := Open("restored", readOnlyOptions(o))
+	must(t, err)
+	defer restored.Close()
+	if last, err := restored.WriterSequence(lifeWriter); last != 0 || err != nil {
+		t.Errorf("the writer's last batch is %d, %v", last, err)
+	}
+	s, err := db.Snapshot()
+	must(t, err)
+	for _, c := range []struct {
+		name string
+		s    *Snapshot
+		o    BackupOptions
+		want error
+	}{
+		{"since later", s, BackupOptions{Since: s.Seq() + 1}, ErrSequenceAhead},
+		{"no such compression", s, BackupOptions{Compression: 9}, ErrInvalidOptions},
+		{"an increment of a read-only database", old, BackupOptions{Since: 1}, ErrReadOnly},
+	} {
+		if _, err := c.s.Backup(context.Background(), io.Discard, &c.o); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	s.Close()
+	if _, err := s.Backup(context.Background(), io.Discard, nil); err != ErrClosed {
+		t.Errorf("closed: %v", err)
+	}
+	must(t, aside.Close())
+	if _, err := old.Backup(context.Background(), io.Discard, nil); err != ErrClosed {
+		t.Errorf("the database is closed: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package ebb_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -149,4 +150,26 @@ func ExampleDB_Ingest() {
 	// price:1 10
 	// price:2 20
 	// stock:1 100
+}
+
+// A replicated state machine pins a moment while it applies entries, and writes the moment down while it goes on applying.
+func ExampleSnapshot_Backup() {
+	db := openMemory(nil)
+	defer db.Close()
+	must(db.Put([]byte("applied"), []byte("7")))
+	moment, err := db.Snapshot()
+	must(err)
+	defer moment.Close()
+	must(db.Put([]byte("applied"), []byte("8")))
+
+	var file bytes.Buffer
+	_, err = moment.Backup(context.Background(), &file, nil)
+	must(err)
+	other := openMemory(nil)
+	defer other.Close()
+	_, err = other.Ingest(context.Background(), &file, nil)
+	must(err)
+	applied, err := other.Get([]byte("applied"))
+	fmt.Println(string(applied), err)
+	// Output: 7 <nil>
 }

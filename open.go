@@ -96,6 +96,7 @@ func (db *DB) wire() {
 	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests,
 		make(chan struct{}, 1)
 	p.live = &db.live
+	p.mu.writers.past.snapshots = &p.snapshots
 	p.marks.wake = newRequests()
 }
 

@@ -40,7 +40,8 @@ type pipeline struct {
 
 	precedences chan struct{} // holds an element while an Update has precedence, or is about to take it
 	marks       clockMarks    // guarded by mu
-	trail       trail         // guarded by mu, except calls of last.Want and last.Unwant
+	snapshots   openSnapshots
+	trail       trail // guarded by mu, except calls of last.Want and last.Unwant
 
 	mu struct {
 		sync.Mutex
@@ -75,6 +76,7 @@ func (p *pipeline) start(log *wal.Log, clock *ttl.Clock, w writers) {
 	defer t.end()
 	v := p.live.View()
 	p.mu.mem, p.mu.lastSeq, p.mu.writers, p.trail.gaps = v.Mem, log.NextSeq()-1, w, v.Gaps
+	p.mu.writers.past.visible, p.mu.writers.past.snapshots = p.live.Visible, &p.snapshots
 	p.marks.wanted = v.HasDeadlines()
 }
 

@@ -149,7 +149,7 @@ func (l *loader) publish() {
 	db := l.db
 	db.clock.Advance(l.clock)
 	t := db.pipeline.lock()
-	*t.writers() = l.replay.writers
+	t.writers().replace(l.replay.writers)
 	t.end()
 	l.tables.Publish(l.replay.mem, l.replay.frozen, l.log.NextSeq-1, &l.log)
 }

@@ -13,6 +13,7 @@ import (
 // Snapshot is the database at one moment: later writes are not visible in it, and time does not pass. Taking a snapshot
 // copies nothing. While it is open it pins memory and files, so Close it. Its methods may be called from any goroutine.
 type Snapshot struct {
+	db      *DB
 	live    *lsm.Set
 	cursors *cursors
 	view    *lsm.View // pinned
@@ -23,16 +24,21 @@ type Snapshot struct {
 
 // Snapshot returns the database as it is now.
 func (db *DB) Snapshot() (*Snapshot, error) {
+	open := &db.pipeline.snapshots
+	open.begin()
 	v, seq, err := pin(&db.live)
+	open.began(seq)
 	if err != nil {
+		open.end()
 		return nil, err
 	}
-	return &Snapshot{live: &db.live, cursors: &db.cursors, view: v, seq: seq, now: moment(db.clock.Now())}, nil
+	return &Snapshot{db: db, live: &db.live, cursors: &db.cursors, view: v, seq: seq, now: moment(db.clock.Now())}, nil
 }
 
 // Close unpins the memory and the files of the snapshot. A second Close does nothing.
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
+		s.db.pipeline.snapshots.end()
 		s.live.UnpinShared(s.view) // shared: a Get on the snapshot may still be running
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/manifest"
@@ -25,6 +26,72 @@ type writers struct {
 	index map[int64]int32 // by writer id: indexes into known
 	known []knownWriter   // [0] begins and ends the list, whose first writer is unused for longest
 	free  int32           // first of the unused elements of known, which next links; 0: there is none
+	past  writersPast
+}
+
+// writersPast is what writers were before their last batches, as far as the backup of a snapshot may ask.
+//
+// A snapshot as of a sequence needs the state whose version is the last up to there. A state is kept when the next one
+// replaces it, under the commit lock, and dropped at the earliest when that one is visible. From then on no snapshot begins
+// that needs it; and one that has begun is either counted in beginning, so that nothing is dropped, or in open, with newest
+// not below its sequence. What is visible is read before these three are, so that a snapshot which began before is in them.
+type writersPast struct {
+	snapshots *openSnapshots // nil: nobody asks
+	visible   func() uint64
+	states    []pastState
+	dropAt    int // so many states are worth a look: twice what the last look has left
+}
+
+// pastState is the state of a writer before another one.
+type pastState struct {
+	id int64
+	writerState
+	next uint64 // the version of the other
+}
+
+// openSnapshots counts snapshots. Any goroutine may use it.
+type openSnapshots struct {
+	beginning atomic.Int64  // whose sequence is not known yet
+	open      atomic.Int64  // all that are not closed
+	newest    atomic.Uint64 // no snapshot of open has a later sequence, but for those beginning
+}
+
+func (o *openSnapshots) begin() {
+	o.open.Add(1)
+	o.beginning.Add(1)
+}
+
+// began notes the sequence of a snapshot that has begun.
+func (o *openSnapshots) began(seq uint64) {
+	for old := o.newest.Load(); old < seq && !o.newest.CompareAndSwap(old, seq); old = o.newest.Load() {
+	}
+	o.beginning.Add(-1)
+}
+
+func (o *openSnapshots) end() { o.open.Add(-1) }
+
+// keep keeps a state that another replaces.
+func (p *writersPast) keep(id int64, old writerState, next uint64) {
+	if p.snapshots == nil {
+		return
+	}
+	if len(p.states) >= p.dropAt {
+		p.drop()
+		p.dropAt = max(16, 2*len(p.states))
+	}
+	p.states = append(p.states, pastState{id, old, next})
+}
+
+// drop drops the states that no snapshot needs.
+func (p *writersPast) drop() {
+	visible := p.visible()
+	if p.snapshots.beginning.Load() > 0 {
+		return
+	}
+	open, newest := p.snapshots.open.Load() > 0, p.snapshots.newest.Load()
+	p.states = slices.DeleteFunc(p.states, func(s pastState) bool {
+		return s.next <= visible && (!open || s.version > newest)
+	})
 }
 
 // knownWriter is an element of the list.
@@ -52,6 +119,7 @@ func (w *writers) set(id int64, s writerState) {
 	i, ok := w.index[id]
 	switch {
 	case ok:
+		w.past.keep(id, w.known[i].writerState, s.version)
 		w.unlink(i)
 	case w.free != 0:
 		i, w.free = w.free, w.known[w.free].next
@@ -103,6 +171,32 @@ func (w *writers) list(now int64) []knownWriter {
 		list = append(list, w.known[i])
 	}
 	return list
+}
+
+// listAt is list as of a sequence.
+func (w *writers) listAt(seq uint64, now int64) []knownWriter {
+	list := slices.DeleteFunc(w.list(now), func(k knownWriter) bool { return k.version > seq })
+	for _, s := range w.past.states {
+		if s.version <= seq && seq < s.next && now-s.used <= w.idle {
+			list = append(list, knownWriter{id: s.id, writerState: s.writerState})
+		}
+	}
+	return list
+}
+
+// replace takes over what another owner's writers have come to: the view that they belong to comes after.
+func (w *writers) replace(next writers) {
+	next.past = w.past
+	p := &next.past
+	if p.snapshots.beginning.Load() == 0 && p.snapshots.open.Load() == 0 {
+		p.states = nil
+	}
+	for id, i := range w.index {
+		if j, ok := next.index[id]; ok && next.known[j].version > w.known[i].version {
+			p.states = append(p.states, pastState{id, w.known[i].writerState, next.known[j].version})
+		}
+	}
+	*w = next
 }
 
 // writerStates returns writers as a snapshot file has them, in the order of their ids.

@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"testing"
 	"time"
@@ -171,5 +172,76 @@ func TestWritersModel(t *testing.T) {
 				}
 			},
 		})
+	})
+}
+
+// TestWritersPast holds what writers were when snapshots began against all that they ever were.
+func TestWritersPast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var open openSnapshots
+		visible, last := uint64(0), uint64(0)
+		w := writers{idle: math.MaxInt64}
+		w.past.snapshots, w.past.visible = &open, func() uint64 { return visible }
+		var history []knownWriter
+		var snapshots []uint64
+		set := func(id int64) {
+			last += 1 + uint64(len(history))%3
+			s := writerState{version: last, sequence: int32(last)}
+			w.set(id, s)
+			history = append(history, knownWriter{id: id, writerState: s})
+		}
+		at := func(seq uint64) map[int64]uint64 {
+			states := map[int64]uint64{}
+			for _, k := range history {
+				if k.version <= seq {
+					states[k.id] = k.version
+				}
+			}
+			return states
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"batch": func(t *rapid.T) { set(rapid.Int64Range(0, 3).Draw(t, "writer")) },
+			"show":  func(t *rapid.T) { visible = rapid.Uint64Range(visible, last).Draw(t, "visible") },
+			"snapshot": func(t *rapid.T) {
+				open.begin()
+				seq := visible
+				for range rapid.IntRange(0, 40).Draw(t, "batches meanwhile") {
+					set(int64(last % 4))
+					visible = last
+				}
+				open.began(seq)
+				snapshots = append(snapshots, seq)
+			},
+			"close": func(t *rapid.T) {
+				if len(snapshots) > 0 {
+					snapshots = snapshots[1:]
+					open.end()
+				}
+			},
+			"": func(t *rapid.T) {
+				for _, seq := range snapshots {
+					got := map[int64]uint64{}
+					for _, k := range w.listAt(seq, 0) {
+						if got[k.id] != 0 {
+							t.Fatalf("writer %d twice as of %d", k.id, seq)
+						}
+						got[k.id] = k.version
+					}
+					if want := at(seq); !maps.Equal(got, want) {
+						t.Fatalf("as of %d: %v, want %v", seq, got, want)
+					}
+				}
+			},
+		})
+		for range snapshots {
+			open.end()
+		}
+		for i := range 2*len(w.past.states) + 40 {
+			set(int64(i % 4))
+			visible = last
+		}
+		if n := len(w.past.states); n > 16 {
+			t.Fatalf("%d states are kept for nobody", n)
+		}
 	})
 }
