@@ -325,7 +325,8 @@ func (m *machine) end(t *rapid.T) {
 func (m *machine) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"put": m.Put, "put2": m.Put, "put3": m.Put, "putKeep": m.PutKeep, "delete": m.Delete, "deleteRange": m.DeleteRange,
-		"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact, "compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
+		"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact,
+		"compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
 		"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
 		"take": m.Take, "found": m.Found,
 		"ingest": m.Ingest, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
