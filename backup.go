@@ -215,7 +215,7 @@ func (b *backupRun) entries(v *lsm.View, h snapfile.Header) error {
 				return it.Err()
 			}
 			next = after
-			if e := it.Entry(); e.Live(h.Clock) && covering.Cover(e) == nil {
+			if e := it.Entry(); e.Live(h.Clock) && covering.Cover(e) == nil && !v.Evicted(e, h.Through) {
 				if err := b.out.Add(e); err != nil {
 					return err
 				}
@@ -305,6 +305,8 @@ func (b *backupRun) change(e *wal.Entry, from uint64, now int64) error {
 			err = b.addChange(&kv.Entry{Key: o.Key, Seq: o.Seq, Kind: kv.Delete}, now)
 		case op.DeleteRange:
 			err = b.out.AddRangeDelete(kv.RangeDelete{Start: o.Key, End: o.End, Seq: o.Seq})
+		case op.Evict:
+			err = b.out.AddEviction(kv.Eviction{Seq: o.Seq, Horizon: o.Deadline})
 		default:
 			err = op.Unknown(o.Kind)
 		}

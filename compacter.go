@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/ttl"
 )
@@ -66,13 +67,15 @@ func (c *compacter) readsHavePaid() bool {
 	return true
 }
 
-// compaction returns how to compact now.
+// compaction returns how to compact now: the levels of a view that was loaded before the call.
 func (c *compacter) compaction() compaction.Config {
-	damaged, _ := c.damage.in(c.live.View().Version)
+	v := c.live.View().Version
+	damaged, _ := c.damage.in(v)
 	return compaction.Config{
-		Damaged: damaged,
-		Base:    8 * c.pipeline.memtableSize,
-		Settle:  c.lastFlush.settled(),
+		Evictions: v.Evictions,
+		Damaged:   damaged,
+		Base:      8 * c.pipeline.memtableSize,
+		Settle:    c.lastFlush.settled(),
 	}
 }
 
@@ -137,6 +140,11 @@ func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 			c.health.events.emit(TableDeleted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
 			continue
 		}
+		if !kv.Expired(p.MaxDeadline, now) {
+			c.counters.evicted.Add(p.Entries)
+			c.health.events.emit(TableEvicted{Table: t.File, Bytes: t.Size, Entries: p.Entries})
+			continue
+		}
 		c.counters.expired.Add(p.Entries)
 		c.health.events.emit(TableExpired{Table: t.File, Bytes: t.Size, Entries: p.Entries, Overdue: ttl.Overdue(p.MaxDeadline, now)})
 	}
@@ -145,7 +153,7 @@ func (c *compacter) dropped(plan *compaction.Plan, tables []*compaction.Table) {
 // compacted counts a plan that was carried out, and emits its event.
 func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, result compaction.Result, took time.Duration) {
 	e := Compacted{Reason: p.Reason, Level: p.Level, Moved: p.Action == compaction.Move, Inputs: len(inputs),
-		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Duration: took}
+		Outputs: len(result.Tables), OutputBytes: result.Bytes, Expired: result.Expired, Evicted: result.Evicted, Duration: took}
 	if !e.Moved {
 		for _, t := range inputs {
 			e.InputBytes += t.Size
@@ -156,6 +164,7 @@ func (c *compacter) compacted(p *compaction.Plan, inputs []*compaction.Table, re
 		n.compacted.Add(result.Bytes)
 		n.compactedFor.Add(int64(took))
 		n.expired.Add(result.Expired)
+		n.evicted.Add(result.Evicted)
 	}
 	c.health.events.emit(e)
 }

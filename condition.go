@@ -53,8 +53,15 @@ func (p *pipeline) lookLatest(key []byte, want lsm.Wanted, cur *latestEntry) err
 }
 
 // look stores in cur the newest entry of a key in the view. If cur holds the answer of the same tables, they are not asked
-// again.
+// again. An entry that was evicted is not found.
 func (cur *latestEntry) look(v *lsm.View, key []byte, want lsm.Wanted) error {
+	err := cur.lookAll(v, key, want)
+	cur.found = cur.found && !v.Evicted(&cur.Entry, math.MaxUint64)
+	return err
+}
+
+// lookAll is look without regard to evictions.
+func (cur *latestEntry) lookAll(v *lsm.View, key []byte, want lsm.Wanted) error {
 	var e kv.Entry
 	if known, found := v.GetMem(key, math.MaxUint64, &e); known {
 		cur.Entry, cur.found, cur.tables = e, found, nil

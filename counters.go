@@ -10,7 +10,8 @@ type counters struct {
 	compactions, compacted, compactedFor   atomic.Int64
 	compactionRead                         atomic.Int64
 	dropped, droppedBytes, sweeps          atomic.Int64
-	expired                                atomic.Uint64
+	expired, evicted                       atomic.Uint64
+	evictions                              atomic.Int64
 	expiryEvents                           atomic.Int64
 	slowed, slowedFor, stopped, stoppedFor atomic.Int64
 	noSpace, backgroundErrors, logCut      atomic.Int64

@@ -40,6 +40,7 @@ type cursor struct {
 	merged   merge.Iterator
 	own      kv.Iterator // the source with a transaction's own writes; nil if there is none
 	deletes  lsm.Deletes
+	evicted  kv.Evictions      // those that c heeds
 	covering *lsm.DeleteSource // has a range delete that covers the entry that merged stands on; nil if none does
 
 	op    move   // the move that step makes
@@ -100,6 +101,7 @@ func (c *cursor) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv
 	c.merged.Reset(c.sources.Open(v, seq, c.lower, c.upper, own))
 	v.PayForScan(c.sources.Overlaid())
 	c.deletes.Open(v, seq, c.lower, c.upper)
+	c.evicted = v.AppendEvictions(c.evicted[:0], seq)
 }
 
 // close unpins the view, and leaves c to the next iterator.
@@ -301,8 +303,8 @@ func (c *cursor) advance() {
 	}
 }
 
-// take appends a copy of an entry to ahead. It is false if the entry is not live: covered by a range delete, deleted or
-// expired.
+// take appends a copy of an entry to ahead. It is false if the entry is not live: covered by a range delete, deleted, expired
+// or evicted.
 func (c *cursor) take(e *kv.Entry) bool {
 	c.covering = nil
 	if c.deletes.Any() {
@@ -310,7 +312,7 @@ func (c *cursor) take(e *kv.Entry) bool {
 			return false
 		}
 	}
-	if !e.Live(c.now) {
+	if !e.Live(c.now) || c.evicted.Cover(e, c.seq) {
 		return false
 	}
 	c.ahead = append(c.ahead, Entry{})

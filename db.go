@@ -67,6 +67,7 @@ type background struct {
 	compacter compacter
 	sweeper   sweeper
 	settler   settler
+	evicter   evicter
 }
 
 // wire makes the workers known to one another, and gives them the pipeline p and the live set.
@@ -81,6 +82,7 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 	w.requests, b.settler.requests = newRequests(), newRequests()
 	w.pipeline, w.live, w.counters, w.compacter = p, live, n, &c.worker
 	b.settler.pipeline, b.settler.live = p, live
+	b.evicter.pipeline, b.evicter.live, b.evicter.counters, b.evicter.compacter = p, live, n, &c.worker
 }
 
 // start starts the workers. Requests that were made before are carried out.

@@ -203,6 +203,13 @@ func (d *driver) operation(t *rapid.T, b *Batch) []Change {
 	return []Change{d.put(k, v, deadline)}
 }
 
+// Evict evicts what has a deadline up to some horizon, of the past or soon.
+func (d *driver) Evict(t *rapid.T) {
+	horizon := d.now() + int64(rapid.IntRange(-100, 6000).Draw(t, "horizon"))
+	d.must(t, d.db.evicter.evict(horizon))
+	d.wrote(Change{Kind: ChangeEvict, Deadline: horizon})
+}
+
 func (d *driver) Flush(t *rapid.T) { d.must(t, d.db.Flush()) }
 
 func (d *driver) Compact(t *rapid.T) { d.must(t, d.db.Compact(context.Background())) }

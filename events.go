@@ -42,6 +42,7 @@ type Flushed struct {
 	Bytes    int64  // of its file
 	Entries  uint64 // read from the memtable
 	Expired  uint64 // of Entries, those that were left out or kept as tombstones
+	Evicted  uint64 // of Entries, those that had not expired, and were left out or kept as tombstones: see Evicted
 	Duration time.Duration
 }
 
@@ -55,6 +56,7 @@ type Compacted struct {
 	Outputs     int
 	OutputBytes int64
 	Expired     uint64 // entries that were left out, or kept as tombstones
+	Evicted     uint64 // those that had not expired, and were left out or kept as tombstones: see Evicted
 	Duration    time.Duration
 }
 
@@ -68,6 +70,22 @@ type TableExpired struct {
 
 // TableDeleted says that newer range deletes cover all entries of a table, and that the table was dropped whole and unread.
 type TableDeleted struct {
+	Table   uint64 // its number
+	Bytes   int64  // of its file
+	Entries uint64
+}
+
+// Evicted says that entries with a deadline have become absent before it: all that were written before the eviction and have
+// a deadline up to UpTo. Their space comes back with the compactions that follow.
+type Evicted struct {
+	Version uint64    // of the eviction: what has a lower one is older
+	UpTo    time.Time // the last deadline that was evicted
+	Entries uint64    // that went, in tables, at least; estimated, and overwritten ones count too
+	Bytes   int64     // of their keys and values
+}
+
+// TableEvicted says that all entries of a table were evicted, or had expired, and that the table was dropped whole and unread.
+type TableEvicted struct {
 	Table   uint64 // its number
 	Bytes   int64  // of its file
 	Entries uint64
@@ -138,6 +156,8 @@ func (Flushed) event() (slog.Level, string)      { return slog.LevelDebug, "flus
 func (Compacted) event() (slog.Level, string)    { return slog.LevelDebug, "compacted" }
 func (TableExpired) event() (slog.Level, string) { return slog.LevelDebug, "table expired" }
 func (TableDeleted) event() (slog.Level, string) { return slog.LevelDebug, "table deleted" }
+func (Evicted) event() (slog.Level, string)      { return slog.LevelInfo, "evicted" }
+func (TableEvicted) event() (slog.Level, string) { return slog.LevelDebug, "table evicted" }
 func (TableDamaged) event() (slog.Level, string) { return slog.LevelError, "table damaged" }
 func (Swept) event() (slog.Level, string)        { return slog.LevelDebug, "swept" }
 func (StallBegan) event() (slog.Level, string)   { return slog.LevelInfo, "writers held up" }
@@ -167,14 +187,15 @@ func (e TailCut) LogValue() slog.Value {
 // LogValue returns the fields.
 func (e Flushed) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries),
-		slog.Uint64("expired", e.Expired), duration(e.Duration))
+		slog.Uint64("expired", e.Expired), slog.Uint64("evicted", e.Evicted), duration(e.Duration))
 }
 
 // LogValue returns the fields.
 func (e Compacted) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("reason", e.Reason), slog.Int("to_level", e.Level), slog.Bool("moved", e.Moved),
 		slog.Int("inputs", e.Inputs), slog.Int64("input_bytes", e.InputBytes), slog.Int("outputs", e.Outputs),
-		slog.Int64("output_bytes", e.OutputBytes), slog.Uint64("expired", e.Expired), duration(e.Duration))
+		slog.Int64("output_bytes", e.OutputBytes), slog.Uint64("expired", e.Expired), slog.Uint64("evicted", e.Evicted),
+		duration(e.Duration))
 }
 
 // LogValue returns the fields.
@@ -185,6 +206,17 @@ func (e TableExpired) LogValue() slog.Value {
 
 // LogValue returns the fields.
 func (e TableDeleted) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries))
+}
+
+// LogValue returns the fields.
+func (e Evicted) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("version", e.Version), slog.Time("up_to", e.UpTo), slog.Uint64("entries", e.Entries),
+		slog.Int64("bytes", e.Bytes))
+}
+
+// LogValue returns the fields.
+func (e TableEvicted) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("table", e.Table), slog.Int64("bytes", e.Bytes), slog.Uint64("entries", e.Entries))
 }
 

@@ -572,8 +572,8 @@ func useDatabase(db *DB, first bool) error {
 
 // allEvents has one of each kind.
 var allEvents = []Event{
-	Recovered{Segments: 1, Bytes: 2, Entries: 3, Tables: 4, CutBytes: 5, Duration: 6}, TailCut{"f", 1, 2, "q"}, Flushed{1, 2, 3, 4, 5},
-	Compacted{"why", 1, true, 2, 3, 4, 5, 6, 7}, TableExpired{1, 2, 3, 4}, Swept{true, 1, 2, 3}, TableDeleted{1, 2, 3}, TableDamaged{1, 2, 3, syscall.EIO}, StallBegan{true, "why"},
+	Recovered{Segments: 1, Bytes: 2, Entries: 3, Tables: 4, CutBytes: 5, Duration: 6}, TailCut{"f", 1, 2, "q"}, Flushed{1, 2, 3, 4, 5, 6},
+	Compacted{"why", 1, true, 2, 3, 4, 5, 6, 7, 8}, TableExpired{1, 2, 3, 4}, Swept{true, 1, 2, 3}, TableDeleted{1, 2, 3}, TableEvicted{1, 2, 3}, Evicted{1, time.UnixMilli(2), 3, 4}, TableDamaged{1, 2, 3, syscall.EIO}, StallBegan{true, "why"},
 	StallEnded{true, "why", 1}, BackgroundError{"flush", syscall.EIO, 1}, DiskFull{syscall.ENOSPC}, Failed{syscall.EIO},
 	ClockJumped{1}, ClockSetBack{1},
 }

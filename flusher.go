@@ -93,7 +93,8 @@ func (f *flusher) flushed(built compaction.Result, took time.Duration) {
 	c.flushed.Add(built.Bytes)
 	c.flushedFor.Add(int64(took))
 	c.expired.Add(built.Expired)
-	e := Flushed{Bytes: built.Bytes, Entries: built.Entries, Expired: built.Expired, Duration: took}
+	c.evicted.Add(built.Evicted)
+	e := Flushed{Bytes: built.Bytes, Entries: built.Entries, Expired: built.Expired, Evicted: built.Evicted, Duration: took}
 	for _, t := range built.Tables { // more than one only of a batch that is larger than a memtable
 		e.Table = t.File
 	}
@@ -103,9 +104,10 @@ func (f *flusher) flushed(built compaction.Result, took time.Duration) {
 // buildFlush builds the table of a frozen memtable. Expired entries are left out, or kept as tombstones if there may be
 // older versions below; tombstones with nothing below them are left out.
 func (f *flusher) buildFlush(m *lsm.Mem, now int64) (compaction.Result, error) {
-	levels := f.live.View().Version.Levels
+	v := f.live.View().Version
+	levels := v.Levels
 	// A compaction that runs meanwhile can only take from the levels.
-	return compaction.BuildMemtable(context.Background(), m.Memtable, levels.Overlap, now, f.live.Output(0))
+	return compaction.BuildMemtable(context.Background(), m.Memtable, levels.Overlap, now, v.Evictions, f.live.Output(0))
 }
 
 // logTrim deletes the log segments that no memtable needs any more. The flush or Ingest that made the segments obsolete has

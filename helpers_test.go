@@ -164,6 +164,12 @@ func deleteRangeStep(start, end string) step {
 		}, 1)
 }
 
+// evictStep evicts what has a deadline up to horizon.
+func evictStep(horizon int64) step {
+	return writeStep("evict", func(db *DB) error { return db.evicter.evict(horizon) },
+		func(m *model) { m.change(Change{Kind: ChangeEvict, Deadline: horizon}) }, 1)
+}
+
 // batchStep puts value under all keys but the last, which it deletes.
 func batchStep(value string, deadline int64, keys ...string) step {
 	last := len(keys) - 1
@@ -293,8 +299,8 @@ func sweepStep(clock *fakeClock, d time.Duration) step {
 	})
 }
 
-// lifeScript is a life of a database that has everything in it: each kind of write, deadlines that pass, memtables that
-// fill up, flushes, compactions, and the sweeper.
+// lifeScript is a life of a database that has everything in it: each kind of write, evictions, deadlines that pass, memtables
+// that fill up, flushes, compactions, and the sweeper.
 func lifeScript(clock *fakeClock) []step {
 	start := clock.ms()
 	large := strings.Repeat("large", 1900) // fills a memtable by itself
@@ -315,6 +321,10 @@ func lifeScript(clock *fakeClock) []step {
 		batchStep("batch3", 0, "x", "y", "z", "d"), deleteRangeStep("a", "c"), compactStep,
 		replaceStep("y", "z", "4"), replaceStep("zz", "", "5"),
 		sweepStep(clock, 4*time.Second), // f and g expire
+		putStep("v1", "old", 0), putStep("v2", "1", start+50_000), flushStep,
+		putStep("v1", "new", start+15_000), putStep("v3", "1", start+18_000), putStep("v4", "1", start+60_000), flushStep,
+		putStep("v5", "1", start+19_000), evictStep(start + 20_000), putStep("v3", "again", start+19_000), flushStep,
+		evictStep(start + 50_000), compactStep,
 		addStep("n", 0), writerStep(), appendStep("x", "y"), putStep("end", "1", 0), putStep("y", "2", start+9000), flushStep, putStep("z", "3", 0),
 	}
 }

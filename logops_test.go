@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/op/optest"
@@ -51,11 +52,14 @@ func TestEveryOperation(t *testing.T) {
 		"put@6 batch-ttl-= until 1125899906842624 of 0", "delete@7 batch-deleted-= until 0 of 0",
 		"expire@8 expired-1-= until 1099511627777 of 2199023255557", "expire@9 expired-2-= until 1 of 1",
 		"put@10 among-put-=v until 0 of 0", "delete range@11 -b= until 0 of 0", "put@12 among-ttl-=w until 1125899906842624 of 0",
-		"delete range@13 o-p= until 0 of 0", "delete@14 among-deleted-= until 0 of 0")
+		"delete range@13 o-p= until 0 of 0", "delete@14 among-deleted-= until 0 of 0", "evict@15 -= until 549755813888 of 0")
 	compare(t, "in the memtable", memEntries(m), "1@14 among-deleted= until 0", "0@10 among-put=v until 0",
 		"0@12 among-ttl=w until 1125899906842624", "1@7 batch-deleted= until 0", "0@5 batch-put=v until 0",
 		"0@6 batch-ttl= until 1125899906842624", "1@3 deleted= until 0", "1@8 expired-1= until 0", "1@9 expired-2= until 0",
 		"0@1 put=value until 0", "0@2 ttl=brief until 1125899906842624")
+	if v := m.Evictions(); len(v) != 1 || v[0] != (kv.Eviction{Seq: 15, Horizon: 1 << 39}) {
+		t.Errorf("evictions in the memtable: %v", v)
+	}
 	if s, ok := m.Writers[7]; !ok || s.Sequence != 3 || s.Version != 7 {
 		t.Errorf("writer 7: %+v, %v", s, ok)
 	}

@@ -59,12 +59,16 @@ func (a *aside) reopen() {
 func (a *aside) write() {
 	r := a.rand
 	i := r.IntN(asideKeys)
-	switch r.IntN(12) {
+	switch r.IntN(13) {
 	case 0:
 		to := min(asideKeys, i+1+r.IntN(1+r.IntN(asideKeys)))
 		a.do(deleteRangeStep(asideKey(i), asideKey(to)))
 	case 1:
 		a.do(deleteStep(asideKey(i)))
+	case 12:
+		if r.IntN(4) == 0 {
+			a.do(evictStep(a.clock.ms() + int64(r.IntN(25_000))))
+		}
 	case 2:
 		a.do(batchStep(fmt.Sprint("batch", r.Int()), 0, asideKey(i), asideKey(r.IntN(asideKeys)), asideKey((i+1)%asideKeys)))
 	case 3, 4:

@@ -64,6 +64,12 @@ func (m *model) change(changes ...Change) {
 			m.entries[string(c.Key)] = modelEntry{string(c.Value), c.Deadline}
 		case ChangeDelete, ChangeExpire:
 			delete(m.entries, string(c.Key))
+		case ChangeEvict:
+			for k, e := range m.entries {
+				if e.deadline != 0 && e.deadline <= c.Deadline {
+					delete(m.entries, k)
+				}
+			}
 		case ChangeDeleteRange:
 			for k := range m.entries {
 				if string(c.Key) <= k && k < string(c.End) {
@@ -328,7 +334,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact,
 		"compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
 		"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
-		"take": m.Take, "found": m.Found,
+		"take": m.Take, "found": m.Found, "evict": m.Evict,
 		"ingest": m.Ingest, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
 	}
 }

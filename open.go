@@ -153,7 +153,7 @@ func (db *DB) open() error {
 			live:     &db.live,
 			upcoming: ttl.NewUpcoming(db.opts.expiryMemory),
 		}
-		db.pipeline.observer = db.reporter
+		db.pipeline.observer, db.evicter.reporter = db.reporter, db.reporter
 	}
 	return db.live.RemoveOrphans()
 }

@@ -57,14 +57,14 @@ func pin(live *lsm.Set) (*lsm.View, uint64, error) {
 	return v, seq, nil
 }
 
-// getLive reads a key from a view. It returns ErrNotFound for a key that is absent or has expired. It reads the clock only
-// if the entry has a deadline.
+// getLive reads a key from a view. It returns ErrNotFound for a key that is absent, has expired or was evicted. It reads the
+// clock only if the entry has a deadline.
 func getLive(v *lsm.View, dst, key []byte, seq uint64, want lsm.Wanted, clock clock, e *kv.Entry) ([]byte, error) {
 	out, found, err := v.Get(dst, key, seq, want, e)
 	if err != nil {
 		return dst, err
 	}
-	if !found || e.Deadline != 0 && kv.Expired(e.Deadline, clock.Now()) {
+	if !found || e.Deadline != 0 && (kv.Expired(e.Deadline, clock.Now()) || v.Evicted(e, seq)) {
 		return dst, ErrNotFound
 	}
 	return present(out), nil

@@ -23,12 +23,13 @@ import (
 // the report is also written, and the report is a tombstone: the version is not the newest any more. So each version is
 // reported at most once.
 //
-// Each version that expires is reported at least once, and before anything that follows from its absence:
+// A version that was evicted before it has expired is not reported: it is absent already, which watchers are told by the
+// eviction. Any other version that expires is reported at least once, and before anything that follows from its absence:
 //
 //   - Completeness: every unreported version with a deadline below upcoming.Complete is in upcoming. Writes add the versions
 //     that they make, and a scan adds those that were there before. The loop reports the versions in upcoming that are due.
-//   - A write that is to replace or delete a version which has expired, and which the loop has not come to, reports that
-//     version first: see before.
+//   - A write that is to replace, delete or evict a version which has expired, and which the loop has not come to, reports
+//     that version first: see before.
 //   - An unreported version is not dropped: flushes and compactions drop only versions that expire before reportedTo, and
 //     only when the reports of these are durable in the log: see dropNow.
 //
@@ -79,7 +80,7 @@ func unpackPosition(v uint64) wal.Position {
 }
 
 // applied adds the versions that a write has put to upcoming, and takes out those that it has deleted. A version that was
-// deleted by range stays in upcoming until it is due.
+// deleted by range or evicted stays in upcoming until it is due.
 func (r *reporter) applied(t turn, e *wal.Entry) {
 	var ops op.Ops
 	if err := ops.Decode(e); err != nil {
@@ -184,7 +185,7 @@ func (r *reporter) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 				v.Key = string(o.Key)
 				due = append(due, v)
 			}
-		case op.DeleteRange:
+		case op.DeleteRange, op.Evict: // an eviction has no bounds
 			in, err := r.expiredIn(o.Key, o.End, now)
 			if err != nil {
 				return nil, err
@@ -204,11 +205,11 @@ func (r *reporter) overwrittenBy(e *wal.Entry, now int64) (due []ttl.Version, er
 	return due, nil
 }
 
-// expiredIn returns the expired versions of a range that are in upcoming. Expired versions that are not in upcoming have
-// expired since the write began: see beginDeleteRange.
+// expiredIn returns the expired versions of a range that are in upcoming; a nil end is no bound. Expired versions that are
+// not in upcoming have expired since the write began: see beginDeleteRange.
 func (r *reporter) expiredIn(start, end []byte, now int64) (due []ttl.Version, err error) {
 	due = r.upcoming.Due(nil, now, ttl.Version{}, math.MaxInt)
-	due = slices.DeleteFunc(due, func(v ttl.Version) bool { return v.Key < string(start) || v.Key >= string(end) })
+	due = slices.DeleteFunc(due, func(v ttl.Version) bool { return v.Key < string(start) || end != nil && v.Key >= string(end) })
 	due = r.newest(due, now, func(_ int, unread error) { err = cmp.Or(err, unread) })
 	return due, err
 }

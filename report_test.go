@@ -56,6 +56,12 @@ func (l *ledger) follow(changes []Change, wroteAt func(seq uint64) int64, now in
 					err = errors.Join(err, gone(k))
 				}
 			}
+		case ChangeEvict:
+			for k, old := range l.live {
+				if old.Deadline != 0 && old.Deadline <= c.Deadline {
+					err = errors.Join(err, gone(k))
+				}
+			}
 		case ChangeExpire:
 			// A deadline that has passed when its log segment begins is in the log as that time.
 			old, ok := l.live[key]
@@ -165,7 +171,7 @@ func TestExpiryModel(t *testing.T) {
 		defer func() { m.must(t, m.db.Close()) }()
 		t.Repeat(map[string]func(*rapid.T){
 			"put": m.Put, "put2": m.Put, "put3": m.Put, "delete": m.Delete, "batch": m.Batch, "deleteRange": m.DeleteRange,
-			"expire": m.Expire, "flush": m.Flush, "compact": m.Compact,
+			"expire": m.Expire, "evict": m.Evict, "flush": m.Flush, "compact": m.Compact,
 			"pass": m.Pass, "pass2": m.Pass, "sweep": m.Sweep, "reopen": m.Reopen, "": m.Check,
 		})
 	})
@@ -192,7 +198,10 @@ func expiryScript(clock *fakeClock) []step {
 		batchStep("late", start+2600, "k", "l", "m", "a"),
 		sweepStep(clock, 400*time.Millisecond), flushStep, // h
 		sweepStep(clock, time.Second), compactStep, sweepStep(clock, time.Second),
-		putStep("n", "1", start+6000), flushStep,
+		putStep("p", "1", start+4500), putStep("q", "1", start+8000), flushStep,
+		otherStep("pass", func(*DB) error { clock.add(time.Second); return nil }),
+		evictStep(start + 8000), // p has expired, q has not, and never will
+		putStep("n", "1", start+7000), flushStep,
 		sweepStep(clock, 4*time.Second), pick, putStep("o", "1", 0), // n's table goes, and nobody has synced
 		putStep("end", strings.Repeat("e", 9000), start+1<<40), flushStep, sweepStep(clock, time.Second), compactStep,
 	}
@@ -220,7 +229,7 @@ func TestExpiryCrashStates(t *testing.T) {
 		var l ledger
 		must(t, l.follow(complete, func(seq uint64) int64 { return at[seq] }, clock.ms()))
 		must(t, l.allReported(clock.ms()))
-		if l.reported != 12 { // b is overwritten in time, j and d are deleted
+		if l.reported != 13 { // b is overwritten in time, j and d are deleted, q is evicted
 			t.Errorf("%d versions were reported", l.reported)
 		}
 		var tried vfstest.Tried

@@ -68,10 +68,16 @@ type Stats struct {
 	ExpiryLag               time.Duration // since the first entry expired that is still in a table
 	MemtableExpiryLag       time.Duration // the same in memtables, which may keep a little for as long as nothing is written
 	ExpiredEntries          uint64        // expired entries that flushes, compactions and dropped tables have removed
-	DroppedTables           int64         // tables dropped whole and unread, as all in them had expired or was range-deleted
+	DroppedTables           int64         // tables dropped whole and unread: all in them had expired, or was deleted or evicted
 	DroppedBytes            int64         // of the files of dropped tables
 	Sweeps                  int64
 	ExpiryEvents            int64 // expiries that were reported: see Options.ExpiryEvents
+
+	// Eviction.
+
+	Evictions      int64
+	EvictedBytes   uint64 // of keys and values that were evicted, have not expired and are still in tables; a lower bound
+	EvictedEntries uint64 // evicted entries that flushes, compactions and dropped tables have removed
 
 	// Writes, flushes and compactions.
 
@@ -150,6 +156,8 @@ func statsOf(c *counters) Stats {
 		DroppedBytes:        c.droppedBytes.Load(),
 		Sweeps:              c.sweeps.Load(),
 		ExpiryEvents:        c.expiryEvents.Load(),
+		Evictions:           c.evictions.Load(),
+		EvictedEntries:      c.evicted.Load(),
 		Flushes:             c.flushes.Load(),
 		FlushedBytes:        c.flushed.Load(),
 		FlushedFor:          time.Duration(c.flushedFor.Load()),
@@ -211,6 +219,7 @@ func (s *Stats) addTables(v *lsm.Version, now int64) {
 		s.MappedBytes += t.Reader.MappedBytes()
 		s.DeadlineEntries += p.DeadlineEntries
 		s.ExpiredBytes += p.ExpiredBytes(now)
+		s.EvictedBytes += p.ExpiredBytes(max(now, t.Evicted(v.Evictions))) - p.ExpiredBytes(now)
 		s.ExpiryLag = max(s.ExpiryLag, ttl.Overdue(p.MinDeadline, now))
 	}
 }

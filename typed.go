@@ -155,9 +155,9 @@ type TypedChange[K, V any] struct {
 }
 
 // Covers reports whether the change may concern key: it is of key itself, or of a deleted range with key in it, or it is a
-// gap, which may concern every key. Covers may be called until the loop goes on to the next change.
+// gap or an eviction, which may concern every key. Covers may be called until the loop goes on to the next change.
 func (c *TypedChange[K, V]) Covers(key K) (bool, error) {
-	if c.Kind == ChangeGap {
+	if c.Kind == ChangeGap || c.Kind == ChangeEvict {
 		return true, nil
 	}
 	s := c.format.scratch()
@@ -308,7 +308,7 @@ func (f *typedFormat[K, V]) decodeEntry(raw Entry, keysOnly bool) (TypedEntry[K,
 func (f *typedFormat[K, V]) decodeChange(raw Change) (TypedChange[K, V], error) {
 	c := TypedChange[K, V]{Kind: raw.Kind, Seq: raw.Seq, Version: raw.Version, Deadline: raw.Deadline, More: raw.More}
 	c.format, c.raw = f, raw
-	if raw.Kind == ChangeDeleteRange || raw.Kind == ChangeGap {
+	if raw.Kind == ChangeDeleteRange || raw.Kind == ChangeGap || raw.Kind == ChangeEvict {
 		return c, nil
 	}
 	e, err := f.decodeEntry(Entry{Key: raw.Key, Value: raw.Value}, raw.Kind != ChangePut)

@@ -23,6 +23,7 @@ const (
 	ChangeDeleteRange                   // the keys from Key up to but not including End were deleted
 	ChangeExpire                        // the version Version of Key has expired: see Options.ExpiryEvents
 	ChangeGap                           // up to Seq the content may have been replaced from outside the log: read it anew
+	ChangeEvict                         // what was written before it and has a deadline up to Deadline was evicted: absent
 )
 
 // String returns the kind's name.
@@ -33,7 +34,7 @@ func (k ChangeKind) String() string {
 	return fmt.Sprintf("change %d", uint8(k))
 }
 
-var changeNames = [...]string{"put", "delete", "delete range", "expire", "gap"}
+var changeNames = [...]string{"put", "delete", "delete range", "expire", "gap", "evict"}
 
 // Change is one change of a database.
 type Change struct {
@@ -45,7 +46,7 @@ type Change struct {
 	// Seq + 1. For a put Seq is the Version of the Entry.
 	Seq      uint64
 	Version  uint64 // of an expiry: the version that has expired
-	Deadline int64  // Unix ms; of a put, 0 if it has none; of an expiry, the deadline that has passed
+	Deadline int64  // Unix ms; of a put, 0 if it has none; of an expiry, the deadline that has passed; of an eviction, the last
 	// More says that the next change was made together with this one, by one batch or transaction.
 	More bool
 }
@@ -228,10 +229,10 @@ func (w *watcher) send(c *Change) error {
 	return nil
 }
 
-// wants reports whether a change may concern a key that begins with the prefix.
+// wants reports whether a change may concern a key that begins with the prefix. An eviction may concern any.
 func (w *watcher) wants(c *Change) bool {
 	switch c.Kind {
-	case ChangeGap:
+	case ChangeGap, ChangeEvict:
 		return true
 	case ChangeDeleteRange:
 		return kv.Compare(c.End, w.prefix) > 0 && (len(w.prefixEnd) == 0 || kv.Compare(c.Key, w.prefixEnd) < 0)
@@ -248,6 +249,8 @@ func changeOf(o *op.Op) (Change, error) {
 		return Change{Kind: ChangeDelete, Key: o.Key, Seq: o.Seq}, nil
 	case op.DeleteRange:
 		return Change{Kind: ChangeDeleteRange, Key: o.Key, End: o.End, Seq: o.Seq}, nil
+	case op.Evict:
+		return Change{Kind: ChangeEvict, Seq: o.Seq, Deadline: o.Deadline}, nil
 	case op.Expired:
 		return Change{Kind: ChangeExpire, Key: o.Key, Seq: o.Seq, Version: o.Version, Deadline: o.Deadline}, nil
 	}

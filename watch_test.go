@@ -81,7 +81,7 @@ func (m *watchMachine) expected(from uint64, prefix string) []Change {
 			if c.Kind == ChangeDeleteRange {
 				matches = string(c.Key) <= prefix+"\xff" && string(c.End) > prefix
 			}
-			if c.Seq >= from && matches {
+			if matches = matches || c.Kind == ChangeEvict; c.Seq >= from && matches {
 				want = append(want, c)
 			}
 		}
@@ -223,7 +223,7 @@ func TestWatchModel(t *testing.T) {
 		}()
 		actions := map[string]func(*rapid.T){
 			"put": m.Put, "put2": m.Put, "put3": m.Put, "delete": m.Delete, "batch": m.Batch, "batch2": m.Batch,
-			"deleteRange": m.DeleteRange, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick,
+			"deleteRange": m.DeleteRange, "evict": m.Evict, "flush": m.Flush, "compact": m.Compact, "tick": m.Tick,
 			"watch": m.Watch, "hold": m.Hold, "pull": m.Pull, "pull2": m.Pull,
 		}
 		if !m.memory {

@@ -23,6 +23,8 @@ type Input struct {
 	Older func(start, end []byte) bool
 	// Now is the time by which entries have expired, Unix ms.
 	Now int64
+	// Evictions take entries as if they had expired.
+	Evictions kv.Evictions
 	// BaseSeq is a sequence that nothing in the input is below.
 	BaseSeq uint64
 }
@@ -62,6 +64,7 @@ type Result struct {
 	Tables  []*Table // open, in key order, and durable with their names
 	Entries uint64   // read
 	Expired uint64   // of these, had expired
+	Evicted uint64   // of these, had not, and were evicted
 	Bytes   int64    // written
 }
 
@@ -102,14 +105,16 @@ func Build(ctx context.Context, in Input, out Output) (Result, error) {
 }
 
 // BuildMemtable is Build for a memtable that nothing is written to any more: the newest entry of each key, and all its range
-// deletes, become one table of level 0, as each table there costs every look-up. older is Input.Older.
+// deletes, become one table of level 0, as each table there costs every look-up. older is Input.Older, evictions are
+// Input.Evictions beside those of the memtable.
 func BuildMemtable(ctx context.Context, m *memtable.Memtable, older func(start, end []byte) bool, now int64,
-	out Output) (Result, error) {
+	evictions kv.Evictions, out Output) (Result, error) {
 	it := m.NewIterator(math.MaxUint64)
 	defer it.Close()
 	out = out.At(0)
 	out.TargetSize = math.MaxInt64
-	in := Input{Source: it, Deletes: m.RangeDeletes().All(), Older: older, Now: now, BaseSeq: m.Stats().MinSeq}
+	in := Input{Source: it, Deletes: m.RangeDeletes().All(), Older: older, Now: now,
+		Evictions: evictions.With(m.Evictions()), BaseSeq: m.Stats().MinSeq}
 	return Build(ctx, in, out)
 }
 
@@ -174,14 +179,19 @@ func (b *builder) run(ctx context.Context) error {
 	return b.finish(nil)
 }
 
-// add writes one entry: as it is, as a tombstone if it has expired, or not at all if it is unneeded.
+// add writes one entry: as it is, as a tombstone if it has expired or was evicted, or not at all if it is unneeded.
 func (b *builder) add(e *kv.Entry) error {
 	b.result.Entries++
 	out := *e
-	if expired := e.Kind == kv.Put && kv.Expired(e.Deadline, b.in.Now); expired || e.Kind == kv.Delete {
-		if expired {
-			b.result.Expired++
-		}
+	expired := e.Kind == kv.Put && kv.Expired(e.Deadline, b.in.Now)
+	evicted := e.Kind == kv.Put && !expired && b.in.Evictions.Cover(e, math.MaxUint64)
+	if expired {
+		b.result.Expired++
+	}
+	if evicted {
+		b.result.Evicted++
+	}
+	if expired || evicted || e.Kind == kv.Delete {
 		out = kv.Entry{Key: e.Key, Seq: e.Seq, Kind: kv.Delete}
 	}
 	if b.unneeded(&out) {

@@ -93,7 +93,7 @@ func (p *picker) within0(reason string) *Plan {
 	if most < level0Settled {
 		return nil
 	}
-	plan := &Plan{Reason: reason, older: p.after(0)}
+	plan := &Plan{Reason: reason, older: p.after(0), evicted: p.evicted}
 	plan.older[0] = p.Levels[0][end:]
 	for _, t := range p.Levels[0][end-most : end] {
 		plan.Inputs = append(plan.Inputs, []*Table{t})

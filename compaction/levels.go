@@ -2,6 +2,7 @@ package compaction
 
 import (
 	"iter"
+	"math"
 	"slices"
 	"sort"
 
@@ -77,6 +78,12 @@ func (t *Table) Bounds() (start, end []byte) { return t.start, t.end }
 // LastKey returns the last key of the table's entries, nil if it has none.
 func (t *Table) LastKey() []byte { return t.props.Largest }
 
+// Evicted returns up to which deadline evictions take entries of the table; 0 if they take none. They take all such entries,
+// or none: a table that has entries on both sides of an eviction was built without what the eviction takes.
+func (t *Table) Evicted(evictions kv.Evictions) (horizon int64) {
+	return evictions.Horizon(t.props.MaxSeq, math.MaxUint64)
+}
+
 // Within reports whether the table may say anything about keys from lower up to upper; an empty one is no bound.
 func (t *Table) Within(lower, upper []byte) bool {
 	return (len(upper) == 0 || kv.Compare(t.start, upper) < 0) && kv.Compare(t.end, lower) > 0
@@ -138,6 +145,16 @@ func (l *Levels) Overlap(start, end []byte) bool {
 	}
 	for _, tables := range l[1:] {
 		if i := Find(tables, start); i < len(tables) && tables[i].overlaps(start, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// Evictable reports whether an eviction may take an entry of a table.
+func (l *Levels) Evictable(e kv.Eviction) bool {
+	for _, t := range l.All() {
+		if p := t.props; p.DeadlineEntries > 0 && p.MinDeadline <= e.Horizon && p.MaxSeq < e.Seq {
 			return true
 		}
 	}

@@ -22,7 +22,7 @@ func TestBuildMemtable(t *testing.T) {
 	}
 	s.deleteRange("10", "20")
 	none := func(start, end []byte) bool { return false }
-	r, err := BuildMemtable(context.Background(), s.mem, none, s.now, s.out)
+	r, err := BuildMemtable(context.Background(), s.mem, none, s.now, nil, s.out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package compaction
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ebbdb/ebb/internal/kv"
+)
 
 // Config sizes the levels.
 type Config struct {
@@ -10,6 +14,8 @@ type Config struct {
 	Settle bool
 	// Paid says that reads have cost as much as a compaction of level 0 would.
 	Paid bool
+	// Evictions are those that are durable. The levels are no newer than they: see lsm.Edit.
+	Evictions kv.Evictions
 	// Damaged are tables that cannot be read whole. They are not rewritten: see damaged.go.
 	Damaged map[*Table]bool
 }
@@ -31,13 +37,14 @@ const (
 
 // Pick returns what to do next, or nil if nothing is worth it. In this order:
 //
-//   - tables in which everything has expired are dropped unread, oldest first, so that none is dropped that hides something;
+//   - tables in which everything has expired or was evicted are dropped unread, oldest first, so that none is dropped that
+//     hides something;
 //   - tables of which newer range deletes cover all are dropped unread;
 //   - damaged tables leave level 0;
 //   - level 0 is compacted when it is large against what it overlaps, or has too many tables, a level when it is larger than
 //     its target, whichever is more over;
-//   - tables of which half has expired are rewritten; tables of mostly tombstones, and tables that hide much more than they
-//     hold, are pushed down towards the level in which tombstones go;
+//   - tables of which half has expired or was evicted are rewritten; tables of mostly tombstones, and tables that hide much
+//     more than they hold, are pushed down towards the level in which tombstones go;
 //   - level 0 is compacted if reads have paid for it, as Config.Paid says;
 //   - if Config.Settle says so, level 0 is compacted if it has more than a few tables, and the levels above the last are
 //     pushed down if their size, or the size of what they hide, is large against that of the last.
@@ -136,6 +143,7 @@ func PickRange(l *Levels, now int64, c Config, start, end []byte) *Plan {
 type picker struct {
 	*Levels
 	now     int64
+	evicted kv.Evictions
 	base    int64
 	damaged map[*Table]bool
 	first   int              // the level that level 0 is compacted into
@@ -143,10 +151,13 @@ type picker struct {
 }
 
 func newPicker(l *Levels, now int64, c Config) *picker {
-	p := &picker{Levels: l, now: now, base: max(c.Base, 1), damaged: c.Damaged}
+	p := &picker{Levels: l, now: now, evicted: c.Evictions, base: max(c.Base, 1), damaged: c.Damaged}
 	p.size()
 	return p
 }
+
+// gone returns the time by which entries of a table that expire are gone: now, or the deadline up to which they were evicted.
+func (p *picker) gone(t *Table) int64 { return max(p.now, t.Evicted(p.evicted)) }
 
 // size sets the targets.
 func (p *picker) size() {
@@ -216,7 +227,7 @@ func (p *picker) cheapest(level int) *Table {
 		for _, o := range p.overlapping(level+1, t.start, t.end) {
 			below += o.Size
 		}
-		gain := float64(t.Size) + float64(t.props.ExpiredBytes(p.now))
+		gain := float64(t.Size) + float64(t.props.ExpiredBytes(p.gone(t)))
 		if score := gain / float64(t.Size+below); best == nil || score > bestScore {
 			best, bestScore = t, score
 		}

@@ -34,12 +34,22 @@ func TestPick(t *testing.T) {
 	large := func(file uint64, from, to int) *Table { return fake(file, from, to, base+1000, table.Properties{}) }
 	plain := func(file uint64, from, to int) *Table { return fake(file, from, to, size, table.Properties{}) }
 	old := func(file uint64, from, to int) *Table { return fake(file, from, to, size, expiring(500, size)) }
+	soon := func(file uint64, from, to int, seq uint64) *Table {
+		p := expiring(1500, size)
+		p.MaxSeq = seq
+		return fake(file, from, to, size, p)
+	}
+	evicted := kv.Evictions{{Seq: 8, Horizon: 1500}}
+	both := fake(1, 0, 9, size, table.Properties{Entries: 2, DeadlineEntries: 2, MinDeadline: 1, MaxDeadline: 1200})
+	half := fake(1, 0, 9, size, expiring(1500, size))
+	half.props.Entries++
 	tombs := fake(9, 0, 50, size, table.Properties{Entries: 10, Tombstones: 6})
 	for _, c := range []struct {
 		name   string
 		levels Levels
 		settle bool
 		paid   bool
+		evict  kv.Evictions
 		action Action
 		files  []uint64 // of the inputs; nil: no plan
 		level  int
@@ -60,6 +70,13 @@ func TestPick(t *testing.T) {
 			action: Drop, files: []uint64{1, 2, 3}},
 		{name: "expired between a newer and an older", levels: Levels{0: {plain(3, 0, 9), old(2, 0, 9), plain(1, 20, 30)}},
 			action: Drop, files: []uint64{2}},
+		{name: "evicted whole", levels: Levels{6: {soon(1, 0, 9, 7), plain(2, 9, 20)}}, evict: evicted, action: Drop, files: []uint64{1}},
+		{name: "partly expired, the rest evicted", levels: Levels{6: {both}}, evict: evicted, action: Drop, files: []uint64{1}},
+		{name: "evicted but for what came later", levels: Levels{6: {soon(1, 0, 9, 8)}}, evict: evicted},
+		{name: "evicted above something older stays", levels: Levels{0: {soon(2, 0, 9, 7)}, 6: {plain(1, 5, 20)}}, evict: evicted,
+			action: Rewrite, files: []uint64{2, 1}, level: 6},
+		{name: "evicted with something that has no deadline", levels: Levels{6: {half}}, evict: evicted, action: Rewrite,
+			files: []uint64{1}, level: 6},
 		{name: "level 0 is large against what it overlaps",
 			levels: Levels{0: {large(5, 0, 9), plain(4, 5, 20), plain(3, 0, 9), plain(2, 0, 9)},
 				6: {plain(1, 19, 30), plain(7, 40, 50)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 1}, level: 6},
@@ -80,7 +97,7 @@ func TestPick(t *testing.T) {
 			action: Rewrite, files: []uint64{9, 2}, level: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid})
+			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid, Evictions: c.evict})
 			if plan == nil {
 				if c.files != nil {
 					t.Fatal("no plan")

@@ -13,9 +13,10 @@ type Plan struct {
 	Inputs [][]*Table // newest first; the tables of one element do not overlap
 	Level  int        // where the outputs belong
 	All    bool       // the inputs are all tables
-	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired.
+	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired or were evicted.
 	Deleted bool
 	older   Levels // the tables that are older than the inputs and not among them
+	evicted kv.Evictions
 }
 
 // Action is how a plan is carried out.
@@ -26,8 +27,8 @@ const (
 	Rewrite Action = iota
 	// Move takes the inputs to another level as they are.
 	Move
-	// Drop takes the inputs away, unread: everything in them has expired, and they hide nothing older; or newer range
-	// deletes cover all of them.
+	// Drop takes the inputs away, unread: everything in them has expired or was evicted, and they hide nothing older; or newer
+	// range deletes cover all of them.
 	Drop
 )
 
@@ -60,7 +61,7 @@ func (p *picker) push(reason string, level int, t *Table) *Plan {
 // rewrite plans to bring tables of a level to another, merged with the tables that they overlap there. If there are none, and
 // a rewrite would leave nothing out, they move.
 func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
-	plan := &Plan{Reason: reason, Level: to, older: p.after(to)}
+	plan := &Plan{Reason: reason, Level: to, older: p.after(to), evicted: p.evicted}
 	if from == 0 {
 		for _, t := range tables {
 			plan.Inputs = append(plan.Inputs, []*Table{t})
@@ -83,7 +84,7 @@ func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
 
 // everything plans to rewrite all tables into the last level.
 func (p *picker) everything() *Plan {
-	plan := &Plan{Reason: "compact all", Level: bottom, All: true}
+	plan := &Plan{Reason: "compact all", Level: bottom, All: true, evicted: p.evicted}
 	for _, t := range p.Levels[0] {
 		plan.Inputs = append(plan.Inputs, []*Table{t})
 	}
@@ -105,7 +106,7 @@ func (p *picker) after(level int) Levels {
 // rewarding reports whether rewriting tables leaves something out.
 func (p *picker) rewarding(tables []*Table) bool {
 	return slices.ContainsFunc(tables, func(t *Table) bool {
-		return t.props.ExpiredBytes(p.now) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0
+		return t.props.ExpiredBytes(p.gone(t)) > 0 || t.props.Tombstones > 0 || len(t.props.RangeDeletes) > 0
 	})
 }
 

@@ -12,7 +12,7 @@ func (p *picker) drop() *Plan {
 	var dropped []*Table
 	var stay Levels
 	keep := func(level int, t *Table) {
-		older := t.props.AllExpired(p.now)
+		older := t.props.AllExpired(p.gone(t))
 		for below := range stay {
 			if !older {
 				break
@@ -32,7 +32,7 @@ func (p *picker) drop() *Plan {
 	}
 	for level := bottom; level >= 0; level-- {
 		for _, t := range slices.Backward(p.Levels[level]) { // within level 0 the oldest is last
-			if level > 0 && !t.props.AllExpired(p.now) {
+			if level > 0 && !t.props.AllExpired(p.gone(t)) {
 				stay[level] = append(stay[level], t)
 				continue
 			}
@@ -105,7 +105,7 @@ func (p *picker) reclaim() *Plan {
 			if p.damaged[t] || level == 0 && !slices.Contains(free, t) {
 				continue
 			}
-			expired := t.props.ExpiredBytes(p.now)
+			expired := t.props.ExpiredBytes(p.gone(t))
 			to := min(level+1, bottom)
 			switch stuck := level > 0 && level < bottom && p.stuck(level, t); {
 			case expired > 0 && 2*expired >= t.props.KeyBytes+t.props.ValueBytes:

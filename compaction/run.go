@@ -53,7 +53,7 @@ func Run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
 }
 
 func run(ctx context.Context, p *Plan, now int64, out Output) (Result, error) {
-	in := Input{Older: p.older.Overlap, Now: now, BaseSeq: math.MaxUint64}
+	in := Input{Older: p.older.Overlap, Now: now, Evictions: p.evicted, BaseSeq: math.MaxUint64}
 	var sources []kv.Iterator
 	for _, run := range p.Inputs {
 		source := new(merge.Concat[*Table])

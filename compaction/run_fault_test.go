@@ -87,7 +87,7 @@ func (tr *trial) again(t *testing.T, s *store, what string) {
 		return
 	}
 	levels := tr.levels.Replace(tr.plan.Tables(), tr.plan.Level, result.Tables)
-	if got := read(t, &levels, s.now); len(got) != len(read(t, &s.levels, s.now)) {
+	if got := read(t, &levels, nil, s.now); len(got) != len(read(t, &s.levels, nil, s.now)) {
 		t.Errorf("%s: again: %d keys", what, len(got))
 	}
 	if err := Discard(tr.out, result.Tables); err != nil {
@@ -156,7 +156,7 @@ func TestErrorFromEveryOperationOn(t *testing.T) {
 			t.Errorf("from operation %d on: %v", n, err)
 		}
 		tr.inject(nil)
-		if got, want := read(t, &tr.levels, s.now), read(t, &s.levels, s.now); len(got) != len(want) {
+		if got, want := read(t, &tr.levels, nil, s.now), read(t, &s.levels, nil, s.now); len(got) != len(want) {
 			t.Errorf("from operation %d on: the inputs show %d keys, want %d", n, len(got), len(want))
 		}
 	}

@@ -29,6 +29,8 @@ type store struct {
 	levels Levels
 	now    int64 // Unix ms
 
+	evictions kv.Evictions // those that are in the manifest
+
 	seq   uint64
 	mem   *memtable.Memtable
 	truth map[string]version // the newest put of each key, unless something deleted it
@@ -94,16 +96,32 @@ func (s *store) deleteRange(from, to string) {
 	}
 }
 
+// evict evicts what has a deadline up to a horizon. early says that the manifest has the eviction before the flush.
+func (s *store) evict(horizon int64, early bool) {
+	s.seq++
+	s.mem.Evict(horizon, s.seq)
+	if early {
+		s.evictions = s.evictions.With(s.mem.Evictions())
+	}
+	for k, v := range s.truth {
+		if v.deadline != 0 && v.deadline <= horizon {
+			delete(s.truth, k)
+		}
+	}
+}
+
 // flush makes the memtable the newest tables of level 0, as the database does.
 func (s *store) flush(t fatal) {
 	t.Helper()
 	it := s.mem.NewIterator(math.MaxUint64)
-	in := Input{Source: it, Deletes: s.mem.RangeDeletes().All(), Older: s.levels.Overlap, Now: s.now, BaseSeq: s.mem.Stats().MinSeq}
+	in := Input{Source: it, Deletes: s.mem.RangeDeletes().All(), Older: s.levels.Overlap, Now: s.now,
+		Evictions: s.evictions.With(s.mem.Evictions()), BaseSeq: s.mem.Stats().MinSeq}
 	result, err := Build(context.Background(), in, s.out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.levels = s.levels.AddNewest(result.Tables)
+	s.evictions = in.Evictions
 	s.mem = memtable.New(memtable.Hint{})
 	s.step = "flush"
 }
@@ -136,8 +154,8 @@ func (s *store) commit(t fatal, p *Plan) {
 // all returns every table, newest first.
 func (l *Levels) all() []*Table { return slices.Concat(l[:]...) }
 
-// read returns what a reader sees of the levels at a time, and how many entries the tables hold.
-func read(t fatal, l *Levels, now int64) map[string]version {
+// read returns what a reader sees of the levels at a time.
+func read(t fatal, l *Levels, evictions kv.Evictions, now int64) map[string]version {
 	t.Helper()
 	var sources []kv.Iterator
 	var deletes []kv.RangeDelete
@@ -150,7 +168,7 @@ func read(t fatal, l *Levels, now int64) map[string]version {
 	it.Reset(sources)
 	seen := map[string]version{}
 	for ok := it.First(); ok; ok = it.Next() {
-		if e := it.Entry(); e.Live(now) && covered.Seq(e.Key, math.MaxUint64) < e.Seq {
+		if e := it.Entry(); e.Live(now) && !evictions.Cover(e, math.MaxUint64) && covered.Seq(e.Key, math.MaxUint64) < e.Seq {
 			seen[string(e.Key)] = version{string(e.Value), e.Deadline}
 		}
 	}
@@ -165,7 +183,7 @@ func read(t fatal, l *Levels, now int64) map[string]version {
 func (s *store) check(t fatal) {
 	t.Helper()
 	for _, now := range []int64{s.now, s.now + 1, s.now + 50, s.now + 99, s.now + 100, s.now + 1000, math.MaxInt64} {
-		got := read(t, &s.levels, now)
+		got := read(t, &s.levels, s.evictions, now)
 		for k, v := range got {
 			if want, ok := s.truth[k]; !ok || want != v || kv.Expired(want.deadline, now) {
 				t.Fatalf("after %s, at %d: %q is back with %q, deadline %d", s.step, now, k, v.value, v.deadline)
@@ -209,6 +227,9 @@ func (s *store) checkLevels(t fatal) {
 					t.Fatalf("after %s: table %d holds %q outside of its bounds", s.step, table.File, e.Key)
 				}
 				here[string(e.Key)] = e.Seq
+				if s.evictions.Cover(e, math.MaxUint64) && e.Deadline > table.Evicted(s.evictions) {
+					t.Fatalf("after %s: table %d has entries on both sides of an eviction that takes %q", s.step, table.File, e.Key)
+				}
 			}
 			if it.Err() != nil {
 				t.Fatal(it.Err())
@@ -226,7 +247,7 @@ func (s *store) checkLevels(t fatal) {
 // plan returns what Pick says, or a plan that it would not think of but that keeps the order of the levels too. It is nil
 // if there is nothing to do.
 func (s *store) plan(t *rapid.T) *Plan {
-	config := Config{Base: rapid.Int64Range(1, 5000).Draw(t, "base"), Settle: rapid.Bool().Draw(t, "settle"),
+	config := Config{Evictions: s.evictions, Base: rapid.Int64Range(1, 5000).Draw(t, "base"), Settle: rapid.Bool().Draw(t, "settle"),
 		Paid: rapid.Bool().Draw(t, "paid")}
 	switch rapid.SampledFrom([]string{"pick", "all", "any", "any", "any"}).Draw(t, "plan") {
 	case "pick":
@@ -251,7 +272,7 @@ func (s *store) plan(t *rapid.T) *Plan {
 		i := rapid.IntRange(0, len(tables)-1).Draw(t, "first")
 		tables = tables[i:rapid.IntRange(i+1, len(tables)).Draw(t, "end")]
 	}
-	p := newPicker(&s.levels, s.now, Config{})
+	p := newPicker(&s.levels, s.now, config)
 	to := max(from, 1)
 	for to < bottom && len(s.levels[to]) == 0 || to == from && from < bottom { // no further than the next tables below
 		to++
@@ -272,7 +293,9 @@ func TestModel(t *testing.T) {
 		s := newStore(t, rapid.SampledFrom([]int64{1, 200, 500, math.MaxInt64}).Draw(t, "target size"))
 		write := func() {
 			for range rapid.IntRange(1, 12).Draw(t, "writes") {
-				switch k := testKey(t, "key"); rapid.IntRange(0, 7).Draw(t, "write") {
+				switch k := testKey(t, "key"); rapid.IntRange(0, 8).Draw(t, "write") {
+				case 8:
+					s.evict(s.now+rapid.SampledFrom([]int64{0, 1, 60, 100, 2000}).Draw(t, "horizon"), rapid.Bool().Draw(t, "early"))
 				case 0, 1:
 					s.delete(t, k)
 				case 2:
@@ -308,7 +331,7 @@ func TestModel(t *testing.T) {
 func (s *store) settle(t fatal) {
 	t.Helper()
 	for steps := 0; ; steps++ {
-		p := PickAll(&s.levels, s.now, Config{Base: 1})
+		p := PickAll(&s.levels, s.now, Config{Base: 1, Evictions: s.evictions})
 		if p == nil {
 			break
 		}
@@ -322,7 +345,7 @@ func (s *store) settle(t fatal) {
 	for _, table := range s.levels.all() {
 		entries += int(table.Reader.Properties().Entries)
 	}
-	if visible := len(read(t, &s.levels, s.now)); entries != visible || len(s.levels.all()) != len(s.levels[bottom]) {
+	if visible := len(read(t, &s.levels, s.evictions, s.now)); entries != visible || len(s.levels.all()) != len(s.levels[bottom]) {
 		t.Fatalf("after compacting all: %d entries for %d visible keys, %d tables of %d in the last level",
 			entries, visible, len(s.levels[bottom]), len(s.levels.all()))
 	}

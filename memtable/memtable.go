@@ -3,6 +3,7 @@ package memtable
 import (
 	"hash/maphash"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/kv"
@@ -14,6 +15,7 @@ type Memtable struct {
 	index  index
 	tree   tree
 	ranges kv.RangeDeletes
+	evicts atomic.Pointer[kv.Evictions]
 	stats  stats
 }
 
@@ -65,8 +67,8 @@ func (m *Memtable) Set(key, value []byte, seq uint64, deadline int64, kind kv.Ki
 }
 
 // Get returns the newest version of a key with a sequence <= seq, tombstones and expired ones included; false if there
-// is none. Range deletes do not show in it. The entry's slices are not to be written to; they stay valid for as long as
-// anybody holds the memtable. It takes no lock and allocates nothing.
+// is none. Range deletes and evictions do not show in it. The entry's slices are not to be written to; they stay valid for as
+// long as anybody holds the memtable. It takes no lock and allocates nothing.
 func (m *Memtable) Get(key []byte, seq uint64) (e kv.Entry, ok bool) {
 	node := m.index.find(&m.arena, key, m.index.hash(key))
 	if node == 0 {
@@ -94,6 +96,27 @@ func (m *Memtable) RangeDeletes() *kv.RangeDeletes {
 	return &m.ranges
 }
 
+// Evict records that every entry with a sequence below seq and a deadline up to horizon, Unix ms, is gone. It removes
+// nothing: readers ask Evictions. seq must not be below that of an earlier operation. Only the writer may call it.
+func (m *Memtable) Evict(horizon int64, seq uint64) {
+	all := append(slices.Clone(m.Evictions()), kv.Eviction{Seq: seq, Horizon: horizon})
+	m.evicts.Store(&all)
+	m.stats.add(seq, 0)
+}
+
+// Evictions returns the evictions that are recorded by now, all of them.
+func (m *Memtable) Evictions() kv.Evictions {
+	if p := m.evicts.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Empty reports whether nothing was recorded: no entry, no range delete, no eviction.
+func (m *Memtable) Empty() bool {
+	return m.Len() == 0 && m.ranges.Len() == 0 && m.evicts.Load() == nil
+}
+
 // Len returns the number of keys.
 func (m *Memtable) Len() int { return int(m.tree.tail.Load()) }
 
@@ -110,7 +133,7 @@ func Footprint(entries, bytes int64) int64 {
 
 // Stats describes the versions that were put into a memtable, overwritten ones included.
 type Stats struct {
-	MinSeq, MaxSeq uint64 // of all versions and range deletes; 0 if there are none
+	MinSeq, MaxSeq uint64 // of all versions, range deletes and evictions; 0 if there are none
 	Deadlines      int64  // versions with a deadline
 	MinDeadline    int64  // the least of them; 0 if there are none
 	RangeDeletes   int

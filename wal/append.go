@@ -207,7 +207,10 @@ func (l *Log) stageLocked(e *Entry) error {
 		t.value = appendRangeDelete(t.value[:0], e.Key, e.Value)
 		r.Key, r.Value = nil, t.value
 	case KindClock:
-		t.value = appendClock(t.value[:0], e.Time)
+		t.value = appendTime(t.value[:0], controlClock, e.Time)
+		r.Key, r.Value = nil, t.value
+	case KindEvict:
+		t.value = appendTime(t.value[:0], controlEvict, e.Deadline)
 		r.Key, r.Value = nil, t.value
 	}
 	if len(r.Value) >= l.opts.CompressAbove {

@@ -79,8 +79,12 @@ func (d *Describer) control(value []byte) (Description, error) {
 			return Description{What: "range delete", Fields: []slog.Attr{d.seq(1), slog.Any("start", start), slog.Any("end", end)}}, nil
 		}
 	case controlClock:
-		if now, ok := decodeClock(value); ok {
+		if now, ok := decodeTime(value); ok {
 			return Description{What: "clock", Fields: []slog.Attr{slog.Time("time", time.UnixMilli(now))}}, nil
+		}
+	case controlEvict:
+		if horizon, ok := decodeTime(value); ok {
+			return Description{What: "evict", Fields: []slog.Attr{d.seq(1), slog.Time("horizon", time.UnixMilli(horizon))}}, nil
 		}
 	case controlWatermark, controlSeal, controlClose:
 		if m, ok := decodeMark(value); ok {

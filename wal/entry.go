@@ -16,6 +16,7 @@ const (
 	KindBatch                   // Value is a KV batch of Ops operations, all or none
 	KindRangeDelete             // keys from Key up to but not including Value are deleted
 	KindClock                   // the owner's clock has come to Time: no operation, it takes no sequence
+	KindEvict                   // what was written before and has a deadline up to Deadline is gone
 )
 
 // Entry is one record of a log, as it is appended and as it is read back.
@@ -23,7 +24,7 @@ type Entry struct {
 	Kind     Kind
 	Key      []byte // not empty for a put or a delete; empty for a batch
 	Value    []byte
-	Deadline int64 // of a put, Unix ms; 0: none. One before the segment's base time is stored as the base time
+	Deadline int64 // of a put, Unix ms; 0: none. One before the segment's base time is stored as it. Of an eviction above 0
 	Ops      int   // of a batch: how many sequences it takes, at least 1
 	Time     int64 // of a clock, Unix ms
 
@@ -50,12 +51,14 @@ func (e *Entry) LastSeq() uint64 { return e.Seq + e.sequences() - 1 }
 // check says whether e can be appended.
 func (e *Entry) check() error {
 	switch {
-	case e.Kind > KindClock:
+	case e.Kind > KindEvict:
 		return fmt.Errorf("%w: kind %d", ErrInvalidEntry, e.Kind)
 	case e.Kind <= KindDelete && len(e.Key) == 0:
 		return fmt.Errorf("%w: empty key", ErrInvalidEntry)
 	case e.Kind == KindBatch && (e.Ops < 1 || e.Ops > maxBatchOps):
 		return fmt.Errorf("%w: batch of %d operations", ErrInvalidEntry, e.Ops)
+	case e.Kind == KindEvict && e.Deadline <= 0:
+		return fmt.Errorf("%w: eviction up to the deadline %d", ErrInvalidEntry, e.Deadline)
 	case len(e.Key) > MaxKeySize || len(e.Value) > MaxValueSize-2*binary.MaxVarintLen64-len(e.Key):
 		return fmt.Errorf("%w: key of %d bytes, value of %d", ErrTooLarge, len(e.Key), len(e.Value))
 	}

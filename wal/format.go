@@ -30,11 +30,12 @@ import (
 //	               29 records before it u32  33 running CRC before it u32                                        = 37 bytes
 //	6 range delete uvarint length of start, start, end
 //	7 clock        i64 Unix ms: the owner's clock had come this far
+//	8 evict        i64 Unix ms, above 0: what was written before and has a deadline up to it is gone
 //
-// Every user operation has a sequence: the segment's base sequence plus the operations before it. A put, a delete and a
-// range delete are one operation each, a batch is as many as it says, the rest are none. A segment's base sequence is the
-// next of the segment before or, after SkipTo, a later one. That no record is missing between the two is for the length and
-// the running CRC in the header to say.
+// Every user operation has a sequence: the segment's base sequence plus the operations before it. A put, a delete, a range
+// delete and an eviction are one operation each, a batch is as many as it says, the rest are none. A segment's base sequence
+// is the next of the segment before or, after SkipTo, a later one. That no record is missing between the two is for the
+// length and the running CRC in the header to say.
 //
 // A put's ttl_ms is its deadline minus the segment's base time, 0 for a deadline before that: a duration, as the record
 // format has it, that does not start again at replay.
@@ -50,7 +51,7 @@ import (
 // the sealed one is whole on the disk.
 //
 // Version 1 of the header has no synced-through offset: there the whole segment before was. Version 2 has no batches with
-// range deletes (schema 5, see internal/op), which its readers do not know.
+// range deletes (schema 5, see internal/op), which its readers do not know, and version 3 no evictions.
 const (
 	controlHeader      = 1
 	controlBatch       = 2
@@ -59,10 +60,11 @@ const (
 	controlClose       = 5
 	controlRangeDelete = 6
 	controlClock       = 7
+	controlEvict       = 8
 )
 
 const (
-	formatVersion = 3
+	formatVersion = 4
 
 	headerPayload = 54
 	markPayload   = 37
@@ -208,13 +210,13 @@ func decodeRangeDelete(value []byte) (start, end []byte, ok bool) {
 	return rest[:n:n], rest[n:], true
 }
 
-// appendClock appends the value of a clock's control record.
-func appendClock(dst []byte, now int64) []byte {
-	return binary.LittleEndian.AppendUint64(append(dst, controlClock), uint64(now))
+// appendTime appends the value of the control record of a clock or an eviction.
+func appendTime(dst []byte, control byte, ms int64) []byte {
+	return binary.LittleEndian.AppendUint64(append(dst, control), uint64(ms))
 }
 
-// decodeClock returns the time in a clock's value.
-func decodeClock(value []byte) (now int64, ok bool) {
+// decodeTime returns the time in the value of a clock or an eviction.
+func decodeTime(value []byte) (ms int64, ok bool) {
 	if len(value) != 1+8 {
 		return 0, false
 	}

@@ -85,6 +85,9 @@ func put(i int) Entry {
 	case 6:
 		return Entry{Key: key, Value: []byte{}}
 	case 7:
+		if i%16 == 15 {
+			return Entry{Kind: KindEvict, Deadline: int64(i)}
+		}
 		return Entry{Kind: KindClock, Time: int64(-i)}
 	}
 	return Entry{Key: key, Value: fmt.Appendf(nil, "value of %d", i)}

@@ -143,7 +143,7 @@ func TestDescribe(t *testing.T) {
 	}
 	kinds := map[string]int{"segment header": len(names), "seal": len(names) - 1, "close": 1}
 	for i := range want {
-		kinds[[]string{"put", "delete", "batch", "range delete", "clock"}[want[i].Kind]]++
+		kinds[[]string{"put", "delete", "batch", "range delete", "clock", "evict"}[want[i].Kind]]++
 	}
 	for what, n := range kinds {
 		if seen[what] != n {

@@ -275,7 +275,11 @@ func (s *segmentScan) control(e *Entry, rec *Record) (isEntry bool, err error) {
 		e.Key, e.Value, ok = decodeRangeDelete(value)
 	case controlClock:
 		e.Kind = KindClock
-		e.Time, ok = decodeClock(value)
+		e.Time, ok = decodeTime(value)
+	case controlEvict:
+		e.Kind = KindEvict
+		e.Deadline, ok = decodeTime(value)
+		ok = ok && e.Deadline > 0
 	case controlWatermark, controlSeal, controlClose:
 		m, ok := decodeMark(value)
 		if !ok {

@@ -130,11 +130,11 @@ func describerOf(name string, data []byte) describer {
 		if _, err := new(table.Describer).Describe(&rec); err == nil {
 			return tbl.Describe
 		}
+		if _, err := snapfile.Describe(&rec); err == nil { // before the manifest's, as long as it and without a magic
+			return snapfile.Describe
+		}
 		if _, err := manifest.Describe(&rec); err == nil {
 			return manifest.Describe
-		}
-		if _, err := snapfile.Describe(&rec); err == nil {
-			return snapfile.Describe
 		}
 		if _, err := new(wal.Describer).Describe(&rec); err == nil {
 			return segment.Describe
@@ -268,6 +268,8 @@ func describeOp(o *op.Op) (wal.Description, error) {
 		return wal.Description{What: "delete", Fields: []slog.Attr{key}}, nil
 	case op.DeleteRange:
 		return wal.Description{What: "range delete", Fields: []slog.Attr{slog.Any("start", o.Key), slog.Any("end", o.End)}}, nil
+	case op.Evict:
+		return wal.Description{What: "evict", Fields: []slog.Attr{slog.Time("horizon", time.UnixMilli(o.Deadline))}}, nil
 	case op.Expired:
 		return wal.Description{What: "expiry", Fields: []slog.Attr{key, slog.Uint64("version", o.Version),
 			slog.Time("deadline", time.UnixMilli(o.Deadline))}}, nil

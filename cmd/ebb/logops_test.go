@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/op"
 	"github.com/ebbdb/ebb/internal/op/optest"
 	"github.com/ebbdb/ebb/wal"
@@ -113,6 +114,9 @@ func TestEveryOperation(t *testing.T) {
 	}
 	if s := strings.Join(got, ","); s != "m-n@4,-b@11,o-p@13" {
 		t.Errorf("range deletes: %s", s)
+	}
+	if len(r.evictions) != 1 || r.evictions[0] != (kv.Eviction{Seq: 15, Horizon: 1 << 39}) {
+		t.Errorf("evictions: %v", r.evictions)
 	}
 	if err := r.entry(&wal.Entry{Kind: 99, Key: []byte("k")}); err == nil {
 		t.Error("repair takes an entry of a kind that nobody has")

@@ -30,7 +30,7 @@ anew, and writers of idempotent batches are forgotten.`}
 //  1. The manifest tells which tables and segments are live: only they are data. Without it all of them count, which is told.
 //  2. The log is read into memory: segment after segment, each as far as it goes.
 //  3. Tables and log are merged by key. Of each key the newest sequence wins, unless a range delete is newer.
-//  4. What is a value and has not expired is put into the new database, which is synced by its flush.
+//  4. What is a value, has not expired and was not evicted is put into the new database, which is synced by its flush.
 //
 // Nothing of the source is opened for writing; a crash leaves it as it was, and a new directory that is to be deleted.
 func repair(ctx context.Context, s *session, args []string) error {
@@ -87,13 +87,14 @@ type salvage struct {
 	bar bar
 	now int64 // Unix ms
 
-	tables   []*table.Salvage
-	segments int
-	log      []kv.Entry       // in the order of the log, then sorted
-	ops      op.Ops           // scratch
-	deletes  []kv.RangeDelete // of tables and log
-	ranges   *kv.RangeDeletes
-	database *[16]byte // the one whose files count; nil until the first is known
+	tables    []*table.Salvage
+	segments  int
+	log       []kv.Entry       // in the order of the log, then sorted
+	ops       op.Ops           // scratch
+	deletes   []kv.RangeDelete // of tables and log
+	ranges    *kv.RangeDeletes
+	evictions kv.Evictions // of manifest and log
+	database  *[16]byte    // the one whose files count; nil until the first is known
 
 	lost    int
 	expired int
@@ -159,7 +160,7 @@ func (r *salvage) put(l *loader, e *kv.Entry) error {
 	if e.Kind == kv.Delete || r.ranges.Seq(e.Key, ^uint64(0)) > e.Seq {
 		return nil
 	}
-	if kv.Expired(e.Deadline, r.now) {
+	if kv.Expired(e.Deadline, r.now) || r.evictions.Cover(e, ^uint64(0)) {
 		r.expired++
 		return nil
 	}

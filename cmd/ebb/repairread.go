@@ -33,7 +33,7 @@ func (r *salvage) read(ctx context.Context) error {
 		for _, t := range state.Tables {
 			live[dir.TableName(t.File)] = true
 		}
-		r.database, r.now = &state.Database, max(r.now, state.Clock)
+		r.database, r.now, r.evictions = &state.Database, max(r.now, state.Clock), state.Evictions
 	case errors.Is(err, manifest.ErrVersion):
 		return err
 	default:
@@ -54,7 +54,7 @@ func (r *salvage) read(ctx context.Context) error {
 
 // withoutManifest is what repair goes by if there is no manifest.
 const withoutManifest = "every table and every log segment counts, as nothing tells which of them are obsolete: what was " +
-	"deleted, overwritten or has expired may be back if a newer file is missing"
+	"deleted, overwritten or has expired may be back if a newer file is missing, and what was evicted if it has not expired"
 
 // readTables opens the live tables.
 func (r *salvage) readTables(live map[string]bool) error {
@@ -175,7 +175,7 @@ func isObsolete(name string, first uint32) bool {
 // readSegment reads one segment, and takes nothing of one that belongs to another database, or that is obsolete, whatever it
 // is named.
 func (r *salvage) readSegment(ctx context.Context, name string, first uint32) (wal.Salvaged, error) {
-	entries, deletes, now := len(r.log), len(r.deletes), r.now
+	entries, deletes, evictions, now := len(r.log), len(r.deletes), r.evictions, r.now
 	s, err := wal.Salvage(vfs.OS, name, func(e *wal.Entry) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -189,7 +189,7 @@ func (r *salvage) readSegment(ctx context.Context, name string, first uint32) (w
 		return s, err
 	}
 	if foreign := !r.belongs(s.ID); foreign || s.Segment < first {
-		r.log, r.deletes, r.now = r.log[:entries], r.deletes[:deletes], now
+		r.log, r.deletes, r.evictions, r.now = r.log[:entries], r.deletes[:deletes], evictions, now
 		err = wal.ErrForeign
 		if !foreign {
 			err = fmt.Errorf("it is segment %d, which is obsolete", s.Segment)
@@ -223,6 +223,8 @@ func (r *salvage) entry(e *wal.Entry) error {
 			r.keep(kv.Entry{Key: o.Key, Seq: o.Seq, Kind: kv.Delete})
 		case op.DeleteRange:
 			r.deletes = append(r.deletes, kv.RangeDelete{Start: bytes.Clone(o.Key), End: bytes.Clone(o.End), Seq: o.Seq})
+		case op.Evict:
+			r.evictions = r.evictions.With(kv.Evictions{{Seq: o.Seq, Horizon: o.Deadline}})
 		default:
 			return op.Unknown(o.Kind)
 		}

@@ -83,7 +83,7 @@ func newest(db *ebb.DB) (uint64, error) {
 // concerns reports whether a change may be one of keys that begin with prefix.
 func concerns(c *ebb.Change, prefix []byte) bool {
 	switch c.Kind {
-	case ebb.ChangeGap:
+	case ebb.ChangeGap, ebb.ChangeEvict:
 		return true
 	case ebb.ChangeDeleteRange:
 		end := after(prefix)
@@ -106,6 +106,8 @@ func (s *session) change(c *ebb.Change) error {
 	case ebb.ChangeExpire:
 		text += fmt.Sprintf("\tversion %d", c.Version)
 		fields = append(fields, field{"version", c.Version})
+	case ebb.ChangeEvict:
+		text, fields = fmt.Sprintf("%d\t%s\twhat has a deadline", c.Seq, c.Kind), slices.Delete(fields, 2, 3)
 	case ebb.ChangeGap:
 		text = fmt.Sprintf("%d\tgap: what is there now has not come through the log", c.Seq)
 		fields = slices.Delete(fields, 2, 3)

@@ -145,20 +145,23 @@ func apply(m *memtable.Memtable, it *snapfile.Item, after uint64) error {
 		return m.Set(e.Key, e.Value, e.Seq, e.Deadline, e.Kind)
 	case it.Kind == snapfile.KindRangeDelete && d.Seq > after:
 		m.DeleteRange(d.Start, d.End, d.Seq)
+	case it.Kind == snapfile.KindEviction && it.Evict.Seq > after:
+		m.Evict(it.Evict.Horizon, it.Evict.Seq)
 	}
 	return nil
 }
 
 // flush makes tables of level 0 of a memtable, unless the memtable is empty.
 func (r *restore) flush(m *memtable.Memtable) error {
-	if m.Len() == 0 && m.Stats().RangeDeletes == 0 {
+	if m.Empty() {
 		return nil
 	}
-	built, err := compaction.BuildMemtable(r.ctx, m, r.levels.Overlap, r.state.Clock, r.output())
+	built, err := compaction.BuildMemtable(r.ctx, m, r.levels.Overlap, r.state.Clock, r.state.Evictions, r.output())
 	if err != nil {
 		return err
 	}
 	r.levels = r.levels.AddNewest(built.Tables)
+	r.state.Evictions = r.state.Evictions.With(m.Evictions())
 	return nil
 }
 

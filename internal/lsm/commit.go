@@ -43,7 +43,7 @@ func (s *Set) commit(e *Edit) error {
 		}
 		return errors.Join(err, s.discard(e.Add))
 	}
-	v := newVersion(levels, &s.rent)
+	v := newVersion(levels, state.Evictions, &s.rent)
 	dropped := old.without(v)
 	s.refLocked(v)
 	s.swap(e, v, dropped)

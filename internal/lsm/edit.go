@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/manifest"
 )
 
@@ -24,6 +25,8 @@ type Edit struct {
 	Flushed *Mem              // the oldest frozen memtable, whose place Add takes; nil: no memtable is flushed
 	Writers []manifest.Writer // with Flushed: the writers in the tables
 	Active  *Mem              // the memtable that becomes the active one, with no gaps known; nil: as before
+	// Evicted are evictions that are visible, and durable in the log. Those of Flushed take effect with it.
+	Evicted kv.Evictions
 }
 
 // levels returns the live tables after the edit.
@@ -45,6 +48,24 @@ func (e *Edit) state(s *manifest.State, levels *compaction.Levels) {
 		s.Writers = e.Writers
 	}
 	s.Tables = tablesOf(levels)
+	evictions := s.Evictions.With(e.Evicted)
+	if e.Flushed != nil {
+		evictions = evictions.With(e.Flushed.Evictions())
+	}
+	s.Evictions = needed(evictions, levels, s.LastSeq)
+}
+
+// needed returns the evictions that may take an entry of a table, or of the log behind the tables, which end with lastSeq.
+//
+// An eviction takes no entry of a table that has newer ones than it: when these came into a table, the eviction was in the
+// manifest or in the same memtable, and what is built from then on leaves out what it takes.
+func needed(evictions kv.Evictions, levels *compaction.Levels, lastSeq uint64) (list kv.Evictions) {
+	for _, e := range evictions {
+		if e.Seq > lastSeq || levels.Evictable(e) {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // view changes the memtables of a view.
@@ -85,6 +106,9 @@ func (e *Edit) String() string {
 	}
 	if e.Active != nil {
 		add("a new active memtable")
+	}
+	for _, v := range e.Evicted {
+		add("evict what was written before %d with a deadline up to %d", v.Seq, v.Horizon)
 	}
 	if e.FirstSegment > 0 {
 		add("the log begins in segment %d", e.FirstSegment)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/memtable"
 )
@@ -70,14 +71,42 @@ func TestEditState(t *testing.T) {
 		{"forward", Edit{FirstSegment: 6, LastSeq: 101}, 6, 101, one},
 		{"back", Edit{FirstSegment: 4, LastSeq: 99}, 5, 100, one},
 		{"writers without a flush", Edit{Writers: two}, 5, 100, one},
-		{"writers", Edit{Flushed: new(Mem), Writers: two}, 5, 100, two},
-		{"no writers", Edit{Flushed: new(Mem)}, 5, 100, nil},
+		{"writers", Edit{Flushed: NewMem(memtable.Hint{}, 1, 0), Writers: two}, 5, 100, two},
+		{"no writers", Edit{Flushed: NewMem(memtable.Hint{}, 1, 0)}, 5, 100, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := was
 			c.edit.state(&s, new(compaction.Levels))
 			if s.FirstSegment != c.segment || s.LastSeq != c.seq || !slices.Equal(s.Writers, c.writers) || s.NextFile != 9 || s.Created != 3 {
 				t.Errorf("%v: %+v", &c.edit, s)
+			}
+		})
+	}
+}
+
+// The manifest keeps an eviction while entries that it takes may be in the log or in a table, and of those no more than say
+// all.
+func TestEditEvictions(t *testing.T) {
+	flushed := NewMem(memtable.Hint{}, 1, 0)
+	flushed.Evict(30, 104)
+	was := manifest.State{LastSeq: 100, Evictions: kv.Evictions{{Seq: 101, Horizon: 50}, {Seq: 103, Horizon: 20}}}
+	for _, c := range []struct {
+		name string
+		edit Edit
+		want kv.Evictions
+	}{
+		{"nothing", Edit{}, was.Evictions},
+		{"another", Edit{Evicted: kv.Evictions{{Seq: 105, Horizon: 10}}}, append(was.Evictions[:2:2], kv.Eviction{Seq: 105, Horizon: 10})},
+		{"one that takes all", Edit{Evicted: kv.Evictions{{Seq: 105, Horizon: 50}}}, kv.Evictions{{Seq: 105, Horizon: 50}}},
+		{"the tables have come past the first", Edit{LastSeq: 102}, was.Evictions[1:]},
+		{"of the memtable", Edit{LastSeq: 103, Flushed: flushed}, kv.Evictions{{Seq: 104, Horizon: 30}}},
+		{"none is needed", Edit{LastSeq: 104, Flushed: flushed}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := was
+			c.edit.state(&s, new(compaction.Levels))
+			if !slices.Equal(s.Evictions, c.want) {
+				t.Errorf("%v: %v, want %v", &c.edit, s.Evictions, c.want)
 			}
 		})
 	}
@@ -120,6 +149,7 @@ func TestEditString(t *testing.T) {
 			"add 7 8 as deep as they go; a new active memtable; the log begins in segment 5; tables up to 90"},
 		{Edit{Add: []*compaction.Table{table(7)}, Flushed: new(Mem), Writers: make([]manifest.Writer, 2)},
 			"add 7 to level 0; flush a memtable with 2 writers"},
+		{Edit{Evicted: kv.Evictions{{Seq: 5, Horizon: 9}}}, "evict what was written before 5 with a deadline up to 9"},
 	} {
 		if got := c.edit.String(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

@@ -76,9 +76,9 @@ func (l *Loader) Publish(active *Mem, frozen []*Mem, lastSeq uint64, log *wal.Re
 	s := l.set
 	v := &View{Mem: active, Frozen: frozen, Log: log}
 	if log == nil {
-		v.Version, v.Gaps = newVersion(l.levels, &s.rent), s.newGaps(s.appliedSeq)
+		v.Version, v.Gaps = newVersion(l.levels, l.state.Evictions, &s.rent), s.newGaps(s.appliedSeq)
 	} else {
-		v.Version, v.Gaps = newVersion(l.levels, nil), s.newGaps(func() uint64 { return lastSeq })
+		v.Version, v.Gaps = newVersion(l.levels, l.state.Evictions, nil), s.newGaps(func() uint64 { return lastSeq })
 	}
 	if old := l.swap(v, lastSeq); old != nil {
 		s.epoch.Wait() // from here on old is read by pins only

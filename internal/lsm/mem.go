@@ -42,9 +42,6 @@ func NewMem(hint memtable.Hint, segment uint32, now int64) *Mem {
 	}
 }
 
-// Empty reports whether nothing was written to m.
-func (m *Mem) Empty() bool { return m.Len() == 0 && m.Stats().RangeDeletes == 0 }
-
 // PutBytes returns the size of the keys and values that were put, in bytes. Only the goroutine that writes may call it.
 func (m *Mem) PutBytes() int64 { return m.putBytes }
 
@@ -66,6 +63,9 @@ func (m *Mem) Apply(o *op.Op) error {
 		return m.Set(o.Key, nil, o.Seq, 0, kv.Delete)
 	case op.DeleteRange:
 		m.DeleteRange(o.Key, o.End, o.Seq)
+		return nil
+	case op.Evict:
+		m.Evict(o.Deadline, o.Seq)
 		return nil
 	}
 	return op.Unknown(o.Kind)

@@ -331,7 +331,7 @@ func TestLastKey(t *testing.T) {
 		{"range deletes alone", compaction.Levels{3: level0[:1]}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := &View{Mem: empty, Version: newVersion(c.levels, nil)}
+			v := &View{Mem: empty, Version: newVersion(c.levels, nil, nil)}
 			if last := v.LastKey(); string(last) != c.want {
 				t.Errorf("%q, want %q", last, c.want)
 			}

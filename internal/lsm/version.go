@@ -14,6 +14,8 @@ import (
 type Version struct {
 	Levels  compaction.Levels
 	LastSeq uint64 // the newest sequence in the tables
+	// Evictions may take entries of the tables and of memtables. They are durable, and visible to all reads of the version.
+	Evictions kv.Evictions
 
 	deletes   [compaction.NumLevels]tableDeletes
 	deadlines bool // an entry in the tables has a deadline
@@ -28,8 +30,8 @@ type tableDeletes struct {
 }
 
 // newVersion returns a version with one reference. If rent is nil reads pay none.
-func newVersion(levels compaction.Levels, rent *Rent) *Version {
-	v := &Version{Levels: levels, rent: rent}
+func newVersion(levels compaction.Levels, evictions kv.Evictions, rent *Rent) *Version {
+	v := &Version{Levels: levels, Evictions: evictions, rent: rent}
 	for level, t := range levels.All() {
 		p := t.Reader.Properties()
 		v.LastSeq = max(v.LastSeq, p.MaxSeq)

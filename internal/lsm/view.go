@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -77,7 +78,7 @@ const (
 )
 
 // Get finds the newest version of a key as of seq in the view, describes it in e and appends its value to dst. It is false
-// if the view has no version of the key, or the key was deleted. The caller checks the deadline.
+// if the view has no version of the key, or the key was deleted. The caller checks the deadline, and asks Evicted.
 func (v *View) Get(dst, key []byte, seq uint64, want Wanted, e *kv.Entry) ([]byte, bool, error) {
 	known, found := v.GetMem(key, seq, e)
 	if !known {
@@ -96,6 +97,30 @@ func (v *View) GetMem(key []byte, seq uint64, e *kv.Entry) (known, found bool) {
 		known, found = v.Frozen[i].get(key, seq, e)
 	}
 	return known, found
+}
+
+// Evicted reports whether an entry that a read as of seq has found was evicted. For an entry without a deadline that costs
+// nothing.
+func (v *View) Evicted(e *kv.Entry, seq uint64) bool {
+	if e.Deadline == 0 {
+		return false
+	}
+	evicted := v.Version.Evictions.Cover(e, math.MaxUint64) || v.Mem.Evictions().Cover(e, seq)
+	for i := 0; !evicted && i < len(v.Frozen); i++ {
+		evicted = v.Frozen[i].Evictions().Cover(e, seq)
+	}
+	return evicted
+}
+
+// AppendEvictions appends the evictions that a read as of seq heeds to dst, by ascending sequence.
+func (v *View) AppendEvictions(dst kv.Evictions, seq uint64) kv.Evictions {
+	list := dst
+	for _, m := range v.Frozen {
+		list = m.Evictions().AppendUpTo(list, seq)
+	}
+	list = append(v.Mem.Evictions().AppendUpTo(list, seq), v.Version.Evictions...)
+	slices.SortFunc(list[len(dst):], func(a, b kv.Eviction) int { return cmp.Compare(a.Seq, b.Seq) })
+	return list
 }
 
 // LastKey returns the last key with an entry in the view, deleted or not; nil if there is none. Nobody may write meanwhile.
@@ -150,8 +175,8 @@ func (v *View) HasDeadlines() bool {
 	return has
 }
 
-// LiveBytes estimates the bytes of the keys and values in tables that have not expired at a time, Unix ms, and that nothing
-// newer hides: see compaction.Hidden for how good the estimate is.
+// LiveBytes estimates the bytes of the keys and values in tables that have not expired at a time, Unix ms, nor were evicted, and
+// that nothing newer hides: see compaction.Hidden for how good the estimate is.
 func (v *View) LiveBytes(now int64) int64 {
 	var live int64
 	var older compaction.Levels
@@ -162,7 +187,8 @@ func (v *View) LiveBytes(now int64) int64 {
 			p := t.Reader.Properties()
 			tombstones := float64(p.KeyBytes) * float64(p.Tombstones) / float64(max(p.Entries, 1))
 			start, end := t.Bounds()
-			live += int64(p.KeyBytes+p.ValueBytes-p.ExpiredBytes(now)) - int64(tombstones)
+			gone := p.ExpiredBytes(max(now, t.Evicted(v.Version.Evictions)))
+			live += int64(p.KeyBytes+p.ValueBytes-gone) - int64(tombstones)
 			live -= older.Hides(0, start, end, p.Entries, p.RangeDeletes).Data
 			live = max(live, 0)
 			if level == 0 {

@@ -48,6 +48,14 @@ func Describe(r *wal.Record) (wal.Description, error) {
 			slog.Int64("writer", w.ID), slog.Int64("batch", int64(w.Sequence)), slog.Uint64("version", w.Version),
 			slog.Time("used", time.UnixMilli(w.Used)),
 		}}, nil
+	case typeEvict:
+		if err := d.evict(v); err != nil {
+			return wal.Description{}, err
+		}
+		e := d.state.Evictions[0]
+		return wal.Description{What: "evict", Fields: []slog.Attr{
+			slog.Uint64("seq", e.Seq), slog.Time("horizon", time.UnixMilli(e.Horizon)),
+		}}, nil
 	case typeEnd:
 		if len(v) != endSize {
 			return wal.Description{}, errMalformed

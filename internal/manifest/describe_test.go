@@ -4,12 +4,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/wal"
 )
 
 func TestDescribe(t *testing.T) {
 	s := sample()
 	s.Writers = []Writer{{ID: 1, Sequence: 2, Version: 3, Used: 4}}
+	s.Evictions = kv.Evictions{{Seq: 5, Horizon: 6}}
 	var seen []string
 	for data := s.encode(); len(data) > 0; {
 		r, n, err := wal.DecodeRecord(data)
@@ -23,7 +25,7 @@ func TestDescribe(t *testing.T) {
 		seen = append(seen, what.What)
 		data = data[n:]
 	}
-	if want := []string{"manifest header", "table", "table", "table", "writer", "end"}; !slices.Equal(seen, want) {
+	if want := []string{"manifest header", "table", "table", "table", "writer", "evict", "end"}; !slices.Equal(seen, want) {
 		t.Errorf("described as %q, want %q", seen, want)
 	}
 	for kind := range byte(16) {

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -18,27 +19,33 @@ import (
 //	          54 log's anchor: segment u32  58 offset u32  62 running CRC u32                                   = 66 bytes
 //	2 table   0 type  1 level u8  2 file u64  10 file size u64  18 entries u64                                  = 26 bytes
 //	4 writer  0 type  1 writer id i64  9 batch sequence i32  13 version u64  21 used i64 (Unix ms)              = 29 bytes
+//	5 evict   0 type  1 sequence u64  9 horizon i64 (Unix ms)                                                   = 17 bytes
 //	3 end     0 type  1 number of tables u32  5 running CRC u32                                                 =  9 bytes
 //
 // The tables of a level stand in its order: newest first in level 0, by key in the others. The writers stand after the
-// tables, by ascending id. The running CRC is CRC32C over the stored CRCs of the records before the end, so that a record that is
-// missing, doubled or of another manifest is noticed. Nothing follows the end.
+// tables, by ascending id, and after them the evictions (see kv.Eviction) that may take entries of the tables or of the log,
+// by ascending sequence and descending horizon. The running CRC is CRC32C over the stored CRCs of the records before the
+// end, so that a record that is missing, doubled or of another manifest is noticed. Nothing follows the end.
 //
 // The anchor (see wal.Anchor) is a place that the log had reached, on the disk, before the manifest was written: the log up to
 // it is there, or damaged. Segment 0 is none, which only the first manifest of a new database has, before its log is
-// there. Version 1 has no anchor, and a header of 54 bytes; it is read, and the next Open replaces it.
+// there. Version 1 has no anchor, and a header of 54 bytes; it is read, and the next Open replaces it. Version 2 has no
+// evictions, and is written where there are none.
 const (
 	typeHeader = 1
 	typeTable  = 2
 	typeEnd    = 3
 	typeWriter = 4
+	typeEvict  = 5
 
-	formatVersion = 2
+	formatVersion  = 3
+	withoutEvicted = 2 // the version of a manifest that has no evictions
 
 	headerSize = 66
 	anchorSize = 12 // of the header, at its end
 	tableSize  = 26
 	writerSize = 29
+	evictSize  = 17
 	endSize    = 9
 
 	crcSize = 4 // of a record, at its end
@@ -55,7 +62,10 @@ func (s *State) encode() []byte {
 	e := encoder{}
 
 	h := make([]byte, headerSize)
-	h[0], h[1] = typeHeader, formatVersion
+	h[0], h[1] = typeHeader, withoutEvicted
+	if len(s.Evictions) > 0 {
+		h[1] = formatVersion
+	}
 	copy(h[2:], s.Database[:])
 	le.PutUint64(h[18:], s.NextFile)
 	le.PutUint32(h[26:], s.FirstSegment)
@@ -83,6 +93,14 @@ func (s *State) encode() []byte {
 		le.PutUint32(b[9:], uint32(w.Sequence))
 		le.PutUint64(b[13:], w.Version)
 		le.PutUint64(b[21:], uint64(w.Used))
+		e.record(b)
+	}
+
+	for _, v := range s.Evictions {
+		b := make([]byte, evictSize)
+		b[0] = typeEvict
+		le.PutUint64(b[1:], v.Seq)
+		le.PutUint64(b[9:], uint64(v.Horizon))
 		e.record(b)
 	}
 
@@ -159,6 +177,8 @@ func (d *decoder) record(rec *wal.Record) error {
 		return d.table(v)
 	case typeWriter:
 		return d.writer(v)
+	case typeEvict:
+		return d.evict(v)
 	case typeEnd:
 		return d.end(v)
 	}
@@ -192,7 +212,7 @@ func (d *decoder) header(v []byte) error {
 }
 
 func (d *decoder) table(v []byte) error {
-	if len(v) != tableSize || v[1] >= NumLevels || len(d.state.Writers) > 0 {
+	if len(v) != tableSize || v[1] >= NumLevels || len(d.state.Writers)+len(d.state.Evictions) > 0 {
 		return errMalformed
 	}
 	le := binary.LittleEndian
@@ -205,7 +225,7 @@ func (d *decoder) table(v []byte) error {
 }
 
 func (d *decoder) writer(v []byte) error {
-	if len(v) != writerSize {
+	if len(v) != writerSize || len(d.state.Evictions) > 0 {
 		return errMalformed
 	}
 	le := binary.LittleEndian
@@ -216,6 +236,20 @@ func (d *decoder) writer(v []byte) error {
 		return errMalformed
 	}
 	d.state.Writers = append(d.state.Writers, w)
+	return nil
+}
+
+func (d *decoder) evict(v []byte) error {
+	if len(v) != evictSize {
+		return errMalformed
+	}
+	le := binary.LittleEndian
+	e := kv.Eviction{Seq: le.Uint64(v[1:]), Horizon: int64(le.Uint64(v[9:]))}
+	if last := len(d.state.Evictions) - 1; e.Horizon <= 0 ||
+		last >= 0 && (d.state.Evictions[last].Seq >= e.Seq || d.state.Evictions[last].Horizon <= e.Horizon) {
+		return errMalformed
+	}
+	d.state.Evictions = append(d.state.Evictions, e)
 	return nil
 }
 

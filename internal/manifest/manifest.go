@@ -8,6 +8,7 @@ import (
 	"path"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -39,6 +40,7 @@ type State struct {
 	Log          wal.Anchor // which the log has reached, on the disk; none in a new database, whose log is not there yet
 	Tables       []Table    // level by level, in the order of each
 	Writers      []Writer   // by ascending id
+	Evictions    kv.Evictions
 }
 
 // Writer is the last batch of an idempotent writer among those in the tables.

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"math"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
@@ -35,6 +37,25 @@ func TestGolden(t *testing.T) {
 	s.Tables = nil
 	if got := hex.EncodeToString(s.encode()); got != want {
 		t.Errorf("encoded as\n%s, want\n%s", got, want)
+	}
+}
+
+// Evictions make it version 3. They stand before the end, ascend by sequence, and descend by horizon.
+func TestEvictions(t *testing.T) {
+	s := sample()
+	s.Tables, s.Evictions = nil, kv.Evictions{{Seq: 5, Horizon: 0x0a0b}, {Seq: 0x0102, Horizon: 3}}
+	data := s.encode()
+	const want = "001100" + "05" + "0500000000000000" + "0b0a000000000000" + "85a5daa1" +
+		"001100" + "05" + "0201000000000000" + "0300000000000000" + "8534b8cf" + "000900" + "0300000000"
+	if got := hex.EncodeToString(data[3+headerSize+4:]); data[4] != 3 || !strings.HasPrefix(got, want) {
+		t.Errorf("version %d, encoded as\n%s, want\n%s", data[4], got, want)
+	}
+	for _, bad := range []kv.Evictions{{{Seq: 1}}, {{Seq: 1, Horizon: -1}}, {{Seq: 1, Horizon: 5}, {Seq: 1, Horizon: 4}},
+		{{Seq: 2, Horizon: 5}, {Seq: 1, Horizon: 4}}, {{Seq: 1, Horizon: 5}, {Seq: 2, Horizon: 5}}} {
+		s.Evictions = bad
+		if got, err := load(t, s.encode()); !errors.Is(err, corrupt.ErrCorrupt) {
+			t.Errorf("%v is loaded as %+v, %v", bad, got, err)
+		}
 	}
 }
 
@@ -80,6 +101,12 @@ func TestRoundTrip(t *testing.T) {
 			id += rapid.Int64Range(1, 1<<40).Draw(t, "id")
 			s.Writers = append(s.Writers, Writer{id, rapid.Int32Range(0, math.MaxInt32).Draw(t, "sequence"),
 				rapid.Uint64().Draw(t, "version"), rapid.Int64().Draw(t, "used")})
+		}
+		at := kv.Eviction{Horizon: math.MaxInt64}
+		for range rapid.IntRange(0, 3).Draw(t, "evictions") {
+			at.Seq += rapid.Uint64Range(1, 1<<40).Draw(t, "seq")
+			at.Horizon -= rapid.Int64Range(1, 1<<60).Draw(t, "horizon")
+			s.Evictions = append(s.Evictions, at)
 		}
 		mem := vfstest.NewMem()
 		if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", s)); err != nil {

@@ -12,7 +12,8 @@ type LastWrites struct {
 	ops         [256]lastWrite
 }
 
-// lastWrite is one operation: on the keys from start up to end, or on start if end is empty.
+// lastWrite is one operation: on the keys from start up to end, or on start if end is empty. An eviction has neither: see
+// Reads.evicted.
 type lastWrite struct{ start, end []byte }
 
 // maxNoted is the greatest length of an operation's keys, together, at which the operation is noted: so the list takes no
@@ -26,7 +27,7 @@ func (l *LastWrites) Want() { l.wanted.Add(1) }
 func (l *LastWrites) Unwant() { l.wanted.Add(-1) }
 
 // Note notes an operation while operations are wanted: on the key start, or on the keys from start up to end if end is not
-// empty. It copies both.
+// empty. Both are empty for an eviction. It copies both.
 func (l *LastWrites) Note(seq uint64, start, end []byte) {
 	if l.wanted.Load() > 0 {
 		l.note(seq, start, end)
@@ -54,7 +55,7 @@ func (l *LastWrites) has(since, upTo uint64) bool { return l.first <= since+1 &&
 func (l *LastWrites) touch(t *stretch, since, upTo uint64) bool {
 	for seq := since + 1; seq <= upTo; seq++ {
 		op := &l.ops[seq%uint64(len(l.ops))]
-		if len(op.end) > 0 && t.overlaps(op.start, op.end) || len(op.end) == 0 && t.contains(op.start) {
+		if len(op.end) > 0 && t.overlaps(op.start, op.end) || len(op.end) == 0 && len(op.start) > 0 && t.contains(op.start) {
 			return true
 		}
 	}

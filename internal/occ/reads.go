@@ -77,7 +77,7 @@ func (r *Reads) Check(m *lsm.Mem, since uint64, last *LastWrites) (checked uint6
 		if upTo <= since {
 			continue
 		}
-		if r.changedKey(m, since) || r.changedScan(m, since, upTo, last) {
+		if r.changedKey(m, since) || r.changedScan(m, since, upTo, last) || r.evicted(m, since) {
 			return 0, false
 		}
 		checked = upTo
@@ -115,6 +115,16 @@ func (r *Reads) changedScan(m *lsm.Mem, since, upTo uint64, last *LastWrites) bo
 	defer it.Close()
 	deletes := m.RangeDeletes()
 	return r.anyStretch(func(t *stretch) bool { return t.changed(&it, since) || t.deleted(deletes, since) })
+}
+
+// evicted reports whether an entry that was read has been evicted since: one up to the horizon has a deadline.
+func (r *Reads) evicted(m *lsm.Mem, since uint64) bool {
+	evictions := m.Evictions()
+	if len(evictions) == 0 {
+		return false
+	}
+	deadline := r.FirstDeadline()
+	return deadline != 0 && deadline <= evictions.Horizon(since, math.MaxUint64)
 }
 
 // anyStretch reports whether holds is true of any stretch that was scanned.

@@ -17,8 +17,8 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// A put, a delete and a range delete in the log are one operation each: see wal/format.go. A batch there is a KV batch
-// (package batch) of at least one record, each of which is an operation. The batch's schema says which:
+// A put, a delete, a range delete and an eviction in the log are one operation each: see wal/format.go. A batch there is a
+// KV batch (package batch) of at least one record, each of which is an operation. The batch's schema says which:
 //
 //	1 operations   a put    uvarint deadline (Unix ms, 0: none), then the value
 //	               a delete has no value
@@ -51,6 +51,7 @@ var (
 	errDeadline   = errors.New("the value has no deadline before it")
 	errExpiry     = errors.New("the value is no version and deadline")
 	errRange      = errors.New("the range of keys ends before it begins")
+	errHorizon    = errors.New("an eviction up to no deadline")
 )
 
 // ErrUnknown is the error of a consumer that does not know the kind of an operation.

@@ -16,6 +16,7 @@ const (
 	Delete                  // Key is deleted
 	DeleteRange             // the keys from Key up to but not including End are deleted
 	Expired                 // Version of Key was the newest, and has expired: it is absent from here on, as if deleted
+	Evict                   // what was written before and has a deadline up to Deadline is gone
 	Kinds                   // how many there are
 )
 
@@ -26,7 +27,7 @@ type Op struct {
 	Key      []byte
 	Value    []byte // of a Put
 	End      []byte // of a DeleteRange
-	Deadline int64  // of a Put, Unix ms, 0 for none; of an Expired the one that has passed
+	Deadline int64  // of a Put, Unix ms, 0 for none; of an Expired the one that has passed; of an Evict the last that is gone
 	Version  uint64 // of an Expired
 }
 
@@ -68,6 +69,10 @@ func (o *Ops) Decode(e *wal.Entry) error {
 	case wal.KindRangeDelete:
 		if p.Kind, p.End = DeleteRange, e.Value; kv.Compare(e.Key, e.Value) >= 0 {
 			return errRange
+		}
+	case wal.KindEvict:
+		if p.Kind, p.Key, p.Deadline = Evict, nil, e.Deadline; e.Deadline <= 0 {
+			return errHorizon
 		}
 	case wal.KindClock:
 		return nil

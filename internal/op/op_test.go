@@ -323,7 +323,7 @@ func TestEveryKind(t *testing.T) {
 		}
 	}
 	for k := range wal.Kind(255) {
-		e := wal.Entry{Kind: k, Key: []byte("a"), Value: []byte("b"), Ops: 1}
+		e := wal.Entry{Kind: k, Key: []byte("a"), Value: []byte("b"), Ops: 1, Deadline: 1}
 		taken := !errors.Is(log.Append(&e), wal.ErrInvalidEntry)
 		_, err := all(t, &e)
 		if known := !errors.Is(err, op.ErrUnknown); known != taken || shown[k] != taken {

@@ -33,6 +33,10 @@ func rangeDelete(start, end string, seq uint64) Item {
 	return Item{Kind: KindRangeDelete, Range: kv.RangeDelete{Start: []byte(start), End: []byte(end), Seq: seq}}
 }
 
+func evict(horizon int64, seq uint64) Item {
+	return Item{Kind: KindEviction, Evict: kv.Eviction{Seq: seq, Horizon: horizon}}
+}
+
 func writerState(id int64, sequence int32, version uint64, used int64) Item {
 	return Item{Kind: KindWriter, Writer: WriterState{id, sequence, version, used}}
 }
@@ -49,6 +53,7 @@ func fullItems() []Item {
 
 func incrItems() []Item {
 	return []Item{put("z", "1", 101, 0), del("a", 102), put("a", "2", 103, 5), rangeDelete("", "b", 104), rangeDelete("b", "c", 110),
+		evict(1<<41, 111),
 		put("b", "3", 200, 0), writerState(6, 1, 200, 9)}
 }
 
@@ -63,6 +68,8 @@ func encode(t testing.TB, h Header, c wal.Compression, flush bool, items ...Item
 			err = errors.Join(err, w.Add(&it.Entry))
 		case KindRangeDelete:
 			err = errors.Join(err, w.AddRangeDelete(it.Range))
+		case KindEviction:
+			err = errors.Join(err, w.AddEviction(it.Evict))
 		case KindWriter:
 			err = errors.Join(err, w.AddWriters([]WriterState{it.Writer}))
 		}
@@ -117,7 +124,7 @@ func TestGolden(t *testing.T) {
 	got := hex.EncodeToString(encode(t, Header{ID: [16]byte{1, 2}, Database: [16]byte{3}, Through: 5, Clock: 6}, 0, false,
 		put("k", "v", 4, 7)))
 	id := "0102" + strings.Repeat("00", 14)
-	want := "004200" + "01" + "01" + hex.EncodeToString([]byte("ebb snap")) + id + "03" + strings.Repeat("00", 15) +
+	want := "004200" + "01" + "02" + hex.EncodeToString([]byte("ebb snap")) + id + "03" + strings.Repeat("00", 15) +
 		"0000000000000000" + "0500000000000000" + "0600000000000000" + got[2*69:2*73] + // the header
 		"003f00" + "02" + id + "0100000000000000" +
 		"00000022" + "00" + got[2*106:2*110] + "0004" + "00" + "ffffffffffffffff" + "ffffffff" + "00000001" + // the batch
@@ -313,6 +320,10 @@ func TestOrder(t *testing.T) {
 		{"a key twice", fullHeader, []Item{put("a", "", 1, 0), put("a", "", 2, 0)}},
 		{"a full file with a delete", fullHeader, []Item{del("a", 1)}},
 		{"a full file with a range delete", fullHeader, []Item{rangeDelete("a", "b", 1)}},
+		{"a full file with an eviction", fullHeader, []Item{evict(1, 1)}},
+		{"an eviction twice", incrHeader, []Item{evict(2, 101), evict(1, 101)}},
+		{"an eviction up to no deadline", incrHeader, []Item{evict(0, 101)}},
+		{"an eviction up to a negative deadline", incrHeader, []Item{evict(-1, 101)}},
 		{"sequence 0", fullHeader, []Item{put("a", "", 0, 0)}},
 		{"a sequence after the last", fullHeader, []Item{put("a", "", 101, 0)}},
 		{"sequences descend", incrHeader, []Item{put("a", "", 102, 0), put("b", "", 101, 0)}},

@@ -35,6 +35,12 @@ func Describe(r *wal.Record) (wal.Description, error) {
 					slog.Uint64("seq", binary.LittleEndian.Uint64(rest)), slog.Any("start", bounds[:n]), slog.Any("end", bounds[n:])}}, nil
 			}
 		}
+	case typeEviction:
+		if len(v) == evictSize {
+			le := binary.LittleEndian
+			return wal.Description{What: "evict", Fields: []slog.Attr{number, slog.Uint64("seq", le.Uint64(rest)),
+				slog.Time("horizon", time.UnixMilli(int64(le.Uint64(rest[8:]))))}}, nil
+		}
 	case typeWriters:
 		return describeWriters(number, rest)
 	case typeEnd:

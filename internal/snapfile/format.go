@@ -21,6 +21,7 @@ import (
 //	2 entries       25 a KV batch of schema 4. The only record that may be compressed
 //	3 range delete  25 sequence u64  33 uvarint length of start, start, end
 //	4 writers       25 states, by ascending id: writer id i64, sequence i32, version u64, used i64 (Unix ms)     28 bytes each
+//	6 eviction      25 sequence u64  33 horizon i64 (Unix ms, above 0): see kv.Eviction                           = 41 bytes
 //	5 end           25 entries u64  33 range deletes u64  41 writers u64  49 digest u64                           = 57 bytes
 //
 // A row of schema 4 is a put of uvarint sequence, uvarint deadline (Unix ms, 0: none), value. A delete, which has no room
@@ -28,7 +29,7 @@ import (
 //
 // A file with since 0 is full: it holds the entries that were live at the clock's time, by ascending key, and no deletes.
 // Any other is an increment: the operations after since, up to through, by ascending sequence. Of either kind it holds
-// every writer's state as of through.
+// every writer's state as of through. Version 1 has no evictions.
 //
 // The digest is xxHash64 over all bytes before the end's record. Nothing follows the end.
 const (
@@ -37,14 +38,16 @@ const (
 	typeRangeDelete = 3
 	typeWriters     = 4
 	typeEnd         = 5
+	typeEviction    = 6
 
-	formatVersion = 1
+	formatVersion = 2
 	magic         = "ebb snap"
 
 	headerSize = 66
 	frameSize  = 25 // type, file id and number
 	writerSize = 28
 	endSize    = 57
+	evictSize  = 41
 
 	schemaRows = 4
 )

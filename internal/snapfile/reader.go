@@ -21,6 +21,7 @@ type Kind uint8
 const (
 	KindEntry       Kind = iota // a put or a delete
 	KindRangeDelete             //
+	KindEviction                //
 	KindWriter                  // the state of a writer
 )
 
@@ -29,6 +30,7 @@ type Item struct {
 	Kind   Kind
 	Entry  kv.Entry
 	Range  kv.RangeDelete
+	Evict  kv.Eviction
 	Writer WriterState
 }
 
@@ -109,14 +111,15 @@ func (b *Reader) Next(it *Item) error {
 			return b.err
 		}
 		b.err = b.advance(it)
-		if b.err == nil && it.Kind == KindRangeDelete {
+		if b.err == nil && (it.Kind == KindRangeDelete || it.Kind == KindEviction) {
 			return nil
 		}
 	}
 	return b.err
 }
 
-// advance reads the next record: a range delete into it, rows or states of writers into those that Next goes on to hand out.
+// advance reads the next record: a range delete or an eviction into it, rows or states of writers into those that Next goes
+// on to hand out.
 func (b *Reader) advance(it *Item) error {
 	it.Kind = KindEntry
 	if n := len(b.last.Key); n > 0 { // it is in the buffer
@@ -151,6 +154,9 @@ func (b *Reader) advance(it *Item) error {
 	case typeRangeDelete:
 		it.Kind = KindRangeDelete
 		it.Range, err = b.rangeDelete(rest)
+	case typeEviction:
+		it.Kind = KindEviction
+		it.Evict, err = b.eviction(rest)
 	case typeWriters:
 		if b.states = rest; len(rest)%writerSize != 0 {
 			err = errMalformed
@@ -250,6 +256,21 @@ func (b *Reader) rangeDelete(value []byte) (kv.RangeDelete, error) {
 	}
 	b.read.RangeDeletes++
 	return d, nil
+}
+
+func (b *Reader) eviction(value []byte) (e kv.Eviction, err error) {
+	if len(value) != evictSize-frameSize {
+		return e, errMalformed
+	}
+	le := binary.LittleEndian
+	e = kv.Eviction{Seq: le.Uint64(value), Horizon: int64(le.Uint64(value[8:]))}
+	switch {
+	case e.Horizon <= 0:
+		return e, errMalformed
+	case b.header.Full() || !b.inSequence(e.Seq):
+		return e, errOrder
+	}
+	return e, nil
 }
 
 // writer reads the next state.

@@ -95,6 +95,16 @@ func (b *Writer) AddRangeDelete(d kv.RangeDelete) error {
 	return b.record(value, wal.CompressionNone)
 }
 
+// AddEviction adds an eviction to an increment, and flushes the entries before it.
+func (b *Writer) AddEviction(e kv.Eviction) error {
+	if err := b.Flush(); err != nil {
+		return err
+	}
+	value := appendFrame(nil, typeEviction, b.header.ID, b.number)
+	value = binary.LittleEndian.AppendUint64(value, e.Seq)
+	return b.record(binary.LittleEndian.AppendUint64(value, uint64(e.Horizon)), wal.CompressionNone)
+}
+
 // AddWriters adds states of writers, and flushes the entries before them.
 func (b *Writer) AddWriters(states []WriterState) error {
 	if err := b.Flush(); err != nil {

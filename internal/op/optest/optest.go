@@ -41,6 +41,7 @@ func Entries() []*wal.Entry {
 			func(c *op.Encoder) error { return c.Put([]byte("among-ttl"), []byte("w"), 1<<50) },
 			func(c *op.Encoder) error { return c.DeleteRange([]byte("o"), []byte("p")) },
 			func(c *op.Encoder) error { return c.Delete([]byte("among-deleted")) }),
+		{Kind: wal.KindEvict, Deadline: 1 << 39},
 	}
 	seq := uint64(1)
 	for _, e := range entries {
