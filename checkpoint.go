@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"github.com/ebbdb/ebb/internal/copies"
+	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/manifest"
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // CheckpointOptions configure a Checkpoint. The zero value works.
@@ -72,4 +74,29 @@ func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.Sta
 		Report: reportTo(report),
 	})
 	return CheckpointInfo{Through: through, Tables: done.Tables, Bytes: done.Bytes, Copied: done.Copied}, err
+}
+
+// Swap gives the databases in two directories each the name of the other. So one that was restored beside another can take
+// its place: Restore, Close, Swap, Open. Swapped once more, the old one is back.
+//
+// Both have to be closed, else Swap returns ErrLocked, and both have to be in the same directory, else ErrNotBeside. Who has
+// the one called name open to read only goes on reading it, and is told ErrNotDatabase by Refresh. Neither may be a mount
+// point or the end of a symbolic link. Between two renames there is no directory for a moment, which Options.ReadOnly may
+// meet.
+//
+// A crash leaves either database under that name, whole: if it comes between the renames, the next Open takes the first one
+// back. If it comes after, the first one may be left as name + ".swap", and other be free.
+func Swap(name, other string) error {
+	a, err := vfs.OS.Abs(name)
+	if err != nil {
+		return fmt.Errorf("swap %s: %w", name, err)
+	}
+	b, err := vfs.OS.Abs(other)
+	if err == nil {
+		err = dir.Swap(vfs.OS, dir.Dir(a), dir.Dir(b))
+	}
+	if err != nil {
+		return fmt.Errorf("swap %s and %s: %w", name, other, noSpace(err))
+	}
+	return nil
 }

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -334,5 +337,52 @@ func tryNewDir(t *testing.T, what string, i, n int, cause error, inside bool) {
 	}
 	if there, err := checkCopy(mem, newClockAt(clock.ms()), m); !there || err != nil {
 		t.Fatalf("%s: again: %v", what, err)
+	}
+}
+
+// TestSwap: a restored database takes the place of one that is closed, and gives it back; what a crash leaves in between is
+// found by Open.
+func TestSwap(t *testing.T) {
+	home := t.TempDir()
+	old, restored := filepath.Join(home, "db"), filepath.Join(home, "restored")
+	for _, dir := range []string{old, restored} {
+		db, err := Open(dir, nil)
+		must(t, err)
+		must(t, errors.Join(db.Put([]byte("dir"), []byte(filepath.Base(dir))), db.Close()))
+	}
+	holds := func(dir, want string) {
+		t.Helper()
+		db, err := Open(dir, nil)
+		must(t, err)
+		content{db}.has(t, "dir", want)
+		if err := Swap(old, restored); !errors.Is(err, ErrLocked) {
+			t.Errorf("while one is open: %v", err)
+		}
+		must(t, db.Close())
+	}
+	aside, err := Open(old, &Options{ReadOnly: true})
+	must(t, err)
+	if runtime.GOOS == "windows" { // where a directory with open files keeps its name
+		must(t, aside.Close())
+	}
+	must(t, Swap(old, restored))
+	holds(old, "restored")
+	holds(restored, "db")
+	if runtime.GOOS != "windows" {
+		content{aside}.has(t, "dir", "db")
+		if err := aside.Refresh(); !errors.Is(err, ErrNotDatabase) {
+			t.Errorf("refresh of another: %v", err)
+		}
+		must(t, aside.Close())
+	}
+	must(t, Swap(old, restored))
+	holds(old, "db")
+	must(t, os.Rename(old, old+".swap"))
+	holds(old, "db")
+	if err := Swap(old, filepath.Join(home, "none")); !errors.Is(err, ErrNotDatabase) {
+		t.Error(err)
+	}
+	if err := Swap(old, filepath.Join(t.TempDir(), "elsewhere")); !errors.Is(err, ErrNotBeside) {
+		t.Error(err)
 	}
 }

@@ -70,6 +70,8 @@ var (
 	ErrLocked = vfs.ErrLocked
 	// ErrNotDatabase says that the directory holds something else.
 	ErrNotDatabase = dir.ErrNotDatabase
+	// ErrNotBeside refuses to swap databases that are not in one directory.
+	ErrNotBeside = dir.ErrNotBeside
 	// ErrTargetExists refuses to make a database where there is something already.
 	ErrTargetExists = dir.ErrTargetExists
 	// ErrSnapshotOrder refuses snapshot files that do not follow one another: the first has to be full, the others have to be

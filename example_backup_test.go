@@ -173,3 +173,28 @@ func ExampleSnapshot_Backup() {
 	fmt.Println(string(applied), err)
 	// Output: 7 <nil>
 }
+
+// A database is restored beside the one in use, takes its place, and could give it back.
+func ExampleSwap() {
+	home, err := os.MkdirTemp("", "ebb")
+	must(err)
+	defer os.RemoveAll(home)
+	live, restored := filepath.Join(home, "db"), filepath.Join(home, "db.restored")
+	db, err := ebb.Open(live, nil)
+	must(err)
+	must(db.Put([]byte("greeting"), []byte("hello")))
+	var file bytes.Buffer
+	_, err = db.Backup(context.Background(), &file, nil)
+	must(err)
+	must(db.Put([]byte("greeting"), []byte("hullo"))) // a mistake
+
+	must(ebb.Restore(context.Background(), restored, nil, &file))
+	must(db.Close())
+	must(ebb.Swap(live, restored)) // a crash leaves the one or the other
+	db, err = ebb.Open(live, nil)
+	must(err)
+	defer db.Close()
+	greeting, err := db.Get([]byte("greeting"))
+	fmt.Println(string(greeting), err)
+	// Output: hello <nil>
+}

@@ -102,7 +102,8 @@ func (db *DB) wire() {
 
 // open brings the database to the state in which reads and writes can begin.
 //
-//  1. Lock the directory. From here on an operation by name fails if the name no longer leads into the locked directory.
+//  1. Lock the directory, which a Swap that a crash has cut short may have left under another name. From here on an operation
+//     by name fails if the name no longer leads into the locked directory.
 //  2. Read the manifest. A new database gets its first manifest here, with its id; a crash before leaves an empty directory.
 //  3. Open the tables that the manifest names. An existing database has not been changed so far.
 //  4. Open the log, which repairs a torn tail, and replay it into memtables.
@@ -112,6 +113,9 @@ func (db *DB) wire() {
 func (db *DB) open() error {
 	if db.opts.ReadOnly {
 		return db.openReadOnly()
+	}
+	if err := db.dir.Recover(db.fs); err != nil {
+		return err
 	}
 	if err := vfs.MkdirAllSync(db.fs, string(db.dir)); err != nil {
 		return err
