@@ -286,7 +286,7 @@ func TestErrorAtEveryOperationOfNewDir(t *testing.T) {
 		must(t, cases[i/2].make(counter, db))
 		count := counter.Count(vfstest.OpAny) - before
 		for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfstest.Short(7, syscall.ENOSPC)} {
-			for n := 1; n <= count; n++ {
+			for n := 1; n <= count; n += vfstest.Step(7) {
 				what := fmt.Sprintf("%s, inside %v, %v at operation %d", cases[i/2].name, inside, cause, n)
 				tryNewDir(t, what, i/2, n, cause, inside)
 			}

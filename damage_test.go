@@ -150,7 +150,7 @@ func (h *hurt) check() {
 
 // With damaged tables, wherever they are, writes go on, compaction goes on around them, and no read is wrong.
 func TestLifeWithDamagedTables(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(8 / vfstest.Step(4)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			h := newHurt(t, seed)
 			defer func() { h.db.Close() }()

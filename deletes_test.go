@@ -63,7 +63,7 @@ func TestScanJumpsRangeDelete(t *testing.T) {
 // TestRangeDeletesModel scans a small database with many range deletes, in all its sources, from random places, in both
 // directions and at old snapshots, and reads it by key.
 func TestRangeDeletesModel(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(12 / vfstest.Step(6)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 14))
 			fs := vfstest.NewMem()

@@ -128,10 +128,6 @@ func countOps(t *testing.T) *vfstest.Fault {
 func TestErrorAtEveryOperation(t *testing.T) {
 	type injector = func(kind vfstest.OpKind, suffix string, n int, err error) vfstest.Injector
 	count := countOps(t).Count(vfstest.OpAny)
-	stride := 1
-	if testing.Short() {
-		stride = 7
-	}
 	for _, c := range []struct {
 		name   string
 		inject injector
@@ -143,7 +139,7 @@ func TestErrorAtEveryOperation(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			failed := 0
-			for n := 1; n <= count; n += stride {
+			for n := 1; n <= count; n += vfstest.Step(7) {
 				mem, clock := vfstest.NewMem(), newFakeClock()
 				fault := vfstest.NewFault(mem)
 				fault.Inject(c.inject(vfstest.OpAny, "", n, c.cause))
@@ -177,7 +173,7 @@ func TestFullDiskHeals(t *testing.T) {
 	counter := countOps(t)
 	full := 0
 	for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpWrite, vfstest.OpRename} {
-		for n := 1; n <= counter.Count(kind); n++ {
+		for n := 1; n <= counter.Count(kind); n += vfstest.Step(5) {
 			for _, length := range []int{1, 6, 1 << 30} {
 				mem, clock := vfstest.NewMem(), newFakeClock()
 				fault := vfstest.NewFault(mem)

@@ -383,7 +383,7 @@ func TestErrorAtEveryOperationOfIngest(t *testing.T) {
 	count := counter.Count(vfstest.OpAny) - before
 	must(t, db.Close())
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, vfstest.Short(7, syscall.ENOSPC)} {
-		for n := 1; n <= count; n++ {
+		for n := 1; n <= count; n += vfstest.Step(5) {
 			mem := vfstest.NewMem()
 			fault := vfstest.NewFault(mem)
 			db, m, ingest := prepare(fault)

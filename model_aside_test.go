@@ -190,7 +190,7 @@ func (a *aside) round(damage int) {
 // Whatever tables are set apart, and however tables are cut, reads and snapshots show what the model does, and compaction
 // comes to an end.
 func TestModelWithTablesSetApart(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(6 / vfstest.Step(3)) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 9))
 			clock := newFakeClock()

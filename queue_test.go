@@ -138,7 +138,7 @@ func TestQueueCost(t *testing.T) {
 				}
 				return drained, float64(moves()-before) / float64(n)
 			}
-			const n = 500
+			n := 500 / vfstest.Step(2)
 			d1, s1 := cost(n)
 			d4, s4 := cost(4 * n)
 			t.Logf("moves for a pop: drained %.2f, %.2f; short %.2f, %.2f", d1, d4, s1, s4)

@@ -193,11 +193,10 @@ func TestReadOnlyBesideItsOwner(t *testing.T) {
 		name   string
 		fs     func() vfs.FS
 		policy SyncPolicy
-		steps  int
 	}{
-		{"memory, synced", func() vfs.FS { return vfstest.NewMem() }, SyncAlways, 3000},
-		{"memory", func() vfs.FS { return vfstest.NewMem() }, SyncNever, 3000},
-		{"disk", func() vfs.FS { return vfs.OS }, SyncNever, 3000},
+		{"memory, synced", func() vfs.FS { return vfstest.NewMem() }, SyncAlways},
+		{"memory", func() vfs.FS { return vfstest.NewMem() }, SyncNever},
+		{"disk", func() vfs.FS { return vfs.OS }, SyncNever},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, clock := filepath.ToSlash(filepath.Join(t.TempDir(), "db")), newFakeClock()
@@ -205,9 +204,10 @@ func TestReadOnlyBesideItsOwner(t *testing.T) {
 			opts.Sync = c.policy
 			db, err := Open(dir, opts)
 			must(t, err)
-			beside(t, &owner{db: db}, dir, readOnly(opts), c.steps)
+			steps := 3000 / vfstest.Step(3)
+			beside(t, &owner{db: db}, dir, readOnly(opts), steps)
 			must(t, db.Verify(t.Context()))
-			must(t, newFollower().look(db, c.steps))
+			must(t, newFollower().look(db, steps))
 			must(t, db.Close())
 		})
 	}

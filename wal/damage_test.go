@@ -115,7 +115,7 @@ func TestEveryBitFlipOfAClosedLog(t *testing.T) {
 	for i, name := range names {
 		data, _ := closed.ReadFile(name)
 		mark := len(data) - markSize
-		for bit := range len(data) * 8 {
+		for bit := 0; bit < len(data)*8; bit += vfstest.Step(11) {
 			got, err := openDamaged(flipped(t, closed, name, bit), SyncAlways, want)
 			if err != nil {
 				t.Fatalf("%s, bit %d: %v", name, bit, err)
@@ -142,7 +142,7 @@ func TestEveryBitFlipOfAKilledLog(t *testing.T) {
 		t.Fatal("the last segment holds fewer than three groups")
 	}
 	group := want[len(want)-1].Pos.Offset - markSize // the last group begins with a watermark
-	for bit := range int(want[len(want)-1].Pos.Offset+40) * 8 {
+	for bit := 0; bit < int(want[len(want)-1].Pos.Offset+40)*8; bit += vfstest.Step(11) {
 		got, err := openDamaged(flipped(t, killed, last, bit), SyncAlways, want)
 		if err != nil {
 			t.Fatalf("bit %d: %v", bit, err)
@@ -162,7 +162,7 @@ func TestEveryBitFlipOfAnUnsyncedLog(t *testing.T) {
 	if len(names) != 1 {
 		t.Fatalf("%d segments", len(names))
 	}
-	for bit := range int(want[len(want)-1].Pos.Offset+40) * 8 {
+	for bit := 0; bit < int(want[len(want)-1].Pos.Offset+40)*8; bit += vfstest.Step(11) {
 		got, err := openDamaged(flipped(t, killed, names[0], bit), SyncNever, want)
 		if err != nil {
 			t.Fatalf("bit %d: %v", bit, err)
@@ -193,7 +193,7 @@ func TestEveryTruncation(t *testing.T) {
 			names := segmentNames(t, c.mem)
 			for i, name := range names {
 				data, _ := c.mem.ReadFile(name)
-				for n := range len(data) {
+				for n := 0; n < len(data); n += vfstest.Step(7) {
 					got, err := openDamaged(cut(t, c.mem, name, n), policy, want)
 					if err != nil {
 						t.Fatalf("policy %d, %s, %s cut to %d: %v", policy, c.state, name, n, err)

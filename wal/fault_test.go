@@ -75,7 +75,7 @@ func TestFullDiskHeals(t *testing.T) {
 	defer closeLog(t, l)
 	for name, cause := range map[string]error{"ENOSPC": syscall.ENOSPC, "short write": vfstest.Short(3, syscall.ENOSPC)} {
 		for _, kind := range []vfstest.OpKind{vfstest.OpCreate, vfstest.OpWrite, vfstest.OpRename} {
-			for n := made.Count(kind) + 1; n <= counter.Count(kind); n++ {
+			for n := made.Count(kind) + 1; n <= counter.Count(kind); n += vfstest.Step(5) {
 				for _, length := range []int{1, 5} {
 					mem := vfstest.NewMem()
 					mem.Record()

@@ -276,10 +276,6 @@ func TestQuarantineOfADeadOpenIsMadeDurable(t *testing.T) {
 // A process dies at any operation; the next finds the page cache as it was, goes on, and dies at any operation; one more
 // appends, and the power goes at any operation of that. Nothing that was acknowledged under SyncAlways is lost.
 func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
-	step := 1
-	if testing.Short() {
-		step = 17
-	}
 	var tried vfstest.Tried
 	states, different := 0, 0
 	firstOps := -1
@@ -291,7 +287,7 @@ func TestKilledThenPowerCutAtEveryOperation(t *testing.T) {
 		}
 		firstOps = mem.OpCount()
 		secondOps := -1
-		for second, secondDied := 1, true; secondDied; second += step {
+		for second, secondDied := 1, true; secondDied; second += vfstest.Step(17) {
 			mem := vfstest.NewMem()
 			mem.Record()
 			liveUntil(t, mem, SyncAlways, first)

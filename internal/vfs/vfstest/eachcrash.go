@@ -70,6 +70,15 @@ const shortOneIn = 6
 // time would go to collecting a heap of a few megabytes again and again.
 const gcPercent = 400
 
+// Step returns 1, or with -short what it is given: how far it is from one case to the next in a test that goes through many,
+// one after another. CI runs the race detector so, which takes ten times as long and finds nothing in one goroutine.
+func Step(short int) int {
+	if testing.Short() {
+		return short
+	}
+	return 1
+}
+
 // EachCrash calls check with crashes of what mem has recorded, and fails the test at once where check returns an error, with
 // where that was and how to run it again. The file systems belong to check. If check ends the test itself, it is logged in
 // which crash that was. With -short one in six of the states is tried unless points say otherwise or there are few crashes.
