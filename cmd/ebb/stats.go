@@ -185,6 +185,7 @@ func statFields(st ebb.Stats, done bool) []field {
 		{"memtables", bytesCount(st.MemtableBytes)}, {"writers", st.Writers},
 		{"deadlines_in_tables", st.DeadlineEntries}, {"deadlines_in_memtables", st.MemtableDeadlineEntries},
 		{"expired_and_still_in_tables", bytesCount(st.ExpiredBytes)}, {"expired_for", st.ExpiryLag},
+		{"evicted_and_still_in_tables", bytesCount(st.EvictedBytes)},
 		{"space_amplification", amplification(st.SpaceAmplification())},
 	}
 	if st.Failure != nil {
@@ -204,6 +205,7 @@ func statFields(st ebb.Stats, done bool) []field {
 		{"flushes", st.Flushes}, {"flushed", bytesCount(st.FlushedBytes)}, {"compactions", st.Compactions},
 		{"compacted", bytesCount(st.CompactedBytes)}, {"write_amplification", amplification(st.WriteAmplification())},
 		{"expired_entries_dropped", st.ExpiredEntries}, {"tables_dropped_unread", st.DroppedTables},
+		{"evictions", st.Evictions}, {"evicted_entries_dropped", st.EvictedEntries},
 		{"writes_slowed", st.SlowedWrites}, {"slowed_for", st.SlowedFor}, {"writes_stopped", st.StoppedWrites},
 		{"stopped_for", st.StoppedFor}, {"pins", st.Pins}, {"oldest_pin", st.OldestPin},
 		{"memtables_still_read", bytesCount(st.ReplacedMemtableBytes)}, {"upcoming", bytesCount(st.UpcomingBytes)},
