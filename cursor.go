@@ -39,6 +39,7 @@ type cursor struct {
 	sources  lsm.Sources
 	merged   merge.Iterator
 	own      kv.Iterator // the source with a transaction's own writes; nil if there is none
+	hidden   kv.RangeSet // the ranges that a transaction has deleted: of their keys it sees only its own writes
 	deletes  lsm.Deletes
 	evicted  kv.Evictions      // those that c heeds
 	covering *lsm.DeleteSource // has a range delete that covers the entry that merged stands on; nil if none does
@@ -109,6 +110,7 @@ func (c *cursor) close() {
 	c.merged.Close()
 	live, pool, v := c.live, c.pool, c.view
 	c.live, c.pool, c.view, c.own, c.key, c.found = nil, nil, nil, nil, nil, false
+	c.hidden = kv.RangeSet{}
 	c.deletes.Close()
 	clear(c.ahead[:cap(c.ahead)])
 	c.sources.Release()
@@ -303,8 +305,17 @@ func (c *cursor) advance() {
 	}
 }
 
-// take appends a copy of an entry to ahead. It is false if the entry is not live: covered by a range delete, deleted, expired
-// or evicted.
+// hides reports whether the transaction has deleted the range in which an entry lies that is not its own.
+func (c *cursor) hides(e *kv.Entry) bool {
+	if e.Seq == ownSeq {
+		return false
+	}
+	_, hidden := c.hidden.Find(e.Key)
+	return hidden
+}
+
+// take appends a copy of an entry to ahead. It is false if the entry is not live: covered by a range delete, deleted, expired,
+// evicted or hidden.
 func (c *cursor) take(e *kv.Entry) bool {
 	c.covering = nil
 	if c.deletes.Any() {
@@ -313,6 +324,9 @@ func (c *cursor) take(e *kv.Entry) bool {
 		}
 	}
 	if !e.Live(c.now) || c.evicted.Cover(e, c.seq) {
+		return false
+	}
+	if c.hides(e) {
 		return false
 	}
 	c.ahead = append(c.ahead, Entry{})

@@ -1,6 +1,8 @@
 package ebb
 
 import (
+	"slices"
+
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/kv"
 )
@@ -68,6 +70,10 @@ func (c *cursor) pass(e *kv.Entry) {
 		c.advance()
 		return
 	}
+	if hidden, ok := c.hidden.Find(e.Key); ok {
+		c.passHidden(e.Key, hidden)
+		return
+	}
 	if !r.open {
 		c.openRun(nil)
 	}
@@ -75,6 +81,32 @@ func (c *cursor) pass(e *kv.Entry) {
 	if !r.rested() || !c.leap() {
 		c.advance()
 	}
+}
+
+// passHidden goes from a key over the rest of a range that the transaction has deleted, or up to a write of its own in the
+// range. Others may see entries there: so the run ends, and the next begins where the cursor goes on.
+func (c *cursor) passHidden(key []byte, r kv.KeyRange) {
+	c.endRun()
+	c.moves++
+	if c.reverse {
+		to := r.Start
+		if c.own != nil && c.own.SeekLT(key) && kv.Compare(c.own.Entry().Key, to) >= 0 {
+			to = append(slices.Clip(c.own.Entry().Key), 0)
+		}
+		c.dead.begin(to, gap.Moment{Seq: c.seq, Now: c.now})
+		c.on = kv.Compare(to, c.lower) > 0 && c.merged.SeekLT(to)
+		return
+	}
+	to := r.End
+	if c.own != nil && c.own.SeekGE(key) && (to == nil || kv.Compare(c.own.Entry().Key, to) < 0) {
+		to = c.own.Entry().Key
+	}
+	if to == nil {
+		c.on = false
+		return
+	}
+	c.dead.begin(to, gap.Moment{Seq: c.seq, Now: c.now})
+	c.on = (len(c.upper) == 0 || kv.Compare(to, c.upper) < 0) && c.merged.SeekGE(to)
 }
 
 // openRun begins a run behind a key, or if the key is nil behind the last entry of ahead, or else where the move began.

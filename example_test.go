@@ -519,6 +519,29 @@ func ExampleDB_Has() {
 	// seen:43 false
 }
 
+// All that belongs to an account is replaced in one step: nobody sees the old and the new, or neither.
+func ExampleTxn_DeletePrefix() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("cart:7:apples"), []byte("2")))
+	must(db.Put([]byte("cart:7:pears"), []byte("1")))
+
+	must(db.Update(func(tx *ebb.Txn) error {
+		if err := tx.DeletePrefix([]byte("cart:7:")); err != nil {
+			return err
+		}
+		if _, err := tx.Get([]byte("cart:7:pears")); !errors.Is(err, ebb.ErrNotFound) {
+			return errors.New("its reads see what it has done")
+		}
+		return tx.Put([]byte("cart:7:plums"), []byte("9"))
+	}))
+	for e, err := range db.Range(&ebb.IterOptions{Prefix: []byte("cart:7:")}) {
+		must(err)
+		fmt.Printf("%s %s\n", e.Key, e.Value)
+	}
+	// Output: cart:7:plums 9
+}
+
 // Many keys at once, as of one moment: nil stands for one that is absent.
 func ExampleDB_GetMany() {
 	db, done := openTemp(nil)

@@ -151,7 +151,7 @@ func TestPrecedence(t *testing.T) {
 		defer db.Close()
 		p, start := &db.pipeline, time.Now()
 		a := p.takePrecedence()
-		own, err := a.begin(p)
+		own, err := p.beginAhead(a.own())
 		must(t, err)
 		own.end()
 		other := make(chan time.Duration)

@@ -267,7 +267,9 @@ func (s *reportScan) flush() error {
 // it. Instead beginDeleteRange first reports all versions that are due. Those that become due afterwards are in upcoming,
 // which is complete up to now. A damaged table makes it fail only if upcoming cannot become complete: then nobody knows
 // which versions of the range have expired.
-func (r *reporter) beginDeleteRange() (turn, error) {
+//
+// It is for an Update that may have precedence, too: own is as for pipeline.beginAhead.
+func (r *reporter) beginDeleteRange(own chan struct{}) (turn, error) {
 	for {
 		var err error
 		if r.pipeline.clock.Now() >= r.reportedTo.Load() {
@@ -276,7 +278,7 @@ func (r *reporter) beginDeleteRange() (turn, error) {
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			return turn{}, err
 		}
-		t, beginErr := r.pipeline.begin()
+		t, beginErr := r.pipeline.beginAhead(own)
 		if beginErr != nil {
 			return turn{}, beginErr
 		}

@@ -27,8 +27,9 @@ type txnState struct {
 	readOnly bool
 
 	writes *btree.BTreeG[*ownWrite]
-	probe  ownWrite // scratch: the key to look up in writes
-	size   int64    // of writes, as MaxBatchSize counts
+	probe  ownWrite    // scratch: the key to look up in writes
+	gone   kv.RangeSet // the ranges that the transaction has deleted; what is in writes came after
+	size   int64       // of writes and gone, as MaxBatchSize counts
 
 	reads occ.Reads
 	batch Batch // scratch of encode: writes as a batch
@@ -75,6 +76,7 @@ func (tx *Txn) end() {
 	db := s.db
 	db.live.Unpin(s.view)
 	s.writes.Clear(true)
+	s.gone.Clear()
 	if s.reads.Scans() > 0 {
 		db.pipeline.trail.last.Unwant()
 	}
@@ -86,13 +88,14 @@ func (tx *Txn) end() {
 		s.batch = Batch{}
 	}
 	s.batch.Reset()
+	s.batch.resolver.Reset()
 	db.txns.Put(s)
 }
 
 // commit makes the writes of the transaction, unless it would not be serializable.
 //
 //  1. If ranges were scanned, look for conflicts outside of a turn, so that little is left to check in the turn.
-//  2. Encode the writes.
+//  2. Encode the writes, unless they depend on what is there: where a range without end has to end.
 //  3. In a turn look for conflicts with the writes made since 1. If there is none, write as any batch is written.
 //
 // first says that the attempt began with precedence a. Other writes do not wait for the sync: a commit gives precedence up
@@ -109,7 +112,7 @@ func (s *txnState) commit(p *params, a *precedence, first bool) error {
 	if err != nil {
 		return err
 	}
-	t, err := a.begin(&db.pipeline)
+	t, err := s.turn(a)
 	if err != nil {
 		return err
 	}
@@ -125,12 +128,34 @@ func (s *txnState) commit(p *params, a *precedence, first bool) error {
 		return t.refuse(errConflict, p)
 	}
 	a.endIn(t)
+	if s.batch.ops.Traits().Endless {
+		if e, err = s.batch.encodeIn(t); err != nil {
+			t.end()
+			return err
+		}
+	}
 	return t.write(e, p)
 }
 
-// encode returns the writes as an entry of the log.
+// turn returns a turn to commit in. a is as for commit. To delete ranges where expiries are reported may take a report first,
+// which waits for the end of precedence: so the commit may conflict.
+func (s *txnState) turn(a *precedence) (turn, error) {
+	if len(s.gone.All()) > 0 {
+		return beginRangeAhead(&s.db.pipeline, s.db.reporter, a.own())
+	}
+	return s.db.pipeline.beginAhead(a.own())
+}
+
+// wrote reports whether the transaction has written anything.
+func (s *txnState) wrote() bool { return s.writes.Len() > 0 || len(s.gone.All()) > 0 }
+
+// encode returns the writes as an entry of the log. If a range has no end it only prepares the entry, for Batch.encodeIn.
 func (s *txnState) encode(clock clock) (wal.Entry, error) {
-	if s.writes.Len() == 1 {
+	ranges := s.gone.All()
+	if len(ranges) == 1 && s.writes.Len() == 0 && ranges[0].End != nil {
+		return wal.Entry{Kind: wal.KindRangeDelete, Key: ranges[0].Start, Value: ranges[0].End}, nil
+	}
+	if len(ranges) == 0 && s.writes.Len() == 1 {
 		w, _ := s.writes.Min()
 		var deadline int64
 		var past bool
@@ -141,6 +166,11 @@ func (s *txnState) encode(clock clock) (wal.Entry, error) {
 			return wal.Entry{Kind: wal.KindDelete, Key: w.Key}, nil
 		}
 		return wal.Entry{Key: w.Key, Value: w.Value, Deadline: deadline}, nil
+	}
+	for _, r := range ranges { // what was put before was taken out of writes
+		if err := s.batch.add(&draft.Op{Kind: draft.DeleteRange, Key: r.Start, End: r.End}); err != nil {
+			return wal.Entry{}, err
+		}
 	}
 	var err error
 	s.writes.Ascend(func(w *ownWrite) bool {
@@ -153,6 +183,9 @@ func (s *txnState) encode(clock clock) (wal.Entry, error) {
 	})
 	if err != nil {
 		return wal.Entry{}, err
+	}
+	if s.batch.ops.Traits().Endless {
+		return wal.Entry{}, s.batch.prepare()
 	}
 	return s.batch.encode(clock.Now())
 }
@@ -195,8 +228,8 @@ func (tx *Txn) GetMany(keys ...[]byte) ([][]byte, error) {
 	}
 	m := many{live: &s.db.live, get: func(dst, key []byte) ([]byte, error) {
 		var e kv.Entry
-		if w := s.own(key); w != nil {
-			return w.get(dst, &e)
+		if out, known, err := s.getOwn(dst, key, &e); known {
+			return out, err
 		}
 		return s.getLive(dst, key, lsm.WithValue, &e)
 	}}
@@ -240,8 +273,8 @@ func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error
 	if err := checkKey(key); err != nil {
 		return dst, err
 	}
-	if w := s.own(key); w != nil {
-		return w.get(dst, e)
+	if out, known, err := s.getOwn(dst, key, e); known {
+		return out, err
 	}
 	ticket, ok := s.db.live.Enter(uint32(key[len(key)-1]))
 	if !ok {
@@ -289,6 +322,7 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 		own = &ownIterator{writes: s.writes.Clone()}
 	}
 	it := s.db.cursors.open(s.view, s.seq, int64(s.now), o, own)
+	it.c.hidden = s.gone.Clone()
 	if !s.readOnly {
 		if it.scan = s.reads.AddScan(); s.reads.Scans() == 1 {
 			s.db.pipeline.trail.last.Want()

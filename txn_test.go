@@ -42,10 +42,24 @@ func (m *machine) Update(t *rapid.T) {
 	m.model = model
 }
 
+// TestTxnModel is TestModel for transactions above all: several operations in each, over what flushes and deletes have left.
+func TestTxnModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMachine(t, false)
+		defer m.end(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"put": m.Put, "batch": m.Batch, "delete": m.Delete, "flush": m.Flush, "tick": m.Tick, "compactRange": m.CompactRange,
+			"update": m.Update, "update2": m.Update, "update3": m.Update, "update4": m.Update, "reopen": m.Reopen, "": m.Check,
+		})
+	})
+}
+
 // inTxn makes one operation in a transaction.
 func (m *machine) inTxn(t *rapid.T, tx *Txn, model *model) {
 	k := m.key(t)
-	switch rapid.IntRange(0, 9).Draw(t, "operation") {
+	switch rapid.IntRange(0, 11).Draw(t, "operation") {
+	case 8, 9:
+		m.deleteRangeInTxn(t, tx, model, k)
 	case 0:
 		if err := model.compareKey(tx, k, m.now()); err != nil {
 			t.Fatal(err)
@@ -89,6 +103,76 @@ func (m *machine) inTxn(t *rapid.T, tx *Txn, model *model) {
 		}
 		m.must(t, tx.Put([]byte(k), []byte(v), opts...))
 		model.entries[k] = modelEntry{v, deadline}
+	}
+}
+
+// deleteRangeInTxn deletes a range in a transaction, and walks over all with an iterator that was opened before.
+func (m *machine) deleteRangeInTxn(t *rapid.T, tx *Txn, model *model, k string) {
+	it, err := tx.NewIterator(nil)
+	m.must(t, err)
+	defer it.Close()
+	before := model.keys(m.now())
+	start, end := []byte(k), []byte(m.key(t))
+	switch rapid.IntRange(0, 3).Draw(t, "bounds") {
+	case 0:
+		end = nil
+		m.must(t, tx.DeleteRange(start, end))
+	case 1:
+		start = start[:rapid.IntRange(0, len(start)).Draw(t, "length of the prefix")]
+		end = PrefixEnd(start)
+		m.must(t, tx.DeletePrefix(start))
+	default:
+		m.must(t, tx.DeleteRange(start, end))
+	}
+	for key := range model.entries {
+		if key >= string(start) && (end == nil || key < string(end)) {
+			delete(model.entries, key)
+		}
+	}
+	var shown []string
+	for ok := it.First(); ok; ok = it.Next() {
+		shown = append(shown, string(it.Key()))
+	}
+	if m.must(t, it.Err()); !slices.Equal(shown, before) {
+		t.Fatalf("an iterator from before %q to %q were deleted shows %q, want %q", start, end, shown, before)
+	}
+	m.seekInTxn(t, tx, model)
+}
+
+// seekInTxn seeks, and turns round where that leads to.
+func (m *machine) seekInTxn(t *rapid.T, tx *Txn, model *model) {
+	it, err := tx.NewIterator(nil)
+	m.must(t, err)
+	defer it.Close()
+	keys := model.keys(m.now())
+	for range 3 {
+		to := m.key(t)
+		i, _ := slices.BinarySearch(keys, to)
+		move := it.Seek
+		if rapid.Bool().Draw(t, "before") {
+			move = it.SeekBefore
+			i--
+		}
+		var path []int
+		ok := move([]byte(to))
+		for at := i; ok; at = i {
+			if path = append(path, i); i < 0 || i >= len(keys) || string(it.Key()) != keys[i] {
+				t.Fatalf("seek %q, then %v: %q, want number %d of %q", to, path, it.Key(), at, keys)
+			}
+			if len(path) == 4 {
+				break
+			}
+			if rapid.Bool().Draw(t, "next") {
+				i++
+				ok = it.Next()
+			} else {
+				i--
+				ok = it.Prev()
+			}
+		}
+		if m.must(t, it.Err()); !ok && i >= 0 && i < len(keys) {
+			t.Fatalf("seek %q, then %v: nothing, want %q", to, path, keys[i])
+		}
 	}
 }
 
@@ -202,6 +286,16 @@ func TestConflicts(t *testing.T) {
 			must(t, tx.Put([]byte("n"), []byte("1")))
 			must(t, second(tx.Add([]byte("n"), 1)))
 		}, ""},
+		{"delete range", func(t *testing.T, tx *Txn) { must(t, tx.DeleteRange([]byte("e"), []byte("k"))) }, ""},
+		{"delete range and get", func(t *testing.T, tx *Txn) {
+			must(t, tx.DeleteRange([]byte("e"), []byte("k")))
+			tx.GetMany([]byte("e"), []byte("h"), []byte("k"))
+			must(t, notFoundIsNil(second(tx.Take([]byte("g")))))
+		}, "k"},
+		{"delete range and scan", func(t *testing.T, tx *Txn) {
+			must(t, tx.DeleteRange([]byte("e"), nil))
+			scan(IterOptions{Start: []byte("d"), End: []byte("f")})(t, tx)
+		}, "de"},
 		{"stat", func(t *testing.T, tx *Txn) { tx.Stat([]byte("g")) }, "g"},
 		{"TTL", func(t *testing.T, tx *Txn) { tx.TTL([]byte("d")) }, "d"},
 		{"first entry", func(t *testing.T, tx *Txn) { tx.First(&IterOptions{Start: []byte("h")}) }, "hijk"},
@@ -269,6 +363,11 @@ func TestConflicts(t *testing.T) {
 		{"batch", func(db *DB, k string) error {
 			var b Batch
 			return errors.Join(b.Put([]byte("~"), nil), b.Put([]byte(k), nil), db.Apply(&b))
+		}},
+		{"transaction", func(db *DB, k string) error {
+			return db.Update(func(tx *Txn) error {
+				return errors.Join(tx.DeleteRange([]byte(k), []byte(k+"\x00")), tx.Put([]byte("~"), nil))
+			})
 		}},
 		{"put, delete and flush", func(db *DB, k string) error {
 			return errors.Join(db.Put([]byte(k), nil), db.Delete([]byte(k)), db.Flush(), compactStep.run(db))
@@ -386,7 +485,7 @@ func TestTxnEnds(t *testing.T) {
 			for _, err := range []error{second(kept.Get(k)), second(kept.NewIterator(nil)), second(kept.GetMany(k)),
 				second(kept.Stat(k)), second(kept.TTL(k)), second(kept.First(nil)), second(kept.Last(nil)), second(kept.Time()),
 				kept.Put(k, nil), kept.Delete(k), second(kept.Take(k)), kept.Expire(k, 1), kept.Persist(k),
-				second(kept.GetTouch(k, 1)), second(kept.Add(k, 1))} {
+				second(kept.GetTouch(k, 1)), second(kept.Add(k, 1)), kept.DeleteRange(k, nil), kept.DeletePrefix(nil)} {
 				if !errors.Is(err, ErrTxnDone) {
 					t.Errorf("after the end: %v", err)
 				}
@@ -396,7 +495,7 @@ func TestTxnEnds(t *testing.T) {
 	must(t, db.View(func(tx *Txn) error {
 		for _, k := range [][]byte{[]byte("k"), []byte("absent")} {
 			for i, err := range []error{tx.Put(k, nil), tx.Delete(k), second(tx.Take(k)), tx.Expire(k, 1), tx.Persist(k),
-				second(tx.GetTouch(k, 1)), second(tx.Add(k, 1))} {
+				second(tx.GetTouch(k, 1)), second(tx.Add(k, 1)), tx.DeleteRange(k, k), tx.DeletePrefix(nil)} {
 				if !errors.Is(err, ErrReadOnly) {
 					t.Errorf("write %d of %s in a view: %v", i, k, err)
 				}
@@ -450,6 +549,93 @@ func TestLargeTransactions(t *testing.T) {
 	})
 	if !errors.Is(err, ErrBatchTooLarge) {
 		t.Errorf("too large: %v", err)
+	}
+}
+
+// TestTxnDeletesRanges commits ranges of every kind, with puts before and after them, beside a range without end, with
+// expiries reported and not, with precedence and without.
+func TestTxnDeletesRanges(t *testing.T) {
+	for _, reports := range []bool{false, true} {
+		for _, first := range []bool{false, true} {
+			t.Run(fmt.Sprintf("reports %v, precedence %v", reports, first), func(t *testing.T) {
+				clock := newFakeClock()
+				o := manualOptions(vfstest.NewMem(), clock, SyncNever)
+				o.ExpiryEvents = reports
+				db := openTest(t, o)
+				m := newModel(clock)
+				update := func(fn func(*Txn) error) {
+					t.Helper()
+					if first {
+						must(t, db.attemptFirst(fn, &params{}))
+					} else {
+						must(t, db.Update(fn))
+					}
+					if err := m.compare(db, clock.ms()); err != nil {
+						t.Error(err)
+					}
+				}
+				fill := func() {
+					for _, k := range []string{"a", "b", "c", "d", "e"} {
+						deadline := int64(0)
+						if k > "b" {
+							deadline = clock.ms() + 50
+						}
+						must(t, putStep(k, "old", deadline).run(db))
+						m.entries[k] = modelEntry{"old", deadline}
+					}
+				}
+				fill()
+				update(func(tx *Txn) error {
+					clear(m.entries)
+					m.entries["b"] = modelEntry{value: "new"}
+					return errors.Join(tx.Put([]byte("c"), []byte("gone")), tx.DeleteRange(nil, nil), tx.Put([]byte("b"), []byte("new")))
+				})
+				fill()
+				clock.add(time.Second)
+				update(func(tx *Txn) error {
+					m.change(Change{Kind: ChangeDeleteRange, Key: []byte("a"), End: []byte("b")},
+						Change{Kind: ChangeDeleteRange, Key: []byte("c"), End: []byte("e")})
+					return errors.Join(tx.DeleteRange([]byte("c"), []byte("e")), tx.DeleteRange([]byte("a"), []byte("b")))
+				})
+				fill()
+				update(func(tx *Txn) error {
+					m.change(Change{Kind: ChangeDeleteRange, Key: []byte("d"), End: []byte("x")})
+					return tx.DeleteRange([]byte("d"), nil)
+				})
+				ones := strings.Repeat("\xff", MaxKeySize)
+				must(t, db.Put([]byte(ones), nil)) // no bound is behind it
+				update(func(tx *Txn) error {
+					clear(m.entries)
+					m.entries[ones] = modelEntry{value: "kept"}
+					return errors.Join(tx.DeleteRange(nil, nil), tx.Put([]byte(ones), []byte("kept")))
+				})
+				update(func(tx *Txn) error {
+					clear(m.entries)
+					return tx.DeleteRange([]byte("a"), nil)
+				})
+				must(t, db.Close())
+				db = openTest(t, o)
+				if err := m.compare(db, clock.ms()); err != nil {
+					t.Error("opened again:", err)
+				}
+				must(t, db.Close())
+			})
+		}
+	}
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+	must(t, db.Update(func(tx *Txn) error {
+		long := make([]byte, MaxKeySize+1)
+		if err := tx.DeleteRange(long, nil); !errors.Is(err, ErrKeyTooLarge) {
+			t.Errorf("from a long key: %v", err)
+		}
+		tx.s.size = MaxBatchSize - 10
+		if err := tx.DeleteRange([]byte("a"), []byte("b")); !errors.Is(err, ErrBatchTooLarge) {
+			t.Errorf("too large: %v", err)
+		}
+		return errors.Join(tx.DeleteRange([]byte("b"), []byte("a")), tx.DeleteRange(nil, []byte{}))
+	}))
+	if n := lastSeq(db); n != 0 {
+		t.Errorf("empty ranges have taken %d sequences", n)
 	}
 }
 
@@ -564,6 +750,15 @@ func randomTxn(db *DB, rng *rand.Rand, value string) (op txnOp, err error) {
 			case 1:
 				if err := op.take(tx, k); err != nil {
 					return err
+				}
+				continue
+			case 2:
+				end := key()
+				if err := tx.DeleteRange([]byte(k), []byte(end)); err != nil {
+					return err
+				}
+				for ; k < end; k = string(k[0] + 1) {
+					op.writes[k] = ""
 				}
 				continue
 			}

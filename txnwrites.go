@@ -17,13 +17,18 @@ type ownWrite struct {
 	ttl      WriteOption // gives the deadline when the transaction commits
 }
 
-// get is a look-up that finds w.
-func (w *ownWrite) get(dst []byte, e *kv.Entry) ([]byte, error) {
+// getOwn is a look-up of a key in what the transaction has written. known says that the database is not to be asked.
+func (s *txnState) getOwn(dst, key []byte, e *kv.Entry) (out []byte, known bool, err error) {
+	w := s.own(key)
+	if w == nil {
+		_, gone := s.gone.Find(key)
+		return dst, gone, ErrNotFound
+	}
 	*e = w.Entry
 	if w.Kind == kv.Delete {
-		return dst, ErrNotFound
+		return dst, true, ErrNotFound
 	}
-	return present(append(dst, w.Value...)), nil
+	return present(append(dst, w.Value...)), true, nil
 }
 
 // own returns the transaction's write of a key, nil if there is none.
@@ -77,6 +82,44 @@ func (tx *Txn) Delete(key []byte, opts ...WriteOption) error {
 	}
 	return g.told(found, tx.write(key, nil, kv.Delete, WriteOption{}))
 }
+
+// DeleteRange makes the keys from start up to but not including end absent, those among them that the transaction has put
+// before. A nil end is no bound. A range whose end is not behind its start is no error, and deletes nothing. What others write
+// into the range before the commit goes too: that is no conflict, as nothing was read.
+func (tx *Txn) DeleteRange(start, end []byte) error {
+	if err := tx.writable(); err != nil {
+		return err
+	}
+	if err := checkRange(start, end); err != nil {
+		return err
+	}
+	if isEmpty(start, end) {
+		return nil
+	}
+	s := tx.s
+	size := opSize(start, end)
+	if s.size+size > MaxBatchSize {
+		return fmt.Errorf("%w: the limit is %d bytes", ErrBatchTooLarge, int64(MaxBatchSize))
+	}
+	var in []*ownWrite
+	s.writes.AscendGreaterOrEqual(&ownWrite{Entry: kv.Entry{Key: start}}, func(w *ownWrite) bool {
+		if end != nil && kv.Compare(w.Key, end) >= 0 {
+			return false
+		}
+		in = append(in, w)
+		return true
+	})
+	for _, w := range in {
+		s.writes.Delete(w)
+		size -= opSize(w.Key, w.Value)
+	}
+	s.size += size
+	s.gone.Add(start, end)
+	return nil
+}
+
+// DeletePrefix makes all keys that begin with a prefix absent. It is DeleteRange from prefix to PrefixEnd(prefix).
+func (tx *Txn) DeletePrefix(prefix []byte) error { return tx.DeleteRange(prefix, PrefixEnd(prefix)) }
 
 // Take deletes a key and returns a copy of the value that it had. For an absent key the error is ErrNotFound.
 func (tx *Txn) Take(key []byte) ([]byte, error) {

@@ -210,7 +210,14 @@ func (m *typedMachine) Transaction(t *rapid.T) {
 		in := m.space.In(tx)
 		for range rapid.IntRange(0, 4).Draw(t, "operations") {
 			key, d := m.key(t), m.duration(t)
-			switch rapid.IntRange(0, 5).Draw(t, "operation") {
+			switch rapid.IntRange(0, 6).Draw(t, "operation") {
+			case 6:
+				r := new(TypedRange[typedKey])
+				gone := m.bounds(t, r)
+				m.must(t, in.DeleteRange(r))
+				for _, key := range gone {
+					delete(m.entries, key)
+				}
 			case 0:
 				m.must(t, in.Delete(key))
 				delete(m.entries, key)

@@ -36,6 +36,16 @@ func (t TypedTxn[K, V]) Delete(key K, opts ...WriteOption) error {
 	return t.tx.Delete(s.key, opts...)
 }
 
+// DeleteRange makes the keys of a range absent; nil is the whole keyspace. It is Txn.DeleteRange. A range with Reverse, Limit or
+// KeysOnly, which mean nothing here, is ErrInvalidOptions.
+func (t TypedTxn[K, V]) DeleteRange(r *TypedRange[K]) error {
+	start, end, err := t.format.rangeOf(r)
+	if err != nil {
+		return err
+	}
+	return t.tx.DeleteRange(start, end)
+}
+
 // Take deletes a key and returns the value that it had. It is Txn.Take. A value that does not decode is deleted all the same.
 func (t TypedTxn[K, V]) Take(key K) (value V, err error) {
 	s := t.format.scratch()

@@ -86,7 +86,7 @@ func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool
 	defer tx.end()
 	err = fn(&tx)
 	switch {
-	case err == nil && s.writes.Len() > 0:
+	case err == nil && s.wrote():
 		err = s.commit(p, a, first)
 	case first: // the answer may rest on writes that are not durable yet
 		t := db.pipeline.lock()
@@ -186,10 +186,10 @@ func (a *precedence) turn() (turn, bool) {
 	return t, true
 }
 
-// begin is pipeline.begin for an Update that may have precedence. a may be nil.
-func (a *precedence) begin(p *pipeline) (turn, error) {
+// own returns what pipeline.beginAhead has to know of an Update that may have precedence. a may be nil.
+func (a *precedence) own() chan struct{} {
 	if a == nil {
-		return p.begin()
+		return nil
 	}
-	return p.beginAhead(a.over)
+	return a.over
 }

@@ -98,11 +98,14 @@ func (db *DB) DeletePrefix(prefix []byte, opts ...WriteOption) error {
 }
 
 // beginRange returns a turn to delete a range. r may be nil.
-func beginRange(p *pipeline, r *reporter) (turn, error) {
+func beginRange(p *pipeline, r *reporter) (turn, error) { return beginRangeAhead(p, r, nil) }
+
+// beginRangeAhead is beginRange for an Update that may have precedence: own is as for pipeline.beginAhead.
+func beginRangeAhead(p *pipeline, r *reporter, own chan struct{}) (turn, error) {
 	if r != nil {
-		return r.beginDeleteRange()
+		return r.beginDeleteRange(own)
 	}
-	return p.begin()
+	return p.beginAhead(own)
 }
 
 // isEmpty reports whether no key can lie in a range; a nil end is no bound.

@@ -1,0 +1,62 @@
+package kv
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestRangeSet adds ranges to a set and to a map of keys, and holds one against the other; a copy stays as it was.
+func TestRangeSet(t *testing.T) {
+	const keys = 20
+	key := func(i int) []byte { return fmt.Appendf(nil, "%02d", i) }
+	rapid.Check(t, func(t *rapid.T) {
+		var s, before RangeSet
+		var in, inBefore [keys]bool
+		for range rapid.IntRange(1, 12).Draw(t, "ranges") {
+			from, to := rapid.IntRange(0, keys).Draw(t, "from"), rapid.IntRange(0, keys+1).Draw(t, "to")
+			start, end := key(from), key(to)
+			switch {
+			case from == 0 && rapid.Bool().Draw(t, "from the beginning"):
+				start = nil
+			case rapid.IntRange(0, 5).Draw(t, "empty end") == 0:
+				end, to = []byte{}, 0
+			}
+			if to == keys+1 {
+				end = nil
+			}
+			if rapid.Bool().Draw(t, "copy") {
+				before, inBefore = s.Clone(), in
+			}
+			s.Add(start, end)
+			clear(start)
+			clear(end)
+			for i := from; i < min(to, keys); i++ {
+				in[i] = true
+			}
+		}
+		checkRangeSet(t, &s, in[:], key)
+		checkRangeSet(t, &before, inBefore[:], key)
+		s.Clear()
+		checkRangeSet(t, &s, make([]bool, keys), key)
+	})
+}
+
+func checkRangeSet(t *rapid.T, s *RangeSet, in []bool, key func(int) []byte) {
+	t.Helper()
+	for i, want := range in {
+		r, ok := s.Find(key(i))
+		if ok != want || ok && (Compare(r.Start, key(i)) > 0 || r.End != nil && Compare(key(i), r.End) >= 0) {
+			t.Fatalf("%q lies in %q to %q, %v, want %v: %q", key(i), r.Start, r.End, ok, want, s.All())
+		}
+	}
+	for i, r := range s.All() {
+		if r.End != nil && Compare(r.Start, r.End) >= 0 || r.End == nil && i < len(s.All())-1 {
+			t.Fatalf("%q to %q: %q", r.Start, r.End, s.All())
+		}
+		if i > 0 && Compare(s.All()[i-1].End, r.Start) >= 0 {
+			t.Fatalf("two ranges touch: %q", s.All())
+		}
+	}
+}
