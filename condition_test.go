@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -198,7 +200,7 @@ func TestConditionsConcurrently(t *testing.T) {
 
 func TestConditionsAllocateNothing(t *testing.T) {
 	db := openTest(t, &Options{fs: vfstest.NewMem(), Sync: SyncNever, manual: true})
-	key, value, counter := []byte("key"), bytes.Repeat([]byte("v"), 100), []byte("counter")
+	key, value, counter, absent := []byte("key"), bytes.Repeat([]byte("v"), 100), []byte("counter"), []byte("absent")
 	var version uint64
 	var found bool
 	for _, c := range []struct {
@@ -207,7 +209,7 @@ func TestConditionsAllocateNothing(t *testing.T) {
 	}{
 		{"put if present", func() { must(t, db.Put(key, value, IfPresent, VersionTo(&version))) }},
 		{"put if version", func() { must(t, db.Put(key, value, IfVersion(version), VersionTo(&version))) }},
-		{"put if absent", func() { db.Put(key, value, IfAbsent) }},
+		{"put if absent", func() { must(t, db.Delete(absent)); must(t, db.Put(absent, value, IfAbsent)) }},
 		{"add", func() { db.Add(counter, 1) }},
 		{"put, found or not", func() { must(t, db.Put(key, value, FoundTo(&found))) }},
 		{"delete, found or not", func() { must(t, db.Delete(key, FoundTo(&found))) }},
@@ -220,6 +222,42 @@ func TestConditionsAllocateNothing(t *testing.T) {
 				t.Errorf("%v allocations", n)
 			}
 		})
+	}
+	// A refusal takes two: the error, and its key.
+	if n := testing.AllocsPerRun(1000, func() { db.Put(key, value, IfAbsent) }); n > 2 {
+		t.Errorf("%v allocations for a condition that fails", n)
+	}
+}
+
+// A condition that fails says which, of which key, and what is there: in each call that takes one.
+func TestConditionError(t *testing.T) {
+	clock := newFakeClock()
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
+	long := strings.Repeat("k", 100)
+	must(t, db.Put([]byte(long), []byte("v"), TTL(time.Hour)))
+	must(t, db.Put([]byte("gone\x00"), nil, TTL(time.Second)))
+	clock.add(time.Second)
+	cut := strconv.Quote(long[:64]) + "... (100 bytes)"
+	for _, row := range []struct {
+		err     error
+		version uint64
+		want    string
+	}{
+		{db.Put([]byte(long), nil, IfAbsent), 1, "IfAbsent, but " + cut + " has version 1"},
+		{db.Put([]byte(long), nil, IfVersion(math.MaxUint64)), 1, "IfVersion(18446744073709551615), but " + cut + " has version 1"},
+		{db.Delete([]byte("gone\x00"), IfPresent), 0, `IfPresent, but "gone\x00" is absent`},
+		{second(db.Add([]byte("gone\x00"), 1, IfVersion(2))), 0, `IfVersion(2), but "gone\x00" is absent`},
+		{second(db.CompareAndSwap([]byte(long), nil, nil, IfVersion(2))), 1, "IfVersion(2), but " + cut + " has version 1"},
+		{db.Expire([]byte(long), time.Minute, IfLater), 1, "IfLater, but " + cut + " has version 1"},
+		{second(db.GetTouch([]byte(long), time.Minute, IfNoDeadline)), 1, "IfNoDeadline, but " + cut + " has version 1"},
+		{db.Persist([]byte(long), IfVersion(3)), 1, "IfVersion(3), but " + cut + " has version 1"},
+	} {
+		var c *ConditionError
+		if !errors.Is(row.err, ErrConditionFailed) || !errors.As(row.err, &c) || c.Version != row.version || c.Condition == (WriteOption{}) {
+			t.Errorf("%v is %+v, want version %d", row.err, c, row.version)
+		} else if row.err.Error() != "ebb: condition failed: "+row.want {
+			t.Errorf("%v\nwant %s", row.err, row.want)
+		}
 	}
 }
 
@@ -241,6 +279,8 @@ func TestRefusalsShow(t *testing.T) {
 			}
 			return err
 		}, nil},
+		{"batch", func(db *DB) error { return db.Apply(batchOf(t, putOp("k", "", IfAbsent))) }, ErrConditionFailed},
+		{"batch of nothing", func(db *DB) error { return db.Apply(batchOf(t, expireOp("never", time.Hour))) }, nil},
 		{"add", func(db *DB) error { return second(db.Add(key, 1)) }, ErrNotCounter},
 		{"repeat", func(db *DB) error { return applyAs(db, 7, 0, "k", "again") }, nil},
 		{"writer", func(db *DB) error { return second(db.WriterSequence(7)) }, nil},

@@ -3,6 +3,7 @@ package ebb
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/corrupt"
@@ -36,7 +37,8 @@ var (
 	// ErrInvalidOptions refuses options: those of Open, of an iterator, of a backup or of any other call. The message names the
 	// field, its value and the values that are allowed.
 	ErrInvalidOptions = errors.New("ebb: invalid options")
-	// ErrConditionFailed says that the condition of a write does not hold. Nothing was written.
+	// ErrConditionFailed says that the condition of a write does not hold. Nothing was written. errors.As with
+	// *ConditionError tells the key, the condition and the version that is there.
 	ErrConditionFailed = errors.New("ebb: condition failed")
 	// ErrConflict says that others have written again and again to keys that an Update has read. Nothing was written.
 	ErrConflict = errors.New("ebb: conflict")
@@ -100,3 +102,12 @@ type CorruptError = corrupt.Error
 
 // LockedError says who has the database open. It matches ErrLocked.
 type LockedError = vfs.LockedError
+
+// quoted returns a key that the caller has passed in as errors show it: escaped, and cut at 64 bytes.
+func quoted(key []byte) string {
+	const most = 64
+	if len(key) <= most {
+		return strconv.Quote(string(key))
+	}
+	return fmt.Sprintf("%q... (%d bytes)", key[:most], len(key))
+}

@@ -286,6 +286,32 @@ func ExampleBatch_DeletePrefix() {
 	// member/dan
 }
 
+// A batch that is made only if nobody has changed what it rests on.
+func ExampleConditionError() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("account/a"), []byte("10")))
+	must(db.Put([]byte("account/b"), []byte("0")))
+	a, err := db.GetEntry([]byte("account/a"))
+	must(err)
+
+	var transfer ebb.Batch
+	must(transfer.Put([]byte("account/a"), []byte("3"), ebb.IfVersion(a.Version)))
+	must(transfer.Put([]byte("account/b"), []byte("7")))
+	must(transfer.Put([]byte("transfer/1"), nil, ebb.IfAbsent))
+	must(db.Apply(&transfer))
+
+	err = db.Apply(&transfer) // once more
+	var failed *ebb.ConditionError
+	if errors.As(err, &failed) {
+		fmt.Printf("%s has version %d, wanted %v\n", failed.Key, failed.Version, failed.Condition)
+	}
+	fmt.Println(err)
+	// Output:
+	// account/a has version 3, wanted IfVersion(1)
+	// ebb: condition failed: IfVersion(1), but "account/a" has version 3
+}
+
 // A batch keeps its memory from one use to the next.
 func ExampleBatch_Reset() {
 	db := openMemory(nil)

@@ -334,7 +334,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"batch": m.Batch, "expire": m.Expire, "flush": m.Flush, "compact": m.Compact,
 		"compactRange": m.CompactRange, "verify": m.Verify, "tick": m.Tick,
 		"update": m.Update, "putIf": m.PutIf, "deleteIf": m.DeleteIf, "cas": m.CompareAndSwap, "add": m.Add, "expireIf": m.ExpireIf,
-		"take": m.Take, "found": m.Found, "evict": m.Evict,
+		"take": m.Take, "found": m.Found, "batchIf": m.BatchIf, "evict": m.Evict,
 		"ingest": m.Ingest, "snapshot": m.Snapshot, "range": m.Range, "": m.Check,
 	}
 }

@@ -190,3 +190,61 @@ func (m *machine) ExpireIf(t *rapid.T) {
 		m.model.entries[k] = modelEntry{old.value, deadline}
 	}
 }
+
+// BatchIf applies a batch whose operations depend on what is there: it is made as a whole, or nothing of it.
+func (m *machine) BatchIf(t *rapid.T) {
+	var b Batch
+	after, holds := m.model.clone(), true
+	for range rapid.IntRange(1, maxBatch/2).Draw(t, "operations") {
+		k := m.key(t)
+		var opts []WriteOption
+		if rapid.IntRange(0, 3).Draw(t, "conditional") == 0 {
+			condition, held := m.condition(t, k)
+			opts, holds = append(opts, condition), holds && held
+		}
+		after.change(m.operationOn(t, &b, after, k, opts)...)
+	}
+	if wantFailed(t, m.db.Apply(&b), holds) {
+		m.model.entries = after.entries
+	}
+}
+
+// operationOn adds an operation on a key to a batch, and returns what it does to the model.
+func (m *machine) operationOn(t *rapid.T, b *Batch, now *model, k string, opts []WriteOption) []Change {
+	old, present := now.live(k, m.now())
+	kind := rapid.IntRange(0, 4).Draw(t, "kind")
+	if kind > 1 && len(opts) > 0 && opts[0] == IfAbsent {
+		kind = 0 // a put alone takes it
+	}
+	switch kind {
+	case 0:
+		v := m.value(t)
+		deadlines, deadline := m.deadline(t)
+		m.must(t, b.Put([]byte(k), []byte(v), append(opts, deadlines...)...))
+		return []Change{m.put(k, v, deadline)}
+	case 1:
+		v := m.value(t)
+		m.must(t, b.Put([]byte(k), []byte(v), append(opts, KeepTTL)...))
+		if !present {
+			old.deadline = 0
+		}
+		return []Change{m.put(k, v, old.deadline)}
+	case 2:
+		m.must(t, b.Delete([]byte(k), opts...))
+		return []Change{{Kind: ChangeDelete, Key: []byte(k)}}
+	case 3:
+		if len(opts) == 0 {
+			return m.operation(t, b)
+		}
+	}
+	d := m.duration(t)
+	if d == 0 {
+		m.must(t, b.Persist([]byte(k), opts...))
+	} else {
+		m.must(t, b.Expire([]byte(k), d, opts...))
+	}
+	if !present {
+		return nil
+	}
+	return []Change{m.put(k, old.value, m.after(d))}
+}

@@ -46,6 +46,11 @@ func checkEntry(key, value []byte) error {
 	return checkKey(key)
 }
 
+// batchTooLarge returns the error of a batch that is too large from the operation on a key on.
+func batchTooLarge(key []byte) error {
+	return fmt.Errorf("%w: the operation on %s is beyond the limit of %d bytes", ErrBatchTooLarge, quoted(key), int64(MaxBatchSize))
+}
+
 const (
 	// The known gaps may take 1/gapShare of Memory: some 20,000 gaps by default.
 	gapShare = 64

@@ -69,10 +69,10 @@ func Example_lease() {
 	fmt.Println("a renews:", a.renew(d))
 	fmt.Println("b releases:", b.release())
 	// Output:
-	// b: ebb: condition failed
+	// b: ebb: condition failed: IfAbsent, but "lease/doc" has version 1
 	// a renews: <nil>
 	// b writes: <nil>
 	// a writes: stale token
-	// a renews: ebb: condition failed
+	// a renews: ebb: condition failed: IfVersion(2), but "lease/doc" has version 3
 	// b releases: <nil>
 }

@@ -169,7 +169,7 @@ func Example_jobQueue() {
 	// b is done: <nil>
 	// c: no job
 	// c has mail - try 2
-	// a is done: ebb: condition failed
+	// a is done: ebb: condition failed: IfPresent, but "jobs/leased/001893499260000/0000000000000000001" is absent
 	// d: no job
 	// put aside: true <nil>
 }

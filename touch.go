@@ -63,7 +63,7 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	}
 	p.deadline, p.past = ttl.deadline(db.clock.Now())
 	if !p.allowsDeadline(cur.Deadline) {
-		return nil, t.refuse(ErrConditionFailed, &p)
+		return nil, t.refuse(p.failed(key, &cur), &p)
 	}
 	if dst != nil {
 		dst = append(dst, cur.Value...)

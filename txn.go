@@ -177,17 +177,14 @@ func (s *txnState) encode(clock clock) (wal.Entry, error) {
 		if w.Kind == kv.Delete {
 			err = s.batch.Delete(w.Key)
 		} else {
-			err = s.batch.add(&draft.Op{Kind: draft.Put, Key: w.Key, Value: w.Value, Life: w.ttl.life()})
+			err = s.batch.add(&draft.Op{Kind: draft.Put, Key: w.Key, Value: w.Value, Life: w.ttl.drafted()})
 		}
 		return err == nil
 	})
 	if err != nil {
 		return wal.Entry{}, err
 	}
-	if s.batch.ops.Traits().Endless {
-		return wal.Entry{}, s.batch.prepare()
-	}
-	return s.batch.encode(clock.Now())
+	return s.batch.prepare(clock)
 }
 
 // Get returns a copy of the value of a key, or ErrNotFound.

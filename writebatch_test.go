@@ -24,7 +24,14 @@ func what(b *Batch) string {
 		if o.Kind == BatchDeleteRange && o.End == nil {
 			end = "no end"
 		}
-		list = append(list, fmt.Sprintf("%v %s-%s=%s %v %d", o.Kind, o.Key, end, o.Value, o.TTL, o.Deadline))
+		text := fmt.Sprintf("%v %s-%s=%s %v %d", o.Kind, o.Key, end, o.Value, o.TTL, o.Deadline)
+		if o.KeepTTL {
+			text += " keep"
+		}
+		if o.Condition != (WriteOption{}) {
+			text += fmt.Sprint(" ", o.Condition)
+		}
+		list = append(list, text)
 	}
 	return strings.Join(list, ", ")
 }
@@ -36,6 +43,16 @@ func TestBatchAll(t *testing.T) {
 	must(t, a.Put([]byte("t"), nil, TTL(time.Minute)))
 	must(t, a.Put([]byte("u"), nil, ExpireAt(time.UnixMilli(77))))
 	must(t, a.SetWriter(1, 0))
+	var c Batch
+	must(t, c.Put([]byte("k"), []byte("v"), KeepTTL, IfVersion(7)))
+	must(t, c.Put([]byte("k"), []byte("v"), TTL(1), IfAbsent))
+	must(t, c.Delete([]byte("k"), IfPresent))
+	must(t, c.Expire([]byte("k"), time.Second, IfVersion(8)))
+	must(t, c.Persist([]byte("k")))
+	if got := what(&c); got != "put k-=v 0s 0 keep IfVersion(7), put k-=v 1ns 0 IfAbsent, delete k-= 0s 0 IfPresent, "+
+		"expire k-= 1s 0 IfVersion(8), expire k-= 0s 0" {
+		t.Error(got)
+	}
 	must(t, b.Delete([]byte("d")))
 	must(t, b.DeleteRange([]byte("e"), []byte("f")))
 	must(t, b.DeleteRange(nil, []byte("f")))
@@ -184,7 +201,8 @@ func TestBatchReportsOnce(t *testing.T) {
 	must(t, b.DeleteRange([]byte("b"), nil))
 	must(t, b.Put([]byte("b"), nil))
 	turn := db.pipeline.lock() // as where they have expired since the batch has begun: nobody else has reported them
-	must(t, b.prepare())
+	_, err := b.prepare(db.clock)
+	must(t, err)
 	e, err := b.encodeIn(turn)
 	must(t, err)
 	due, err := db.reporter.overwrittenBy(&e, clock.ms())
@@ -225,7 +243,7 @@ func TestLargeBatchMemory(t *testing.T) {
 		for i := range n {
 			must(t, b.Put(fmt.Appendf(key[:0], "key%013d", i), value, ttl...))
 		}
-		e, err := b.encode(0)
+		e, err := b.prepare(db.clock)
 		must(t, err)
 		encoded := slices.Clip(e.Value)
 		total := allocated() - start

@@ -111,11 +111,13 @@ func VersionTo(version *uint64) WriteOption { return WriteOption{kind: optionVer
 // calls tell it by their error.
 func FoundTo(found *bool) WriteOption { return WriteOption{kind: optionFoundTo, found: found} }
 
-// life returns the option of a deadline, or none, as a draft has it.
-func (o WriteOption) life() draft.Option { return draft.Option{Kind: uint8(o.kind), Value: o.value} }
+// drafted returns the option, one of a deadline or a condition, or none, as a draft has it.
+func (o WriteOption) drafted() draft.Option { return draft.Option{Kind: uint8(o.kind), Value: o.value} }
 
 // deadline returns the deadline that the option asks for, as of now, and whether it has passed.
-func (o WriteOption) deadline(now int64) (deadline int64, past bool) { return o.life().Deadline(now) }
+func (o WriteOption) deadline(now int64) (deadline int64, past bool) {
+	return o.drafted().Deadline(now)
+}
 
 // given are the options of one write as the caller has given them, at most one of each choice.
 type given struct {
@@ -213,3 +215,19 @@ var optionNames = [...]string{"the zero WriteOption", "TTL", "ExpireAt", "KeepTT
 	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync", "FoundTo"}
 
 func (k optionKind) String() string { return optionNames[k] }
+
+// String returns the option as it is written in a program.
+func (o WriteOption) String() string {
+	switch o.kind {
+	case optionTTL:
+		return fmt.Sprintf("TTL(%v)", time.Duration(o.value))
+	case optionExpireAt:
+		if o.value == 0 {
+			return "ExpireAt(no deadline)"
+		}
+		return "ExpireAt(" + time.UnixMilli(o.value).UTC().Format("2006-01-02T15:04:05.000Z") + ")"
+	case optionIfVersion:
+		return fmt.Sprintf("IfVersion(%d)", uint64(o.value))
+	}
+	return o.kind.String()
+}

@@ -82,7 +82,10 @@ func optionVerbs(db *DB) []optionVerb {
 			return errors.Join(b.Put(key, value), db.Apply(&b, o...))
 		}},
 		{"Apply of nothing", common, func(o ...WriteOption) error { return db.Apply(new(Batch), o...) }},
-		{"Batch.Put", "TTL ExpireAt", func(o ...WriteOption) error { return new(Batch).Put(key, value, o...) }},
+		{"Batch.Delete", "IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Delete(key, o...) }},
+		{"Batch.Expire", "IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Expire(key, time.Hour, o...) }},
+		{"Batch.Persist", "IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Persist(key, o...) }},
+		{"Batch.Put", "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Put(key, value, o...) }},
 		{"Update", common, func(o ...WriteOption) error {
 			return db.Update(func(tx *Txn) error { return tx.Put(key, value) }, o...)
 		}},
@@ -172,6 +175,22 @@ func checkOptions(t *testing.T, db *DB, v optionVerb, opts []WriteOption, names 
 	for _, name := range names {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q does not name %s", err, name)
+		}
+	}
+}
+
+// An option is shown as it is written.
+func TestWriteOptionString(t *testing.T) {
+	for _, row := range []struct {
+		o    WriteOption
+		want string
+	}{
+		{TTL(90 * time.Minute), "TTL(1h30m0s)"}, {TTL(0), "TTL(0s)"}, {ExpireAt(time.UnixMilli(1_700_000_000_123)), "ExpireAt(2023-11-14T22:13:20.123Z)"},
+		{ExpireAt(time.Time{}), "ExpireAt(no deadline)"}, {IfVersion(7), "IfVersion(7)"}, {IfAbsent, "IfAbsent"}, {KeepTTL, "KeepTTL"},
+		{Sync, "Sync"}, {VersionTo(new(uint64)), "VersionTo"}, {WriteOption{}, "the zero WriteOption"},
+	} {
+		if got := row.o.String(); got != row.want {
+			t.Errorf("%s, want %s", got, row.want)
 		}
 	}
 }

@@ -120,6 +120,7 @@ type Moment struct {
 	Last  []byte // as Resolver.Reach returns it
 	After []byte // where a range without end ends: behind Last; nil if there is no such key
 	Limit int64  // of the size of the operations, as Size counts
+	Some  bool   // if there were no operation there is to be one that changes nothing
 }
 
 // Encode adds the operations to a batch of the log. Each sees those before it. An Expire of an absent key is no operation:
@@ -143,6 +144,11 @@ func (r *Resolver) Encode(to *op.Encoder, m Moment) error {
 			return err
 		}
 	}
+	if m.Some && e.made == 0 {
+		for o := range r.list.All { // an Expire of an absent key, as all are
+			return e.delete(o.Key)
+		}
+	}
 	return nil
 }
 
@@ -152,6 +158,7 @@ type encoding struct {
 	Moment // Limit is what is left of it
 	to     *op.Encoder
 	number uint64 // of the operation, from 1 on
+	made   int    // operations that were added
 }
 
 func (e *encoding) put(o *Op) error {
@@ -175,11 +182,12 @@ func (e *encoding) expire(o *Op) error {
 	return e.write(o.Key, k.Value, deadline, past)
 }
 
-// count takes the size of an operation off the limit.
+// count counts an operation, and takes its size off the limit.
 func (e *encoding) count(key, value []byte) error {
 	if e.Limit -= Size(key, value); e.Limit < 0 {
 		return &TooLargeError{key}
 	}
+	e.made++
 	return nil
 }
 
