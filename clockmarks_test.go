@@ -180,3 +180,101 @@ func checkExpired(fs vfs.FS, clock *fakeClock, deadlines map[string]int64, at in
 	}
 	return back, nil
 }
+
+// wrongClock makes a database that a wrong clock has had, a year ahead, and was closed or killed; and returns it with the
+// right time. What flushed is in a table, the rest in the log.
+func wrongClock(t *testing.T, flushed, killed bool) (*vfstest.Mem, *fakeClock) {
+	t.Helper()
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	o := manualOptions(mem, clock, SyncAlways)
+	db := openTest(t, o)
+	for i := range 10 {
+		must(t, db.Put(fmt.Appendf(nil, "hour%d", i), []byte("1"), TTL(time.Hour)))
+	}
+	must(t, db.Put([]byte("stays"), []byte("1")))
+	if flushed {
+		must(t, db.Flush())
+	}
+	clock.add(365 * 24 * time.Hour)
+	if !flushed {
+		must(t, db.Put([]byte("late"), []byte("1"), TTL(time.Minute))) // with a mark before it
+	}
+	must(t, db.pipeline.markClock())
+	content{db}.lacks(t, "hour3")
+	left := mem
+	if killed {
+		left = mem.Clone()
+	}
+	must(t, db.Close())
+	clock.add(-365 * 24 * time.Hour)
+	return left, clock
+}
+
+// TestResetClock: what a wrong clock has hidden comes back, counted before, and time goes on from there.
+func TestResetClock(t *testing.T) {
+	for _, flushed := range []bool{false, true} {
+		for _, killed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("flushed %v, killed %v", flushed, killed), func(t *testing.T) {
+				mem, clock := wrongClock(t, flushed, killed)
+				o := &ResetClockOptions{Options: manualOptions(mem, clock, SyncAlways), DryRun: true}
+				before := mem.Clone()
+				dry, err := ResetClock("db", clock.Now(), o)
+				must(t, err)
+				if ahead := dry.Mark.Sub(dry.To); dry.Back != 10 || ahead < 364*24*time.Hour || !dry.To.Equal(clock.Now()) {
+					t.Errorf("%+v", dry)
+				}
+				if len(mem.Diff(before)) > 0 {
+					t.Error("a dry run has changed something")
+				}
+				o.DryRun = false
+				wet, err := ResetClock("db", clock.Now(), o)
+				if err != nil || wet != dry {
+					t.Errorf("%+v, %v, want %+v", wet, err, dry)
+				}
+				again, err := ResetClock("db", clock.Now(), o)
+				if err != nil || again.Back != 0 || again.Mark.After(clock.Now()) {
+					t.Errorf("again: %+v, %v", again, err)
+				}
+				db := openTest(t, o.Options)
+				content{db}.has(t, "hour3", "1")
+				content{db}.has(t, "stays", "1")
+				must(t, db.pipeline.markClock())
+				clock.add(-time.Hour)
+				if _, err := ResetClock("db", clock.Now(), o); !errors.Is(err, ErrLocked) {
+					t.Errorf("of an open database: %v", err)
+				}
+				clock.add(time.Hour)
+				clock.add(time.Hour)
+				content{db}.lacks(t, "hour3")
+				must(t, db.Verify(t.Context()))
+				must(t, db.Close())
+			})
+		}
+	}
+}
+
+// TestResetClockCrashStates: a crash leaves the old time, with all there was, or the new.
+func TestResetClockCrashStates(t *testing.T) {
+	for _, flushed := range []bool{false, true} {
+		mem, clock := wrongClock(t, flushed, true)
+		wrong := clock.ms() + (364 * 24 * time.Hour).Milliseconds()
+		o := &ResetClockOptions{Options: manualOptions(mem, clock, SyncAlways)}
+		mem.Record()
+		_, err := ResetClock("db", clock.Now(), o)
+		must(t, err)
+		vfstest.EachCrash(t, mem, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
+			db, err := Open("db", manualOptions(c.FS, clock, SyncAlways))
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			_, err = db.Get([]byte("hour3"))
+			old := db.clock.Now() > wrong
+			if old && err != ErrNotFound || !old && err != nil || c.Last && old {
+				return fmt.Errorf("the time is %d, hour3: %w", db.clock.Now(), err)
+			}
+			_, err = db.Get([]byte("stays"))
+			return err
+		})
+	}
+}

@@ -185,7 +185,8 @@ func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	}
 	db.log, db.flusher.trim.log = log, log
 	db.recovered(log.Recovery(), len(state.Tables), db.opts.sys.since(start))
-	if r.marked > db.clock.Now() {
+	db.pipeline.marks.found = max(state.Clock, r.marked)
+	if r.marked > db.clock.Now() && db.opts.clockTo == 0 {
 		db.clock.Reset(r.marked)
 	}
 	if ahead := db.clock.Ahead(); ahead > time.Minute {
@@ -278,7 +279,11 @@ func (r *replay) entry(e *wal.Entry) error {
 // initLive readies the clock, the block cache and db.live for the database of a manifest.
 func (db *DB) initLive(state *manifest.State) (err error) {
 	o := &db.opts
-	db.clock = ttl.NewClock(state.Clock, o.Clock)
+	mark := state.Clock
+	if o.clockTo != 0 {
+		mark = o.clockTo
+	}
+	db.clock = ttl.NewClock(mark, o.Clock)
 	mapped := o.volatile && o.Compression == CompressionNone // every block is: a cache would have nothing to keep
 	if !o.manual && !mapped {
 		if db.cache, err = table.NewCache(o.cacheMemory()); err != nil {

@@ -142,6 +142,7 @@ type Options struct {
 	fs           vfs.FS // nil: the operating system's
 	targets      vfs.FS // nil: fs; where Checkpoint makes a directory
 	volatile     bool   // nothing outlives Close: see OpenMemory
+	clockTo      int64  // where time goes on whatever marks say, Unix ms; 0: behind the marks
 	memtableSize int64  // 0: by Memory
 	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64  // 0: 64 MiB

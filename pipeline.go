@@ -263,6 +263,7 @@ type clockMarks struct {
 	wake  requests // wanted has become true
 
 	// Guarded by the commit lock. The callers of all methods but loop hold it.
+	found   int64 // the latest mark that Open or Refresh has found, Unix ms
 	last    int64 // the time of the last mark, Unix ms; 0: no mark since Open
 	wanted  bool  // something has a deadline, or had at the last tick
 	entries [1]wal.Entry

@@ -147,8 +147,11 @@ func (l *loader) load(state *manifest.State) error {
 // publish makes what was loaded the newest view. Reads of the old view may end first.
 func (l *loader) publish() {
 	db := l.db
-	db.clock.Advance(l.clock)
+	if db.opts.clockTo == 0 {
+		db.clock.Advance(l.clock)
+	}
 	t := db.pipeline.lock()
+	db.pipeline.marks.found = l.clock
 	t.writers().replace(l.replay.writers)
 	t.end()
 	l.tables.Publish(l.replay.mem, l.replay.frozen, l.log.NextSeq-1, &l.log)

@@ -11,6 +11,7 @@ func toolCommands() []command {
 	return []command{
 		dumpCommand(),
 		repairCommand(),
+		clockCommand(),
 		benchCommand(),
 		{"help", "[COMMAND]", "tell about a command, or list them", 0, 1, tool | sessions, plain(help), ""},
 		{"version", "", "say which ebb this is", 0, 0, tool | sessions, plain(version), ""},
