@@ -96,8 +96,13 @@ func (b *background) start(h *health) {
 // directory is where a database is.
 type directory = dir.Dir
 
-// Dir returns the directory of the database, as an absolute path. It may be called on a closed database.
-func (db *DB) Dir() string { return string(db.dir) }
+// Dir returns the directory of the database, as an absolute path; "" of one in memory. It may be called on a closed database.
+func (db *DB) Dir() string {
+	if db.opts.volatile {
+		return ""
+	}
+	return string(db.dir)
+}
 
 // ReadOnly reports whether the database was opened with Options.ReadOnly. It may be called on a closed database.
 func (db *DB) ReadOnly() bool { return db.opts.ReadOnly }

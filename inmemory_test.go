@@ -39,6 +39,9 @@ func TestInMemory(t *testing.T) {
 			o := tinyOptions(nil, clock)
 			o.Sync, o.RetainLog = policy, 1<<30
 			db, disk := openMemoryTest(t, o)
+			if db.Dir() != "" {
+				t.Errorf("it is in %s", db.Dir())
+			}
 			other, _ := openMemoryTest(t, tinyOptions(nil, clock))
 			for i := range 500 {
 				must(t, db.Put(fmt.Appendf(nil, "key%03d", i), bytes.Repeat([]byte{'v'}, 100), ExpireAt(clock.Now().Add(time.Hour))))
