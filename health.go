@@ -3,15 +3,11 @@ package ebb
 import (
 	"context"
 	crand "crypto/rand"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/ebbdb/ebb/internal/kv"
-	"github.com/ebbdb/ebb/ttl"
 )
 
 // health tells whether a database is open, and whether it takes writes.
@@ -100,95 +96,3 @@ func (s system) withDefaults() system {
 
 // since returns how long ago start was, a moment that now has returned.
 func (s *system) since(start time.Time) time.Duration { return s.now().Sub(start) }
-
-// ResetClockOptions configure a ResetClock. The zero value works.
-type ResetClockOptions struct {
-	// DryRun changes nothing, and works while the database is open.
-	DryRun bool
-	// Options are the options that the database is opened with. ResetClock heeds Memory, Compression and Clock.
-	Options *Options
-}
-
-// ClockReset says what a ResetClock does.
-type ClockReset struct {
-	Mark time.Time // how far the database's time had come
-	To   time.Time // where it goes on: the time that was asked for, or that of the clock if this is later
-	Back uint64    // keys that had expired at Mark and have not at To, as far as they are still on the disk
-}
-
-// ResetClock lets the time of a closed database go on at an earlier moment. Time never goes back by itself, so that nothing
-// which has expired returns: a clock that was years ahead once has left a mark, and keys expire years too early from then on.
-// If to is not before that mark there is nothing to do. o may be nil.
-//
-// Keys come back that had expired only by the wrong clock, as far as their bytes are still on the disk; those that a flush or
-// a compaction has left out, or that Options.ExpiryEvents has reported, do not. Keys that were written meanwhile keep their
-// deadlines, which are as far ahead as the clock was. A database that is open is ErrLocked. The log that Options.RetainLog
-// keeps is dropped.
-//
-//  1. Count what comes back, reading all entries.
-//  2. Open the database with the new time, deaf to marks, and flush the log: from then on no mark in it counts. The manifest
-//     is committed with the new time and with the log's first segment behind the marks. A crash before leaves the old time.
-func ResetClock(dir string, to time.Time, o *ResetClockOptions) (ClockReset, error) {
-	if o == nil {
-		o = &ResetClockOptions{}
-	}
-	var c Options
-	if o.Options != nil {
-		c = Options{Memory: o.Options.Memory, Compression: o.Options.Compression, Clock: o.Options.Clock}
-		c.fs, c.memtableSize, c.tableSize, c.segmentSize = o.Options.fs, o.Options.memtableSize, o.Options.tableSize,
-			o.Options.segmentSize
-	}
-	c.manual, c.clockTo, c.ReadOnly = true, max(to.UnixMilli(), 1), true
-	info, err := resetClock(dir, &c, countBack)
-	if err != nil || o.DryRun || !info.To.Before(info.Mark) {
-		return info, err
-	}
-	c.ReadOnly = false
-	_, err = resetClock(dir, &c, dropMarks)
-	return info, err
-}
-
-// resetClock opens a database, does a step of ResetClock, and closes it.
-func resetClock(dir string, c *Options, do func(*DB) (ClockReset, error)) (ClockReset, error) {
-	db, err := Open(dir, c)
-	if err != nil {
-		return ClockReset{}, err
-	}
-	info, err := do(db)
-	if err = errors.Join(err, db.Close()); err != nil {
-		return ClockReset{}, fmt.Errorf("reset the clock of %s: %w", dir, err)
-	}
-	return info, nil
-}
-
-// countBack takes step 1 of ResetClock.
-func countBack(db *DB) (ClockReset, error) {
-	mark, now := db.pipeline.marks.found, db.clock.Now()
-	info := ClockReset{Mark: ttl.Time(mark), To: ttl.Time(now)}
-	if now >= mark {
-		return info, nil
-	}
-	for e, err := range db.Range(nil) {
-		if err != nil {
-			return info, err
-		}
-		if kv.Expired(e.Deadline, mark) {
-			info.Back++
-		}
-	}
-	return info, nil
-}
-
-// dropMarks takes step 2 of ResetClock.
-func dropMarks(db *DB) (info ClockReset, err error) {
-	t := db.pipeline.lock()
-	err = db.log.SkipTo(db.log.NextSeq()) // a new segment, even if there is nothing but marks in this one
-	if err == nil {
-		err = t.freeze()
-	}
-	t.end()
-	if err == nil {
-		err = db.flusher.flushFrozen()
-	}
-	return info, err
-}
