@@ -42,7 +42,9 @@ var (
 	ErrConditionFailed = errors.New("ebb: condition failed")
 	// ErrConflict says that others have written again and again to keys that an Update has read. Nothing was written.
 	ErrConflict = errors.New("ebb: conflict")
-	// ErrTxnDone is returned by a transaction whose function has returned.
+	// ErrTxnManaged refuses Commit in a transaction of View or Update, which commit by themselves.
+	ErrTxnManaged = errors.New("ebb: View and Update commit by themselves")
+	// ErrTxnDone is returned by a transaction whose function has returned, or that was committed or discarded.
 	ErrTxnDone = errors.New("ebb: transaction has ended")
 	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow an Add whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")

@@ -137,6 +137,14 @@ type DiskFull struct{ Err error }
 // Failed says that the database takes no more writes: see ErrFailed.
 type Failed struct{ Err error }
 
+// TransactionLeaked says that a transaction of Begin was neither committed nor discarded, and that nobody can reach it any
+// more. What it had pinned is freed, and what it had written is lost.
+type TransactionLeaked struct {
+	Begun    string // file and line of the call of Begin
+	Writable bool
+	Age      time.Duration // since Begin
+}
+
 // ClockJumped says that the clock has leapt forward by more than a minute, as it does when the machine was suspended or the
 // clock was set. Keys expire by it.
 type ClockJumped struct{ By time.Duration }
@@ -165,8 +173,11 @@ func (StallEnded) event() (slog.Level, string)   { return slog.LevelInfo, "write
 func (BackgroundError) event() (slog.Level, string) {
 	return slog.LevelWarn, "background error"
 }
-func (DiskFull) event() (slog.Level, string)    { return slog.LevelWarn, "disk full" }
-func (Failed) event() (slog.Level, string)      { return slog.LevelError, "no more writes" }
+func (DiskFull) event() (slog.Level, string) { return slog.LevelWarn, "disk full" }
+func (Failed) event() (slog.Level, string)   { return slog.LevelError, "no more writes" }
+func (TransactionLeaked) event() (slog.Level, string) {
+	return slog.LevelWarn, "transaction leaked"
+}
 func (ClockJumped) event() (slog.Level, string) { return slog.LevelWarn, "the clock leapt forward" }
 func (ClockSetBack) event() (slog.Level, string) {
 	return slog.LevelWarn, "the clock has been set back"
@@ -252,6 +263,11 @@ func (e DiskFull) LogValue() slog.Value { return slog.GroupValue(slog.Any("err",
 
 // LogValue returns the fields.
 func (e Failed) LogValue() slog.Value { return slog.GroupValue(slog.Any("err", e.Err)) }
+
+// LogValue returns the fields.
+func (e TransactionLeaked) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("begun", e.Begun), slog.Bool("writable", e.Writable), slog.Duration("age", e.Age))
+}
 
 // LogValue returns the fields.
 func (e ClockJumped) LogValue() slog.Value { return slog.GroupValue(slog.Duration("by", e.By)) }

@@ -502,6 +502,14 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	settle := func(db *DB) error { return db.compacter.runPlans(db.health.work, compaction.Pick) }
 
 	do(func(db *DB) error { return db.DeleteRange(nil, []byte{0xff}) }, compactStep.run)
+	do(func(db *DB) error {
+		tx, err := db.Begin(true)
+		if err == nil {
+			tx.s.leak.Stop()
+			tx.s.begun.leaked()
+		}
+		return err
+	})
 	do(put(1, time.Second), (*DB).Flush)
 	do(later(time.Hour), sweep, settle) // dropped
 	full := put(int(o.memtableSize), 0)
@@ -575,7 +583,7 @@ var allEvents = []Event{
 	Recovered{Segments: 1, Bytes: 2, Entries: 3, Tables: 4, CutBytes: 5, Duration: 6}, TailCut{"f", 1, 2, "q"}, Flushed{1, 2, 3, 4, 5, 6},
 	Compacted{"why", 1, true, 2, 3, 4, 5, 6, 7, 8}, TableExpired{1, 2, 3, 4}, Swept{true, 1, 2, 3}, TableDeleted{1, 2, 3}, TableEvicted{1, 2, 3}, Evicted{1, time.UnixMilli(2), 3, 4}, TableDamaged{1, 2, 3, syscall.EIO}, StallBegan{true, "why"},
 	StallEnded{true, "why", 1}, BackgroundError{"flush", syscall.EIO, 1}, DiskFull{syscall.ENOSPC}, Failed{syscall.EIO},
-	ClockJumped{1}, ClockSetBack{1},
+	ClockJumped{1}, ClockSetBack{1}, TransactionLeaked{"a.go:1", true, 1},
 }
 
 // Each event is one line of the log, with its fields beside the directory's name, and OnEvent gets it too.

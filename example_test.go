@@ -568,6 +568,29 @@ func ExampleTxn_DeletePrefix() {
 	// Output: cart:7:plums 9
 }
 
+// A transaction without a function.
+func ExampleDB_Begin() {
+	db, done := openTemp(nil)
+	defer done()
+	must(db.Put([]byte("seats"), []byte("1")))
+
+	first, err := db.Begin(true)
+	must(err)
+	defer first.Discard() // does nothing after Commit
+	second, err := db.Begin(true)
+	must(err)
+	defer second.Discard()
+	for _, tx := range []*ebb.Txn{first, second} {
+		_, err := tx.Add([]byte("seats"), -1)
+		must(err)
+		err = tx.Commit()
+		fmt.Println(err == nil, errors.Is(err, ebb.ErrConflict))
+	}
+	// Output:
+	// true false
+	// false true
+}
+
 // Many keys at once, as of one moment: nil stands for one that is absent.
 func ExampleDB_GetMany() {
 	db, done := openTemp(nil)

@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"iter"
+	"runtime"
 	"time"
 
 	"github.com/google/btree"
@@ -15,7 +16,7 @@ import (
 )
 
 // Txn is a transaction. It reads the database as of one moment, with its own writes on top. It is for one goroutine, and
-// valid until the function that View or Update has called with it returns.
+// valid until the function that View or Update has called with it returns, or until Commit or Discard if it is of Begin.
 type Txn struct{ s *txnState }
 
 // txnState is the state of a transaction. It is reused.
@@ -30,6 +31,9 @@ type txnState struct {
 	probe  ownWrite    // scratch: the key to look up in writes
 	gone   kv.RangeSet // the ranges that the transaction has deleted; what is in writes came after
 	size   int64       // of writes and gone, as MaxBatchSize counts
+
+	begun *begun          // of a transaction of Begin; nil: View or Update ends it
+	leak  runtime.Cleanup // finds a forgotten transaction of Begin
 
 	reads occ.Reads
 	batch Batch // scratch of encode: writes as a batch
@@ -72,7 +76,10 @@ func (db *DB) newTxn(v *lsm.View, seq uint64, readOnly bool) *txnState {
 // ErrTxnDone.
 func (tx *Txn) end() {
 	s := tx.s
-	tx.s = nil
+	if s == nil {
+		return // discarded
+	}
+	tx.s, s.begun = nil, nil
 	db := s.db
 	db.live.Unpin(s.view)
 	s.writes.Clear(true)
@@ -223,6 +230,7 @@ func (tx *Txn) GetMany(keys ...[]byte) ([][]byte, error) {
 	if s == nil {
 		return nil, ErrTxnDone
 	}
+	defer runtime.KeepAlive(tx) // what nobody can reach any more is unpinned
 	m := many{live: &s.db.live, get: func(dst, key []byte) ([]byte, error) {
 		var e kv.Entry
 		if out, known, err := s.getOwn(dst, key, &e); known {
@@ -273,6 +281,7 @@ func (tx *Txn) get(dst, key []byte, want lsm.Wanted, e *kv.Entry) ([]byte, error
 	if out, known, err := s.getOwn(dst, key, e); known {
 		return out, err
 	}
+	defer runtime.KeepAlive(tx) // what nobody can reach any more is unpinned
 	ticket, ok := s.db.live.Enter(uint32(key[len(key)-1]))
 	if !ok {
 		return dst, ErrClosed
@@ -308,6 +317,7 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 	if s == nil {
 		return nil, ErrTxnDone
 	}
+	defer runtime.KeepAlive(tx) // what nobody can reach any more is unpinned
 	ticket, ok := s.db.live.Enter(0)
 	if !ok {
 		return nil, ErrClosed
@@ -323,6 +333,9 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 	if !s.readOnly {
 		if it.scan = s.reads.AddScan(); s.reads.Scans() == 1 {
 			s.db.pipeline.trail.last.Want()
+			if s.begun != nil {
+				s.begun.unwant = s.db.pipeline.trail.last.Unwant
+			}
 		}
 	}
 	return it, nil

@@ -3,6 +3,7 @@ package ebb
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -69,6 +70,76 @@ func (db *DB) attemptFirst(fn func(*Txn) error, p *params) error {
 	}
 }
 
+// Begin returns a transaction, which only reads unless it is writable. It is for who cannot use a function, as View and Update
+// do: an adapter to another interface, or a transaction that spans several calls. Commit or Discard ends it. Until then it
+// pins memory and files. One that is forgotten is told as TransactionLeaked once the garbage collector has found it.
+//
+//	tx, err := db.Begin(true)
+//	if err != nil {
+//		return err
+//	}
+//	defer tx.Discard() // does nothing after Commit
+//	...
+//	return tx.Commit()
+func (db *DB) Begin(writable bool) (*Txn, error) {
+	if writable && db.opts.ReadOnly && !db.health.closed.Load() {
+		return nil, ErrReadOnly
+	}
+	s, err := db.begin(!writable)
+	if err != nil {
+		return nil, err
+	}
+	tx := &Txn{s}
+	b := &begun{live: &db.live, view: s.view, health: &db.health, at: db.opts.sys.now(), writable: writable}
+	runtime.Callers(2, b.caller[:])
+	s.begun, s.leak = b, runtime.AddCleanup(tx, (*begun).leaked, b)
+	return tx, nil
+}
+
+// Commit makes the writes of a transaction of Begin, all at once, and ends the transaction, whatever it returns. ErrConflict
+// says that what the transaction has read has changed or expired since: nothing was written, and it may be tried again from
+// Begin on. A transaction that has written nothing cannot conflict. Of the options Commit takes VersionTo, Sync and NoSync.
+//
+// View and Update commit by themselves: there Commit is ErrTxnManaged, and does nothing.
+func (tx *Txn) Commit(opts ...WriteOption) error {
+	s := tx.s
+	if s == nil {
+		return ErrTxnDone
+	}
+	if s.begun == nil {
+		return ErrTxnManaged
+	}
+	defer tx.Discard()
+	p, err := evaluate(opts, 0, s.db.clock, s.db.opts.Sync)
+	if err != nil {
+		return err
+	}
+	if s.db.health.closed.Load() {
+		return ErrClosed
+	}
+	if !s.wrote() {
+		return nil
+	}
+	if err := s.commit(&p, nil, false); err != errConflict {
+		return err
+	}
+	return fmt.Errorf("%w: what the transaction has read has changed", ErrConflict)
+}
+
+// Discard ends a transaction without writing anything. After Commit or Discard it does nothing. In the function of an Update
+// it makes Update return ErrTxnDone, unless the function returns an error of its own.
+func (tx *Txn) Discard() {
+	s := tx.s
+	if s == nil {
+		return
+	}
+	if s.begun != nil {
+		s.leak.Stop()
+	}
+	tx.end()
+	runtime.KeepAlive(tx)
+}
+
 // errConflict is the error of one attempt that conflicts. It is not ErrConflict: the caller's fn may return that, of another
 // database.
 var errConflict = errors.New("ebb: conflict")
@@ -85,6 +156,9 @@ func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool
 	tx := Txn{s}
 	defer tx.end()
 	err = fn(&tx)
+	if tx.s == nil && err == nil {
+		err = ErrTxnDone // fn has discarded it
+	}
 	switch {
 	case err == nil && s.wrote():
 		err = s.commit(p, a, first)
