@@ -195,3 +195,23 @@ func ExampleTyped_Watch() {
 	// put 7 open
 	// put 7 paid
 }
+
+// Two keyspaces share a batch: the order and the count of it are there together, or neither.
+func ExampleTyped_Batch() {
+	db := openMemory(nil)
+	defer db.Close()
+	orders := ebb.NewTyped(db, []byte("order/"), codec.Uint64(), codec.String())
+	byName := ebb.NewTyped(db, []byte("by-name/"), codec.String(), codec.Uint64())
+
+	var b ebb.Batch
+	must(orders.Batch(&b).Put(7, "ann", ebb.IfAbsent))
+	must(byName.Batch(&b).Put("ann", 7))
+	must(db.Apply(&b))
+
+	name, err := orders.Get(7)
+	must(err)
+	number, err := byName.Get("ann")
+	must(err)
+	fmt.Println(name, number)
+	// Output: ann 7
+}

@@ -52,7 +52,7 @@ func TestTypedModel(t *testing.T) {
 			m.must(t, m.db.Put([]byte(key), []byte("a neighbour")))
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "deleteRange": m.DeleteRange, "swap": m.CompareAndSwap, "touch": m.GetTouch, "take": m.Take, "get": m.Get, "update": m.Update,
+			"put": m.Put, "put2": m.Put, "delete": m.Delete, "expire": m.Expire, "persist": m.Persist, "deleteRange": m.DeleteRange, "batch": m.Batch, "swap": m.CompareAndSwap, "touch": m.GetTouch, "take": m.Take, "get": m.Get, "update": m.Update,
 			"transaction": m.Transaction, "tick": m.Tick, "flush": m.Flush, "compact": m.Compact, "reopen": m.Reopen, "range": m.Range,
 			"": m.Check,
 		})
@@ -309,6 +309,50 @@ func (m *typedMachine) DeleteRange(t *rapid.T) {
 	for _, key := range gone {
 		delete(m.entries, key)
 	}
+	for _, key := range typedNeighbours {
+		if has, err := m.db.Has([]byte(key)); !has || err != nil {
+			t.Fatalf("the neighbour %q: %v, %v", key, has, err)
+		}
+	}
+}
+
+// Batch applies a batch that the keyspace shares with one next to it.
+func (m *typedMachine) Batch(t *rapid.T) {
+	var b Batch
+	in, next := m.space.Batch(&b), NewTyped(m.db, []byte("m0"), codec.String(), codec.String()).Batch(&b)
+	m.live()
+	m.must(t, next.Put("", "a neighbour"))
+	for range rapid.IntRange(0, 5).Draw(t, "operations") {
+		key, n, d := m.key(t), rapid.IntRange(0, 99).Draw(t, "n"), m.duration(t)
+		old, present := m.entries[key]
+		switch rapid.IntRange(0, 4).Draw(t, "operation") {
+		case 0:
+			m.must(t, in.Put(key, map[string]int{"n": n}, TTL(d)))
+			m.entries[key] = typedModelEntry{n, m.after(d)}
+		case 1:
+			m.must(t, in.Delete(key))
+			delete(m.entries, key)
+		case 2:
+			r := new(TypedRange[typedKey])
+			gone := m.bounds(t, r)
+			m.must(t, in.DeleteRange(r))
+			for _, key := range gone {
+				delete(m.entries, key)
+			}
+		case 3:
+			m.must(t, in.Expire(key, d))
+			if present {
+				m.entries[key] = typedModelEntry{old.n, m.after(d)}
+			}
+		case 4:
+			m.must(t, in.Persist(key))
+			if present {
+				m.entries[key] = typedModelEntry{old.n, 0}
+			}
+		}
+		m.live()
+	}
+	m.must(t, m.db.Apply(&b))
 	for _, key := range typedNeighbours {
 		if has, err := m.db.Has([]byte(key)); !has || err != nil {
 			t.Fatalf("the neighbour %q: %v, %v", key, has, err)

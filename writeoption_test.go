@@ -85,6 +85,12 @@ func optionVerbs(db *DB) []optionVerb {
 		{"Batch.Delete", "IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Delete(key, o...) }},
 		{"Batch.Expire", "IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Expire(key, time.Hour, o...) }},
 		{"Batch.Persist", "IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Persist(key, o...) }},
+		{"TypedBatch.Put", "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion", func(o ...WriteOption) error {
+			return space.Batch(new(Batch)).Put("k", "1", o...)
+		}},
+		{"TypedBatch.Delete", "IfPresent IfVersion", func(o ...WriteOption) error { return space.Batch(new(Batch)).Delete("k", o...) }},
+		{"TypedBatch.Expire", "IfPresent IfVersion", func(o ...WriteOption) error { return space.Batch(new(Batch)).Expire("k", time.Hour, o...) }},
+		{"TypedBatch.Persist", "IfPresent IfVersion", func(o ...WriteOption) error { return space.Batch(new(Batch)).Persist("k", o...) }},
 		{"Batch.Put", "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion", func(o ...WriteOption) error { return new(Batch).Put(key, value, o...) }},
 		{"Update", common, func(o ...WriteOption) error {
 			return db.Update(func(tx *Txn) error { return tx.Put(key, value) }, o...)
