@@ -34,13 +34,12 @@ type CheckpointInfo struct {
 // may be a mount point, or a symbolic link to an empty directory. Reads and writes go on meanwhile. o may be nil.
 //
 // The copy is independent: neither database harms the other's files. Both have the same id; all the same, do not apply the
-// increments of one to the other.
-//
-//  1. Flush: every write before the call is in tables.
-//  2. Pin the tables and the manifest's state that names them.
-//  3. Link the tables into a temporary directory beside the target or in it, and publish that directory. A crash leaves no
-//     checkpoint or a complete one.
+// increments of one to the other. A crash leaves no checkpoint or a complete one.
 func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) (CheckpointInfo, error) {
+	// 1. Flush: every write before the call is in tables.
+	// 2. Pin the tables and the manifest's state that names them.
+	// 3. Link the tables into a temporary directory beside the target or in it, and publish that directory. A crash leaves no
+	//    checkpoint or a complete one.
 	if o == nil {
 		o = &CheckpointOptions{}
 	}

@@ -20,15 +20,15 @@ type DB struct {
 	//
 	// Locks are taken in this order:
 	//
-	//  1. sweeper.mu, ingesting, compacter.compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at
-	//     a time. These locks are held for long.
-	//  2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries,
-	//     and to mark the clock.
-	//  3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, holding the commit lock. A read-only database,
-	//     where nothing is flushed, uses flushing for Refresh, which takes the commit lock while holding it.
-	//  4. flusher.trim.mu; and those of lsm, in its order.
-	//  5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of
-	//     these takes no other of this list.
+	// 1. sweeper.mu, ingesting, compacter.compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at
+	//    a time. These locks are held for long.
+	// 2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries,
+	//    and to mark the clock.
+	// 3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, holding the commit lock. A read-only database,
+	//    where nothing is flushed, uses flushing for Refresh, which takes the commit lock while holding it.
+	// 4. flusher.trim.mu; and those of lsm, in its order.
+	// 5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of
+	//    these takes no other of this list.
 	//
 	// No lock is held over I/O but: those of 1, flushing and trim.mu, for which no read and no write waits; the commit lock
 	// over the log (an append is a copy into memory, and so is a rotation, unless appends have outrun the disk), over the
@@ -109,17 +109,17 @@ func (db *DB) ReadOnly() bool { return db.opts.ReadOnly }
 
 // Close writes the memtable to a table, so that the next Open has little to replay, and lets go of the directory. Close
 // waits for calls that are under way, and ends an Ingest, a Compact or a Checkpoint among them. Later calls, on the database
-// or on an iterator or a snapshot of it, return ErrClosed. A second Close does nothing and returns nil.
-//
-//  1. Refuse new operations, and wake the writers that wait for the background: they return.
-//  2. Stop the background.
-//  3. Flush. A failure loses nothing: the log has every write.
-//  4. Close the log, which syncs it.
-//  5. Store a manifest that says how far the log went, so that the next Open notices if a part of the log is missing. After
-//     a crash before this step, or where the manifest cannot be stored, which Close reports, the older manifest is in force:
-//     the database is whole.
-//  6. Close the tables, when the last read has ended.
+// or on an iterator or a snapshot of it, return ErrClosed. A second Close does nothing and returns nil. A Close that fails
+// loses nothing that was durable: the next Open replays the log.
 func (db *DB) Close() error {
+	// 1. Refuse new operations, and wake the writers that wait for the background: they return.
+	// 2. Stop the background.
+	// 3. Flush. A failure loses nothing: the log has every write.
+	// 4. Close the log, which syncs it.
+	// 5. Store a manifest that says how far the log went, so that the next Open notices if a part of the log is missing. After
+	//    a crash before this step, or where the manifest cannot be stored, which Close reports, the older manifest is in force:
+	//    the database is whole.
+	// 6. Close the tables, when the last read has ended.
 	if !db.health.close() {
 		return nil
 	}

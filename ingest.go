@@ -44,17 +44,16 @@ const ingestAhead = 1 << 36
 //
 // The entries do not pass through the log. Whoever reads the log, for an increment or to watch, finds their sequence
 // missing.
-//
-//  1. Verify the file and build its tables, with a sequence that is ahead of all others. A crash leaves tables that no
-//     manifest names; Open removes them.
-//  2. Flush, so that little is left to do while writes wait.
-//  3. Let writes wait, and flush the writes since step 2.
-//  4. Begin a log segment whose sequences are after that of the tables. A crash leaves a gap in the sequences and no more.
-//  5. Commit the manifest with the tables, and with all earlier segments obsolete, as everything in them is flushed. A crash
-//     leaves the old manifest or the new one.
-//  6. Swap the view, make the sequence visible, and let writes go on.
-//  7. Delete the obsolete segments.
 func (db *DB) Ingest(ctx context.Context, r io.Reader, o *IngestOptions) (IngestInfo, error) {
+	// 1. Verify the file and build its tables, with a sequence that is ahead of all others. A crash leaves tables that no
+	//    manifest names; Open removes them.
+	// 2. Flush, so that little is left to do while writes wait.
+	// 3. Let writes wait, and flush the writes since step 2.
+	// 4. Begin a log segment whose sequences are after that of the tables. A crash leaves a gap in the sequences and no more.
+	// 5. Commit the manifest with the tables, and with all earlier segments obsolete, as everything in them is flushed. A crash
+	//    leaves the old manifest or the new one.
+	// 6. Swap the view, make the sequence visible, and let writes go on.
+	// 7. Delete the obsolete segments.
 	if o == nil {
 		o = &IngestOptions{}
 	}

@@ -130,9 +130,9 @@ type Options struct {
 	// background's among them, but never twice at a time. Default: time.Now.
 	Clock func() time.Time
 	// OnEvent is called with each event of the database: see the Event types. Calls come one at a time, in order, from a
-	// goroutine of the database's own that holds none of its locks. OnEvent may use the database, but not close it: Close
-	// waits for OnEvent. A call should return soon: later events are kept in memory meanwhile. The first call may come before
-	// Open returns, the last comes before Close returns. Nil: nobody is told.
+	// goroutine of the database's own. OnEvent may use the database, but not close it: Close waits for OnEvent. A call should
+	// return soon: later events are kept in memory meanwhile. The first call may come before Open returns, the last comes
+	// before Close returns. Nil: nobody is told.
 	OnEvent func(Event)
 	// Logger gets the same events: warnings and errors, stalls and recoveries as information, the rest at debug level. Nil:
 	// nobody.

@@ -81,12 +81,13 @@ const (
 	deleteFrame    = 8 // bytes of a range delete in a table, beside its bounds
 )
 
-// Build writes the tables of an input: none, if nothing of it is needed.
-//
-//  1. Each table is written and synced. A crash leaves files that no manifest names, which the next open of the database
-//     removes. A failure leaves none, unless a file cannot be removed.
-//  2. The directory is synced: the names last. From here on the owner may commit the tables.
+// Build writes the tables of an input: none, if nothing of it is needed. When it returns nil they and their names are durable,
+// so that the owner may commit them. A failure leaves no file, unless one cannot be removed; a crash leaves files that nothing
+// names.
 func Build(ctx context.Context, in Input, out Output) (Result, error) {
+	// 1. Each table is written and synced. A crash leaves files that no manifest names, which the next open of the database
+	//    removes. A failure leaves none, unless a file cannot be removed.
+	// 2. The directory is synced: the names last. From here on the owner may commit the tables.
 	deletes := kv.NewRangeDeletes(in.Deletes)
 	b := builder{in: in, out: out, deletes: deletes.Walk(math.MaxUint64), entries: true}
 	for _, d := range deletes.All() {

@@ -14,9 +14,9 @@ type Config struct {
 	Settle bool
 	// Paid says that reads have cost as much as a compaction of level 0 would.
 	Paid bool
-	// Evictions are those that are durable. The levels are no newer than they: see lsm.Edit.
+	// Evictions are those that are durable. The levels are no newer than they are.
 	Evictions kv.Evictions
-	// Damaged are tables that cannot be read whole. They are not rewritten: see damaged.go.
+	// Damaged are tables that cannot be read whole. They are not rewritten.
 	Damaged map[*Table]bool
 }
 

@@ -13,19 +13,19 @@ const jumpThreshold = 60_000
 // A Clock tells the time by which keys expire: Unix milliseconds that never go back and never stand still for long,
 // whatever is done to the wall clock. See the package documentation for the rule. It is safe for use by many
 // goroutines.
-//
-// No lock is taken around the system's clock. Let e be the monotonic milliseconds since NewClock. The one thing that
-// has to be remembered is offset, the greatest of the mark and every (wall clock - e) that was seen: Now is e + offset.
-//
-//   - e never decreases: of two readings the one that began after the other had ended is at least as great. The runtime
-//     promises it for its monotonic clock, stepClock makes it true for an injected one under its mutex.
-//   - offset never decreases: it is written by compare-and-swap and only with a greater value (Reset aside).
-//   - A call returns e + offset, both as it read them or, where the wall clock was ahead, as it wrote the latter. A call
-//     that begins after another has returned reads an e and an offset that are no less: Now never decreases. Calls that
-//     overlap have no order to violate.
-//   - e runs on whatever the wall clock does, and so does the sum.
-//   - compared only decides whether the wall clock is read again. If it is stale, the wall clock is read once too often.
 type Clock struct {
+	// No lock is taken around the system's clock. Let e be the monotonic milliseconds since NewClock. The one thing that
+	// has to be remembered is offset, the greatest of the mark and every (wall clock - e) that was seen: Now is e + offset.
+	//
+	// - e never decreases: of two readings the one that began after the other had ended is at least as great. The runtime
+	//   promises it for its monotonic clock, stepClock makes it true for an injected one under its mutex.
+	// - offset never decreases: it is written by compare-and-swap and only with a greater value (Reset aside).
+	// - A call returns e + offset, both as it read them or, where the wall clock was ahead, as it wrote the latter. A call
+	//   that begins after another has returned reads an e and an offset that are no less: Now never decreases. Calls that
+	//   overlap have no order to violate.
+	// - e runs on whatever the wall clock does, and so does the sum.
+	// - compared only decides whether the wall clock is read again. If it is stale, the wall clock is read once too often.
+
 	offset   atomic.Int64 // ms; Unix time at e = 0
 	compared atomic.Int64 // the e at which the wall clock was last compared with Now
 	jumped   atomic.Int64 // ms; the sum that Jumped returns

@@ -14,11 +14,11 @@ import (
 )
 
 // Log is an open write-ahead log. Make one with Open. Its methods may be called from any goroutine.
-//
-// Lock order: deleting, mu, the sync turn, unsynced. A goroutine that has the turn does not wait for mu, and unsynced is held
-// over no I/O. Under mu the log waits for the disk in three cases: a write has failed for lack of room, the next segment of a
-// rotation is not made yet, or appends are maxUnsynced segments ahead of the disk.
 type Log struct {
+	// Lock order: deleting, mu, the sync turn, unsynced. A goroutine that has the turn does not wait for mu, and unsynced is
+	// held over no I/O. Under mu the log waits for the disk in three cases: a write has failed for lack of room, the next
+	// segment of a rotation is not made yet, or appends are maxUnsynced segments ahead of the disk.
+
 	dir      string
 	id       ID
 	opts     Options
@@ -293,14 +293,14 @@ func (l *Log) awaitZerosLocked(s *segment) {
 }
 
 // Close syncs the log, marks it as cleanly closed and lets go of the directory. Appends that have not returned yet may
-// get ErrClosed. A second Close does nothing and returns nil.
-//
-//  1. Sync the data, segment by segment: the close mark may claim that everything before it is on the disk.
-//  2. Append the close mark.
-//  3. Cut the zeros after it.
-//  4. Sync. A crash before this leaves a log that was not closed cleanly, which Open recovers. After it, Anchor is the end.
-//  5. Remove the next segment, if there is one that was not taken. A crash before leaves it for Open to remove.
+// get ErrClosed. A second Close does nothing and returns nil. A crash meanwhile leaves a log that Open recovers, or one that is
+// cleanly closed.
 func (l *Log) Close() error {
+	// 1. Sync the data, segment by segment: the close mark may claim that everything before it is on the disk.
+	// 2. Append the close mark.
+	// 3. Cut the zeros after it.
+	// 4. Sync. A crash before this leaves a log that was not closed cleanly, which Open recovers. After it, Anchor is the end.
+	// 5. Remove the next segment, if there is one that was not taken. A crash before leaves it for Open to remove.
 	l.mu.Lock()
 	if l.mu.closed {
 		l.mu.Unlock()

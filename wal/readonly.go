@@ -25,18 +25,18 @@ type Replayed struct {
 // least all that were appended before the call. The last may be an append that is under way and may yet fail. If the owner
 // deletes segments while they are being opened, Replay returns ErrDeleted or a passing ErrGap: find out the first needed
 // segment again, and call it again.
-//
-//   - Every segment is opened before one is read. From then on it stays readable, whatever becomes of its name.
-//   - A segment that is sealed does not change any more, but for the zeros behind the seal, which go.
-//   - The last one that is not may change while it is read: at its end. A record that is half copied is no record, and there
-//     the log ends, unless a mark behind it, or in the next segment, says that it is on the disk. Both may be true of a record
-//     that was completed between reading it and reading the mark, so it is read once more. If it is no record even now, it is
-//     damaged.
-//   - It may become shorter: by zeros that the seal or the close mark leaves over, or by an append that found the disk
-//     full. It ends there. Nothing here reads a mapping, for which that would be a fault.
-//   - The next segment may be taken into use meanwhile. If its header was not there when it was looked at, then neither was
-//     anything else in it.
 func Replay(dir string, o *Options) (Replayed, error) {
+	// Beside an owner:
+	// - Every segment is opened before one is read. From then on it stays readable, whatever becomes of its name.
+	// - A segment that is sealed does not change any more, but for the zeros behind the seal, which go.
+	// - The last one that is not may change while it is read: at its end. A record that is half copied is no record, and there
+	//   the log ends, unless a mark behind it, or in the next segment, says that it is on the disk. Both may be true of a record
+	//   that was completed between reading it and reading the mark, so it is read once more. If it is no record even now, it is
+	//   damaged.
+	// - It may become shorter: by zeros that the seal or the close mark leaves over, or by an append that found the disk
+	//   full. It ends there. Nothing here reads a mapping, for which that would be a fault.
+	// - The next segment may be taken into use meanwhile. If its header was not there when it was looked at, then neither was
+	//   anything else in it.
 	l := &Log{dir: dir, opts: o.withDefaults()}
 	live, obsolete, err := l.list()
 	if err != nil {
