@@ -9,6 +9,7 @@ import (
 	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/ttl"
@@ -37,23 +38,20 @@ type CheckpointInfo struct {
 // increments of one to the other. A crash leaves no checkpoint or a complete one.
 func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) (CheckpointInfo, error) {
 	// 1. Flush: every write before the call is in tables.
-	// 2. Pin the tables and the manifest's state that names them.
+	// 2. Pin the tables and the manifest's state that names them. If it has an eviction that came after the flush, flush again.
 	// 3. Link the tables into a temporary directory beside the target or in it, and publish that directory. A crash leaves no
 	//    checkpoint or a complete one.
 	if o == nil {
 		o = &CheckpointOptions{}
 	}
-	if err := db.Flush(); err != nil {
-		return CheckpointInfo{}, noSpace(err)
+	files, err := db.pinFlushed()
+	if err != nil {
+		return CheckpointInfo{}, err
 	}
+	defer files.Unpin()
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(db.health.work, cancel)()
 	defer cancel()
-	files, ok := db.live.PinFiles()
-	if !ok {
-		return CheckpointInfo{}, ErrClosed
-	}
-	defer files.Unpin()
 	info, err := db.checkpoint(ctx, dir, &files.State, o.Progress)
 	if err != nil && db.health.closed.Load() {
 		return CheckpointInfo{}, ErrClosed // Close cancels ctx, whose error does not say so
@@ -62,6 +60,28 @@ func (db *DB) Checkpoint(ctx context.Context, dir string, o *CheckpointOptions) 
 		return CheckpointInfo{}, fmt.Errorf("checkpoint %s: %w", dir, noSpace(err))
 	}
 	return info, nil
+}
+
+// pinFlushed takes steps 1 and 2 of Checkpoint.
+//
+// The manifest takes an eviction as soon as that is durable, when the writes before it may be in a memtable. A database of
+// such a state and an empty log would give its next writes sequences that the eviction takes, and would have the eviction
+// without the writes before it.
+func (db *DB) pinFlushed() (lsm.PinnedFiles, error) {
+	for {
+		if err := db.Flush(); err != nil {
+			return lsm.PinnedFiles{}, noSpace(err)
+		}
+		files, ok := db.live.PinFiles()
+		if !ok {
+			return lsm.PinnedFiles{}, ErrClosed
+		}
+		s := &files.State
+		if n := len(s.Evictions); n == 0 || s.Evictions[n-1].Seq <= s.LastSeq {
+			return files, nil
+		}
+		files.Unpin()
+	}
 }
 
 func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.State, report func(Progress)) (CheckpointInfo,

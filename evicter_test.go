@@ -237,3 +237,31 @@ func openTestIn(t *testing.T, dir string, o *Options) *DB {
 	t.Cleanup(func() { db.Close() })
 	return db
 }
+
+// A checkpoint has an eviction with all writes before it, or not at all: it gives its own next writes the sequences from its
+// last one on.
+func TestCheckpointBesideEviction(t *testing.T) {
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	o := manualOptions(mem, clock, SyncAlways)
+	var db *DB
+	flushed := false
+	o.sys.now = func() time.Time {
+		if db != nil && !flushed && db.live.View().Version.HasDeadlines() {
+			flushed = true // by the checkpoint, which has not pinned the tables yet
+			must(t, db.Put([]byte("always there"), []byte("new")))
+			must(t, db.evicter.evict(clock.Now().Add(time.Hour).UnixMilli()))
+		}
+		return time.Now()
+	}
+	db = openTest(t, o)
+	must(t, db.Put([]byte("always there"), []byte("old"), TTL(time.Hour)))
+	info, err := db.Checkpoint(context.Background(), "checkpoint", nil)
+	must(t, err)
+	copied := openTestIn(t, "checkpoint", manualOptions(mem, clock, SyncAlways))
+	if !flushed || info.Through != lastSeq(db) || lastSeq(copied) != lastSeq(db) {
+		t.Errorf("the checkpoint goes to %d, as of %d, the database to %d", lastSeq(copied), info.Through, lastSeq(db))
+	}
+	content{copied}.has(t, "always there", "new")
+	must(t, copied.Put([]byte("later"), []byte("1"), TTL(time.Minute)))
+	content{copied}.has(t, "later", "1")
+}
