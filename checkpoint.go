@@ -76,8 +76,7 @@ func (db *DB) pinFlushed() (lsm.PinnedFiles, error) {
 		if !ok {
 			return lsm.PinnedFiles{}, ErrClosed
 		}
-		s := &files.State
-		if n := len(s.Evictions); n == 0 || s.Evictions[n-1].Seq <= s.LastSeq {
+		if files.State.Reached() == files.State.LastSeq {
 			return files, nil
 		}
 		files.Unpin()

@@ -265,3 +265,27 @@ func TestCheckpointBesideEviction(t *testing.T) {
 	must(t, copied.Put([]byte("later"), []byte("1"), TTL(time.Minute)))
 	content{copied}.has(t, "later", "1")
 }
+
+// A log that ends before an eviction of the manifest has lost what was on the disk: its next sequences would be before the
+// eviction, which would take what is written under them.
+func TestLogEndsBeforeEviction(t *testing.T) {
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	db := openTest(t, manualOptions(mem, clock, SyncAlways))
+	must(t, db.Put([]byte("a"), []byte("1")))
+	end := db.log.End()
+	must(t, db.Put([]byte("b"), []byte("1")))
+	must(t, db.evicter.evict(clock.Now().Add(time.Hour).UnixMilli()))
+	lost := mem.Clone()
+	must(t, lost.Corrupt(logSegment(end), int64(end.Offset)+1, 0xff))
+	for _, readOnly := range []bool{false, true} {
+		o := manualOptions(lost.Clone(), clock, SyncAlways)
+		o.ReadOnly = readOnly
+		found, err := Open("db", o)
+		if !errors.Is(err, ErrCorrupt) {
+			t.Errorf("read-only: %v: %v", readOnly, err)
+		}
+		if err == nil {
+			found.Close()
+		}
+	}
+}

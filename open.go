@@ -217,7 +217,7 @@ func (db *DB) logOptions(state *manifest.State, replay func(*wal.Entry) error) *
 		ID:           state.Database,
 		FirstSegment: state.FirstSegment,
 		Retain:       db.opts.RetainLog,
-		MinNextSeq:   state.LastSeq + 1,
+		MinNextSeq:   state.Reached() + 1,
 		Anchor:       state.Log,
 		Replay:       replay,
 		Now:          db.clock.Now,

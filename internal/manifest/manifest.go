@@ -43,6 +43,16 @@ type State struct {
 	Evictions    kv.Evictions
 }
 
+// Reached returns the newest sequence of which the manifest proves that the log had it on the disk: the newest in the tables,
+// or that of an eviction.
+func (s *State) Reached() uint64 {
+	seq := s.LastSeq
+	if n := len(s.Evictions); n > 0 {
+		seq = max(seq, s.Evictions[n-1].Seq)
+	}
+	return seq
+}
+
 // Writer is the last batch of an idempotent writer among those in the tables.
 type Writer struct {
 	ID       int64 // not negative, as is Sequence
