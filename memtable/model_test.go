@@ -108,7 +108,9 @@ func (mi *modelIterator) check(t *rapid.T, m *model, what string, ok bool) {
 }
 
 func (mi *modelIterator) move(t *rapid.T, m *model, key string) {
-	switch rapid.IntRange(0, 7).Draw(t, "move") {
+	switch rapid.IntRange(0, 9).Draw(t, "move") {
+	case 8, 9:
+		mi.run(t, m)
 	case 0:
 		mi.at = 0
 		mi.check(t, m, "First", mi.it.First())
@@ -132,6 +134,37 @@ func (mi *modelIterator) move(t *rapid.T, m *model, key string) {
 		}
 		mi.check(t, m, "Prev", mi.it.Prev())
 	}
+}
+
+// run checks the entries that the iterator has at hand, and passes over some of them.
+func (mi *modelIterator) run(t *rapid.T, m *model) {
+	want, reverse := rapid.IntRange(1, 100).Draw(t, "want"), rapid.Bool().Draw(t, "reverse")
+	run, kept := mi.it.Run(want, reverse)
+	if mi.at < 0 || mi.at >= len(mi.keys) {
+		if len(run) > 0 {
+			t.Fatalf("an iterator that stands nowhere has %d entries at hand", len(run))
+		}
+		return
+	}
+	first := mi.at
+	if reverse {
+		first = mi.at + 1 - len(run)
+	}
+	if kept || len(run) == 0 || len(run) > want || first < 0 || first+len(run) > len(mi.keys) {
+		t.Fatalf("a run of %d entries at %d of %d, reverse %t, wanted %d", len(run), mi.at, len(mi.keys), reverse, want)
+	}
+	for i := range run {
+		want, _ := m.get(mi.keys[first+i], mi.seq)
+		if d := differ(&run[i], &want); d != "" {
+			t.Fatalf("entry %d of a run at %d: %s", i, mi.seq, d)
+		}
+	}
+	n := rapid.IntRange(0, len(run)-1).Draw(t, "pass")
+	if mi.it.Pass(n, reverse); reverse {
+		n = -n
+	}
+	mi.at += n
+	mi.check(t, m, "Pass", true)
 }
 
 // modelKey draws keys that share prefixes, are prefixes of each other, or hold the extreme bytes.

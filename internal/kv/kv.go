@@ -52,3 +52,16 @@ type Iterator interface {
 	Err() error
 	Close() error
 }
+
+// Runner is an Iterator that has entries at hand beside the one it stands on, so that a walk over many of them takes no call
+// for each.
+type Runner interface {
+	Iterator
+	// Run returns entries at hand in the order of their keys, about want of them or fewer, without a gap: the one that the
+	// iterator stands on and those after it; in reverse, those before it and, at last, the one that it stands on. The slice is
+	// valid until the next positioning call or Run, and the entries' slices for as long as Entry's; if kept is true, for as
+	// long as the iterator has told whoever reset it. An iterator that stands nowhere has none.
+	Run(want int, reverse bool) (run []Entry, kept bool)
+	// Pass moves to the entry of the last run that lies n entries behind the one the iterator stands on, in reverse before it.
+	Pass(n int, reverse bool)
+}

@@ -13,7 +13,7 @@ type Part interface {
 	Bounds() (start, end []byte)
 }
 
-// Concat is a kv.Iterator over parts that are sorted by their bounds and do not overlap. At any time it has the iterator
+// Concat is a kv.Runner over parts that are sorted by their bounds and do not overlap. At any time it has the iterator
 // of at most one of them.
 //
 // The zero Concat has no parts; Reset gives it some. It allocates nothing itself. An error of a part ends the iteration;
@@ -24,9 +24,11 @@ type Concat[P Part] struct {
 	open    func(P) kv.Iterator
 	at      int         // the part that it is in
 	it      kv.Iterator // of parts[at]; nil if there is none
+	runs    kv.Runner   // it, if it gives runs; otherwise nil
 	on      bool        // it stands on an entry
 	err     error
-	nothing kv.Entry // Entry's result where there is none
+	nothing kv.Entry    // Entry's result where there is none
+	one     [1]kv.Entry // the run of a part that gives none
 }
 
 // Reset makes it an iterator over the parts; the slice must stay as it is. open returns the iterator of a part. The Concat
@@ -50,6 +52,25 @@ func (c *Concat[P]) Entry() *kv.Entry {
 
 // Err returns the error that ended the iteration, nil if none did.
 func (c *Concat[P]) Err() error { return c.err }
+
+// Run returns the entries at hand in the part that it is in: see kv.Runner.
+func (c *Concat[P]) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
+	switch {
+	case !c.on:
+		return nil, false
+	case c.runs == nil:
+		c.one[0] = *c.it.Entry()
+		return c.one[:], false
+	}
+	return c.runs.Run(want, reverse)
+}
+
+// Pass moves by n entries within the last run.
+func (c *Concat[P]) Pass(n int, reverse bool) {
+	if n > 0 {
+		c.runs.Pass(n, reverse)
+	}
+}
 
 // First moves to the smallest key.
 func (c *Concat[P]) First() bool {
@@ -139,6 +160,7 @@ func (c *Concat[P]) enter(i int) bool {
 		return false
 	}
 	c.at, c.it = i, c.open(c.parts[i])
+	c.runs, _ = c.it.(kv.Runner)
 	return true
 }
 
@@ -148,7 +170,7 @@ func (c *Concat[P]) leave() error {
 	if it == nil {
 		return nil
 	}
-	c.it = nil
+	c.it, c.runs = nil, nil
 	if err := it.Close(); err != nil {
 		return errors.Join(c.err, err)
 	}

@@ -64,16 +64,76 @@ func (it *sliceIter) Entry() *kv.Entry       { return &it.entry }
 func (it *sliceIter) Err() error             { return it.err }
 func (it *sliceIter) Close() error           { it.closed++; it.at = -1; return nil }
 
+// runIter is a sliceIter that has up to most entries at hand beside its own, in memory that the next call overwrites.
+type runIter struct {
+	*sliceIter
+	most int
+	hand []kv.Entry
+}
+
+func (it *runIter) spoil() {
+	for i := range it.hand {
+		e := &it.hand[i]
+		for i := range e.Key {
+			e.Key[i] = 0xEE
+		}
+		*e = kv.Entry{Key: e.Key[:0]}
+	}
+}
+
+func (it *runIter) stood(ok bool) bool { it.spoil(); return ok }
+
+func (it *runIter) First() bool            { return it.stood(it.sliceIter.First()) }
+func (it *runIter) Last() bool             { return it.stood(it.sliceIter.Last()) }
+func (it *runIter) SeekGE(key []byte) bool { return it.stood(it.sliceIter.SeekGE(key)) }
+func (it *runIter) SeekLT(key []byte) bool { return it.stood(it.sliceIter.SeekLT(key)) }
+func (it *runIter) Next() bool             { return it.stood(it.sliceIter.Next()) }
+func (it *runIter) Prev() bool             { return it.stood(it.sliceIter.Prev()) }
+
+func (it *runIter) Run(want int, reverse bool) ([]kv.Entry, bool) {
+	it.spoil()
+	if it.at < 0 {
+		return nil, false
+	}
+	n := min(want, 1+it.most)
+	from, to := it.at, min(it.at+n, len(it.entries))
+	if reverse {
+		from, to = max(0, it.at+1-n), it.at+1
+	}
+	it.hand = nil
+	for _, e := range it.entries[from:to] {
+		e.Key = bytes.Clone(e.Key)
+		it.hand = append(it.hand, e)
+	}
+	return it.hand, it.most%2 == 0
+}
+
+// Pass does not spoil the run: a walk may look at it still.
+func (it *runIter) Pass(n int, reverse bool) {
+	if reverse {
+		n = -n
+	}
+	if n != 0 && (it.at < 0 || !it.sliceIter.stand(it.at+n)) {
+		panic("passed over the end")
+	}
+}
+
 // run is a Part: some entries and bounds that may be wider than they are.
 type run struct {
 	start, end []byte
 	entries    []kv.Entry
 	it         *sliceIter
+	runs       *runIter // it, with runs; nil: without
 }
 
 func (r *run) Bounds() (start, end []byte) { return r.start, r.end }
 
-func openRun(r *run) kv.Iterator { return r.it }
+func openRun(r *run) kv.Iterator {
+	if r.runs != nil {
+		return r.runs
+	}
+	return r.it
+}
 
 // runsOf cuts sorted entries into parts before the given indexes, some of which may be equal.
 func runsOf(entries []kv.Entry, cuts []int) []*run {
@@ -81,7 +141,9 @@ func runsOf(entries []kv.Entry, cuts []int) []*run {
 	at := 0
 	for _, cut := range append(slices.Clone(cuts), len(entries)) {
 		r := &run{entries: entries[at:cut]}
-		r.it = newSliceIter(r.entries)
+		if r.it = newSliceIter(r.entries); len(r.entries)%2 == 1 {
+			r.runs = &runIter{sliceIter: r.it, most: 5}
+		}
 		switch {
 		case cut > at:
 			r.start, r.end = r.entries[0].Key, append(bytes.Clone(r.entries[len(r.entries)-1].Key), 0)

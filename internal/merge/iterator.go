@@ -8,7 +8,8 @@ import (
 )
 
 // Iterator merges sorted sources, each with at most one entry a key. Of the entries of one key it shows that of the
-// newest source. It is a kv.Iterator.
+// newest source. It is a kv.Runner: a run of it is the stretch of the leading source's run that lies before the keys of all
+// others.
 //
 // The zero Iterator has no sources; Reset gives it some. It allocates only where it gets more of them than ever before.
 // The first error of a source ends the iteration; First, Last and the seeks start afresh. When a positioning call has
@@ -26,26 +27,29 @@ type Iterator struct {
 	reverse bool
 	heads   heads
 	err     error
-	nothing kv.Entry // Entry's result where there is none
+	nothing kv.Entry    // Entry's result where there is none
+	one     [1]kv.Entry // the run of a source that gives none
 }
 
 type source struct {
 	it    kv.Iterator
+	runs  kv.Runner // it, if it gives runs; otherwise nil
 	entry *kv.Entry
 	head  uint64 // of entry's key; complemented in reverse, so that the smaller one is always first
 	age   int    // 0 is the newest
 	on    bool   // it stands on an entry
 }
 
-var _ kv.Iterator = (*Iterator)(nil)
+var _ kv.Runner = (*Iterator)(nil)
 
 // Reset makes it an iterator over the sources, the newest first. It keeps nothing of the slice. The sources it had are
 // neither used nor closed any more.
 func (it *Iterator) Reset(sources []kv.Iterator) {
 	clear(it.sources)
-	it.sources, it.order, it.err = it.sources[:0], it.order[:0], nil
+	it.sources, it.order, it.err, it.one[0] = it.sources[:0], it.order[:0], nil, kv.Entry{}
 	for i, s := range sources {
-		it.sources = append(it.sources, source{it: s, age: i})
+		runs, _ := s.(kv.Runner)
+		it.sources = append(it.sources, source{it: s, runs: runs, age: i})
 	}
 }
 

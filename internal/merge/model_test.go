@@ -35,7 +35,8 @@ func drawSource(t *rapid.T, seq uint64) []kv.Entry {
 // model is what an iterator should show, and where it should stand.
 type model struct {
 	entries []kv.Entry
-	at      int // -1: nowhere
+	at      int  // -1: nowhere
+	reverse bool // the direction of travel
 }
 
 func (m *model) stand(i int) bool {
@@ -53,23 +54,65 @@ func (m *model) search(key []byte) int {
 // move makes one random positioning call on both and reports whether they agree about what it returned.
 func (m *model) move(t *rapid.T, it kv.Iterator) (call string, got, want bool) {
 	switch op := rapid.SampledFrom([]string{"Next", "Next", "Next", "Prev", "Prev", "Prev",
-		"SeekGE", "SeekLT", "First", "Last"}).Draw(t, "op"); op {
+		"SeekGE", "SeekLT", "First", "Last", "Run", "Run", "Run"}).Draw(t, "op"); op {
+	case "Run":
+		return op, m.run(t, it.(kv.Runner)), m.at >= 0
 	case "Next":
+		m.reverse = false
 		return op, it.Next(), m.at >= 0 && m.stand(m.at+1)
 	case "Prev":
+		m.reverse = true
 		return op, it.Prev(), m.at >= 0 && m.stand(m.at-1)
 	case "First":
+		m.reverse = false
 		return op, it.First(), m.stand(0)
 	case "Last":
+		m.reverse = true
 		return op, it.Last(), m.stand(len(m.entries) - 1)
 	case "SeekGE":
+		m.reverse = false
 		key := []byte(drawKey(t))
 		return fmt.Sprintf("SeekGE(%q)", key), it.SeekGE(key), m.stand(m.search(key))
 	default:
+		m.reverse = true
 		key := []byte(drawKey(t))
 		return fmt.Sprintf("SeekLT(%q)", key), it.SeekLT(key), m.stand(m.search(key) - 1)
 	}
 }
+
+// run checks a run, mostly in the direction of travel, and passes over some of it. It returns whether there was one.
+func (m *model) run(t *rapid.T, it kv.Runner) bool {
+	want, reverse := rapid.IntRange(1, 20).Draw(t, "want"), m.reverse
+	if turned := rapid.IntRange(0, 9).Draw(t, "turned") == 0; turned {
+		reverse = !reverse
+	}
+	run, _ := it.Run(want, reverse)
+	if m.at < 0 || len(run) == 0 {
+		return len(run) > 0
+	}
+	first := m.at
+	if reverse {
+		first = m.at + 1 - len(run)
+	}
+	if len(run) > want || first < 0 || first+len(run) > len(m.entries) {
+		t.Fatalf("a run of %d entries at %d of %d, reverse %t, wanted %d", len(run), m.at, len(m.entries), reverse, want)
+	}
+	for i := range run {
+		if e, want := &run[i], &m.entries[first+i]; kv.Compare(e.Key, want.Key) != 0 || e.Seq != want.Seq {
+			t.Fatalf("entry %d of a run is %q of source %d, want %q of %d", i, e.Key, e.Seq, want.Key, want.Seq)
+		}
+	}
+	longest = max(longest, len(run))
+	n := rapid.IntRange(0, len(run)-1).Draw(t, "pass")
+	if it.Pass(n, reverse); reverse {
+		n = -n
+	}
+	m.at += n
+	return true
+}
+
+// longest is the length of the longest run that a model has seen.
+var longest int
 
 func (m *model) check(t *rapid.T, it kv.Iterator, call string, got, want bool) {
 	if got != want || it.Err() != nil {
@@ -120,12 +163,18 @@ func TestIteratorModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	if longest < 2 {
+		t.Errorf("the longest run had %d entries", longest)
+	}
 }
 
 // drawIterator returns an iterator over the entries, a plain one or a Concat.
 func drawIterator(t *rapid.T, entries []kv.Entry) kv.Iterator {
-	if rapid.Bool().Draw(t, "plain") {
+	switch rapid.IntRange(0, 3).Draw(t, "plain") {
+	case 0:
 		return newSliceIter(entries)
+	case 1, 2:
+		return &runIter{sliceIter: newSliceIter(entries), most: rapid.IntRange(0, 20).Draw(t, "most")}
 	}
 	cuts := rapid.SliceOfN(rapid.IntRange(0, len(entries)), 0, 6).Draw(t, "cuts")
 	slices.Sort(cuts)

@@ -119,6 +119,9 @@ func (t *Reader) block(i int, s *scratch) ([]byte, error) {
 	return t.mem[off+head : end-recordCRCSize : end-recordCRCSize], nil
 }
 
+// maps reports whether block i is read in the mapping.
+func (t *Reader) maps(i int) bool { return t.mem != nil && t.index.words[i].Load()&wordCompressed == 0 }
+
 // verifyBlock checks a mapped block before its first use.
 func (t *Reader) verifyBlock(i int) error {
 	_, off, _, end := t.index.place(i)

@@ -175,6 +175,22 @@ func TestRowsAgainstBatch(t *testing.T) {
 			(got.Kind == kv.Delete) != it.Record.Delete {
 			t.Errorf("%s was read as %s, next row at %d of %d", describe(&e), describe(&got), next, len(block))
 		}
+		sameDecoding(t, &b, block)
+	}
+}
+
+// sameDecoding holds decodeEntry and decodeRow together on the first row of a block.
+func sameDecoding(t *testing.T, b *base, block []byte) {
+	t.Helper()
+	var r row
+	var want kv.Entry
+	got := kv.Entry{Key: []byte("left"), Value: []byte("over"), Seq: 1, Deadline: 1, Kind: kv.Delete}
+	next := b.decodeRow(&r, block, firstRow)
+	if next != 0 {
+		r.entry(&want, block)
+	}
+	if n := b.decodeEntry(&got, block, firstRow); n != next || n != 0 && !sameEntry(&got, &want) {
+		t.Errorf("decodeEntry: %s, next %d; decodeRow: %s, next %d", describe(&got), n, describe(&want), next)
 	}
 }
 
@@ -183,9 +199,11 @@ func FuzzRow(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 7, 1, 'k', 4, 9, 0, 'v', 'w'})
 	f.Add([]byte{0, 0, 0, 2, 1, 'k', 0, 0, 0, 3, 0, 1, 9})
 	f.Add([]byte{0, 0, 0, 3, 1, 'k', 0})
+	f.Add([]byte{0, 0, 0, 8, 1, 'k', 5, 0x80, 1, 0x82, 1, 'v'})
 	f.Add([]byte{0, 0, 0, 9, 0x81, 0, 'k', 0x84, 0x80, 0, 9, 0x80, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		block := append(make([]byte, batch.HeaderSize), data...)
+		sameDecoding(t, &base{seq: 1, time: testTime}, block)
 		var r row
 		value, end := r.split(block, firstRow)
 		rows, _, err := batch.Parse(sealBatch(block, 1))

@@ -11,13 +11,13 @@ import (
 // firstRow is where in a batch the first row is.
 const firstRow = batch.HeaderSize
 
-// Iterator walks the entries of one table; it is a kv.Iterator. Once its memory has grown to the size of the blocks, no
+// Iterator walks the entries of one table; it is a kv.Runner. Once its memory has grown to the size of the blocks, no
 // method allocates, except to fill the cache.
 //
 // Entry's slices alias the mapping, the cache or the Iterator. They are valid until the next positioning call, and not
-// after the table is closed. To read them is to read mapped memory: do it under vfs.Guard, around a whole operation. The
-// Iterator's own reading is guarded. A fault, like any other failure, ends the iteration and is reported by Err; First,
-// Last and the seeks start afresh.
+// after the table is closed. To read them is to read mapped memory: do it under vfs.Guard, around a whole operation, and so
+// with Run. The Iterator's other reading is guarded. A fault, like any other failure, ends the iteration and is reported by
+// Err; First, Last and the seeks start afresh.
 //
 // It decodes rows some at a time, so that one guard serves for all of them: from where a seek found its row a few, and
 // twice as many each time that a step goes beyond them. Rows have no index within their block, so that to go backward is to
@@ -25,14 +25,17 @@ const firstRow = batch.HeaderSize
 type Iterator struct {
 	t       *Reader
 	scratch scratch
-	number  int    // of the block that rows are of; -1 if there are none
-	block   []byte // its batch
-	rows    []row  // some of it, without a gap
-	start   int    // where in the block rows begin,
-	end     int    // and end
-	ahead   int    // how many rows to decode next time
-	at      int    // the row it stands on; -1 if nowhere
-	entry   kv.Entry
+	copies  *Copies    // where mapped blocks are copied to; nil: they are not
+	copied  []byte     // what block is in, if it is such a copy
+	number  int        // of the block that rows are of; -1 if there are none
+	block   []byte     // its batch
+	rows    []kv.Entry // some of it, without a gap
+	mapped  int        // how many of rows, and of the array behind them, may have pointers into the mapping
+	start   int        // where in the block rows begin,
+	end     int        // and end
+	ahead   int        // how many rows to decode next time
+	at      int        // the row it stands on; -1 if nowhere
+	nothing kv.Entry   // Entry's result where there is none
 	err     error
 }
 
@@ -41,7 +44,7 @@ const (
 	maxAhead   = 64
 )
 
-var _ kv.Iterator = (*Iterator)(nil)
+var _ kv.Runner = (*Iterator)(nil)
 
 // NewIterator returns an iterator over the table.
 func (t *Reader) NewIterator() *Iterator {
@@ -58,29 +61,83 @@ func (t *Reader) NewScanner() *Iterator {
 }
 
 // Reset makes it a new iterator over t that keeps its memory. It may be used on a zero Iterator and after Close.
-func (it *Iterator) Reset(t *Reader) {
+func (it *Iterator) Reset(t *Reader) { it.ResetCopying(t, nil) }
+
+// ResetCopying is Reset for an iterator that copies each mapped block that is not large before it decodes the block. What Run
+// gives of such a block is kept until the copies are recycled. If copies is nil no block is copied.
+func (it *Iterator) ResetCopying(t *Reader, copies *Copies) {
 	it.drop()
-	it.t, it.err = t, nil
+	it.t, it.err, it.copies = t, nil, copies
 	it.scratch.cache = t.cache
 }
 
 // Close lets go of the table. Only Reset may follow.
 func (it *Iterator) Close() error {
 	it.drop()
-	it.t, it.scratch.cache = nil, nil
+	it.t, it.scratch.cache, it.copies = nil, nil, nil
 	return nil
 }
 
+// drop leaves the iterator standing nowhere, without a block, and without a pointer into the mapping: once that is gone, its
+// addresses may become those of the heap, where the collector takes such a pointer for damage.
 func (it *Iterator) drop() {
-	it.block, it.rows, it.number, it.at = nil, it.rows[:0], -1, -1
-	it.entry = kv.Entry{}
+	it.leave()
+	clear(it.rows[:it.mapped])
+	it.block, it.number, it.at, it.mapped = nil, -1, -1, 0
+}
+
+// leave gives up the rows that are decoded, and the copy of the block if there is one.
+func (it *Iterator) leave() {
+	it.restart()
+	if it.copied != nil {
+		it.copies.give(it.copied)
+		it.copied = nil
+	}
+}
+
+// restart goes back to the beginning of the block, with no row decoded.
+func (it *Iterator) restart() {
+	if it.copied == nil {
+		it.mapped = max(it.mapped, len(it.rows))
+	}
+	it.rows, it.start, it.end = it.rows[:0], firstRow, firstRow
 }
 
 // Entry returns the entry that the last positioning call found. The caller may not change it.
-func (it *Iterator) Entry() *kv.Entry { return &it.entry }
+func (it *Iterator) Entry() *kv.Entry {
+	if it.at < 0 {
+		return &it.nothing
+	}
+	return &it.rows[it.at]
+}
 
 // Err returns the error that ended the iteration early, nil if there was none.
 func (it *Iterator) Err() error { return it.err }
+
+// Run returns the entries at hand: see kv.Runner. They are the rows of the block that are decoded and, forward, more of them
+// if those are not enough. An entry is kept if the block was copied.
+func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
+	switch {
+	case it.at < 0:
+		return nil, false
+	case reverse:
+		return it.rows[max(0, it.at+1-want) : it.at+1], it.copied != nil
+	}
+	for len(it.rows)-it.at < want && it.end < len(it.block) {
+		if !it.decodeOne() {
+			break // the step that comes to the row finds that it is bad
+		}
+	}
+	return it.rows[it.at:min(len(it.rows), it.at+want)], it.copied != nil
+}
+
+// Pass moves by n entries within the last run.
+func (it *Iterator) Pass(n int, reverse bool) {
+	if reverse {
+		n = -n
+	}
+	it.at += n
+}
 
 // First moves to the entry with the smallest key.
 func (it *Iterator) First() bool {
@@ -107,11 +164,13 @@ func (it *Iterator) Next() bool {
 // Prev moves to the entry before the one it stands on.
 func (it *Iterator) Prev() bool {
 	if it.at == 0 && it.start > firstRow {
-		first := it.rows[0].key
-		if !it.whole() {
+		first := it.rows[0].Key // in the block
+		if !it.whole() || !it.read(func() error {
+			it.at = it.search(first)
+			return nil
+		}) {
 			return false
 		}
-		it.at = sort.Search(len(it.rows), func(i int) bool { return it.rows[i].key >= first })
 	}
 	switch {
 	case it.at < 0:
@@ -135,7 +194,7 @@ func (it *Iterator) SeekLT(key []byte) bool {
 	}
 	i := 0
 	if !it.read(func() error {
-		i = sort.Search(len(it.rows), func(i int) bool { return kv.Compare(it.rows[i].keyIn(it.block), key) >= 0 })
+		i = it.search(key)
 		return nil
 	}) {
 		return false
@@ -146,10 +205,14 @@ func (it *Iterator) SeekLT(key []byte) bool {
 	return it.enter(it.number-1) && it.whole() && it.stand(len(it.rows)-1)
 }
 
+// search returns the first decoded row with a key >= key.
+func (it *Iterator) search(key []byte) int {
+	return sort.Search(len(it.rows), func(i int) bool { return kv.Compare(it.rows[i].Key, key) >= 0 })
+}
+
 // stand moves to a decoded row.
 func (it *Iterator) stand(i int) bool {
 	it.at = i
-	it.rows[i].entry(&it.entry, it.block)
 	return true
 }
 
@@ -160,12 +223,32 @@ func (it *Iterator) enter(i int) bool {
 	if i < 0 || i >= it.t.index.blocks() {
 		return false
 	}
-	it.rows, it.start, it.end = it.rows[:0], firstRow, firstRow
-	return i == it.number || it.read(func() (err error) {
+	it.restart()
+	if i == it.number {
+		return true
+	}
+	it.leave()
+	return it.read(func() (err error) {
 		it.number = i
-		it.block, err = it.t.block(i, &it.scratch)
+		if it.block, err = it.t.block(i, &it.scratch); err == nil {
+			it.copy(i)
+		}
 		return err
 	})
+}
+
+// copy replaces a block that is mapped and not large by a copy of it.
+//
+// It is as long as the block that is read once in any case, and faster than to decode rows where they are if they are in no
+// near cache: the processor fetches the lines of a copy all at once, those of rows one after the other, as each says where
+// the next is.
+func (it *Iterator) copy(i int) {
+	if it.copies == nil || len(it.block) > copySize || !it.t.maps(i) {
+		return
+	}
+	it.copied = it.copies.take()
+	n := copy(it.copied, it.block)
+	it.block = it.copied[:n:n]
 }
 
 // forward decodes the rows that follow those it has, in the next block if need be, and stands on the first of them. Before,
@@ -194,7 +277,8 @@ func (it *Iterator) forward(key []byte) bool {
 
 // whole decodes all rows of the block.
 func (it *Iterator) whole() bool {
-	it.rows, it.start, it.end, it.ahead = it.rows[:0], firstRow, firstRow, firstAhead
+	it.restart()
+	it.ahead = firstAhead
 	return it.read(func() error {
 		if it.end == len(it.block) {
 			return it.t.badRow(it.number)
@@ -239,12 +323,25 @@ func (it *Iterator) skip(key []byte) error {
 // decode appends up to n rows of the block to those it has.
 func (it *Iterator) decode(n int) error {
 	for ; n > 0 && it.end < len(it.block); n-- {
-		it.rows = append(it.rows, row{})
-		next := it.t.base.decodeRow(&it.rows[len(it.rows)-1], it.block, it.end)
-		if next == 0 {
+		if !it.decodeOne() {
 			return it.t.badRow(it.number)
 		}
-		it.end = next
 	}
 	return nil
+}
+
+// decodeOne appends the next row of the block to those it has. It is false if the row is bad.
+func (it *Iterator) decodeOne() bool {
+	n := len(it.rows)
+	if n == cap(it.rows) {
+		it.rows = append(it.rows, kv.Entry{})
+	}
+	it.rows = it.rows[:n+1]
+	next := it.t.base.decodeEntry(&it.rows[n], it.block, it.end)
+	if next == 0 {
+		it.rows = it.rows[:n]
+		return false
+	}
+	it.end = next
+	return true
 }

@@ -128,15 +128,41 @@ func expectAt(t *rapid.T, it *Iterator, ok bool, c content, i int) {
 // compareWalk moves an iterator about.
 func compareWalk(t *rapid.T, r *Reader, c content) {
 	var it Iterator
-	it.Reset(r)
-	defer it.Close()
-	if it.Next() || it.Prev() {
-		t.Errorf("a new iterator moved")
+	var copies Copies
+	if it.Reset(r); rapid.Bool().Draw(t, "copying") {
+		it.ResetCopying(r, &copies)
 	}
+	defer it.Close()
+	if run, _ := it.Run(1, false); it.Next() || it.Prev() || len(run) > 0 {
+		t.Errorf("a new iterator moved, or has %d entries at hand", len(run))
+	}
+	var kept, keptWant []kv.Entry
+	recycle := func() {
+		for i := range kept {
+			if !sameEntry(&kept[i], &keptWant[i]) {
+				t.Fatalf("a kept entry became %s, want %s", describe(&kept[i]), describe(&keptWant[i]))
+			}
+		}
+		kept, keptWant = nil, nil
+		copies.Recycle()
+	}
+	defer recycle()
 	at := -1
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
 		var ok bool
-		switch rapid.IntRange(0, 9).Draw(t, "step") {
+		switch rapid.IntRange(0, 12).Draw(t, "step") {
+		case 10, 11:
+			if ok = at >= 0; ok {
+				run, first, to, keep := walkRun(t, &it, c, at)
+				if at = to; keep {
+					kept, keptWant = append(kept, run...), append(keptWant, c.entries[first:first+len(run)]...)
+				}
+			}
+		case 12:
+			if recycle(); at < 0 {
+				continue
+			}
+			ok = true
 		case 0:
 			at, ok = 0, it.First()
 		case 1:
@@ -157,6 +183,30 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 			at = -1
 		}
 	}
+}
+
+// walkRun checks a run of an iterator that stands on entry at, and passes over some of it. It returns a copy of the run, the
+// index of the run's first entry, and that of the entry that the iterator stands on then.
+func walkRun(t *rapid.T, it *Iterator, c content, at int) (run []kv.Entry, first, to int, kept bool) {
+	want, reverse := rapid.IntRange(1, 40).Draw(t, "want"), rapid.Bool().Draw(t, "reverse")
+	run, kept = it.Run(want, reverse)
+	if first = at; reverse {
+		first = at + 1 - len(run)
+	}
+	if len(run) == 0 || len(run) > want || first < 0 || first+len(run) > len(c.entries) {
+		t.Fatalf("a run of %d entries at %d of %d, reverse %t, wanted %d", len(run), at, len(c.entries), reverse, want)
+	}
+	for i := range run {
+		if !sameEntry(&run[i], &c.entries[first+i]) {
+			t.Fatalf("entry %d of a run: %s, want %s", i, describe(&run[i]), describe(&c.entries[first+i]))
+		}
+	}
+	run = slices.Clone(run)
+	n := rapid.IntRange(0, len(run)-1).Draw(t, "pass")
+	if it.Pass(n, reverse); reverse {
+		return run, first, at - n, kept
+	}
+	return run, first, at + n, kept
 }
 
 func compareProperties(t *rapid.T, built, read *Properties, c content) {

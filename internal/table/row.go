@@ -89,6 +89,66 @@ func (b *base) decodeRow(r *row, block []byte, at int) (next int) {
 	return end
 }
 
+// decodeEntry is decodeRow into an entry, whose slices alias the block. What most rows are like, a key of fewer than 128 bytes
+// and a value of fewer than 16 KiB, is decoded without a call.
+func (b *base) decodeEntry(e *kv.Entry, block []byte, at int) (next int) {
+	const lengthSize = 4
+	if at > len(block)-lengthSize-1 {
+		return 0
+	}
+	rest := block[at+lengthSize:]
+	length, size := uint(binary.BigEndian.Uint32(block[at:])), uint(rest[0])
+	if length > uint(len(rest)) || size == 0 || size >= 0x80 || size+4 > length {
+		return b.decodeOddEntry(e, block, at)
+	}
+	rest = rest[:length:length]
+	value := rest[1+size:]
+	n := uint(value[0])
+	i := uint(1)
+	if n >= 0x80 {
+		if value[1] >= 0x80 {
+			return b.decodeOddEntry(e, block, at)
+		}
+		n, i = n&0x7f|uint(value[1])<<7, 2
+	}
+	if n != uint(len(value))-i {
+		return b.decodeOddEntry(e, block, at)
+	}
+	value = value[i:]
+	var seq uint64
+	for shift := 0; ; shift += 7 {
+		if len(value) < 2 || shift > 56 {
+			return b.decodeOddEntry(e, block, at)
+		}
+		c := value[0]
+		value = value[1:]
+		seq |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			break
+		}
+	}
+	e.Deadline = 0
+	if value[0] != 0 {
+		code, m := binary.Uvarint(value)
+		if m <= 0 {
+			return 0
+		}
+		e.Deadline = b.deadline(code)
+		value = value[m-1:]
+	}
+	e.Key, e.Value, e.Seq, e.Kind = rest[1:1+size:1+size], value[1:], b.seq+seq, kv.Put
+	return at + lengthSize + int(length)
+}
+
+// decodeOddEntry is decodeEntry for any row.
+func (b *base) decodeOddEntry(e *kv.Entry, block []byte, at int) (next int) {
+	var r row
+	if next = b.decodeRow(&r, block, at); next != 0 {
+		r.entry(e, block)
+	}
+	return next
+}
+
 // decodeTombstone completes r with the row after a tombstone's.
 func (b *base) decodeTombstone(r *row, block []byte, at int) (next int) {
 	var after row
