@@ -7,6 +7,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/scan"
 )
 
 // cursors is a pool of cursors that no iterator uses.
@@ -26,15 +27,12 @@ func (cs *cursors) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own 
 
 // cursor does an Iterator's work. It is reused, with the memory it has, so that a short scan allocates almost nothing.
 type cursor struct {
-	live     *lsm.Set
-	pool     *sync.Pool // takes the cursor back when it is closed
-	view     *lsm.View
-	seq      uint64
-	now      int64
-	lower    []byte // inclusive; empty: none
-	upper    []byte // exclusive; empty: none
-	empty    bool   // no key lies within the bounds
-	keysOnly bool
+	live *lsm.Set
+	pool *sync.Pool // takes the cursor back when it is closed
+	view *lsm.View
+	seq  uint64
+	now  int64
+	scan.Bounds
 
 	sources  lsm.Sources
 	merged   merge.Iterator
@@ -55,22 +53,19 @@ type cursor struct {
 	edge  []byte // where the move began: forward at this key, in reverse before it
 	moves int    // how often merged was moved, in all
 
-	// Entries are read several at a time: to enter the epoch and to guard mapped memory is paid once for all of them.
-	ahead   []Entry // in the direction of travel; their slices are in buf
-	buf     []byte
-	at      int    // the index in ahead of the entry that the cursor stands on
-	reverse bool   // the direction of ahead
-	ended   bool   // no entry follows the last one of ahead
-	want    int    // how many entries to read next time
-	first   int    // how many entries to read at the first move
-	from    []byte // scratch: the key that the cursor stands on, to go on from
+	scan.Ahead
+	fresh bool   // merged stands on an entry behind ahead that was not looked at, and not on the last of ahead
+	at    int    // the index in ahead of the entry that the cursor stands on
+	ended bool   // no entry follows the last one of ahead
+	first int    // how many entries to read at the first move
+	from  []byte // scratch: the key that the cursor stands on, to go on from
 }
 
 const (
-	// A cursor reads one entry at first, then four times as many each time, up to maxAhead, but no more than it takes to fill
-	// aheadBytes: a short walk should not pay for entries that it never comes to.
-	maxAhead   = 32
-	aheadBytes = 32 << 10
+	// A cursor reads one entry at first, then four times as many each time, up to maxAhead, or fewer that are large.
+	maxAhead = 32
+	// maxCopies bounds how many blocks the sources keep for one reading: a walk over absent entries may come over any number.
+	maxCopies = 32
 	// maxMoves bounds how long one stay in the epoch lasts: Close, and whoever frees a table, wait for its end.
 	maxMoves = 1024
 )
@@ -97,11 +92,16 @@ func newCursor() any {
 // open readies c for a view, and takes over the caller's pin of the view.
 func (c *cursor) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) {
 	c.view, c.seq, c.now, c.own = v, seq, now, own
-	c.setBounds(o)
-	c.ahead, c.found, c.more, c.dead.open, c.want, c.first = c.ahead[:0], false, false, false, 1, 1
-	c.merged.Reset(c.sources.Open(v, seq, c.lower, c.upper, own))
+	if o == nil {
+		o = new(IterOptions)
+	}
+	c.Bounds.Set(o.Start, o.End, o.Prefix)
+	c.KeysOnly = o.KeysOnly
+	c.Begin(false)
+	c.found, c.more, c.fresh, c.dead.open, c.Want, c.first = false, false, false, false, 1, 1
+	c.merged.Reset(c.sources.Open(v, seq, c.Lower, c.Upper, own, c.KeysOnly))
 	v.PayForScan(c.sources.Overlaid())
-	c.deletes.Open(v, seq, c.lower, c.upper)
+	c.deletes.Open(v, seq, c.Lower, c.Upper)
 	c.evicted = v.AppendEvictions(c.evicted[:0], seq)
 }
 
@@ -112,45 +112,22 @@ func (c *cursor) close() {
 	c.live, c.pool, c.view, c.own, c.key, c.found = nil, nil, nil, nil, nil, false
 	c.hidden = kv.RangeSet{}
 	c.deletes.Close()
-	clear(c.ahead[:cap(c.ahead)])
+	c.Release()
 	c.sources.Release()
-	const keep = 1 << 20 // a rare huge value should not pin its size for good
-	if cap(c.buf) > keep {
-		c.buf = nil
-	}
 	live.Unpin(v)
 	pool.Put(c)
 }
 
-// setBounds sets the bounds from Start, End and Prefix.
-func (c *cursor) setBounds(o *IterOptions) {
-	c.lower, c.upper, c.empty, c.keysOnly = c.lower[:0], c.upper[:0], false, false
-	if o == nil {
-		return
-	}
-	c.keysOnly = o.KeysOnly
-	c.lower = append(c.lower, o.Start...)
-	if kv.Compare(o.Prefix, c.lower) > 0 {
-		c.lower = append(c.lower[:0], o.Prefix...)
-	}
-	c.upper = appendPrefixEnd(c.upper, o.Prefix)
-	if o.End != nil && (len(c.upper) == 0 || kv.Compare(o.End, c.upper) < 0) {
-		c.upper = append(c.upper[:0], o.End...)
-		c.empty = len(o.End) == 0
-	}
-	c.empty = c.empty || len(c.upper) > 0 && kv.Compare(c.lower, c.upper) >= 0
-}
-
-// near moves to the next or the previous entry if that entry is in ahead.
+// near moves to the next or the previous entry if that entry is among those read ahead.
 func (c *cursor) near() bool {
 	if !c.found {
 		return false
 	}
 	at := c.at + 1
-	if (c.op == moveNext) == c.reverse {
+	if (c.op == moveNext) == c.Reverse {
 		at = c.at - 1
 	}
-	if at < 0 || at >= len(c.ahead) {
+	if at < 0 || at >= len(c.Entries) {
 		return false
 	}
 	c.at = at
@@ -172,24 +149,30 @@ func (c *cursor) begin() bool {
 	c.found = false
 	switch c.op {
 	case moveNext, movePrev:
-		if !stood || c.ended && (c.op == movePrev) == c.reverse {
+		if !stood || c.ended && (c.op == movePrev) == c.Reverse {
 			return false // the cursor stands nowhere, or on the last entry
 		}
 		c.from = append(c.from[:0], c.entry().Key...)
 	default:
-		c.want = c.first
+		c.Want = c.first
 		c.from = append(c.from[:0], c.key...) // key may be in buf, and note needs it later
 		c.key = c.from
 	}
-	if c.empty {
+	if c.Empty {
 		return false
 	}
 	forward := c.op == moveFirst || c.op == moveSeek || c.op == moveNext
-	step := c.at == len(c.ahead)-1 && c.reverse == !forward // merged stands where the cursor does
-	c.ahead, c.buf, c.at, c.reverse, c.ended = c.ahead[:0], c.buf[:0], 0, !forward, false
+	step := c.at == len(c.Entries)-1 && c.Reverse == !forward // merged stands where the cursor does
+	c.Begin(!forward)
+	c.at, c.ended = 0, false
+	c.sources.Recycle()
+	fresh := c.fresh
+	c.fresh = false
 	c.aim()
 	if step && (c.op == moveNext || c.op == movePrev) {
-		c.advance()
+		if !fresh {
+			c.advance()
+		}
 		return true
 	}
 	c.openRun(nil)
@@ -210,11 +193,11 @@ func (c *cursor) aim() {
 	default:
 		edge = c.from
 	}
-	if !c.reverse && kv.Compare(edge, c.lower) < 0 {
-		edge = c.lower
+	if !c.Reverse && kv.Compare(edge, c.Lower) < 0 {
+		edge = c.Lower
 	}
-	if c.reverse && len(c.upper) > 0 && (c.op == moveLast || kv.Compare(edge, c.upper) > 0) {
-		edge = c.upper
+	if c.Reverse && len(c.Upper) > 0 && (c.op == moveLast || kv.Compare(edge, c.Upper) > 0) {
+		edge = c.Upper
 	}
 	c.edge = append(c.edge[:0], edge...)
 }
@@ -224,9 +207,9 @@ func (c *cursor) seek(edge []byte) {
 	m := &c.merged
 	c.moves++
 	switch {
-	case c.reverse && len(edge) == 0 && c.op == moveLast:
+	case c.Reverse && len(edge) == 0 && c.op == moveLast:
 		c.on = m.Last()
-	case c.reverse:
+	case c.Reverse:
 		c.on = m.SeekLT(edge)
 	case len(edge) == 0:
 		c.on = m.First()
@@ -235,52 +218,58 @@ func (c *cursor) seek(edge []byte) {
 	}
 }
 
-// fill moves merged on and reads live entries into ahead, as many as are wanted.
+// fill moves merged on and reads live entries ahead, as many as are wanted.
 func (c *cursor) fill() {
 	c.more = false
 	for end := c.moves + maxMoves; c.on; {
-		e := c.merged.Entry()
-		if c.beyond(e.Key, !c.reverse) {
-			break
-		}
-		switch {
-		case c.take(e):
-			if c.dead.open {
-				c.endRun()
-			}
-			if len(c.ahead) >= c.want || len(c.buf) >= aheadBytes {
+		if c.sources.Copies() >= maxCopies {
+			if c.Held {
+				c.fresh = true
 				c.filled(false)
 				return
 			}
+			c.sources.Recycle()
+		}
+		run, kept := c.merged.Run(c.Want-len(c.Entries), c.Reverse)
+		n, stop, covering := c.Take(run, c.Within(run, c.Reverse), kept, &scan.Absent{
+			Deletes: &c.deletes, Evicted: c.evicted, Hidden: &c.hidden, Own: ownSeq, Seq: c.seq, Now: c.now})
+		c.covering = covering
+		if n > 0 && c.dead.open {
+			c.endRun()
+		}
+		if stop == scan.StopAbsent || stop == scan.StopBound {
+			c.merged.Pass(n, c.Reverse)
+		} else {
+			c.merged.Pass(n-1, c.Reverse)
+		}
+		switch {
+		case stop == scan.StopBound:
+			c.on = false
+		case stop == scan.StopFull:
+			c.filled(false)
+			return
+		case stop == scan.StopNone:
 			c.advance()
 		case c.moves >= end:
 			c.more = true
 			return
 		default:
-			c.pass(e)
+			c.pass(c.merged.Entry())
 		}
 	}
 	c.endRun()
 	c.filled(true)
 }
 
-// filled ends a move. ended says that no live entry follows those in ahead.
+// filled ends a move. ended says that no live entry follows those among those read ahead.
 func (c *cursor) filled(ended bool) {
 	c.ended = ended
-	c.want = min(4*c.want, maxAhead)
-	c.found = len(c.ahead) > 0
+	c.Want = min(4*c.Want, maxAhead)
+	c.found = len(c.Entries) > 0
 }
 
 // entry returns the entry that the cursor stands on.
-func (c *cursor) entry() *Entry { return &c.ahead[c.at] }
-
-// beyond reports whether a key lies past the bound in a direction: forward the upper bound, otherwise the lower.
-func (c *cursor) beyond(key []byte, forward bool) bool {
-	if forward {
-		return len(c.upper) > 0 && kv.Compare(key, c.upper) >= 0
-	}
-	return len(c.lower) > 0 && kv.Compare(key, c.lower) < 0
-}
+func (c *cursor) entry() *kv.Entry { return &c.Entries[c.at] }
 
 // advance moves merged on by one entry. In a long stretch that a range delete covers, the sources whose entries there are
 // all older than the delete skip to the end of the stretch.
@@ -290,7 +279,7 @@ func (c *cursor) advance() {
 		start, end := d.Stretch()
 		if older := c.sources.Older(d.Seq(), start, end); older != nil {
 			to := end
-			if c.reverse {
+			if c.Reverse {
 				to = start
 			}
 			c.on = c.merged.Skip(to, older)
@@ -298,59 +287,9 @@ func (c *cursor) advance() {
 			return
 		}
 	}
-	if c.reverse {
+	if c.Reverse {
 		c.on = c.merged.Prev()
 	} else {
 		c.on = c.merged.Next()
 	}
-}
-
-// hides reports whether the transaction has deleted the range in which an entry lies that is not its own.
-func (c *cursor) hides(e *kv.Entry) bool {
-	if e.Seq == ownSeq {
-		return false
-	}
-	_, hidden := c.hidden.Find(e.Key)
-	return hidden
-}
-
-// take appends a copy of an entry to ahead. It is false if the entry is not live: covered by a range delete, deleted, expired,
-// evicted or hidden.
-func (c *cursor) take(e *kv.Entry) bool {
-	c.covering = nil
-	if c.deletes.Any() {
-		if c.covering = c.deletes.Cover(e); c.covering != nil {
-			return false
-		}
-	}
-	if !e.Live(c.now) || c.evicted.Cover(e, c.seq) {
-		return false
-	}
-	if c.hides(e) {
-		return false
-	}
-	c.ahead = append(c.ahead, Entry{})
-	entry := &c.ahead[len(c.ahead)-1]
-	start := len(c.buf)
-	c.buf = append(c.buf, e.Key...)
-	n := len(c.buf)
-	entry.Key, entry.Version, entry.Deadline = c.buf[start:n:n], committed(e.Seq), e.Deadline
-	entry.ValueSize = len(e.Value)
-	if !c.keysOnly {
-		c.buf = append(c.buf, e.Value...)
-		entry.Value = c.buf[n:len(c.buf):len(c.buf)]
-	}
-	return true
-}
-
-// appendPrefixEnd appends the first key after all that begin with a prefix; nothing if there is none.
-func appendPrefixEnd(dst, prefix []byte) []byte {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			dst = append(dst, prefix[:i+1]...)
-			dst[len(dst)-1]++
-			return dst
-		}
-	}
-	return dst
 }

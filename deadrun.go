@@ -77,7 +77,7 @@ func (c *cursor) pass(e *kv.Entry) {
 	if !r.open {
 		c.openRun(nil)
 	}
-	r.step(e, c.reverse)
+	r.step(e, c.Reverse)
 	if !r.rested() || !c.leap() {
 		c.advance()
 	}
@@ -88,13 +88,13 @@ func (c *cursor) pass(e *kv.Entry) {
 func (c *cursor) passHidden(key []byte, r kv.KeyRange) {
 	c.endRun()
 	c.moves++
-	if c.reverse {
+	if c.Reverse {
 		to := r.Start
 		if c.own != nil && c.own.SeekLT(key) && kv.Compare(c.own.Entry().Key, to) >= 0 {
 			to = append(slices.Clip(c.own.Entry().Key), 0)
 		}
 		c.dead.begin(to, gap.Moment{Seq: c.seq, Now: c.now})
-		c.on = kv.Compare(to, c.lower) > 0 && c.merged.SeekLT(to)
+		c.on = kv.Compare(to, c.Lower) > 0 && c.merged.SeekLT(to)
 		return
 	}
 	to := r.End
@@ -106,18 +106,18 @@ func (c *cursor) passHidden(key []byte, r kv.KeyRange) {
 		return
 	}
 	c.dead.begin(to, gap.Moment{Seq: c.seq, Now: c.now})
-	c.on = (len(c.upper) == 0 || kv.Compare(to, c.upper) < 0) && c.merged.SeekGE(to)
+	c.on = (len(c.Upper) == 0 || kv.Compare(to, c.Upper) < 0) && c.merged.SeekGE(to)
 }
 
-// openRun begins a run behind a key, or if the key is nil behind the last entry of ahead, or else where the move began.
+// openRun begins a run behind a key, or if the key is nil behind the last entry read ahead, or else where the move began.
 func (c *cursor) openRun(behind []byte) {
 	edge := c.edge
-	if behind == nil && len(c.ahead) > 0 {
-		behind = c.ahead[len(c.ahead)-1].Key
+	if behind == nil && len(c.Entries) > 0 {
+		behind = c.Entries[len(c.Entries)-1].Key
 	}
 	if behind != nil {
 		edge = append(c.edge[:0], behind...)
-		if !c.reverse {
+		if !c.Reverse {
 			edge = append(edge, 0)
 		}
 		c.edge = edge
@@ -137,8 +137,8 @@ func (c *cursor) endRun() {
 // in the gap ends the leap.
 func (c *cursor) leap() bool {
 	r := &c.dead
-	at := r.edge(c.reverse)
-	if c.reverse {
+	at := r.edge(c.Reverse)
+	if c.Reverse {
 		if len(at) == 0 { // from the end
 			return false
 		}
@@ -151,7 +151,7 @@ func (c *cursor) leap() bool {
 			to = append(append([]byte(nil), c.own.Entry().Key...), 0)
 		}
 		r.jump(j, to, true)
-		c.on = kv.Compare(to, c.lower) > 0 && c.merged.SeekLT(r.Start)
+		c.on = kv.Compare(to, c.Lower) > 0 && c.merged.SeekLT(r.Start)
 	} else {
 		j := c.view.Gaps.Forward(at, r.Moment)
 		if j.Hops == 0 {
@@ -162,7 +162,7 @@ func (c *cursor) leap() bool {
 			to = c.own.Entry().Key
 		}
 		r.jump(j, to, false)
-		c.on = (len(c.upper) == 0 || kv.Compare(to, c.upper) < 0) && c.merged.SeekGE(r.End)
+		c.on = (len(c.Upper) == 0 || kv.Compare(to, c.Upper) < 0) && c.merged.SeekGE(r.End)
 	}
 	c.moves++
 	return true

@@ -227,6 +227,7 @@ func TestRangeDeletesCost(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector empties pools at random")
 	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a goroutine that changes its processor finds that one's pools empty
 	measure := func(n int, flushed bool) map[string]uint64 {
 		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 		for i := range n {
@@ -271,7 +272,7 @@ func TestRangeDeletesCost(t *testing.T) {
 			const runs = 200
 			collect := debug.SetGCPercent(-1) // which would empty the pools
 			c.do(0)
-			least := uint64(math.MaxUint64) // a goroutine that changes its processor finds that one's pools empty
+			least := uint64(math.MaxUint64)
 			for round := range 3 {
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)

@@ -3,7 +3,9 @@ package ebb
 import (
 	"iter"
 
+	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/occ"
+	"github.com/ebbdb/ebb/internal/scan"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -20,7 +22,7 @@ type IterOptions struct {
 
 // PrefixEnd returns the first key behind all keys that begin with a prefix, as the end of a range. It is nil, which is no
 // bound, if there is no such key: for a prefix without bytes, or of bytes 0xff only.
-func PrefixEnd(prefix []byte) []byte { return appendPrefixEnd(nil, prefix) }
+func PrefixEnd(prefix []byte) []byte { return scan.AppendPrefixEnd(nil, prefix) }
 
 // Iterator walks the present keys in order, as of the moment the iterator was made: it shows no later write, and no entry
 // expires meanwhile. An Iterator is for one goroutine. Close it: an open one keeps memory and files.
@@ -29,7 +31,7 @@ func PrefixEnd(prefix []byte) []byte { return appendPrefixEnd(nil, prefix) }
 // whether the walk has come to its end or failed.
 type Iterator struct {
 	c     *cursor   // nil once closed
-	entry Entry     // its slices are the cursor's
+	entry *kv.Entry // the cursor's; nil if the iterator stands nowhere
 	scan  *occ.Scan // the walked stretches, for a transaction that validates its reads; otherwise nil
 	err   error
 }
@@ -78,10 +80,10 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 		n := 0
 		for ok := first(); ok; ok = next() {
 			for { // over the entries that were read ahead
-				if n++; !yield(*it.c.entry(), nil) || n == o.Limit {
+				if n++; !yield(shownOf(it.c.entry()), nil) || n == o.Limit {
 					return
 				}
-				if it.c.at+1 == len(it.c.ahead) || it.scan != nil || it.c.live.Closed() {
+				if it.c.at+1 == len(it.c.Entries) || it.scan != nil || it.c.live.Closed() {
 					break
 				}
 				it.c.at++
@@ -106,23 +108,53 @@ func (it *Iterator) Seek(key []byte) bool { return it.move(moveSeek, key) }
 func (it *Iterator) SeekBefore(key []byte) bool { return it.move(moveSeekBefore, key) }
 
 // Next moves to the next entry. The iterator must stand on an entry; if it does not, Next returns false.
-func (it *Iterator) Next() bool { return it.move(moveNext, nil) }
+func (it *Iterator) Next() bool { return it.inside(false) || it.move(moveNext, nil) }
 
 // Prev moves to the previous entry. The iterator must stand on an entry; if it does not, Prev returns false.
-func (it *Iterator) Prev() bool { return it.move(movePrev, nil) }
+func (it *Iterator) Prev() bool { return it.inside(true) || it.move(movePrev, nil) }
+
+// inside makes a step in the direction of the last one, to an entry that was read ahead. It is false if there is none, or
+// more is to be done than to step.
+func (it *Iterator) inside(reverse bool) bool {
+	if it.entry == nil || it.scan != nil {
+		return false
+	}
+	c := it.c
+	if c.Reverse != reverse || c.at+1 >= len(c.Entries) || c.live.Closed() {
+		return false
+	}
+	c.at++
+	it.entry = &c.Entries[c.at]
+	return true
+}
 
 // Valid reports whether the iterator stands on an entry, as the last move has returned.
-func (it *Iterator) Valid() bool { return len(it.entry.Key) > 0 }
+func (it *Iterator) Valid() bool { return it.entry != nil }
 
 // Entry returns the entry that the iterator stands on, an empty one if it stands nowhere. Its slices are valid until the next
 // move, and not the caller's to change.
-func (it *Iterator) Entry() Entry { return it.entry }
+func (it *Iterator) Entry() Entry {
+	if it.entry == nil {
+		return Entry{}
+	}
+	return shownOf(it.entry)
+}
 
 // Key returns the key that the iterator stands on, valid until the next move.
-func (it *Iterator) Key() []byte { return it.entry.Key }
+func (it *Iterator) Key() []byte {
+	if it.entry == nil {
+		return nil
+	}
+	return it.entry.Key
+}
 
 // Value returns the value that the iterator stands on, valid until the next move; nil if it walks keys only.
-func (it *Iterator) Value() []byte { return it.entry.Value }
+func (it *Iterator) Value() []byte {
+	if it.entry == nil {
+		return nil
+	}
+	return it.entry.Value
+}
 
 // Err returns the error that ended the walk early, nil if there was none. Close leaves the error as it is; after a move that
 // follows Close it is ErrClosed, unless the walk had failed before.
@@ -134,12 +166,12 @@ func (it *Iterator) Close() {
 		return
 	}
 	it.c.close()
-	it.c, it.entry = nil, Entry{}
+	it.c, it.entry = nil, nil
 }
 
 // move makes one move, to an entry that was read before or is read now.
 func (it *Iterator) move(op move, key []byte) bool {
-	it.entry = Entry{}
+	it.entry = nil
 	c := it.c
 	if it.err != nil {
 		return false
@@ -154,12 +186,12 @@ func (it *Iterator) move(op move, key []byte) bool {
 	}
 	c.op, c.key = op, key
 	if (op == moveNext || op == movePrev) && c.near() {
-		it.entry = *c.entry()
+		it.entry = c.entry()
 	} else if it.err = it.read(); it.err != nil {
 		return false
 	}
 	if it.scan != nil {
-		c.note(it.scan, it.entry.Key)
+		c.note(it.scan, it.Key())
 	}
 	return c.found
 }
@@ -181,7 +213,7 @@ func (it *Iterator) read() error {
 	if !c.found {
 		return c.merged.Err()
 	}
-	it.entry = *c.entry()
+	it.entry = c.entry()
 	return nil
 }
 
@@ -208,9 +240,9 @@ func outermost(open func(*IterOptions) (*Iterator, error), o *IterOptions, move 
 		}
 		return Entry{}, ErrNotFound
 	}
-	e := it.entry
+	e := it.Entry()
 	e.Key, e.Value = append([]byte(nil), e.Key...), append([]byte(nil), e.Value...)
-	if !it.c.keysOnly {
+	if !it.c.KeysOnly {
 		e.Value = present(e.Value)
 	}
 	return e, nil
@@ -218,21 +250,21 @@ func outermost(open func(*IterOptions) (*Iterator, error), o *IterOptions, move 
 
 // note records a move in a transaction's scan: the cursor now stands on key, or has come to its bound if key is nil.
 func (c *cursor) note(s *occ.Scan, key []byte) {
-	if c.found && c.entry().Version != 0 {
+	if c.found && c.entry().Seq != ownSeq {
 		s.Show(c.entry().Deadline)
 	}
 	switch c.op {
 	case moveFirst:
-		s.Ascend(nil, key, c.lower, c.upper)
+		s.Ascend(nil, key, c.Lower, c.Upper)
 	case moveSeek:
-		s.Ascend(c.key, key, c.lower, c.upper)
+		s.Ascend(c.key, key, c.Lower, c.Upper)
 	case moveNext:
-		s.AscendTo(key, c.upper)
+		s.AscendTo(key, c.Upper)
 	case moveLast:
-		s.Descend(key, c.lower, c.upper)
+		s.Descend(key, c.Lower, c.Upper)
 	case moveSeekBefore:
-		s.DescendBefore(c.key, key, c.lower, c.upper)
+		s.DescendBefore(c.key, key, c.Lower, c.Upper)
 	case movePrev:
-		s.DescendTo(key, c.lower)
+		s.DescendTo(key, c.Lower)
 	}
 }

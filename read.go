@@ -70,6 +70,11 @@ func getLive(v *lsm.View, dst, key []byte, seq uint64, want lsm.Wanted, clock cl
 	return present(out), nil
 }
 
+// shownOf returns an entry as a walk shows it, with the same slices.
+func shownOf(e *kv.Entry) Entry {
+	return Entry{e.Key, e.Value, e.ValueSize(), committed(e.Seq), e.Deadline}
+}
+
 // entryOf returns what a look-up of a key has found, with a copy of the key.
 func entryOf(key, value []byte, e *kv.Entry) Entry {
 	return Entry{append([]byte(nil), key...), value, e.ValueSize(), committed(e.Seq), e.Deadline}

@@ -83,7 +83,7 @@ func (db *DB) Watch(ctx context.Context, o *WatchOptions) iter.Seq2[Change, erro
 	if o != nil {
 		w.next = o.From
 		w.prefix = append([]byte(nil), o.Prefix...)
-		w.prefixEnd = appendPrefixEnd(nil, o.Prefix)
+		w.prefixEnd = PrefixEnd(o.Prefix)
 	}
 	if w.next == 0 {
 		w.next = db.live.Visible() + 1

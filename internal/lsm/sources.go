@@ -17,6 +17,7 @@ type Sources struct {
 	mems   []*memtable.Iterator
 	level0 []*table.Iterator
 	levels [compaction.NumLevels]levelIterator
+	copies table.Copies
 
 	overlaid int      // how many of level0 are in list
 	newest   []uint64 // the newest sequence in each source of list, but for the levels, which come last
@@ -27,8 +28,9 @@ type Sources struct {
 // levelIterator walks the tables of one level, which do not overlap.
 type levelIterator struct {
 	merge.Concat[*compaction.Table]
-	table table.Iterator
-	open  func(*compaction.Table) kv.Iterator // resets table to walk the given one
+	table  table.Iterator
+	copies *table.Copies
+	open   func(*compaction.Table) kv.Iterator // resets table to walk the given one
 }
 
 // Init readies s, once.
@@ -36,16 +38,21 @@ func (s *Sources) Init() {
 	for i := range s.levels {
 		l := &s.levels[i]
 		l.open = func(t *compaction.Table) kv.Iterator {
-			l.table.Reset(t.Reader)
+			l.table.ResetCopying(t.Reader, l.copies)
 			return &l.table
 		}
 	}
 }
 
 // Open returns iterators over own, if own is not nil, and over the view, newest first. Tables of level 0 that lie outside
-// the bounds are left out; a table of another level is opened when the walk comes to it.
-func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator) []kv.Iterator {
+// the bounds are left out; a table of another level is opened when the walk comes to it. keysOnly says that values will not
+// be used: then blocks with values are not copied.
+func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator, keysOnly bool) []kv.Iterator {
 	s.list, s.newest = s.list[:0], s.newest[:0]
+	copies := &s.copies
+	if keysOnly {
+		copies = nil
+	}
 	if own != nil {
 		s.add(own, math.MaxUint64)
 	}
@@ -68,15 +75,17 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 		if n == len(s.level0) {
 			s.level0 = append(s.level0, new(table.Iterator))
 		}
-		s.level0[n].Reset(t.Reader)
+		s.level0[n].ResetCopying(t.Reader, copies)
 		s.add(s.level0[n], t.Reader.Properties().MaxSeq)
 		n++
 	}
 	s.overlaid, s.version = n, v.Version
 	for level := 1; level < compaction.NumLevels; level++ {
 		if tables := v.Version.Levels[level]; len(tables) > 0 {
-			s.levels[level].Reset(tables, s.levels[level].open)
-			s.list = append(s.list, &s.levels[level])
+			l := &s.levels[level]
+			l.copies = copies
+			l.Reset(tables, l.open)
+			s.list = append(s.list, l)
 		}
 	}
 	return s.list
@@ -84,6 +93,12 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 
 // Overlaid returns how many tables of level 0 are among the iterators.
 func (s *Sources) Overlaid() int { return s.overlaid }
+
+// Recycle ends the life of the kept entries that runs of the iterators have given.
+func (s *Sources) Recycle() { s.copies.Recycle() }
+
+// Copies returns how many blocks of up to 4 KiB wait for Recycle.
+func (s *Sources) Copies() int { return s.copies.Used() }
 
 // add adds an iterator in which no entry is newer than a sequence.
 func (s *Sources) add(it kv.Iterator, newest uint64) {
@@ -111,5 +126,6 @@ func (s *Sources) Older(seq uint64, start, end []byte) []bool {
 // Release forgets the view.
 func (s *Sources) Release() {
 	clear(s.list)
+	s.copies.Recycle()
 	s.version = nil
 }
