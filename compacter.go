@@ -36,7 +36,8 @@ func (c *compacter) compactPicked() error {
 	})
 }
 
-// readsHavePaid reports whether reads have paid for a compaction of level 0. If they have, and the active memtable is large
+// readsHavePaid reports whether reads have paid for a compaction of level 0, and as much was written since the last that it is
+// allowed. If they have, and the active memtable is large
 // enough to be flushed for reads, readsHavePaid freezes the memtable and returns false: the flush asks for a compaction,
 // which asks again.
 func (c *compacter) readsHavePaid() bool {
@@ -50,7 +51,8 @@ func (c *compacter) readsHavePaid() bool {
 		c.live.Rent().Reset()
 		return false
 	}
-	if c.live.Rent().Paid() < memory+compaction.Level0Cost(levels, c.compaction()) {
+	cost := memory + compaction.Level0Cost(levels, c.compaction())
+	if rent := c.live.Rent(); rent.Paid() < cost || !rent.Allows(cost, memory) {
 		return false
 	}
 	if memory > 0 {
@@ -64,6 +66,7 @@ func (c *compacter) readsHavePaid() bool {
 		return false
 	}
 	c.live.Rent().Reset()
+	c.live.Rent().Spend(cost)
 	return true
 }
 

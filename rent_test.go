@@ -139,3 +139,38 @@ func TestReadsOnFullDisk(t *testing.T) {
 		t.Error("the memtable was not frozen")
 	}
 }
+
+// Reads that never end have no more rewritten for them than a share of what is written, whatever they have paid, and what was
+// not rewritten yet is, once enough was written.
+func TestReadsCompactWithinBudget(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.memtableSize, o.tableSize, o.segmentSize = 8<<20, 0, 0
+	db := openTest(t, o)
+	put := func(i int) { must(t, db.Put(fmt.Appendf(nil, "key%05d", i), make([]byte, 100))) }
+	for i := range 5000 {
+		put(i)
+	}
+	must(t, db.Compact(t.Context()))
+	rounds := func(n int) (flushed, compacted, compactions int64) {
+		t.Helper()
+		before := db.Stats()
+		for round := range n {
+			for i := range 50 {
+				put((round*997 + i*101) % 5000)
+			}
+			must(t, db.Flush())
+			db.live.Rent().Pay(1 << 40)
+			must(t, db.compacter.compactPicked())
+			db.live.Rent().Reset()
+		}
+		s := db.Stats()
+		return s.FlushedBytes - before.FlushedBytes, s.CompactedBytes - before.CompactedBytes, s.Compactions - before.Compactions
+	}
+	if _, _, n := rounds(3); n == 0 {
+		t.Error("what was written before allows no compaction")
+	}
+	flushed, compacted, n := rounds(100)
+	if compacted > 14*flushed || n < 3 || n > 50 {
+		t.Errorf("%d compactions in 100 rounds have written %d bytes for %d that were flushed", n, compacted, flushed)
+	}
+}

@@ -47,6 +47,11 @@ func (s *Set) commit(e *Edit) error {
 	dropped := old.without(v)
 	s.refLocked(v)
 	s.swap(e, v, dropped)
+	if len(e.Remove) == 0 {
+		for _, t := range e.Add {
+			s.rent.earn(t.Size)
+		}
+	}
 	if invariant.On {
 		s.checkLocked()
 	}

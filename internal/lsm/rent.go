@@ -22,13 +22,21 @@ const (
 	// to its size, a full one as much as a table: flushing saves only the merging of its entries, since a new memtable takes
 	// its place.
 	worthPart = 8
+	// usualMemtable is the size of a full memtable with the default Options.Memory. A larger one costs scans no less by the byte.
+	usualMemtable = 32 << 20
+	// rewriteShare is how many bytes may be rewritten for reads for each byte that was added to level 0. With the log and the
+	// flush, and what a table has beside keys and values, that is fewer than 20 bytes written for each byte put.
+	rewriteShare = 12
 	// paidEvery is how many bytes are paid between two requests to check whether the rent suffices.
 	paidEvery = 1 << 20
 )
 
-// Rent counts what reads have paid, in bytes of compaction. A nil Rent counts nothing. Any goroutine may call its methods.
+// Rent counts what reads have paid, in bytes of compaction, and bounds what is compacted for them: merging is cheap, and reads
+// that never end would have everything rewritten for every few megabytes that are written meanwhile. A nil Rent counts nothing.
+// Any goroutine may call its methods.
 type Rent struct {
 	paid         atomic.Int64
+	budget       atomic.Int64 // bytes that may be rewritten for reads
 	memtableSize int64
 	request      func() // asks for a check whether enough was paid
 }
@@ -39,8 +47,21 @@ func (r *Rent) Paid() int64 { return r.paid.Load() }
 // Reset sets the paid rent to zero: the compaction was done, or cannot be.
 func (r *Rent) Reset() { r.paid.Store(0) }
 
+// earn adds to the budget: tables of so many bytes were added to level 0.
+func (r *Rent) earn(bytes int64) { r.budget.Add(rewriteShare * bytes) }
+
+// Allows reports whether a compaction for reads may rewrite cost bytes, of which memory bytes are still to be flushed.
+func (r *Rent) Allows(cost, memory int64) bool { return r.budget.Load()+rewriteShare*memory >= cost }
+
+// Spend takes a compaction of cost bytes off the budget. Of what is left, as much stays as one more takes: what a long load
+// has earned is not for later.
+func (r *Rent) Spend(cost int64) {
+	left := r.budget.Load()
+	r.budget.Add(min(left, 2*cost) - cost - left)
+}
+
 // Worth reports whether a memtable costs scans enough to be flushed for them.
-func (r *Rent) Worth(m *Mem) bool { return m.Size() >= r.memtableSize/worthPart }
+func (r *Rent) Worth(m *Mem) bool { return m.Size() >= min(r.memtableSize, usualMemtable)/worthPart }
 
 // scan pays for a scan of a view that has to merge that many tables of level 0.
 func (r *Rent) scan(v *View, tables int) {
@@ -49,7 +70,7 @@ func (r *Rent) scan(v *View, tables int) {
 	}
 	cost := int64(tables) * ScanBytes
 	if r.Worth(v.Mem) {
-		cost += ScanBytes * v.Mem.Size() / r.memtableSize
+		cost += ScanBytes * min(v.Mem.Size(), usualMemtable) / min(r.memtableSize, usualMemtable)
 	}
 	if cost > 0 {
 		r.Pay(cost)

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type Set struct {
 func (s *Set) Init(c Config) {
 	s.config = c
 	s.rent.memtableSize, s.rent.request = c.MemtableSize, c.Compact
+	s.rent.budget.Store(math.MaxInt64 / 4) // what is there was not rewritten in this life
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.refs = make(map[*compaction.Table]int)
