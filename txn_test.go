@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -220,6 +221,8 @@ func (m *machine) addInTxn(t *rapid.T, tx *Txn, model *model, k string) {
 		deadline = old.deadline
 		if n, wantErr = Counter([]byte(old.value)); wantErr != nil {
 			wantErr = ErrNotCounter
+		} else if n > math.MaxInt64-7 {
+			wantErr = ErrOverflow
 		}
 	}
 	found := !want
