@@ -512,6 +512,8 @@ func TestOnEventUsesTheDatabase(t *testing.T) {
 	})
 	do(put(1, time.Second), (*DB).Flush)
 	do(later(time.Hour), sweep, settle) // dropped
+	do(put(1, time.Hour), (*DB).Flush)
+	do(func(db *DB) error { return db.evicter.evict(now.Load().Add(2 * time.Hour).UnixMilli()) }, settle)
 	full := put(int(o.memtableSize), 0)
 	do(full, full, full) // the writers are stopped,
 	do(put(1, 0))        // and go on
