@@ -1,8 +1,10 @@
 package ebb
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -218,5 +220,55 @@ func isCorrupt(t *testing.T, what string, err error, file string) {
 	var c *CorruptError
 	if !errors.Is(err, ErrCorrupt) || !errors.As(err, &c) || c.File != file {
 		t.Fatalf("%s: %v, want corruption of %s", what, err, file)
+	}
+}
+
+// Errors about one key that the caller has passed in name it: escaped, and cut at 64 bytes.
+func TestErrorsNameTheKey(t *testing.T) {
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+	key, name := []byte("a\x00b"), `"a\x00b"`
+	must(t, db.Put(key, []byte("text")))
+	most := []byte("most")
+	_, err := db.Add(most, math.MaxInt64)
+	must(t, err)
+	long := bytes.Repeat([]byte("k"), MaxKeySize+1)
+	conflicting := func(fn func(tx *Txn) error) func(tx *Txn) error {
+		return func(tx *Txn) error {
+			if _, err := tx.Get(key); err != nil {
+				return err
+			}
+			return errors.Join(db.Put(key, []byte("other")), fn(tx))
+		}
+	}
+	put := func(tx *Txn) error { return tx.Put(most, []byte("1")) }
+	add := func(key []byte, delta int64) error { _, err := db.Add(key, delta); return err }
+	var b Batch
+	must(t, b.Put(key, nil, IfAbsent))
+	for _, row := range []struct {
+		name string
+		err  error
+		is   error
+		want string
+	}{
+		{"long key", db.Put(long, nil), ErrKeyTooLarge, `"` + strings.Repeat("k", 64) + `"... (65537 bytes)`},
+		{"huge value", db.Put(key, make([]byte, MaxValueSize+1)), ErrValueTooLarge, name},
+		{"no counter", add(key, 1), ErrNotCounter, name},
+		{"overflow", add(most, 1), ErrOverflow, `"most"`},
+		{"no counter in a transaction", db.Update(func(tx *Txn) error { _, err := tx.Add(key, 1); return err }), ErrNotCounter, name},
+		{"overflow in a transaction", db.Update(func(tx *Txn) error { _, err := tx.Add(most, 1); return err }), ErrOverflow, `"most"`},
+		{"condition", db.Put(key, nil, IfAbsent), ErrConditionFailed, name},
+		{"condition of a batch", db.Apply(&b), ErrConditionFailed, name},
+		{"conflict", db.Update(conflicting(put)), ErrConflict, name + " has changed"},
+		{"conflict of Begin", func() error {
+			tx, err := db.Begin(true)
+			must(t, err)
+			return errors.Join(conflicting(put)(tx), tx.Commit())
+		}(), ErrConflict, name + " has changed"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if !errors.Is(row.err, row.is) || !strings.Contains(fmt.Sprint(row.err), row.want) {
+				t.Errorf("%v", row.err)
+			}
+		})
 	}
 }

@@ -105,6 +105,9 @@ type CorruptError = corrupt.Error
 // LockedError says who has the database open. It matches ErrLocked.
 type LockedError = vfs.LockedError
 
+// ofKey adds the key that an error is about, which the caller has passed in.
+func ofKey(err error, key []byte) error { return fmt.Errorf("%w, key %s", err, quoted(key)) }
+
 // quoted returns a key that the caller has passed in as errors show it: escaped, and cut at 64 bytes.
 func quoted(key []byte) string {
 	const most = 64

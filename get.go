@@ -115,7 +115,8 @@ func (db *DB) Last(o *IterOptions) (Entry, error) {
 }
 
 // Range returns the entries that o allows as of the moment the loop begins. A failure ends the loop with an empty entry and
-// the error; before that, errors are nil. An entry's slices are valid until the next entry. Nothing needs closing.
+// the error; before that, errors are nil. An entry's slices are valid until the next entry, and not the caller's to change.
+// Nothing needs closing.
 func (db *DB) Range(o *IterOptions) iter.Seq2[Entry, error] {
 	return rangeOver(func() (*Iterator, error) { return db.iterator(o) }, o)
 }

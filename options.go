@@ -24,7 +24,7 @@ func checkKey(key []byte) error {
 		return ErrKeyEmpty
 	}
 	if len(key) > MaxKeySize {
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLarge, len(key), MaxKeySize)
+		return fmt.Errorf("%w: %s, the limit is %d bytes", ErrKeyTooLarge, quoted(key), MaxKeySize)
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func checkRange(start, end []byte) error {
 
 func checkEntry(key, value []byte) error {
 	if len(value) > MaxValueSize {
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrValueTooLarge, len(value), MaxValueSize)
+		return fmt.Errorf("%w: %d bytes for %s, the limit is %d", ErrValueTooLarge, len(value), quoted(key), MaxValueSize)
 	}
 	return checkKey(key)
 }

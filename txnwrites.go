@@ -199,13 +199,13 @@ func (tx *Txn) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) 
 	var n int64
 	if found {
 		if n, err = Counter(value); err != nil {
-			return 0, err
+			return 0, ofKey(err, key)
 		}
 		g.ttl = tx.kept(key, found, &old)
 	}
 	sum, err := sumOf(n, delta)
 	if err != nil {
-		return 0, err
+		return 0, ofKey(err, key)
 	}
 	var digits [maxCounter]byte
 	if err := g.told(found, tx.write(key, strconv.AppendInt(digits[:0], sum, 10), kv.Put, g.ttl)); err != nil {

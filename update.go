@@ -52,7 +52,7 @@ func (db *DB) Update(fn func(*Txn) error, opts ...WriteOption) error {
 		db.opts.sys.sleep(time.Duration(db.opts.sys.random() % uint64(2*pause)))
 		pause = min(2*pause, lastPause)
 	}
-	return fmt.Errorf("%w: given up after %d attempts", ErrConflict, maxAttempts)
+	return fmt.Errorf("%w: given up after %d attempts, as %s", ErrConflict, maxAttempts, conflict(p.changed))
 }
 
 // attemptFirst makes attempts with precedence, until one does not conflict or precedence has ended. An attempt with
@@ -123,7 +123,15 @@ func (tx *Txn) Commit(opts ...WriteOption) error {
 	if err := s.commit(&p, nil, false); err != errConflict {
 		return err
 	}
-	return fmt.Errorf("%w: what the transaction has read has changed", ErrConflict)
+	return fmt.Errorf("%w: %s", ErrConflict, conflict(s.reads.Changed()))
+}
+
+// conflict says why a transaction conflicts: for a key that it has read, or for something else if key is empty.
+func conflict(key []byte) string {
+	if len(key) == 0 {
+		return "what the transaction has read has changed or expired"
+	}
+	return quoted(key) + " has changed"
 }
 
 // Discard ends a transaction without writing anything. After Commit or Discard it does nothing. In the function of an Update
@@ -161,7 +169,9 @@ func (db *DB) attempt(fn func(*Txn) error, p *params, a *precedence) (first bool
 	}
 	switch {
 	case err == nil && s.wrote():
-		err = s.commit(p, a, first)
+		if err = s.commit(p, a, first); err == errConflict {
+			p.changed = append(p.changed[:0], s.reads.Changed()...)
+		}
 	case first: // the answer may rest on writes that are not durable yet
 		t := db.pipeline.lock()
 		a.endIn(t)

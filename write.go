@@ -221,13 +221,13 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	var n int64
 	if cur.found {
 		if n, err = Counter(cur.Value); err != nil {
-			return 0, t.refuse(err, &p)
+			return 0, t.refuse(ofKey(err, key), &p)
 		}
 		p.deadline, p.past = cur.Deadline, false
 	}
 	sum, err := sumOf(n, delta)
 	if err != nil {
-		return 0, t.refuse(err, &p)
+		return 0, t.refuse(ofKey(err, key), &p)
 	}
 	value := strconv.AppendInt(t.scratch(), sum, 10)
 	if err := t.put(key, value, &p); err != nil {

@@ -185,6 +185,7 @@ type params struct {
 	versionTo *uint64    // nil: no VersionTo
 	foundTo   *bool      // nil: no FoundTo
 	found     bool       // the key was present; set by beginUpdate
+	changed   []byte     // of a transaction: the key for which the last attempt conflicted, if it was a key
 }
 
 // looks reports whether the write needs to know what the key has.

@@ -15,12 +15,13 @@ type Reads struct {
 	lengths  []int  // of the keys
 	scans    []*Scan
 	deadline int64 // the first deadline of the entries that were got; 0: none had one
+	changed  []byte // the key, in keys, that Check has found changed; nil: none
 }
 
 // Reset empties r and keeps its memory.
 func (r *Reads) Reset() {
 	clear(r.scans)
-	r.keys, r.lengths, r.scans, r.deadline = r.keys[:0], r.lengths[:0], r.scans[:0], 0
+	r.keys, r.lengths, r.scans, r.deadline, r.changed = r.keys[:0], r.lengths[:0], r.scans[:0], 0, nil
 }
 
 // AddKey adds a key that was got, whether the key was present or not. It copies the key.
@@ -85,6 +86,9 @@ func (r *Reads) Check(m *lsm.Mem, since uint64, last *LastWrites) (checked uint6
 	return checked, true
 }
 
+// Changed returns the key for which Check was false, valid until Reset; nil if that was for a range, a deadline or an eviction.
+func (r *Reads) Changed() []byte { return r.changed }
+
 // changedKey reports whether a key that was got has been written to in a memtable.
 func (r *Reads) changedKey(m *lsm.Mem, since uint64) bool {
 	deletes := m.RangeDeletes()
@@ -92,10 +96,9 @@ func (r *Reads) changedKey(m *lsm.Mem, since uint64) bool {
 	for _, n := range r.lengths {
 		key := rest[:n]
 		rest = rest[n:]
-		if e, ok := m.Get(key, math.MaxUint64); ok && e.Seq > since {
-			return true
-		}
-		if deletes.Newest() > since && deletes.Seq(key, math.MaxUint64) > since {
+		e, ok := m.Get(key, math.MaxUint64)
+		if ok && e.Seq > since || deletes.Newest() > since && deletes.Seq(key, math.MaxUint64) > since {
+			r.changed = key
 			return true
 		}
 	}
