@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"syscall"
 
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
@@ -98,8 +99,11 @@ func (d Dir) Recover(fsys vfs.FS) error {
 	if _, err := fsys.ReadDir(string(d)); !errors.Is(err, fs.ErrNotExist) {
 		return nil // whatever it is, opening it tells
 	}
-	if _, err := fsys.Size(d.away().Manifest()); errors.Is(err, fs.ErrNotExist) {
+	switch _, err := fsys.Size(d.away().Manifest()); {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil
+	case err != nil: // a new database must not take the place of one that is there
+		return err
 	}
 	return rename(fsys, d.away(), d, path.Dir(string(d)))
 }
