@@ -36,6 +36,9 @@ func commit(_ context.Context, s *session, _ []string) error {
 	s.batch = nil
 	if err := s.write(func(db *ebb.DB) error { return db.Apply(b) }); err != nil {
 		s.batch = b
+		if failed := (*ebb.ConditionError)(nil); errors.As(err, &failed) {
+			return held(string(failed.Key), err)
+		}
 		return err
 	}
 	return s.out.line("committed "+plural(b.Len(), "operation"), field{"committed", b.Len()})
