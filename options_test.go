@@ -139,6 +139,12 @@ var badOptions = []struct {
 		"From":   anyValue, // one that the database has not come to is ErrSequenceAhead
 		"Prefix": anyValue,
 	}},
+	{&ResetClockOptions{}, func(_ *DB, o any) []error {
+		return []error{second(ResetClock("none", time.Time{}, o.(*ResetClockOptions)))}
+	}, map[string]badValues{
+		"Options": {&Options{Compression: 9}: "Compression is compression(9)", &Options{Memory: -1}: "Memory is -1"},
+		"DryRun":  anyValue,
+	}},
 	{&CheckpointOptions{}, nil, map[string]badValues{"Progress": anyValue}},
 	{&IngestOptions{}, nil, map[string]badValues{"Progress": anyValue}},
 }

@@ -14,7 +14,7 @@ type Reads struct {
 	keys     []byte // one after the other
 	lengths  []int  // of the keys
 	scans    []*Scan
-	deadline int64 // the first deadline of the entries that were got; 0: none had one
+	deadline int64  // the first deadline of the entries that were got; 0: none had one
 	changed  []byte // the key, in keys, that Check has found changed; nil: none
 }
 
