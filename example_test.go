@@ -1,6 +1,7 @@
 package ebb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -719,7 +720,7 @@ func Example_errors() {
 	fmt.Println("not found:", errors.Is(err, ebb.ErrNotFound))
 	err = db.Put(nil, []byte("value"))
 	fmt.Println("empty key:", errors.Is(err, ebb.ErrKeyEmpty))
-	err = db.Put(make([]byte, ebb.MaxKeySize+1), nil)
+	err = db.Put(bytes.Repeat([]byte("k"), ebb.MaxKeySize+1), nil)
 	fmt.Println("key too large:", errors.Is(err, ebb.ErrKeyTooLarge), "-", err)
 	err = db.Put([]byte("k"), nil, ebb.KeepTTL, ebb.TTL(time.Hour))
 	fmt.Println("invalid option:", errors.Is(err, ebb.ErrInvalidOption), "-", err)
@@ -729,7 +730,7 @@ func Example_errors() {
 	// Output:
 	// not found: true
 	// empty key: true
-	// key too large: true - ebb: key too large: 65537 bytes, the limit is 65536
+	// key too large: true - ebb: key too large: "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"... (65537 bytes), the limit is 65536 bytes
 	// invalid option: true - ebb: invalid write option: TTL beside KeepTTL
 	// closed: true
 }
