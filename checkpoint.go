@@ -107,7 +107,8 @@ func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.Sta
 // meet.
 //
 // A crash leaves either database under that name, whole: if it comes between the renames, the next Open takes the first one
-// back. If it comes after, the first one may be left as name + ".swap", and other be free.
+// back. If it comes after, the first one may be left as name + ".swap." and the last part of other, and other be free: Swap is
+// ErrTargetExists then, until that directory is renamed.
 func Swap(name, other string) error {
 	a, err := vfs.OS.Abs(name)
 	if err != nil {

@@ -377,7 +377,7 @@ func TestSwap(t *testing.T) {
 	}
 	must(t, Swap(old, restored))
 	holds(old, "db")
-	must(t, os.Rename(old, old+".swap"))
+	must(t, os.Rename(old, old+".swap.restored"))
 	holds(old, "db")
 	if err := Swap(old, filepath.Join(home, "none")); !errors.Is(err, ErrNotDatabase) {
 		t.Error(err)

@@ -36,7 +36,7 @@ func swapped(fsys vfs.FS) (string, error) {
 	if err := Dir("/home/a").Recover(fsys); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d %d %d", created(fsys, "/home/a"), created(fsys, "/home/b"), created(fsys, "/home/a.swap")), nil
+	return fmt.Sprintf("%d %d %d", created(fsys, "/home/a"), created(fsys, "/home/b"), created(fsys, "/home/a.swap.b")), nil
 }
 
 func TestSwap(t *testing.T) {
@@ -73,7 +73,7 @@ func TestSwapRefuses(t *testing.T) {
 		{"the same", "/home/a", func(*testing.T, *vfstest.Mem) {}, ErrNotBeside},
 		{"no database", "/home/b", func(t *testing.T, mem *vfstest.Mem) { must(t, mem.Remove("/home/b/MANIFEST")) }, ErrNotDatabase},
 		{"none", "/home/c", func(*testing.T, *vfstest.Mem) {}, ErrNotDatabase},
-		{"a swap has not ended", "/home/b", func(t *testing.T, mem *vfstest.Mem) { must(t, mem.MkdirAll("/home/a.swap")) },
+		{"a swap has not ended", "/home/b", func(t *testing.T, mem *vfstest.Mem) { must(t, mem.MkdirAll("/home/a.swap.b")) },
 			ErrTargetExists},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -127,4 +127,27 @@ func TestSwapFails(t *testing.T) {
 			t.Errorf("operation %d fails: %v, it leaves %s, %v", n, err, got, rerr)
 		}
 	}
+}
+
+// What a swap has left beside a database that was removed since does not take its place.
+func TestSwapRevivesNothing(t *testing.T) {
+	mem := twoDatabases(t)
+	must(t, mem.Rename("/home/a", "/home/a.swap.b")) // steps 2 and 3, and then a crash
+	must(t, mem.Rename("/home/b", "/home/a"))
+	must(t, mem.Rename("/home/a", "/elsewhere"))
+	if got, err := swapped(mem); got != "0 1 0" || err != nil {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// A database that is away for a swap which still runs is not taken back.
+func TestSwapRuns(t *testing.T) {
+	mem := twoDatabases(t)
+	l, err := mem.Lock(Dir("/home/a").Lock())
+	must(t, err)
+	must(t, mem.Rename("/home/a", "/home/a.swap.b"))
+	if err := Dir("/home/a").Recover(mem); !errors.Is(err, vfs.ErrLocked) || created(mem, "/home/a.swap.b") != 1 {
+		t.Errorf("%v, %d", err, created(mem, "/home/a.swap.b"))
+	}
+	l.Close()
 }
