@@ -2,6 +2,7 @@ package ebb
 
 import (
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
@@ -142,44 +143,10 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 	if testing.Short() {
 		points.Step = 23
 	}
-	r := recoveries{h: h}
-	vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error { return r.crashDuringOpen(c, 2, h.at(c)) })
-	t.Logf("%d crash states of recovery, %d of them different", r.states, r.different)
-}
-
-// recoveries tries the states that crashes during recoveries leave.
-type recoveries struct {
-	h                 *history
-	opened, checked   vfstest.Tried // the states in which crashes during Open were tried, and those that were checked
-	states, different int
-}
-
-// crashDuringOpen opens the database as a crash has left it, and checks states that a crash during that may leave, to a depth.
-func (r *recoveries) crashDuringOpen(c *vfstest.Crash, depth int, b bounds) error {
-	type against struct {
-		bounds
-		depth int
+	r := vfstest.Recoveries[bounds]{Every: 5, Check: h.check}
+	r.Open = func(fs *vfstest.Mem, b bounds) (io.Closer, error) {
+		return Open("db", manualOptions(fs, newClockAt(int64(b.now)), h.policy))
 	}
-	if r.opened.Before(c, against{b, depth}) {
-		return nil
-	}
-	c.FS.Record()
-	db, err := Open("db", manualOptions(c.FS, newClockAt(int64(b.now)), r.h.policy))
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return vfstest.TryCrashes(c.FS, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
-		r.states++
-		if !r.checked.Before(c, b) {
-			r.different++
-			if err := r.h.check(c.FS.Clone(), b); err != nil {
-				return err
-			}
-		}
-		if depth == 1 || c.Op%5 != 1 || c.Killed() {
-			return nil
-		}
-		return r.crashDuringOpen(c, depth-1, b)
-	})
+	vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error { return r.Try(c, 2, h.at(c)) })
+	t.Logf("%d crash states of recovery, %d of them different", r.States, r.Different)
 }

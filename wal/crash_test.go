@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
@@ -127,53 +128,20 @@ func TestCrashStatesOfRecovery(t *testing.T) {
 		if testing.Short() {
 			points.Step = 25
 		}
-		r := recoveries{h: h}
+		r := vfstest.Recoveries[bounds]{Every: 4}
+		r.Open = func(fs *vfstest.Mem, _ bounds) (io.Closer, error) {
+			return Open("db/wal", ptr(testOptions(fs, SyncAlways)))
+		}
+		r.Check = func(fs *vfstest.Mem, b bounds) error { return h.check(fs, SyncAlways, b) }
 		vfstest.EachCrash(t, mem, points, func(c *vfstest.Crash) error {
 			least, most := h.promises.At(c)
-			return r.crashDuringOpen(c, 2, bounds{least, most})
+			return r.Try(c, 2, bounds{least, most})
 		})
-		t.Logf("%d crash states of recovery, %d of them different", r.states, r.different)
+		t.Logf("%d crash states of recovery, %d of them different", r.States, r.Different)
 	})
 }
 
 // bounds say how many entries must be there, and how many may.
 type bounds struct{ least, most int }
-
-// recoveries tries the states that crashes during recoveries leave.
-type recoveries struct {
-	h                 *history
-	opened, checked   vfstest.Tried // the states in which crashes during Open were tried, and those that were checked
-	states, different int
-}
-
-// crashDuringOpen opens the log as a crash has left it, and checks every state that a crash during that may leave, to a depth.
-func (r *recoveries) crashDuringOpen(c *vfstest.Crash, depth int, b bounds) error {
-	type against struct {
-		bounds
-		depth int
-	}
-	if r.opened.Before(c, against{b, depth}) {
-		return nil
-	}
-	c.FS.Record()
-	l, err := Open("db/wal", ptr(testOptions(c.FS, SyncAlways)))
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	return vfstest.TryCrashes(c.FS, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
-		r.states++
-		if !r.checked.Before(c, b) {
-			r.different++
-			if err := r.h.check(c.FS.Clone(), SyncAlways, b); err != nil {
-				return err
-			}
-		}
-		if depth == 1 || c.Op%4 != 1 || c.Killed() {
-			return nil
-		}
-		return r.crashDuringOpen(c, depth-1, b)
-	})
-}
 
 func ptr[T any](v T) *T { return &v }
