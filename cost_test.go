@@ -139,3 +139,24 @@ func TestCostBesideTables(t *testing.T) {
 		t.Errorf("a look-up asks %d of %d tables, and %d of %d", few, tables, many, fourfold)
 	}
 }
+
+// TestCostBesideDeletedRanges counts what looking for the first of some keys costs beside the ranges that the transaction has
+// deleted elsewhere.
+func TestCostBesideDeletedRanges(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools at random")
+	}
+	measure := func(n int) (c costs) {
+		db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+		must(t, db.Put([]byte("z"), []byte("v")))
+		must(t, db.Update(func(tx *Txn) error {
+			for i := range n {
+				must(t, tx.DeletePrefix(fmt.Appendf(nil, "k%06d/", i)))
+			}
+			c = costs{"First": bytesOf(100, func(int) { must(t, second(tx.First(&IterOptions{Prefix: []byte("z")}))) })}
+			return nil
+		}))
+		return c
+	}
+	measure(100).grown(t, measure(400), 100)
+}

@@ -37,7 +37,7 @@ type cursor struct {
 	sources  lsm.Sources
 	merged   merge.Iterator
 	own      kv.Iterator // the source with a transaction's own writes; nil if there is none
-	hidden   kv.RangeSet // the ranges that a transaction has deleted: of their keys it sees only its own writes
+	hidden   kv.RangeSet // the ranges within bounds that a transaction has deleted: of their keys it sees only its own writes
 	deletes  lsm.Deletes
 	evicted  kv.Evictions      // those that c heeds
 	covering *lsm.DeleteSource // has a range delete that covers the entry that merged stands on; nil if none does

@@ -329,7 +329,7 @@ func (tx *Txn) iterator(o *IterOptions) (*Iterator, error) {
 		own = &ownIterator{writes: s.writes.Clone()}
 	}
 	it := s.db.cursors.open(s.view, s.seq, int64(s.now), o, own)
-	it.c.hidden = s.gone.Clone()
+	it.c.hidden = s.gone.Within(it.c.Lower, it.c.Upper)
 	if !s.readOnly {
 		if it.scan = s.reads.AddScan(); s.reads.Scans() == 1 {
 			s.db.pipeline.trail.last.Want()

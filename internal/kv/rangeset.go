@@ -52,8 +52,13 @@ func (s *RangeSet) Find(key []byte) (r KeyRange, ok bool) {
 // All returns the ranges in order. No two touch. The caller must not change them, and they are valid until the next Add.
 func (s *RangeSet) All() []KeyRange { return s.list }
 
-// Clone returns a copy, which later changes of s leave as it is.
-func (s *RangeSet) Clone() RangeSet { return RangeSet{slices.Clone(s.list)} }
+// Within returns a set of those ranges that reach into lower <= key < upper, each whole; an empty upper is no bound. Later
+// changes of s leave it as it is.
+func (s *RangeSet) Within(lower, upper []byte) RangeSet {
+	first := s.search(func(o KeyRange) bool { return o.End == nil || Compare(o.End, lower) > 0 })
+	last := s.search(func(o KeyRange) bool { return len(upper) > 0 && Compare(o.Start, upper) >= 0 })
+	return RangeSet{slices.Clone(s.list[first:max(first, last)])}
+}
 
 // Clear removes all keys, and keeps memory for a few ranges.
 func (s *RangeSet) Clear() {

@@ -7,13 +7,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestRangeSet adds ranges to a set and to a map of keys, and holds one against the other; a copy stays as it was.
+// TestRangeSet adds ranges to a set and to a map of keys, and holds one against the other; what was taken of it
+// stays as it was.
 func TestRangeSet(t *testing.T) {
 	const keys = 20
 	key := func(i int) []byte { return fmt.Appendf(nil, "%02d", i) }
 	rapid.Check(t, func(t *rapid.T) {
 		var s, before RangeSet
 		var in, inBefore [keys]bool
+		lower, upper := 0, 0 // of before
 		for range rapid.IntRange(1, 12).Draw(t, "ranges") {
 			from, to := rapid.IntRange(0, keys).Draw(t, "from"), rapid.IntRange(0, keys+1).Draw(t, "to")
 			start, end := key(from), key(to)
@@ -27,7 +29,12 @@ func TestRangeSet(t *testing.T) {
 				end = nil
 			}
 			if rapid.Bool().Draw(t, "copy") {
-				before, inBefore = s.Clone(), in
+				lower, upper = rapid.IntRange(0, keys).Draw(t, "lower"), rapid.IntRange(0, keys+1).Draw(t, "upper")
+				bound := key(upper)
+				if upper == keys+1 {
+					bound = nil
+				}
+				before, inBefore = s.Within(key(lower), bound), in
 			}
 			s.Add(start, end)
 			clear(start)
@@ -37,7 +44,14 @@ func TestRangeSet(t *testing.T) {
 			}
 		}
 		checkRangeSet(t, &s, in[:], key)
-		checkRangeSet(t, &before, inBefore[:], key)
+		if upper = min(upper, keys); lower < upper {
+			checkRangeSet(t, &before, inBefore[lower:upper], func(i int) []byte { return key(lower + i) })
+		}
+		for _, r := range before.All() {
+			if r.End != nil && Compare(r.End, key(lower)) <= 0 || upper < keys && Compare(r.Start, key(upper)) >= 0 {
+				t.Fatalf("%q does not reach into %d to %d", r, lower, upper)
+			}
+		}
 		s.Clear()
 		checkRangeSet(t, &s, make([]bool, keys), key)
 	})
