@@ -234,9 +234,12 @@ func (f *typedFormat[K, V]) scratch() *typedScratch {
 }
 
 func (f *typedFormat[K, V]) release(s *typedScratch) {
-	const keep = 64 << 10 // a rare huge value should not pin its size for good
+	const keep = 64 << 10 // a rare huge value, or the keys of a rare long GetMany, should not pin their size for good
 	if cap(s.value) > keep {
 		s.value = nil
+	}
+	if cap(s.key) > keep {
+		s.key = nil
 	}
 	s.key, s.value = s.key[:0], s.value[:0]
 	f.pool.Put(s)
