@@ -108,7 +108,8 @@ func (t TypedTxn[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, err
 
 // Update gives a key the value that fn returns. fn gets the value that the key has; present is false if the key is absent.
 // No other write to the key comes in between. If fn returns an error, nothing is written and Update returns the error. fn
-// may be called several times: Update is a transaction, see DB.Update. It takes the options of Txn.Put and of DB.Update.
+// may be called several times: Update is a transaction, see DB.Update. It takes the options of Txn.Put but FoundTo, and those of
+// DB.Update.
 func (t *Typed[K, V]) Update(key K, fn func(old V, present bool) (V, error), opts ...WriteOption) error {
 	if _, err := parseOptions(opts, deadlineOptions|keepOption|commonOptions); err != nil {
 		return err
