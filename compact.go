@@ -2,7 +2,6 @@ package ebb
 
 import (
 	"context"
-	"slices"
 
 	"github.com/ebbdb/ebb/compaction"
 )
@@ -78,14 +77,9 @@ func (c *compacter) finish(ctx context.Context, pick picker) error {
 	if c.health.closed.Load() { // ctx is cancelled a little later
 		return ErrClosed
 	}
-	all, last := false, c.live.View().Version.LastSeq
+	last := c.live.View().Version.LastSeq
 	err := c.runPlans(ctx, func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
-		plan := pick(l, now, how)
-		if plan == nil || plan.All && all || !plan.All && onlyNewer(plan, l, last) {
-			return nil
-		}
-		all = all || plan.All
-		return plan
+		return pick(withoutNewer(l, last), now, how)
 	})
 	if err != nil && c.health.closed.Load() {
 		return ErrClosed
@@ -96,18 +90,12 @@ func (c *compacter) finish(ctx context.Context, pick picker) error {
 	return err
 }
 
-// onlyNewer reports whether a plan takes tables from level 0 and each of these has an entry newer than sequence last. It is
-// false for a plan that drops its tables.
-func onlyNewer(plan *compaction.Plan, l *compaction.Levels, last uint64) bool {
-	newer := 0
-	for _, t := range plan.Tables() {
-		if !slices.Contains(l[0], t) {
-			continue
-		}
-		if t.Reader.Properties().MaxSeq <= last {
-			return false
-		}
-		newer++
+// withoutNewer returns levels without the tables of level 0 that have an entry newer than sequence last. All others are older
+// than these.
+func withoutNewer(l *compaction.Levels, last uint64) *compaction.Levels {
+	older := *l
+	for len(older[0]) > 0 && older[0][0].Reader.Properties().MaxSeq > last {
+		older[0] = older[0][1:]
 	}
-	return newer > 0 && plan.Action != compaction.Drop
+	return &older
 }

@@ -96,7 +96,7 @@ func (a *aside) compact(all bool) {
 	for _, tables := range db.live.View().Version.Levels {
 		most += 20 * len(tables)
 	}
-	plans, done := 0, false
+	plans, last := 0, db.live.View().Version.LastSeq
 	must(a.t, db.compacter.runPlans(db.health.work, func(l *compaction.Levels, now int64, c compaction.Config) *compaction.Plan {
 		if plans++; plans > most {
 			a.t.Fatal("picking comes to no end")
@@ -105,14 +105,7 @@ func (a *aside) compact(all bool) {
 			c.Paid = a.rand.IntN(4) == 0
 			return compaction.Pick(l, now, c)
 		}
-		p := compaction.PickAll(l, now, c)
-		if p != nil && p.All {
-			if done {
-				return nil
-			}
-			done = true
-		}
-		return p
+		return compaction.PickAll(withoutNewer(l, last), now, c)
 	}))
 }
 

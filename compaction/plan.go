@@ -12,7 +12,6 @@ type Plan struct {
 	Action Action
 	Inputs [][]*Table // newest first; the tables of one element do not overlap
 	Level  int        // where the outputs belong
-	All    bool       // the inputs are all tables
 	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired or were evicted.
 	Deleted bool
 	older   Levels // the tables that are older than the inputs and not among them
@@ -84,7 +83,7 @@ func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
 
 // everything plans to rewrite all tables into the last level.
 func (p *picker) everything() *Plan {
-	plan := &Plan{Reason: "compact all", Level: bottom, All: true, evicted: p.evicted}
+	plan := &Plan{Reason: "compact all", Level: bottom, evicted: p.evicted}
 	for _, t := range p.Levels[0] {
 		plan.Inputs = append(plan.Inputs, []*Table{t})
 	}
