@@ -27,8 +27,10 @@ const (
 	// rewriteShare is how many bytes may be rewritten for reads for each byte that was added to level 0. With the log and the
 	// flush, and what a table has beside keys and values, that is fewer than 20 bytes written for each byte put.
 	rewriteShare = 12
-	// paidEvery is how many bytes are paid between two requests to check whether the rent suffices.
-	paidEvery = 1 << 20
+	// paidFirst is how many bytes are paid before the first request to check whether the rent suffices, and paidShare which part
+	// of all that was paid is paid between two: if the rent does not suffice, or the budget, reads do not ask again and again.
+	paidFirst = 1 << 20
+	paidShare = 8
 )
 
 // Rent counts what reads have paid, in bytes of compaction, and bounds what is compacted for them: merging is cheap, and reads
@@ -36,6 +38,7 @@ const (
 // Any goroutine may call its methods.
 type Rent struct {
 	paid         atomic.Int64
+	asked        atomic.Int64 // of paid, when a check was asked for
 	budget       atomic.Int64 // bytes that may be rewritten for reads
 	memtableSize int64
 	request      func() // asks for a check whether enough was paid
@@ -45,7 +48,10 @@ type Rent struct {
 func (r *Rent) Paid() int64 { return r.paid.Load() }
 
 // Reset sets the paid rent to zero: the compaction was done, or cannot be.
-func (r *Rent) Reset() { r.paid.Store(0) }
+func (r *Rent) Reset() {
+	r.paid.Store(0)
+	r.asked.Store(0)
+}
 
 // earn adds to the budget: tables of so many bytes were added to level 0.
 func (r *Rent) earn(bytes int64) { r.budget.Add(rewriteShare * bytes) }
@@ -86,7 +92,8 @@ func (r *Rent) lookup(asked, tables int) {
 
 // Pay counts bytes that reads have paid.
 func (r *Rent) Pay(bytes int64) {
-	if all := r.paid.Add(bytes); all/paidEvery != (all-bytes)/paidEvery {
+	all, asked := r.paid.Add(bytes), r.asked.Load()
+	if all >= asked+max(paidFirst, asked/paidShare) && r.asked.CompareAndSwap(asked, all) {
 		r.request()
 	}
 }
