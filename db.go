@@ -26,7 +26,7 @@ type DB struct {
 	//    and to mark the clock.
 	// 3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, holding the commit lock. A read-only database,
 	//    where nothing is flushed, uses flushing for Refresh, which takes the commit lock while holding it.
-	// 4. flusher.trim.mu; and those of lsm, in its order.
+	// 4. flusher.trim.mu; pipeline.snapshots.mu; and those of lsm, in its order.
 	// 5. stall.mu, then that of events; damage.mu, and the locks of the log, of gaps and of the epoch: whoever has one of
 	//    these takes no other of this list.
 	//

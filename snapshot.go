@@ -24,12 +24,13 @@ type Snapshot struct {
 
 // Snapshot returns the database as it is now.
 func (db *DB) Snapshot() (*Snapshot, error) {
-	open := &db.pipeline.snapshots
-	open.begin()
-	v, seq, err := pin(&db.live)
-	open.began(seq)
+	var v *lsm.View
+	var seq uint64
+	err := db.pipeline.snapshots.begin(func() (_ uint64, err error) {
+		v, seq, err = pin(&db.live)
+		return seq, err
+	})
 	if err != nil {
-		open.end()
 		return nil, err
 	}
 	return &Snapshot{db: db, live: &db.live, cursors: &db.cursors, view: v, seq: seq, now: moment(db.clock.Now())}, nil
@@ -38,7 +39,7 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 // Close unpins the memory and the files of the snapshot. A second Close does nothing.
 func (s *Snapshot) Close() {
 	if !s.closed.Swap(true) {
-		s.db.pipeline.snapshots.end()
+		s.db.pipeline.snapshots.end(s.seq)
 		s.live.UnpinShared(s.view) // shared: a Get on the snapshot may still be running
 	}
 }

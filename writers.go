@@ -3,8 +3,10 @@ package ebb
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/manifest"
@@ -32,14 +34,13 @@ type writers struct {
 // writersPast is what writers were before their last batches, as far as the backup of a snapshot may ask.
 //
 // A snapshot as of a sequence needs the state whose version is the last up to there. A state is kept when the next one
-// replaces it, under the commit lock, and dropped at the earliest when that one is visible. From then on no snapshot begins
-// that needs it; and one that has begun is either counted in beginning, so that nothing is dropped, or in open, with newest
-// not below its sequence. What is visible is read before these three are, so that a snapshot which began before is in them.
+// replaces it, under the commit lock, and dropped at the earliest when that one is visible: no snapshot that begins from then
+// on needs it. What is visible is read before the open snapshots are, so that each that is not among them began later.
 type writersPast struct {
 	snapshots *openSnapshots // nil: nobody asks
 	visible   func() uint64
 	states    []pastState
-	dropAt    int // so many states are worth a look: twice what the last look has left
+	dropAt    int // so many states are worth a look: twice what the last look has left, or as many as there were snapshots
 }
 
 // pastState is the state of a writer before another one.
@@ -49,26 +50,45 @@ type pastState struct {
 	next uint64 // the version of the other
 }
 
-// openSnapshots counts snapshots. Any goroutine may use it.
+// openSnapshots counts the snapshots that are open, by sequence. Any goroutine may use it.
 type openSnapshots struct {
-	beginning atomic.Int64  // whose sequence is not known yet
-	open      atomic.Int64  // all that are not closed
-	newest    atomic.Uint64 // no snapshot of open has a later sequence, but for those beginning
-}
-
-func (o *openSnapshots) begin() {
-	o.open.Add(1)
-	o.beginning.Add(1)
-}
-
-// began notes the sequence of a snapshot that has begun.
-func (o *openSnapshots) began(seq uint64) {
-	for old := o.newest.Load(); old < seq && !o.newest.CompareAndSwap(old, seq); old = o.newest.Load() {
+	mu struct {
+		sync.Mutex
+		seqs map[uint64]int
 	}
-	o.beginning.Add(-1)
 }
 
-func (o *openSnapshots) end() { o.open.Add(-1) }
+// begin counts a snapshot as of the sequence that pin returns. The lock is held over pin: whoever lists the open snapshots
+// finds the snapshot, or it is as of what is visible by then.
+func (o *openSnapshots) begin(pin func() (seq uint64, err error)) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	seq, err := pin()
+	if err != nil {
+		return err
+	}
+	if o.mu.seqs == nil {
+		o.mu.seqs = make(map[uint64]int)
+	}
+	o.mu.seqs[seq]++
+	return nil
+}
+
+// end takes a snapshot away.
+func (o *openSnapshots) end(seq uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.seqs[seq]--; o.mu.seqs[seq] == 0 {
+		delete(o.mu.seqs, seq)
+	}
+}
+
+// list returns the sequences of the open snapshots, ascending.
+func (o *openSnapshots) list() []uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Sorted(maps.Keys(o.mu.seqs))
+}
 
 // keep keeps a state that another replaces.
 func (p *writersPast) keep(id int64, old writerState, next uint64) {
@@ -76,22 +96,19 @@ func (p *writersPast) keep(id int64, old writerState, next uint64) {
 		return
 	}
 	if len(p.states) >= p.dropAt {
-		p.drop()
-		p.dropAt = max(16, 2*len(p.states))
+		p.drop(p.visible())
 	}
 	p.states = append(p.states, pastState{id, old, next})
 }
 
-// drop drops the states that no snapshot needs.
-func (p *writersPast) drop() {
-	visible := p.visible()
-	if p.snapshots.beginning.Load() > 0 {
-		return
-	}
-	open, newest := p.snapshots.open.Load() > 0, p.snapshots.newest.Load()
+// drop drops the states that neither an open snapshot needs nor one that begins later, as of visible at least.
+func (p *writersPast) drop(visible uint64) {
+	open := p.snapshots.list()
 	p.states = slices.DeleteFunc(p.states, func(s pastState) bool {
-		return s.next <= visible && (!open || s.version > newest)
+		i, _ := slices.BinarySearch(open, s.version)
+		return s.next <= visible && (i == len(open) || open[i] >= s.next)
 	})
+	p.dropAt = max(16, 2*len(p.states), len(open))
 }
 
 // knownWriter is an element of the list.
@@ -188,9 +205,7 @@ func (w *writers) listAt(seq uint64, now int64) []knownWriter {
 func (w *writers) replace(next writers) {
 	next.past = w.past
 	p := &next.past
-	if p.snapshots.beginning.Load() == 0 && p.snapshots.open.Load() == 0 {
-		p.states = nil
-	}
+	p.drop(math.MaxUint64) // a snapshot that begins is as of w, or later
 	for id, i := range w.index {
 		if j, ok := next.index[id]; ok && next.known[j].version > w.known[i].version {
 			p.states = append(p.states, pastState{id, w.known[i].writerState, next.known[j].version})

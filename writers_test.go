@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -203,19 +204,19 @@ func TestWritersPast(t *testing.T) {
 			"batch": func(t *rapid.T) { set(rapid.Int64Range(0, 3).Draw(t, "writer")) },
 			"show":  func(t *rapid.T) { visible = rapid.Uint64Range(visible, last).Draw(t, "visible") },
 			"snapshot": func(t *rapid.T) {
-				open.begin()
 				seq := visible
+				_ = open.begin(func() (uint64, error) { return seq, nil })
 				for range rapid.IntRange(0, 40).Draw(t, "batches meanwhile") {
 					set(int64(last % 4))
 					visible = last
 				}
-				open.began(seq)
 				snapshots = append(snapshots, seq)
 			},
 			"close": func(t *rapid.T) {
 				if len(snapshots) > 0 {
-					snapshots = snapshots[1:]
-					open.end()
+					i := rapid.IntRange(0, len(snapshots)-1).Draw(t, "which")
+					open.end(snapshots[i])
+					snapshots = slices.Delete(snapshots, i, i+1)
 				}
 			},
 			"": func(t *rapid.T) {
@@ -233,8 +234,8 @@ func TestWritersPast(t *testing.T) {
 				}
 			},
 		})
-		for range snapshots {
-			open.end()
+		for _, seq := range snapshots {
+			open.end(seq)
 		}
 		for i := range 2*len(w.past.states) + 40 {
 			set(int64(i % 4))
@@ -244,4 +245,35 @@ func TestWritersPast(t *testing.T) {
 			t.Fatalf("%d states are kept for nobody", n)
 		}
 	})
+}
+
+// TestWritersPastBesideSnapshots: what writers were is kept for the snapshots that are open, not for all between them, though
+// there is always one.
+func TestWritersPastBesideSnapshots(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	db := openTest(t, o)
+	must(t, applyAs(db, 7, 0, "k", "v"))
+	aside, err := Open("db", readOnlyOptions(o))
+	must(t, err)
+	defer aside.Close()
+	for _, each := range []*DB{db, aside} {
+		first, err := each.Snapshot()
+		must(t, err)
+		defer first.Close()
+		last, err := each.Snapshot()
+		must(t, err)
+		defer func() { last.Close() }()
+		for range 200 {
+			sequence, err := db.WriterSequence(7)
+			must(t, err)
+			must(t, errors.Join(applyAs(db, 7, sequence+1, "k", "v"), each.Refresh()))
+			next, err := each.Snapshot()
+			must(t, err)
+			last.Close()
+			last = next
+		}
+		if n := len(each.pipeline.mu.writers.past.states); n > 16 {
+			t.Errorf("read-only %v: %d states are kept of one writer for two snapshots", each.opts.ReadOnly, n)
+		}
+	}
 }
