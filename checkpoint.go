@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/ebbdb/ebb/internal/copies"
@@ -145,8 +146,8 @@ type ClockReset struct {
 //
 // Keys come back that had expired only by the wrong clock, as far as their bytes are still on the disk; those that a flush or
 // a compaction has left out, or that Options.ExpiryEvents has reported, do not. Keys that were written meanwhile keep their
-// deadlines, which are as far ahead as the clock was. A database that is open is ErrLocked. The log that Options.RetainLog
-// keeps is dropped.
+// deadlines, which are as far ahead as the clock was; writers that were used meanwhile count as used now. A database that is
+// open is ErrLocked. The log that Options.RetainLog keeps is dropped.
 //
 //  1. Count what comes back, reading all entries.
 //  2. Open the database with the new time, deaf to marks, and flush the log: from then on no mark in it counts. The manifest
@@ -162,6 +163,7 @@ func ResetClock(dir string, to time.Time, o *ResetClockOptions) (ClockReset, err
 			o.Options.segmentSize
 	}
 	c.manual, c.clockTo, c.ReadOnly = true, max(to.UnixMilli(), 1), true
+	c.WriterIdle = math.MaxInt64 // it is for the database's own Options to say which writers are forgotten
 	info, err := resetClock(dir, &c, countBack)
 	if err != nil || o.DryRun || !info.To.Before(info.Mark) {
 		return info, err

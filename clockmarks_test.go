@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,4 +278,38 @@ func TestResetClockCrashStates(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// TestResetClockWriters: a writer that was used while the clock was ahead is forgotten after as long as any other, and one that
+// was not used is not forgotten by ResetClock, whatever Options.WriterIdle is.
+func TestResetClockWriters(t *testing.T) {
+	const day = 24 * time.Hour
+	mem, clock := vfstest.NewMem(), newFakeClock()
+	o := manualOptions(mem, clock, SyncAlways)
+	o.WriterIdle = 30 * day
+	db := openTest(t, o)
+	must(t, errors.Join(applyAs(db, 1, 0, "k", "v"), db.Flush()))
+	clock.add(20 * day)
+	must(t, errors.Join(applyAs(db, 2, 0, "k", "v"), db.Flush()))
+	clock.add(9 * day)
+	must(t, errors.Join(applyAs(db, 3, 0, "k", "v"), db.Flush(), db.Close()))
+	clock.add(-9 * day)
+	_, err := ResetClock("db", clock.Now(), &ResetClockOptions{Options: o})
+	must(t, err)
+	db = openTest(t, o)
+	known := func(want ...int64) {
+		t.Helper()
+		var got []int64
+		for id := range int64(4) {
+			if _, err := db.WriterSequence(id); err == nil {
+				got = append(got, id)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("writers %v are known, want %v", got, want)
+		}
+	}
+	known(1, 2, 3)
+	clock.add(31 * day)
+	known()
 }

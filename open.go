@@ -284,6 +284,12 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 		mark = o.clockTo
 	}
 	db.clock = ttl.NewClock(mark, o.Clock)
+	if o.clockTo != 0 {
+		for i := range state.Writers {
+			w := &state.Writers[i]
+			w.Used = min(w.Used, db.clock.Now())
+		}
+	}
 	mapped := o.volatile && o.Compression == CompressionNone // every block is: a cache would have nothing to keep
 	if !o.manual && !mapped {
 		if db.cache, err = table.NewCache(o.cacheMemory()); err != nil {
