@@ -237,6 +237,17 @@ func ExampleFoundTo() {
 	// b false
 }
 
+// One call counts a request, and tells when the window ends.
+func ExampleDeadlineTo() {
+	db := openMemory(&ebb.Options{Clock: func() time.Time { return time.UnixMilli(0) }})
+	defer db.Close()
+
+	var ends int64
+	n, err := db.Add([]byte("requests:alice"), 1, ebb.TTL(time.Minute), ebb.DeadlineTo(&ends))
+	fmt.Println(n, err, time.UnixMilli(ends).UTC().Format(time.TimeOnly))
+	// Output: 1 <nil> 00:01:00
+}
+
 // The operations of a batch are made all at once or, after a crash, not at all.
 func ExampleDB_Apply() {
 	db := openMemory(nil)

@@ -12,7 +12,7 @@ import (
 // d deletes the key. For an absent key the error is ErrNotFound.
 //
 // IfNoDeadline, IfDeadline, IfLater, IfEarlier and IfVersion set a condition; where it does not hold the error is
-// ErrConditionFailed. Of the other options Expire takes VersionTo, Sync and NoSync.
+// ErrConditionFailed. Of the other options Expire takes DeadlineTo, VersionTo, Sync and NoSync.
 func (db *DB) Expire(key []byte, d time.Duration, opts ...WriteOption) error {
 	_, err := db.touch(nil, key, TTL(d), expireOptions, opts)
 	return err

@@ -135,6 +135,9 @@ func (t turn) write(e wal.Entry, w *params) error {
 	if w.foundTo != nil {
 		*w.foundTo = w.found
 	}
+	if w.untilTo != nil {
+		*w.untilTo = w.left()
+	}
 	return nil
 }
 

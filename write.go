@@ -23,7 +23,7 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 	if err := checkEntry(key, value); err != nil {
 		return err
 	}
-	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions|foundOption, db.clock, db.opts.Sync)
+	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions|foundOption|untilOption, db.clock, db.opts.Sync)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (db *DB) CompareAndSwap(key, old, new []byte, opts ...WriteOption) (swapped
 	if err := checkEntry(key, new); err != nil {
 		return false, err
 	}
-	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions, db.clock, db.opts.Sync)
+	p, err := evaluate(opts, deadlineOptions|keepOption|conditionOptions|untilOption, db.clock, db.opts.Sync)
 	if err != nil {
 		return false, err
 	}
@@ -210,7 +210,7 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	p, err := evaluate(opts, deadlineOptions|conditionOptions|foundOption, db.clock, db.opts.Sync)
+	p, err := evaluate(opts, deadlineOptions|conditionOptions|foundOption|untilOption, db.clock, db.opts.Sync)
 	if err != nil {
 		return 0, err
 	}

@@ -17,6 +17,7 @@ type WriteOption struct {
 	value int64
 	to    *uint64
 	found *bool
+	until *int64
 }
 
 type optionKind uint8
@@ -39,6 +40,7 @@ const (
 	optionSync
 	optionNoSync
 	optionFoundTo
+	optionDeadlineTo
 )
 
 // optionSet is a set of option kinds, a bit each.
@@ -53,15 +55,16 @@ const (
 	deadlineOptions  = optionSet(1<<optionTTL | 1<<optionExpireAt)
 	keepOption       = optionSet(1 << optionKeepTTL)
 	foundOption      = optionSet(1 << optionFoundTo)
+	untilOption      = optionSet(1 << optionDeadlineTo)
 	presentOptions   = optionSet(1<<optionIfPresent | 1<<optionIfVersion)
 	conditionOptions = presentOptions | 1<<optionIfAbsent
 	touchConditions  = optionSet(1<<optionIfNoDeadline | 1<<optionIfDeadline | 1<<optionIfLater | 1<<optionIfEarlier)
-	expireOptions    = touchConditions | 1<<optionIfVersion
+	expireOptions    = touchConditions | 1<<optionIfVersion | untilOption
 )
 
 // choices are sets of options that exclude each other: a write takes at most one of each set.
 var choices = [...]optionSet{deadlineOptions | keepOption, conditionOptions | touchConditions, syncOptions, versionOption,
-	foundOption}
+	foundOption, untilOption}
 
 // Options of writes.
 var (
@@ -111,6 +114,13 @@ func VersionTo(version *uint64) WriteOption { return WriteOption{kind: optionVer
 // calls tell it by their error.
 func FoundTo(found *bool) WriteOption { return WriteOption{kind: optionFoundTo, found: found} }
 
+// DeadlineTo stores in *deadline the deadline that the key has by the write, in Unix ms, once the write has succeeded; 0 if it
+// has none, or is absent because the deadline had passed. It tells what KeepTTL and Add have kept, and what a TTL has become. It
+// is for Put, Add, CompareAndSwap, Expire and GetTouch.
+func DeadlineTo(deadline *int64) WriteOption {
+	return WriteOption{kind: optionDeadlineTo, until: deadline}
+}
+
 // drafted returns the option, one of a deadline or a condition, or none, as a draft has it.
 func (o WriteOption) drafted() draft.Option { return draft.Option{Kind: uint8(o.kind), Value: o.value} }
 
@@ -126,6 +136,7 @@ type given struct {
 	sync      optionKind  // optionSync or optionNoSync; 0: as the policy says
 	versionTo *uint64     // nil: no VersionTo
 	foundTo   *bool       // nil: no FoundTo
+	untilTo   *int64      // nil: no DeadlineTo
 }
 
 // parseOptions is the one reader of write options. It refuses options that are not in allowed, that are given twice, or that
@@ -144,6 +155,8 @@ func parseOptions(opts []WriteOption, allowed optionSet) (g given, err error) {
 			g.versionTo = o.to
 		case foundOption.has(o.kind):
 			g.foundTo = o.found
+		case untilOption.has(o.kind):
+			g.untilTo = o.until
 		default:
 			g.condition = o
 		}
@@ -184,12 +197,21 @@ type params struct {
 	version   uint64     // of IfVersion
 	versionTo *uint64    // nil: no VersionTo
 	foundTo   *bool      // nil: no FoundTo
+	untilTo   *int64     // nil: no DeadlineTo
 	found     bool       // the key was present; set by beginUpdate
 	changed   []byte     // of a transaction: the key for which the last attempt conflicted, if it was a key
 }
 
 // looks reports whether the write needs to know what the key has.
 func (p *params) looks() bool { return p.condition != 0 || p.keepTTL || p.foundTo != nil }
+
+// left returns the deadline that the key has by the write.
+func (p *params) left() int64 {
+	if p.past {
+		return 0
+	}
+	return p.deadline
+}
 
 // evaluate returns the params of options under a policy. The call takes the common options and those in allowed. evaluate
 // reads the clock at most once.
@@ -205,6 +227,7 @@ func evaluate(opts []WriteOption, allowed optionSet, clock *ttl.Clock, policy Sy
 		version:   uint64(g.condition.value),
 		versionTo: g.versionTo,
 		foundTo:   g.foundTo,
+		untilTo:   g.untilTo,
 	}
 	if deadlineOptions.has(g.ttl.kind) {
 		p.deadline, p.past = g.ttl.deadline(clock.Now())
@@ -213,7 +236,7 @@ func evaluate(opts []WriteOption, allowed optionSet, clock *ttl.Clock, policy Sy
 }
 
 var optionNames = [...]string{"the zero WriteOption", "TTL", "ExpireAt", "KeepTTL", "IfAbsent", "IfPresent", "IfVersion",
-	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync", "FoundTo"}
+	"IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier", "VersionTo", "Sync", "NoSync", "FoundTo", "DeadlineTo"}
 
 func (k optionKind) String() string { return optionNames[k] }
 

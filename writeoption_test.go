@@ -12,7 +12,7 @@ import (
 )
 
 // optionsByName returns every write option there is.
-func optionsByName(version *uint64, found *bool) map[string]WriteOption {
+func optionsByName(version *uint64, found *bool, deadline *int64) map[string]WriteOption {
 	return map[string]WriteOption{
 		"the zero WriteOption": {},
 		"TTL":                  TTL(time.Hour),
@@ -29,6 +29,7 @@ func optionsByName(version *uint64, found *bool) map[string]WriteOption {
 		"Sync":                 Sync,
 		"NoSync":               NoSync,
 		"FoundTo":              FoundTo(found),
+		"DeadlineTo":           DeadlineTo(deadline),
 	}
 }
 
@@ -38,6 +39,7 @@ var contradict = [][]string{
 	{"IfAbsent", "IfPresent", "IfVersion", "IfNoDeadline", "IfDeadline", "IfLater", "IfEarlier"},
 	{"VersionTo"},
 	{"FoundTo"},
+	{"DeadlineTo"},
 	{"Sync", "NoSync"},
 }
 
@@ -54,12 +56,12 @@ func optionVerbs(db *DB) []optionVerb {
 	space := NewTyped(db, nil, codec.String(), codec.String())
 	const (
 		common = " VersionTo Sync NoSync"
-		swap   = "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion" + common
+		swap   = "TTL ExpireAt KeepTTL IfAbsent IfPresent IfVersion DeadlineTo" + common
 		put    = swap + " FoundTo"
 		del    = "IfPresent IfVersion FoundTo" + common
 		take   = "IfVersion" + common
 		touch  = "IfNoDeadline IfDeadline IfLater IfEarlier"
-		expire = "IfVersion IfNoDeadline IfDeadline IfLater IfEarlier" + common
+		expire = "IfVersion IfNoDeadline IfDeadline IfLater IfEarlier DeadlineTo" + common
 	)
 	inTxn := func(fn func(tx *Txn, o ...WriteOption) error) func(...WriteOption) error {
 		return func(o ...WriteOption) error { return db.Update(func(tx *Txn) error { return fn(tx, o...) }) }
@@ -131,7 +133,8 @@ func TestWriteOptionPairs(t *testing.T) {
 	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	var version uint64
 	var found bool
-	options := optionsByName(&version, &found)
+	var deadline int64
+	options := optionsByName(&version, &found, &deadline)
 	for _, v := range optionVerbs(db) {
 		takes := strings.Fields(v.takes)
 		t.Run(v.name, func(t *testing.T) {
@@ -197,6 +200,44 @@ func TestWriteOptionString(t *testing.T) {
 	} {
 		if got := row.o.String(); got != row.want {
 			t.Errorf("%s, want %s", got, row.want)
+		}
+	}
+}
+
+// TestDeadlineTo: every write that may set or keep a deadline tells it, and one that is refused tells nothing.
+func TestDeadlineTo(t *testing.T) {
+	clock := newFakeClock()
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
+	key, start := []byte("k"), clock.Now()
+	after := func(d time.Duration) int64 { return start.Add(d).UnixMilli() }
+	var got int64
+	to := DeadlineTo(&got)
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want int64
+		err  error
+	}{
+		{"put", func() error { return db.Put(key, nil, to) }, 0, nil},
+		{"put with a TTL", func() error { return db.Put(key, []byte("1"), TTL(time.Hour), to) }, after(time.Hour), nil},
+		{"put with a deadline", func() error { return db.Put(key, []byte("1"), ExpireAt(start.Add(time.Minute)), to) }, after(time.Minute), nil},
+		{"put that keeps it", func() error { return db.Put(key, []byte("2"), KeepTTL, to) }, after(time.Minute), nil},
+		{"put in its turn", func() error { return db.Put(key, []byte("2"), IfPresent, TTL(time.Hour), to) }, after(time.Hour), nil},
+		{"swap", func() error { return second(db.CompareAndSwap(key, []byte("2"), []byte("3"), KeepTTL, to)) }, after(time.Hour), nil},
+		{"swap of another", func() error { return second(db.CompareAndSwap(key, []byte("2"), []byte("3"), to)) }, -1, nil},
+		{"add", func() error { return second(db.Add(key, 1, TTL(time.Minute), to)) }, after(time.Hour), nil},
+		{"add to none", func() error { return second(db.Add([]byte("l"), 1, TTL(time.Minute), to)) }, after(time.Minute), nil},
+		{"expire", func() error { return db.Expire(key, 2*time.Hour, to) }, after(2 * time.Hour), nil},
+		{"expire that is refused", func() error { return db.Expire(key, time.Hour, IfLater, to) }, -1, ErrConditionFailed},
+		{"touch", func() error { return second(db.GetTouch(key, 3*time.Hour, to)) }, after(3 * time.Hour), nil},
+		{"expire of none", func() error { return db.Expire([]byte("m"), time.Hour, to) }, -1, ErrNotFound},
+		{"expire for good", func() error { return db.Expire(key, 0, to) }, 0, nil},
+		{"put that has expired", func() error { return db.Put(key, nil, ExpireAt(start), to) }, 0, nil},
+		{"add that has expired", func() error { return second(db.Add(key, 1, TTL(-1), to)) }, 0, nil},
+	} {
+		got = -1
+		if err := step.do(); !errors.Is(err, step.err) || got != step.want {
+			t.Errorf("%s: %v, deadline %d, want %v, %d", step.name, err, got, step.err, step.want)
 		}
 	}
 }
