@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ebbdb/ebb/internal/snapfile"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -520,7 +519,7 @@ func TestRestoreNewerVersion(t *testing.T) {
 	_, files := chainOf(t, vfstest.NewMem(), clock)
 	data := newerVersion(t, files[0])
 	err := restoreTo(vfstest.NewMem(), clock, "copy", data)
-	if !errors.Is(err, snapfile.ErrVersion) || errors.Is(err, ErrCorrupt) {
+	if !errors.Is(err, ErrVersion) || errors.Is(err, ErrCorrupt) {
 		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -69,6 +70,9 @@ var (
 var (
 	// ErrCorrupt matches every error that reports damaged files. errors.As with *CorruptError tells file and offset.
 	ErrCorrupt = corrupt.ErrCorrupt
+	// ErrVersion says that a newer release of ebb has written a file, and which version of the format it has. Nothing is wrong
+	// with the file, and nothing was changed.
+	ErrVersion = format.ErrNewer
 	// ErrLocked says that another owner has the database open. errors.As with *LockedError tells its process, if known.
 	// Options.ReadOnly opens the database all the same.
 	ErrLocked = vfs.ErrLocked

@@ -165,6 +165,11 @@ func (db *DB) open() error {
 // loadState reads the manifest, or makes the first.
 func (db *DB) loadState() (*manifest.State, error) {
 	state, err := manifest.Load(db.fs, string(db.dir))
+	if err == nil {
+		if err := state.Features.Writable(); err != nil {
+			return nil, fmt.Errorf("%s: %w", db.dir.Manifest(), err)
+		}
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return state, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
@@ -18,6 +19,10 @@ const (
 	MaxWriters   = 1 << 20       // idempotent writers that are known at a time
 	MaxBatchSize = 1<<30 - 1<<19 // bytes of all keys and values, with a few for each: one of the largest fits
 )
+
+// FormatVersion is the format of what this release writes: databases and snapshot files. Every later release reads what is of
+// format 1. What a newer release has written in a way that this one does not know is refused with ErrVersion.
+const FormatVersion = format.Format
 
 func checkKey(key []byte) error {
 	if len(key) == 0 {

@@ -397,6 +397,18 @@ func TestMisplacedSegments(t *testing.T) {
 			h[1] = formatVersion + 1
 			return m.WriteFile(name(1), append(appendControl(nil, h), data[headerSize:]...))
 		}, ErrVersion, 1},
+		{"a newer version of the newest", func(m *vfstest.Mem) error {
+			data := bytes.Clone(read(ours, newest))
+			h := append(bytes.Clone(data[3:3+headerPayload]), make([]byte, 40)...)
+			h[1] = formatVersion + 1
+			return m.WriteFile(name(newest), append(appendControl(nil, h), data[headerSize:]...))
+		}, ErrVersion, newest},
+		{"a newer version with a longer header", func(m *vfstest.Mem) error {
+			data := bytes.Clone(read(ours, 1))
+			h := append(bytes.Clone(data[3:3+headerPayload]), make([]byte, 40)...)
+			h[1] = formatVersion + 1
+			return m.WriteFile(name(1), append(appendControl(nil, h), data[headerSize:]...))
+		}, ErrVersion, 1},
 		{"no header", func(m *vfstest.Mem) error { return m.WriteFile(name(1), read(ours, 1)[headerSize:]) }, ErrCorrupt, 1},
 		{"empty", func(m *vfstest.Mem) error { return m.WriteFile(name(newest-1), nil) }, ErrCorrupt, newest - 1},
 		{"renamed", func(m *vfstest.Mem) error { return m.Rename(name(1), "db/wal/1.wal") }, ErrMisplaced, 0},

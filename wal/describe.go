@@ -62,7 +62,7 @@ func (d *Describer) control(value []byte) (Description, error) {
 		}
 		d.head, d.ops = h, 0
 		return Description{What: "segment header", Fields: []slog.Attr{
-			slog.String("database", fmt.Sprintf("%x", h.id)), slog.Uint64("segment", uint64(h.segment)),
+			slog.Int("format", int(value[1])), slog.String("database", fmt.Sprintf("%x", h.id)), slog.Uint64("segment", uint64(h.segment)),
 			slog.Uint64("base_seq", h.baseSeq), slog.Time("base_time", time.UnixMilli(h.baseTime)),
 			slog.Uint64("previous", uint64(h.prev.segment)), slog.Uint64("previous_length", uint64(h.prev.length)),
 			slog.String("previous_crc", fmt.Sprintf("%08x", h.prev.crc)), slog.Uint64("previous_synced", uint64(h.synced)),

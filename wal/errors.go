@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
@@ -32,8 +33,8 @@ var (
 	ErrGap = errors.New("wal: segment missing")
 	// ErrChain says that a segment does not continue the one before it.
 	ErrChain = errors.New("wal: segment does not continue its predecessor")
-	// ErrVersion says that a newer version of the format wrote the segment. Nothing is wrong with it.
-	ErrVersion = errors.New("wal: newer format version")
+	// ErrVersion says that a newer release has written the segment. Nothing is wrong with it.
+	ErrVersion = format.ErrNewer
 	// ErrUnused says that a segment was made ahead of its need and not taken into use. Nothing is wrong with it.
 	ErrUnused = errors.New("wal: segment not in use yet")
 	// ErrDeleted says that a reader's position is no longer in the log: DeleteBefore has taken it out. A segment that is

@@ -6,6 +6,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/ebbdb/ebb/internal/format"
 )
 
 // A log is a directory:
@@ -64,13 +66,14 @@ const (
 )
 
 const (
-	formatVersion = 4
+	formatVersion = format.LogSegment
 
 	headerPayload = 54
 	markPayload   = 37
 	// A control record of fewer than 128 bytes has three bytes before its value and four after.
 	controlOverhead = 3 + 4
 	headerSize      = controlOverhead + headerPayload
+	maxHeaderSize   = 256 // of any version
 	markSize        = controlOverhead + markPayload
 
 	// minSegmentSize leaves room for a header, a record and the marks. maxSegmentSize keeps offsets, even that of the end
@@ -127,7 +130,7 @@ func decodeHeader(b []byte) (header, error) {
 		return header{}, errNoHeader
 	}
 	if b[1] > formatVersion {
-		return header{}, fmt.Errorf("%w: %d, this is %d", ErrVersion, b[1], formatVersion)
+		return header{}, format.Newer("log segment", b[1], formatVersion)
 	}
 	le := binary.LittleEndian
 	switch {

@@ -132,7 +132,7 @@ func (l *Log) retain(obsolete []uint32) error {
 // header reads the header of a segment.
 func (l *Log) header(number uint32) (header, error) {
 	var scan segmentScan
-	if err := l.openScan(&scan, number, headerSize); err != nil {
+	if err := l.openScan(&scan, number, maxHeaderSize); err != nil {
 		return header{}, err
 	}
 	return scan.head, scan.closeFile()

@@ -108,7 +108,7 @@ func (s *segmentScan) salvage(visit func(*Entry) error) error {
 
 // peekHeader reads a segment's header, to learn its number.
 func peekHeader(file vfs.File, name string, size int64) (header, error) {
-	buf := make([]byte, min(size, headerSize))
+	buf := make([]byte, min(size, maxHeaderSize)) // another version's may have another size
 	if n, err := file.ReadAt(buf, 0); err != nil && !(err == io.EOF && n == len(buf)) {
 		return header{}, fmt.Errorf("wal: %w", err)
 	}
@@ -117,6 +117,9 @@ func peekHeader(file vfs.File, name string, size int64) (header, error) {
 		return header{}, corrupt.New(name, 0, "segment header", err)
 	}
 	h, err := decodeHeader(rec.Value)
+	if errors.Is(err, ErrVersion) {
+		return header{}, fmt.Errorf("%s: %w", name, err)
+	}
 	if err != nil || len(rec.Key) != 0 {
 		return header{}, corrupt.New(name, 0, "segment header", errors.Join(err, errNoHeader))
 	}

@@ -44,7 +44,7 @@ func (l *Log) newWalk(numbers []uint32, open func(uint32) (vfs.File, error)) *wa
 // run walks. If it does not fail, scan stands at the end of the log.
 func (w *walk) run() error {
 	for i := range w.numbers { // all headers first: their errors are clearer than those that would follow from them
-		err := w.start(w.ahead, i, headerSize)
+		err := w.start(w.ahead, i, maxHeaderSize)
 		if err != nil && (i == 0 || !headless(err)) {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/ebbdb/ebb"
-	"github.com/ebbdb/ebb/wal"
 )
 
 // ownWay are commands that say themselves what to do about damage, or read no database.
@@ -29,7 +28,7 @@ func (s *session) advice(err error) string {
 		return fmt.Sprintf("make room: then writes go on by themselves. 'ebb stats %s' says what the database takes", dir)
 	case errors.Is(err, ebb.ErrFailed):
 		return fmt.Sprintf("end what has the database open, and open it again; 'ebb verify %s' tells whether it is whole", dir)
-	case errors.Is(err, wal.ErrVersion):
+	case errors.Is(err, ebb.ErrVersion):
 		return "a newer ebb has written it: use that one"
 	case errors.Is(err, ebb.ErrReadOnly) && s.readOnly:
 		return "it was opened with -readonly"

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb"
-	"github.com/ebbdb/ebb/wal"
 )
 
 // What can be done about an error follows it, in lines that fit.
@@ -30,7 +29,7 @@ func TestAdvice(t *testing.T) {
 		{"watch", "db", ebb.ErrLogTrimmed, "'scan' shows"},
 		{"put", "db", ebb.ErrNoSpace, "make room"},
 		{"put", "db", ebb.ErrFailed, "end what has"},
-		{"get", "db", wal.ErrVersion, "a newer ebb"},
+		{"get", "db", ebb.ErrVersion, "a newer ebb"},
 		{"put", "db", ebb.ErrLocked, "only one process"},
 		{"get", missing, fs.ErrNotExist, "'ebb -create " + missing},
 		{"get", empty, ebb.ErrNotDatabase, "'ebb -create " + empty},

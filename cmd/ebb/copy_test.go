@@ -77,7 +77,7 @@ func TestBackupBesideOwner(t *testing.T) {
 	check(t, db.Apply(&b))
 	runArgs("backup", dir, file).want(t, exitOK, "1 entry", "")
 	dump := runArgs("dump", file)
-	for _, part := range []string{" snapshot header file=", " put seq=1 key=\"a key\" value=v", " writer writer=7 ", " end entries=1 "} {
+	for _, part := range []string{" snapshot header format=2 file=", " put seq=1 key=\"a key\" value=v", " writer writer=7 ", " end entries=1 "} {
 		dump.want(t, exitOK, part, "")
 	}
 }

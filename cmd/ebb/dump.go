@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/op"
@@ -95,6 +96,9 @@ func (d *dumper) file(ctx context.Context, data []byte) error {
 		if err == nil {
 			what, err = describe(&rec)
 		}
+		if errors.Is(err, ebb.ErrVersion) {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
 		if perr := d.record(off, n, rec.Compression, what, err); perr != nil {
 			return perr
 		}
@@ -130,7 +134,8 @@ func describerOf(name string, data []byte) describer {
 		if _, err := new(table.Describer).Describe(&rec); err == nil {
 			return tbl.Describe
 		}
-		if _, err := snapfile.Describe(&rec); err == nil { // before the manifest's, as long as it and without a magic
+		// Before the manifest's, which has no magic.
+		if _, err := snapfile.Describe(&rec); err == nil || errors.Is(err, ebb.ErrVersion) {
 			return snapfile.Describe
 		}
 		if _, err := manifest.Describe(&rec); err == nil {
@@ -158,9 +163,9 @@ func (d *dumper) record(off, size int, c wal.Compression, what wal.Description, 
 	var rows []wal.Description
 	rows = append(rows, what.Rows...)
 	for _, a := range what.Fields {
-		if a.Key == "batch" {
+		if entry, ok := a.Value.Any().(*wal.Entry); ok { // a batch in the log
 			var ops op.Ops
-			bad = errors.Join(bad, ops.Decode(a.Value.Any().(*wal.Entry)))
+			bad = errors.Join(bad, ops.Decode(entry))
 			list, err := opRows(&ops)
 			rows, bad = append(rows, list...), errors.Join(bad, err)
 			if w, ok := ops.Writer(); ok {

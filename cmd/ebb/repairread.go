@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/internal/dir"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/manifest"
@@ -34,8 +35,8 @@ func (r *salvage) read(ctx context.Context) error {
 			live[dir.TableName(t.File)] = true
 		}
 		r.database, r.now, r.evictions = &state.Database, max(r.now, state.Clock), state.Evictions
-	case errors.Is(err, manifest.ErrVersion):
-		return err
+	case errors.Is(err, ebb.ErrVersion):
+		return err // what is there is no damage: the release that wrote it reads it
 	default:
 		if err := errors.Join(r.lose(dir.Dir(r.src).Manifest(), err), r.assume(withoutManifest)); err != nil {
 			return err
@@ -84,6 +85,9 @@ func (r *salvage) readTables(live map[string]bool) error {
 
 func (r *salvage) openTable(name string) error {
 	t, err := table.OpenSalvage(vfs.OS, name)
+	if errors.Is(err, ebb.ErrVersion) {
+		return err
+	}
 	if err != nil {
 		return r.lose(name, err)
 	}
@@ -141,6 +145,9 @@ func (r *salvage) readLog(ctx context.Context, first uint32, end wal.Position) e
 		s, err := r.readSegment(ctx, name, first)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(err, ebb.ErrVersion) {
+			return err
 		}
 		if errors.Is(err, wal.ErrUnused) && last != nil {
 			continue // what follows it, if anything does, continues nothing

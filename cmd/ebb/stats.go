@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/manifest"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
@@ -53,7 +54,7 @@ func stats(_ context.Context, s *session, _ []string) error {
 // identity says which database it is, and who has it.
 type identity struct {
 	dir, id string
-	format  int64
+	format  int
 	seq     uint64
 	owner   int  // by LOCK; 0: it names none
 	held    bool // by the owner
@@ -83,7 +84,7 @@ func (s *session) identify(seq uint64) (identity, error) {
 		case "database":
 			i.id = f.Value.String()
 		case "format":
-			i.format = f.Value.Int64()
+			i.format = format.OfManifest(byte(f.Value.Int64()))
 		}
 	}
 	i.owner, i.held, err = vfs.LockOwner(filepath.Join(s.dir, "LOCK"))

@@ -50,7 +50,7 @@ func TestStats(t *testing.T) {
 	check(t, json.Unmarshal([]byte(r.stdout), &s))
 	bytes := float64(fileBytes(t, dir))
 	if s["log_size_bytes"] != bytes || s["disk_bytes"] != bytes+s["tables_size_bytes"].(float64) || s["verdict"] != "healthy" || s["owner"] != nil ||
-		s["sequence"] != 2.0 || len(s["database_id"].(string)) != 32 || s["format"] != 2.0 || s["directory"] != dir {
+		s["sequence"] != 2.0 || len(s["database_id"].(string)) != 32 || s["format"] != 1.0 || s["directory"] != dir {
 		t.Errorf("%v of log, %v", bytes, s)
 	}
 

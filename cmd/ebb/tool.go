@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/ebbdb/ebb"
 )
 
 func toolCommands() []command {
@@ -14,7 +16,7 @@ func toolCommands() []command {
 		clockCommand(),
 		benchCommand(),
 		{"help", "[COMMAND]", "tell about a command, or list them", 0, 1, tool | sessions, plain(help), ""},
-		{"version", "", "say which ebb this is", 0, 0, tool | sessions, plain(version), ""},
+		{"version", "", "say which ebb this is, and the format that it writes", 0, 0, tool | sessions, plain(version), ""},
 	}
 }
 
@@ -29,10 +31,10 @@ func version(_ context.Context, s *session, _ []string) error {
 			}
 		}
 	}
-	text := fmt.Sprintf("ebb %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	text := fmt.Sprintf("ebb %s format %d %s %s/%s", v, ebb.FormatVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	if revision != "" {
 		text += " " + revision
 	}
-	return s.out.line(text, field{"version", v}, field{"revision", revision}, field{"go", runtime.Version()},
-		field{"os", runtime.GOOS}, field{"arch", runtime.GOARCH})
+	return s.out.line(text, field{"version", v}, field{"revision", revision}, field{"format", ebb.FormatVersion},
+		field{"go", runtime.Version()}, field{"os", runtime.GOOS}, field{"arch", runtime.GOARCH})
 }

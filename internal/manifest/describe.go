@@ -29,6 +29,8 @@ func Describe(r *wal.Record) (wal.Description, error) {
 			slog.Time("clock", time.UnixMilli(s.Clock)), slog.Time("created", time.UnixMilli(s.Created)),
 			slog.Uint64("log_segment", uint64(s.Log.Segment)), slog.Uint64("log_offset", uint64(s.Log.Offset)),
 			slog.String("log_crc", fmt.Sprintf("%08x", s.Log.CRC)),
+			slog.String("features_read", fmt.Sprintf("%08x", s.Features.Read)),
+			slog.String("features_write", fmt.Sprintf("%08x", s.Features.Write)),
 		}}, nil
 	case typeTable:
 		d.state.NextFile = 1<<64 - 1

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -16,7 +17,8 @@ import (
 //
 //	1 header  0 type  1 version  2 database id [16]  18 next file u64  26 first log segment u32
 //	          30 last sequence that is in tables u64  38 clock i64 (Unix ms)  46 created i64 (Unix ms)
-//	          54 log's anchor: segment u32  58 offset u32  62 running CRC u32                                   = 66 bytes
+//	          54 log's anchor: segment u32  58 offset u32  62 running CRC u32  66 features: needed to read u32
+//	          70 needed to write u32                                                                            = 74 bytes
 //	2 table   0 type  1 level u8  2 file u64  10 file size u64  18 entries u64                                  = 26 bytes
 //	4 writer  0 type  1 writer id i64  9 batch sequence i32  13 version u64  21 used i64 (Unix ms)              = 29 bytes
 //	5 evict   0 type  1 sequence u64  9 horizon i64 (Unix ms)                                                   = 17 bytes
@@ -29,8 +31,10 @@ import (
 //
 // The anchor (see wal.Anchor) is a place that the log had reached, on the disk, before the manifest was written: the log up to
 // it is there, or damaged. Segment 0 is none, which only the first manifest of a new database has, before its log is
-// there. Version 1 has no anchor, and a header of 54 bytes; it is read, and the next Open replaces it. Version 2 has no
-// evictions, and is written where there are none.
+// there. A feature (see format.Features) is a bit, and none has a meaning yet.
+//
+// Versions that no release has written: 1 has a header of 54 bytes, without anchor and features, and the next Open replaces it; 2
+// and 3 have one of 66, without features, and 2 has no evictions.
 const (
 	typeHeader = 1
 	typeTable  = 2
@@ -38,15 +42,15 @@ const (
 	typeWriter = 4
 	typeEvict  = 5
 
-	formatVersion  = 3
-	withoutEvicted = 2 // the version of a manifest that has no evictions
+	formatVersion = format.Manifest
 
-	headerSize = 66
-	anchorSize = 12 // of the header, at its end
-	tableSize  = 26
-	writerSize = 29
-	evictSize  = 17
-	endSize    = 9
+	headerSize   = 74
+	featuresSize = 8  // of the header, at its end
+	anchorSize   = 12 // of the header, before the features
+	tableSize    = 26
+	writerSize   = 29
+	evictSize    = 17
+	endSize      = 9
 
 	crcSize = 4 // of a record, at its end
 )
@@ -62,10 +66,7 @@ func (s *State) encode() []byte {
 	e := encoder{}
 
 	h := make([]byte, headerSize)
-	h[0], h[1] = typeHeader, withoutEvicted
-	if len(s.Evictions) > 0 {
-		h[1] = formatVersion
-	}
+	h[0], h[1] = typeHeader, formatVersion
 	copy(h[2:], s.Database[:])
 	le.PutUint64(h[18:], s.NextFile)
 	le.PutUint32(h[26:], s.FirstSegment)
@@ -75,6 +76,8 @@ func (s *State) encode() []byte {
 	le.PutUint32(h[54:], s.Log.Segment)
 	le.PutUint32(h[58:], s.Log.Offset)
 	le.PutUint32(h[62:], s.Log.CRC)
+	le.PutUint32(h[66:], s.Features.Read)
+	le.PutUint32(h[70:], s.Features.Write)
 	e.record(h)
 
 	for _, t := range s.Tables {
@@ -190,10 +193,13 @@ func (d *decoder) header(v []byte) error {
 		return errMalformed
 	}
 	if v[1] > formatVersion {
-		return fmt.Errorf("%w: %d, this is %d", ErrVersion, v[1], formatVersion)
+		return format.Newer("manifest", v[1], formatVersion)
 	}
-	if v[1] == 1 {
-		v = append(slices.Clone(v), make([]byte, anchorSize)...)
+	switch v[1] {
+	case 1:
+		v = append(slices.Clone(v), make([]byte, anchorSize+featuresSize)...)
+	case 2, 3:
+		v = append(slices.Clone(v), make([]byte, featuresSize)...)
 	}
 	if len(v) != headerSize {
 		return errMalformed
@@ -208,7 +214,8 @@ func (d *decoder) header(v []byte) error {
 		Created:      int64(le.Uint64(v[46:])),
 	}
 	d.state.Log = wal.Anchor{Position: wal.Position{Segment: le.Uint32(v[54:]), Offset: le.Uint32(v[58:])}, CRC: le.Uint32(v[62:])}
-	return nil
+	d.state.Features = format.Features{Read: le.Uint32(v[66:]), Write: le.Uint32(v[70:])}
+	return d.state.Features.Readable()
 }
 
 func (d *decoder) table(v []byte) error {

@@ -8,6 +8,7 @@ import (
 	"path"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
@@ -21,9 +22,6 @@ const (
 
 // maxSize bounds the file that Load reads: a million tables and a million writers.
 const maxSize = 128 << 20
-
-// ErrVersion says that a newer version of the format wrote the manifest. Nothing is wrong with it.
-var ErrVersion = errors.New("manifest: newer format version")
 
 // ErrUncertain says that Store has failed after it may have replaced the manifest: which of the two is there, only Load
 // after a restart can tell.
@@ -41,6 +39,7 @@ type State struct {
 	Tables       []Table    // level by level, in the order of each
 	Writers      []Writer   // by ascending id
 	Evictions    kv.Evictions
+	Features     format.Features // which the database has
 }
 
 // Reached returns the newest sequence of which the manifest proves that the log had it on the disk: the newest in the tables,
@@ -77,7 +76,7 @@ func New(random func([]byte), now int64) *State {
 }
 
 // Load reads the manifest in a directory. It is fs.ErrNotExist if there is none, a *corrupt.Error if it is not whole, and
-// ErrVersion if it is of a newer version.
+// format.ErrNewer if a newer release has written it, or it has a feature without which it cannot be read.
 func Load(fsys vfs.FS, dir string) (*State, error) {
 	name := path.Join(dir, Name)
 	f, err := fsys.Open(name)
@@ -89,7 +88,7 @@ func Load(fsys vfs.FS, dir string) (*State, error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	s, off, err := decode(data)
-	if errors.Is(err, ErrVersion) {
+	if errors.Is(err, format.ErrNewer) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err != nil {

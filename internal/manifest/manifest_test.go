@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
@@ -29,10 +30,13 @@ func sample() *State {
 	}
 }
 
+// goldenHeader is that of the sample, behind its version.
+const goldenHeader = "01020300000000000000000000000000" + "0900000000000000" + "04000000" + "e803000000000000" +
+	"0068e5cf8b010000" + "0500000000000000"
+
 func TestGolden(t *testing.T) {
-	const want = "0042000102" + "01020300000000000000000000000000" + "0900000000000000" + "04000000" + "e803000000000000" +
-		"0068e5cf8b010000" + "0500000000000000" + "05000000" + "63000000" + "04030201" + "b4d0eac7" + // the header
-		"000900" + "0300000000" + "2bf20db5" + "e2aad09f" // the end
+	const want = "004a000104" + goldenHeader + "05000000" + "63000000" + "04030201" + "00000000" + "00000000" + "328ad40a" +
+		"000900" + "0300000000" + "e352212b" + "ddd13468" // the end
 	s := sample()
 	s.Tables = nil
 	if got := hex.EncodeToString(s.encode()); got != want {
@@ -40,15 +44,15 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// Evictions make it version 3. They stand before the end, ascend by sequence, and descend by horizon.
+// Evictions stand before the end, ascend by sequence, and descend by horizon.
 func TestEvictions(t *testing.T) {
 	s := sample()
 	s.Tables, s.Evictions = nil, kv.Evictions{{Seq: 5, Horizon: 0x0a0b}, {Seq: 0x0102, Horizon: 3}}
 	data := s.encode()
 	const want = "001100" + "05" + "0500000000000000" + "0b0a000000000000" + "85a5daa1" +
 		"001100" + "05" + "0201000000000000" + "0300000000000000" + "8534b8cf" + "000900" + "0300000000"
-	if got := hex.EncodeToString(data[3+headerSize+4:]); data[4] != 3 || !strings.HasPrefix(got, want) {
-		t.Errorf("version %d, encoded as\n%s, want\n%s", data[4], got, want)
+	if got := hex.EncodeToString(data[3+headerSize+4:]); !strings.HasPrefix(got, want) {
+		t.Errorf("encoded as\n%s, want\n%s", got, want)
 	}
 	for _, bad := range []kv.Evictions{{{Seq: 1}}, {{Seq: 1, Horizon: -1}}, {{Seq: 1, Horizon: 5}, {Seq: 1, Horizon: 4}},
 		{{Seq: 2, Horizon: 5}, {Seq: 1, Horizon: 4}}, {{Seq: 1, Horizon: 5}, {Seq: 2, Horizon: 5}}} {
@@ -59,26 +63,58 @@ func TestEvictions(t *testing.T) {
 	}
 }
 
-// Version 1 has no anchor of the log. It loads, and is stored as what is current.
-func TestVersion1(t *testing.T) {
-	data, err := hex.DecodeString("0036000101" + "01020300000000000000000000000000" + "0900000000000000" + "04000000" +
-		"e803000000000000" + "0068e5cf8b010000" + "0500000000000000" + "ea7eb3ee" + // the header
-		"000900" + "0300000000" + "b8102650" + "7f31e6a4") // the end
-	if err != nil {
-		t.Fatal(err)
+// The versions before the first release load, and are stored as what is current: 1 has no anchor of the log, and none has
+// features.
+func TestOlderVersions(t *testing.T) {
+	for version, golden := range []string{
+		1: "0036000101" + goldenHeader + "ea7eb3ee" + "000900" + "0300000000" + "b8102650" + "7f31e6a4",
+		2: "0042000102" + goldenHeader + "05000000" + "63000000" + "04030201" + "b4d0eac7" + "000900" + "0300000000" + "2bf20db5" + "e2aad09f",
+		3: "0042000103" + goldenHeader + "05000000" + "63000000" + "04030201" + "acaea526" +
+			"001100" + "05" + "0500000000000000" + "0b0a000000000000" + "85a5daa1" + "000900" + "0300000000" + "d9e25c1e" + "e876e07f",
+	} {
+		if golden == "" {
+			continue
+		}
+		data, err := hex.DecodeString(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := sample()
+		if want.Tables = nil; version == 1 {
+			want.Log = wal.Anchor{}
+		}
+		if version == 3 {
+			want.Evictions = kv.Evictions{{Seq: 5, Horizon: 0x0a0b}}
+		}
+		if got, err := load(t, data); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("version %d is loaded as %+v, %v, want %+v", version, got, err, want)
+		}
+		data[4] = formatVersion // with a checksum that is wrong, and one that is right
+		if _, err := load(t, data); !errors.Is(err, corrupt.ErrCorrupt) {
+			t.Error(err)
+		}
+		d := decoder{}
+		if err := d.header(data[3 : 3+data[1]]); err == nil {
+			t.Errorf("a header of the current version with %d bytes is taken", data[1])
+		}
 	}
-	want := sample()
-	want.Tables, want.Log = nil, wal.Anchor{}
-	if got, err := load(t, data); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("loaded %+v, %v, want %+v", got, err, want)
+}
+
+// A feature that is not known is refused by its bit: one for reading always, one for writing by who writes. It is no damage.
+func TestFeatures(t *testing.T) {
+	s := sample()
+	s.Features.Write = 1 << 3
+	got, err := load(t, s.encode())
+	if err != nil || !reflect.DeepEqual(got, s) {
+		t.Fatalf("loaded %+v, %v", got, err)
 	}
-	data[4] = formatVersion // with a checksum that is wrong, and one that is right
-	if _, err := load(t, data); !errors.Is(err, corrupt.ErrCorrupt) {
+	if err := got.Features.Writable(); !errors.Is(err, format.ErrNewer) || !strings.Contains(err.Error(), "0x8") {
 		t.Error(err)
 	}
-	var d decoder
-	if err := d.header(append([]byte{typeHeader, formatVersion}, make([]byte, headerSize-anchorSize-2)...)); err == nil {
-		t.Error("a header of the current version without an anchor is taken")
+	s.Features.Read = 1 << 31
+	_, err = load(t, s.encode())
+	if !errors.Is(err, format.ErrNewer) || errors.Is(err, corrupt.ErrCorrupt) || !strings.Contains(err.Error(), "0x80000000") {
+		t.Error(err)
 	}
 }
 
@@ -108,6 +144,7 @@ func TestRoundTrip(t *testing.T) {
 			at.Horizon -= rapid.Int64Range(1, 1<<60).Draw(t, "horizon")
 			s.Evictions = append(s.Evictions, at)
 		}
+		s.Features.Write = rapid.Uint32().Draw(t, "features")
 		mem := vfstest.NewMem()
 		if err := errors.Join(mem.MkdirAll("db"), Store(mem, "db", s)); err != nil {
 			t.Fatal(err)
@@ -192,7 +229,8 @@ func TestNewerVersion(t *testing.T) {
 	h[0], h[1] = typeHeader, formatVersion+1
 	var e encoder
 	e.record(h)
-	if _, err := load(t, e.buf); !errors.Is(err, ErrVersion) || errors.Is(err, corrupt.ErrCorrupt) {
+	_, err := load(t, e.buf)
+	if !errors.Is(err, format.ErrNewer) || errors.Is(err, corrupt.ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprint(formatVersion+1)) {
 		t.Error(err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -304,7 +305,7 @@ func TestNewerVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewReader(bytes.NewReader(data), "file"); !errors.Is(err, ErrVersion) || errors.Is(err, corrupt.ErrCorrupt) {
+	if _, err := NewReader(bytes.NewReader(data), "file"); !errors.Is(err, format.ErrNewer) || errors.Is(err, corrupt.ErrCorrupt) {
 		t.Error(err)
 	}
 }
@@ -460,7 +461,7 @@ func FuzzReader(f *testing.F) {
 			return
 		}
 		var ce *corrupt.Error
-		if !errors.As(err, &ce) && !errors.Is(err, ErrVersion) {
+		if !errors.As(err, &ce) && !errors.Is(err, format.ErrNewer) {
 			t.Fatal(err)
 		}
 	})

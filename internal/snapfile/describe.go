@@ -57,14 +57,14 @@ func Describe(r *wal.Record) (wal.Description, error) {
 }
 
 func describeHeader(v []byte) (wal.Description, error) {
-	if len(v) != headerSize || string(v[2:2+len(magic)]) != magic {
-		return wal.Description{}, errMalformed
+	h, err := decodeHeader(v)
+	if err != nil {
+		return wal.Description{}, err
 	}
-	le := binary.LittleEndian
 	return wal.Description{What: "snapshot header", Fields: []slog.Attr{
-		slog.String("file", fmt.Sprintf("%x", v[10:26])), slog.String("database", fmt.Sprintf("%x", v[26:42])),
-		slog.Uint64("since", le.Uint64(v[42:])), slog.Uint64("through", le.Uint64(v[50:])),
-		slog.Time("clock", time.UnixMilli(int64(le.Uint64(v[58:])))),
+		slog.Int("format", int(v[1])), slog.String("file", fmt.Sprintf("%x", h.ID)),
+		slog.String("database", fmt.Sprintf("%x", h.Database)),
+		slog.Uint64("since", h.Since), slog.Uint64("through", h.Through), slog.Time("clock", time.UnixMilli(h.Clock)),
 	}}, nil
 }
 

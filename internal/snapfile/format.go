@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -40,7 +41,7 @@ const (
 	typeEnd         = 5
 	typeEviction    = 6
 
-	formatVersion = 2
+	formatVersion = format.SnapshotFile
 	magic         = "ebb snap"
 
 	headerSize = 66
@@ -96,9 +97,6 @@ func (h *Header) append(dst []byte) []byte {
 	return le.AppendUint64(dst, uint64(h.Clock))
 }
 
-// ErrVersion says that a newer version of the format wrote the file. Nothing is wrong with it.
-var ErrVersion = errors.New("backup: newer format version")
-
 // Causes in a *corrupt.Error of a snapshot file.
 var (
 	// ErrNotSnapshot says that the file is something else.
@@ -120,7 +118,7 @@ func decodeHeader(b []byte) (Header, error) {
 		return Header{}, ErrNotSnapshot
 	}
 	if b[1] > formatVersion {
-		return Header{}, fmt.Errorf("%w: %d, this is %d", ErrVersion, b[1], formatVersion)
+		return Header{}, format.Newer("snapshot file", b[1], formatVersion)
 	}
 	if len(b) != headerSize || b[1] == 0 {
 		return Header{}, errMalformed

@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -69,7 +70,7 @@ func NewReader(r io.Reader, name string) (*Reader, error) {
 		return nil, err
 	}
 	b.header, err = decodeHeader(rec.Value)
-	if errors.Is(err, ErrVersion) {
+	if errors.Is(err, format.ErrNewer) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err == nil && rec.Compression != wal.CompressionNone {

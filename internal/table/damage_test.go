@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
@@ -45,7 +46,7 @@ func expectDamage(t *testing.T, what string, at int, readErr, verifyErr error) {
 	}
 	for _, err := range []error{readErr, verifyErr} {
 		var ce *corrupt.Error
-		if err != nil && !errors.As(err, &ce) && !errors.Is(err, ErrVersion) && !errors.Is(err, errDiffers) {
+		if err != nil && !errors.As(err, &ce) && !errors.Is(err, format.ErrNewer) && !errors.Is(err, errDiffers) {
 			t.Errorf("%s %d: %v, which is not a *corrupt.Error", what, at, err)
 		}
 		if ce != nil && ce.File != testName {
@@ -201,7 +202,7 @@ func TestNewerVersion(t *testing.T) {
 		if err := newer.WriteFile(testName, data); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(newer, testName, testID, nil); !errors.Is(err, ErrVersion) || errors.Is(err, corrupt.ErrCorrupt) {
+		if _, err := Open(newer, testName, testID, nil); !errors.Is(err, format.ErrNewer) || errors.Is(err, corrupt.ErrCorrupt) {
 			t.Errorf("a header that is %s: %v", name, err)
 		}
 	}

@@ -49,7 +49,8 @@ func (d *Describer) header(v []byte) (wal.Description, error) {
 	}
 	d.head = h
 	return wal.Description{What: "table header", Fields: []slog.Attr{
-		slog.String("database", fmt.Sprintf("%x", h.id.Database)), slog.Uint64("file", h.id.File), slog.Uint64("base_seq", h.base.seq),
+		slog.Int("format", int(v[1])), slog.String("database", fmt.Sprintf("%x", h.id.Database)),
+		slog.Uint64("file", h.id.File), slog.Uint64("base_seq", h.base.seq),
 		slog.Time("base_time", time.UnixMilli(h.base.time)), slog.String("compression", h.compression.String()),
 	}}, nil
 }

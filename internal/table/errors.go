@@ -16,14 +16,12 @@ var (
 	ErrFinished = errors.New("table: writer is finished")
 )
 
-// Errors of Open. A damaged file is a *corrupt.Error; the first two come wrapped in one.
+// Errors of Open. A damaged file is a *corrupt.Error; they come wrapped in one.
 var (
 	// ErrForeign means that the table belongs to another database.
 	ErrForeign = errors.New("table: of another database")
 	// ErrMisplaced means that the table stands under the name of another, or a part of it in the place of another.
 	ErrMisplaced = errors.New("table: not written at this place")
-	// ErrVersion means that a newer version of the format wrote the table. Nothing is wrong with it.
-	ErrVersion = errors.New("table: newer format version")
 )
 
 // Causes within a *corrupt.Error, where no lower package has named one.

@@ -2,9 +2,9 @@ package table
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/ebbdb/ebb/batch"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -74,7 +74,7 @@ const (
 )
 
 const (
-	formatVersion = 1
+	formatVersion = format.Table
 	schemaRows    = 2 // of the batches
 
 	recordCRCSize = 4
@@ -150,7 +150,7 @@ func decodeHeader(b []byte) (header, error) {
 		return header{}, errMagic
 	}
 	if b[1] > formatVersion {
-		return header{}, fmt.Errorf("%w: %d, this is %d", ErrVersion, b[1], formatVersion)
+		return header{}, format.Newer("table", b[1], formatVersion)
 	}
 	if len(b) != headerPayload || wal.Compression(b[42]) > wal.CompressionZstd {
 		return header{}, errMalformed

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/ebbdb/ebb/batch"
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
@@ -121,7 +122,7 @@ func TestDecodeHeaderRefuses(t *testing.T) {
 		{"compression", append(good[:headerPayload-1:headerPayload-1], 3)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := decodeHeader(c.b); err == nil || errors.Is(err, ErrVersion) {
+			if _, err := decodeHeader(c.b); err == nil || errors.Is(err, format.ErrNewer) {
 				t.Error(err)
 			}
 		})

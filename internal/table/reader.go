@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -108,7 +109,7 @@ func (t *Reader) readHeader(id Identity) error {
 	}
 	h, err := decodeHeader(r.Value)
 	switch {
-	case errors.Is(err, ErrVersion):
+	case errors.Is(err, format.ErrNewer):
 		return fmt.Errorf("table: %s: %w", t.name, err)
 	case err != nil:
 	case n != headerSize:

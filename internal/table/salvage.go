@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
@@ -56,6 +57,9 @@ func (s *Salvage) open() error {
 		}
 		if err == nil && n != headerSize {
 			err = errRecord
+		}
+		if errors.Is(err, format.ErrNewer) {
+			return fmt.Errorf("table: %s: %w", t.name, err)
 		}
 		if err != nil {
 			return t.corrupt(0, "table header", err)

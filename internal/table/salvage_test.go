@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/format"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
@@ -24,7 +25,7 @@ func salvaged(t *testing.T, data []byte, c content, fs func(vfs.FS) vfs.FS) (ent
 	s, err := OpenSalvage(fs(mem), testName)
 	if err != nil {
 		var ce *corrupt.Error
-		if !errors.As(err, &ce) && !errors.Is(err, ErrVersion) {
+		if !errors.As(err, &ce) && !errors.Is(err, format.ErrNewer) {
 			t.Fatalf("%v, which is not a *corrupt.Error", err)
 		}
 		return 0, 1
