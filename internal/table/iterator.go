@@ -1,6 +1,7 @@
 package table
 
 import (
+	"encoding/binary"
 	"sort"
 
 	"github.com/ebbdb/ebb/batch"
@@ -19,16 +20,19 @@ const firstRow = batch.HeaderSize
 // with Run. The Iterator's other reading is guarded. A fault, like any other failure, ends the iteration and is reported by
 // Err; First, Last and the seeks start afresh.
 //
-// It decodes rows some at a time, so that one guard serves for all of them: from where a seek found its row a few, and
-// twice as many each time that a step goes beyond them. Rows have no index within their block, so that to go backward is to
-// decode the block from its beginning.
+// It decodes rows some at a time, so that one guard serves for all of them: where a seek found its row that one, then a few,
+// and twice as many each time that a step goes beyond them. Rows have no index within their block, so that to go backward is
+// to decode the block from its beginning.
 type Iterator struct {
 	t       *Reader
 	scratch scratch
-	copies  *Copies    // where mapped blocks are copied to; nil: they are not
-	copied  []byte     // what block is in, if it is such a copy
-	number  int        // of the block that rows are of; -1 if there are none
-	block   []byte     // its batch
+	copies  *Copies // where mapped blocks are copied to; nil: they are not
+	copied  []byte  // the memory of such a copy; nil if block is none
+	source  []byte  // what copied is a copy of
+	filled  int     // up to where it is one, from start on
+	number  int     // of the block that rows are of; -1 if there are none
+	block   []byte  // its batch, or memory for as much of it as was copied
+	touched byte
 	rows    []kv.Entry // some of it, without a gap
 	mapped  int        // how many of rows, and of the array behind them, may have pointers into the mapping
 	start   int        // where in the block rows begin,
@@ -40,6 +44,7 @@ type Iterator struct {
 }
 
 const (
+	seekAhead  = 1 // a merge asks each of many sources for its first entry, and most of them for no other
 	firstAhead = 4
 	maxAhead   = 64
 )
@@ -63,7 +68,7 @@ func (t *Reader) NewScanner() *Iterator {
 // Reset makes it a new iterator over t that keeps its memory. It may be used on a zero Iterator and after Close.
 func (it *Iterator) Reset(t *Reader) { it.ResetCopying(t, nil) }
 
-// ResetCopying is Reset for an iterator that copies each mapped block that is not large before it decodes the block. What Run
+// ResetCopying is Reset for an iterator that copies rows of each mapped block that is not large before it decodes them. What Run
 // gives of such a block is kept until the copies are recycled. If copies is nil no block is copied.
 func (it *Iterator) ResetCopying(t *Reader, copies *Copies) {
 	it.drop()
@@ -83,7 +88,7 @@ func (it *Iterator) Close() error {
 func (it *Iterator) drop() {
 	it.leave()
 	clear(it.rows[:it.mapped])
-	it.block, it.number, it.at, it.mapped = nil, -1, -1, 0
+	it.block, it.source, it.number, it.at, it.mapped = nil, nil, -1, -1, 0
 }
 
 // leave gives up the rows that are decoded, and the copy of the block if there is one.
@@ -91,7 +96,7 @@ func (it *Iterator) leave() {
 	it.restart()
 	if it.copied != nil {
 		it.copies.give(it.copied)
-		it.copied = nil
+		it.copied, it.source = nil, nil
 	}
 }
 
@@ -100,7 +105,7 @@ func (it *Iterator) restart() {
 	if it.copied == nil {
 		it.mapped = max(it.mapped, len(it.rows))
 	}
-	it.rows, it.start, it.end = it.rows[:0], firstRow, firstRow
+	it.rows, it.start, it.end, it.filled = it.rows[:0], firstRow, firstRow, firstRow
 }
 
 // Entry returns the entry that the last positioning call found. The caller may not change it.
@@ -123,10 +128,9 @@ func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
 	case reverse:
 		return it.rows[max(0, it.at+1-want) : it.at+1], it.copied != nil
 	}
-	for len(it.rows)-it.at < want && it.end < len(it.block) {
-		if !it.decodeOne() {
-			break // the step that comes to the row finds that it is bad
-		}
+	if more := want - (len(it.rows) - it.at); more > 0 && it.end < len(it.block) {
+		// The step that comes to a row that is bad, or not to be had, finds that again, and says so.
+		_ = vfs.Guard(func() { _ = it.decode(more) })
 	}
 	return it.rows[it.at:min(len(it.rows), it.at+want)], it.copied != nil
 }
@@ -183,7 +187,7 @@ func (it *Iterator) Prev() bool {
 
 // SeekGE moves to the first entry with a key >= key.
 func (it *Iterator) SeekGE(key []byte) bool {
-	it.ahead = firstAhead
+	it.ahead = seekAhead
 	return it.enter(it.t.index.find(key)) && it.forward(key)
 }
 
@@ -237,18 +241,36 @@ func (it *Iterator) enter(i int) bool {
 	})
 }
 
-// copy replaces a block that is mapped and not large by a copy of it.
-//
-// It is as long as the block that is read once in any case, and faster than to decode rows where they are if they are in no
-// near cache: the processor fetches the lines of a copy all at once, those of rows one after the other, as each says where
-// the next is.
+// copy makes block memory for a copy of it, if it is mapped and not large: see fill. All lines of the block are looked at, so
+// that the processor fetches those that are in no near cache at once, and not one after the other, as each row says where the
+// next is.
 func (it *Iterator) copy(i int) {
 	if it.copies == nil || len(it.block) > copySize || !it.t.maps(i) {
 		return
 	}
-	it.copied = it.copies.take()
-	n := copy(it.copied, it.block)
+	n := len(it.block)
+	it.source, it.copied = it.block[:n:n], it.copies.take()
 	it.block = it.copied[:n:n]
+	const line = 64
+	touched := byte(0)
+	for at := 0; at < n; at += line {
+		touched ^= it.source[at]
+	}
+	it.touched = touched // keeps the loads alive
+}
+
+// fill copies about n rows that follow those that are decoded, and the whole of the first.
+func (it *Iterator) fill(n int) {
+	rest := it.source[it.end:]
+	const lengthSize = 4
+	row := len(rest)
+	if row >= lengthSize {
+		row = int(min(uint64(row), lengthSize+uint64(binary.BigEndian.Uint32(rest))))
+	}
+	if to := min(it.end+row*min(n, maxAhead), len(it.source)); to > it.filled {
+		copy(it.block[it.filled:to], it.source[it.filled:])
+		it.filled = to
+	}
 }
 
 // forward decodes the rows that follow those it has, in the next block if need be, and stands on the first of them. Before,
@@ -268,7 +290,7 @@ func (it *Iterator) forward(key []byte) bool {
 	}) {
 		return false
 	}
-	it.ahead = min(2*it.ahead, maxAhead)
+	it.ahead = min(max(2*it.ahead, firstAhead), maxAhead)
 	if next == len(it.rows) { // all of the block was skipped
 		return it.forward(nil)
 	}
@@ -304,44 +326,36 @@ func (it *Iterator) read(do func() error) bool {
 // Marks of where the quarters of a block begin, kept in memory, made a scan of fifty entries slower, 8.6 us against 6.7: the
 // processor fetches ahead where bytes are walked, and not where they are jumped to.
 func (it *Iterator) skip(key []byte) error {
-	at := it.end
-	for at < len(it.block) {
-		var r row
-		next := it.t.base.decodeRow(&r, it.block, at)
-		if next == 0 {
-			return it.t.badRow(it.number)
-		}
-		if kv.Compare(r.keyIn(it.block), key) >= 0 {
-			break
-		}
-		at = next
+	block := it.block
+	if it.copied != nil {
+		block = it.source
 	}
-	it.start, it.end = at, at
+	at := it.t.base.skipRows(block, it.end, key)
+	if at < 0 {
+		return it.t.badRow(it.number)
+	}
+	it.start, it.end, it.filled = at, at, at
 	return nil
 }
 
 // decode appends up to n rows of the block to those it has.
 func (it *Iterator) decode(n int) error {
-	for ; n > 0 && it.end < len(it.block); n-- {
-		if !it.decodeOne() {
+	for n > 0 && it.end < len(it.block) {
+		block := it.block
+		if it.copied != nil {
+			it.fill(n)
+			block = block[:it.filled]
+		}
+		before := len(it.rows)
+		it.rows, it.end = it.t.base.decodeRows(it.rows, block, it.end, n)
+		if len(it.rows) == before && len(block) < len(it.block) { // a tombstone is two records
+			it.fill(maxAhead)
+			it.rows, it.end = it.t.base.decodeRows(it.rows, it.block[:it.filled], it.end, n)
+		}
+		if len(it.rows) == before {
 			return it.t.badRow(it.number)
 		}
+		n -= len(it.rows) - before
 	}
 	return nil
-}
-
-// decodeOne appends the next row of the block to those it has. It is false if the row is bad.
-func (it *Iterator) decodeOne() bool {
-	n := len(it.rows)
-	if n == cap(it.rows) {
-		it.rows = append(it.rows, kv.Entry{})
-	}
-	it.rows = it.rows[:n+1]
-	next := it.t.base.decodeEntry(&it.rows[n], it.block, it.end)
-	if next == 0 {
-		it.rows = it.rows[:n]
-		return false
-	}
-	it.end = next
-	return true
 }

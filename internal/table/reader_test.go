@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -134,8 +135,30 @@ func TestFaultInMapping(t *testing.T) {
 	if err := compareAll(r, c); err != nil || !it.SeekGE(key(1000)) {
 		t.Fatal(err)
 	}
+	var runners [6]Iterator // that have one row at hand, not all of them the last of a block
+	for i := range runners {
+		copies := new(Copies)
+		if i%2 == 0 {
+			copies = nil
+		}
+		if runners[i].ResetCopying(r, copies); !runners[i].SeekGE(key(1000 + i/2)) {
+			t.Fatal(runners[i].Err())
+		}
+	}
 	if err := os.Truncate(filepath.FromSlash(name), int64(os.Getpagesize())); err != nil {
 		t.Fatal(err)
+	}
+	for i := range runners {
+		walk := &runners[i]
+		run, _ := walk.Run(1000, false) // not the death of the process; the step that comes to the fault tells
+		if len(run) == 0 || walk.Err() != nil {
+			t.Fatalf("iterator %d has %d entries at hand: %v", i, len(run), walk.Err())
+		}
+		for walk.Pass(len(run)-1, false); walk.Next(); {
+		}
+		if err := walk.Err(); !errors.Is(err, vfs.ErrFault) || !strings.Contains(err.Error(), testName) {
+			t.Errorf("iterator %d after a run: %v", i, err)
+		}
 	}
 	var e kv.Entry
 	dst := []byte("before")

@@ -140,6 +140,54 @@ func (b *base) decodeEntry(e *kv.Entry, block []byte, at int) (next int) {
 	return at + lengthSize + int(length)
 }
 
+// decodeRows appends the entries of up to n rows that begin at an offset of a block, and returns the offset of the row that
+// follows. It ends before a row that is not well-formed.
+func (b *base) decodeRows(dst []kv.Entry, block []byte, at, n int) (entries []kv.Entry, next int) {
+	for i := len(dst); n > 0 && at < len(block); n-- {
+		if i == cap(dst) {
+			dst = append(dst, kv.Entry{})
+		}
+		dst = dst[:i+1]
+		next := b.decodeEntry(&dst[i], block, at)
+		if next == 0 {
+			dst = dst[:i]
+			break
+		}
+		at, i = next, i+1
+	}
+	return dst, at
+}
+
+// skipRows returns the offset of the first row, from an offset of a block on, with a key >= key, or the end of the block. It
+// is negative if it finds a row before that not to be well-formed. Of most rows it looks at no more than the key.
+func (b *base) skipRows(block []byte, at int, key []byte) int {
+	const lengthSize = 4
+	for at < len(block) {
+		if rest := block[at:]; len(rest) > lengthSize {
+			length, size := uint(binary.BigEndian.Uint32(rest)), uint(rest[lengthSize])
+			rest = rest[lengthSize:]
+			// a put with a short key; a delete, which is two records, has no more than the key
+			if size != 0 && size < 0x80 && length <= uint(len(rest)) && size+1 < length {
+				if kv.Compare(rest[1:1+size], key) >= 0 {
+					return at
+				}
+				at += lengthSize + int(length)
+				continue
+			}
+		}
+		var r row
+		next := b.decodeRow(&r, block, at)
+		if next == 0 {
+			return -1
+		}
+		if kv.Compare(r.keyIn(block), key) >= 0 {
+			return at
+		}
+		at = next
+	}
+	return at
+}
+
 // decodeOddEntry is decodeEntry for any row.
 func (b *base) decodeOddEntry(e *kv.Entry, block []byte, at int) (next int) {
 	var r row
