@@ -35,7 +35,7 @@ type Concat[P Part] struct {
 // closes it before it opens the next, so that open may return the same one, reset. It closes what it has open.
 func (c *Concat[P]) Reset(parts []P, open func(P) kv.Iterator) error {
 	err := c.leave()
-	c.parts, c.open, c.on, c.err = parts, open, false, nil
+	c.parts, c.open, c.on, c.err, c.one[0] = parts, open, false, nil, kv.Entry{}
 	return err
 }
 

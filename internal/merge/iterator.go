@@ -34,11 +34,22 @@ type Iterator struct {
 type source struct {
 	it    kv.Iterator
 	runs  kv.Runner // it, if it gives runs; otherwise nil
-	entry *kv.Entry
-	head  uint64 // of entry's key; complemented in reverse, so that the smaller one is always first
-	age   int    // 0 is the newest
-	on    bool   // it stands on an entry
+	entry *kv.Entry // the one that the source stands on
+	head  uint64    // of entry's key; complemented in reverse, so that the smaller one is always first
+	age   int       // 0 is the newest
+	on    bool      // it stands on an entry
+
+	// What it had at hand in the direction of travel when it was last moved. To move within that takes no call.
+	run  []kv.Entry
+	at   int  // of entry in run
+	from int  // of the entry that it stands on
+	kept bool // see kv.Runner
+	want int  // how many entries to ask it for next time
 }
+
+// maxWant is how many entries a source is asked for at most. A source that is walked is asked for one, and four times as many
+// each time.
+const maxWant = 64
 
 var _ kv.Runner = (*Iterator)(nil)
 
@@ -49,7 +60,7 @@ func (it *Iterator) Reset(sources []kv.Iterator) {
 	it.sources, it.order, it.err, it.one[0] = it.sources[:0], it.order[:0], nil, kv.Entry{}
 	for i, s := range sources {
 		runs, _ := s.(kv.Runner)
-		it.sources = append(it.sources, source{it: s, runs: runs, age: i})
+		it.sources = append(it.sources, source{it: s, runs: runs, age: i, want: 1})
 	}
 }
 
@@ -94,8 +105,7 @@ func (it *Iterator) Next() bool {
 		return it.turn()
 	}
 	if len(it.order) == 1 {
-		s := it.order[0]
-		return it.alone(s, s.it.Next())
+		return it.alone(it.order[0])
 	}
 	return it.step()
 }
@@ -106,8 +116,7 @@ func (it *Iterator) Prev() bool {
 		return it.turn()
 	}
 	if len(it.order) == 1 {
-		s := it.order[0]
-		return it.alone(s, s.it.Prev())
+		return it.alone(it.order[0])
 	}
 	return it.step()
 }
@@ -127,25 +136,20 @@ func (it *Iterator) Skip(to []byte, which []bool) bool {
 			s.on = s.it.SeekLT(to)
 		case which[s.age] && !it.reverse && c < 0:
 			s.on = s.it.SeekGE(to)
-		case i >= at:
+		case i >= at || s.next(it.reverse):
 			continue
-		case it.reverse:
-			s.on = s.it.Prev()
-		default:
-			s.on = s.it.Next()
 		}
-		if !s.on && !it.end(s) {
+		if !it.stand(s) {
 			return false
 		}
 	}
 	return it.arrange()
 }
 
-// alone ends a step of the only source in the order, which needs no head: until all are positioned anew, there is no other.
+// alone makes a step of the only source in the order, which needs no head: until all are positioned anew, there is no other.
 // One source is common, and this takes half the time of step.
-func (it *Iterator) alone(s *source, on bool) bool {
-	if s.on = on; on {
-		s.entry = s.it.Entry()
+func (it *Iterator) alone(s *source) bool {
+	if s.next(it.reverse) {
 		return true
 	}
 	it.order = it.order[:0]
@@ -161,19 +165,13 @@ func (it *Iterator) step() bool {
 	}
 	for i := n - 1; i >= 0; i-- { // the last first, so that those behind are always sorted
 		s := it.order[i]
-		if it.reverse {
-			s.on = s.it.Prev()
-		} else {
-			s.on = s.it.Next()
-		}
-		if !s.on {
+		if !s.next(it.reverse) {
 			if !it.end(s) {
 				return false
 			}
 			it.order = append(it.order[:i], it.order[i+1:]...)
 			continue
 		}
-		s.entry = s.it.Entry()
 		s.head = it.heads.of(s.entry.Key, it.reverse)
 		it.sink(i)
 	}
@@ -237,7 +235,8 @@ func (it *Iterator) position(p position, key []byte) bool {
 	it.err, it.reverse = nil, p == last || p == seekLT
 	for i := range it.sources {
 		s := &it.sources[i]
-		if s.on = s.position(p, key); !s.on && !it.end(s) {
+		s.want = 1
+		if s.on = s.position(p, key); !it.stand(s) {
 			return false
 		}
 	}
@@ -253,6 +252,9 @@ func (it *Iterator) turn() bool {
 	it.reverse = !it.reverse
 	for i := range it.sources {
 		s := &it.sources[i]
+		if s.on {
+			s.settle()
+		}
 		switch {
 		case it.reverse && s.on:
 			s.on = s.it.Prev()
@@ -263,11 +265,20 @@ func (it *Iterator) turn() bool {
 		default:
 			s.on = s.it.First()
 		}
-		if !s.on && !it.end(s) {
+		if !it.stand(s) {
 			return false
 		}
 	}
 	return it.arrange()
+}
+
+// stand takes over where a source has moved to. It returns false if the source stands nowhere because of an error.
+func (it *Iterator) stand(s *source) bool {
+	if !s.on {
+		return it.end(s)
+	}
+	s.ask(it.reverse)
+	return true
 }
 
 // end deals with a source that does not stand on an entry. It returns false if that is because of an error.
@@ -284,7 +295,6 @@ func (it *Iterator) arrange() bool {
 	it.order = it.order[:0]
 	for i := range it.sources {
 		if s := &it.sources[i]; s.on {
-			s.entry = s.it.Entry()
 			it.order = append(it.order, s)
 		}
 	}
