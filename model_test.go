@@ -101,6 +101,12 @@ func (m *model) compare(r Reader, now int64) error {
 	if it.Err() != nil || i != len(want) {
 		return fmt.Errorf("a scan shows %d entries, want %d: %v", i, len(want), it.Err())
 	}
+	if n, err := r.Count(nil); n != len(want) || err != nil {
+		return fmt.Errorf("%d were counted, want %d: %w", n, len(want), err)
+	}
+	if n, err := r.EstimateCount(nil); n < 0 || err != nil { // TestEstimates says how good it is
+		return fmt.Errorf("about %d: %w", n, err)
+	}
 	for ok := it.Last(); ok; ok = it.Prev() {
 		if i--; i < 0 || string(it.Key()) != want[i] {
 			return fmt.Errorf("a scan back shows %q", it.Key())
@@ -289,6 +295,12 @@ func (m *machine) Range(t *rapid.T) {
 	if !slices.Equal(got, want) {
 		t.Fatalf("%+v: %q, want %q", o, got, want)
 	}
+	if n, err := m.db.Count(o); n != len(want) || err != nil {
+		t.Fatalf("%+v: %d were counted, want %d: %v", o, n, len(want), err)
+	}
+	o.Reverse, o.Limit = false, 0
+	_, err := m.db.EstimateSize(o)
+	m.must(t, err)
 }
 
 // Check compares everything after each step.

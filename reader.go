@@ -27,6 +27,12 @@ type Reader interface {
 	Last(o *IterOptions) (Entry, error)
 	// Range returns the entries that o allows, in order.
 	Range(o *IterOptions) iter.Seq2[Entry, error]
+	// Count returns how many entries o allows: see DB.Count.
+	Count(o *IterOptions) (int, error)
+	// EstimateCount and EstimateSize return about how many entries o allows, and the bytes of their keys and values, without
+	// reading them: see DB.EstimateCount.
+	EstimateCount(o *IterOptions) (int, error)
+	EstimateSize(o *IterOptions) (int64, error)
 	// NewIterator returns an iterator over the entries that o allows. Close it.
 	NewIterator(o *IterOptions) (*Iterator, error)
 }

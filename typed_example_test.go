@@ -57,6 +57,31 @@ func ExampleTypedView_GetMany() {
 	// last: pears <nil>
 }
 
+// How many there are: exactly, at least so many, and about how many and how large, which reads none of them.
+func ExampleTypedView_Count() {
+	db := openMemory(nil)
+	defer db.Close()
+	stock := ebb.NewTyped(db, []byte("stock/"), codec.Uint64(), codec.Int64())
+	for n := range uint64(1000) {
+		must(stock.Put(n, 0))
+	}
+	n, err := stock.Count(stock.From(900))
+	fmt.Println(n, err)
+	many := stock.From(100)
+	many.Limit = 10
+	n, err = stock.Count(many) // reads no more than ten
+	fmt.Println(n >= 10, err)
+	n, err = stock.EstimateCount(nil)
+	fmt.Println(n > 900 && n < 1100, err)
+	size, err := stock.EstimateSize(nil) // of keys with their prefix, and values
+	fmt.Println(size > 20_000 && size < 24_000, err)
+	// Output:
+	// 100 <nil>
+	// true <nil>
+	// true <nil>
+	// true <nil>
+}
+
 // The orders of one customer, newest first: the pairs with that first part.
 func ExampleTypedView_Range() {
 	db := openMemory(nil)

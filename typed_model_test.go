@@ -271,6 +271,9 @@ func (m *typedMachine) Range(t *rapid.T) {
 		want = want[:min(len(want), r.Limit)]
 	}
 	m.compare(t, m.space.Range(r), want)
+	if n, err := m.space.Count(r); n != len(want) || err != nil {
+		t.Fatalf("%d were counted, want %d: %v", n, len(want), err)
+	}
 	s, err := m.db.Snapshot()
 	m.must(t, err)
 	defer s.Close()

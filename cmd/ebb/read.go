@@ -23,7 +23,8 @@ func readCommands() []command {
 		{"scan", "[PREFIX]", "list keys with their values and the time they have left", 0, 1, database | keyArgs, scan(true),
 			aboutRange},
 		{"keys", "[PREFIX]", "list keys", 0, 1, database | keyArgs, scan(false), aboutRange},
-		{"count", "[PREFIX]", "count keys", 0, 1, database | keyArgs, count, aboutRange},
+		{"count", "[PREFIX]", "count keys", 0, 1, database | keyArgs, count,
+			aboutRange + "\n-estimate is good to a few percent of a large range of data at rest; see ebb.DB.EstimateCount."},
 		{"ttl", "KEY", "say how long a key has left", 1, 1, database | keyArgs, plain(ttl), ""},
 	}
 }
@@ -175,15 +176,37 @@ func entries(ctx context.Context, at *ebb.Snapshot, o *ebb.IterOptions) iter.Seq
 
 func count(flags *flag.FlagSet) action {
 	options := rangeFlags(flags)
+	about := flags.Bool("estimate", false, "say about how many, and how many bytes they have, without reading them")
 	return func(ctx context.Context, s *session, args []string) error {
 		o := options(args)
 		o.KeysOnly = true
+		if *about {
+			return s.estimate(o)
+		}
 		n := 0
 		if err := s.each(ctx, o, func(ebb.Entry, *ebb.Snapshot) error { n++; return nil }); err != nil {
 			return err
 		}
 		return s.out.line(fmt.Sprint(n), field{"count", n})
 	}
+}
+
+// estimate says about how much is in a range.
+func (s *session) estimate(o *ebb.IterOptions) error {
+	if o.Limit != 0 {
+		return &usageError{errors.New("-estimate is without -limit: it reads nothing"), nil}
+	}
+	return s.read(func(at *ebb.Snapshot) error {
+		n, err := at.EstimateCount(o)
+		if err != nil {
+			return err
+		}
+		size, err := at.EstimateSize(o)
+		if err != nil {
+			return err
+		}
+		return s.out.line(fmt.Sprintf("about %d, %d bytes", n, size), field{"count", n}, field{"bytes", size})
+	})
 }
 
 func ttl(_ context.Context, s *session, args []string) error {

@@ -133,15 +133,7 @@ func (q *Queue) Work(ctx context.Context, pause time.Duration, do func(Job) erro
 }
 
 // Len returns how many jobs there are, those that are leased among them.
-func (q *Queue) Len() (n int, err error) {
-	for _, err := range q.jobs.Range(nil) {
-		if err != nil {
-			return 0, err
-		}
-		n++
-	}
-	return n, nil
-}
+func (q *Queue) Len() (int, error) { return q.jobs.Count(nil) }
 
 // Dead returns the names of the jobs that were put aside.
 func (q *Queue) Dead() (names []string, err error) {

@@ -60,6 +60,13 @@ func (s *RangeSet) Within(lower, upper []byte) RangeSet {
 	return RangeSet{slices.Clone(s.list[first:max(first, last)])}
 }
 
+// Overlapping returns the ranges that have a key from first to last, inclusive. It is as All.
+func (s *RangeSet) Overlapping(first, last []byte) []KeyRange {
+	from := s.search(func(o KeyRange) bool { return o.End == nil || Compare(o.End, first) > 0 })
+	to := s.search(func(o KeyRange) bool { return Compare(o.Start, last) > 0 })
+	return s.list[from:max(from, to)]
+}
+
 // Clear removes all keys, and keeps memory for a few ranges.
 func (s *RangeSet) Clear() {
 	const keep = 1 << 10

@@ -65,6 +65,19 @@ func checkRangeSet(t *rapid.T, s *RangeSet, in []bool, key func(int) []byte) {
 			t.Fatalf("%q lies in %q to %q, %v, want %v: %q", key(i), r.Start, r.End, ok, want, s.All())
 		}
 	}
+	from, to := len(in)/3, len(in)*2/3
+	next := s.Overlapping(key(from), key(to))
+	for _, r := range s.All() {
+		if (r.End == nil || Compare(r.End, key(from)) > 0) && Compare(r.Start, key(to)) <= 0 {
+			if len(next) == 0 || Compare(next[0].Start, r.Start) != 0 {
+				t.Fatalf("%q to %q overlaps", r.Start, r.End)
+			}
+			next = next[1:]
+		}
+	}
+	if len(next) > 0 {
+		t.Fatalf("%q overlaps not", next)
+	}
 	for i, r := range s.All() {
 		if r.End != nil && Compare(r.Start, r.End) >= 0 || r.End == nil && i < len(s.All())-1 {
 			t.Fatalf("%q to %q: %q", r.Start, r.End, s.All())
