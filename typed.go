@@ -25,10 +25,23 @@ type Typed[K, V any] struct {
 // A keyspace takes every key that begins with its prefix for its own. So no prefix may begin with the prefix of another
 // keyspace, and no key outside of keyspaces may begin with any prefix. Let prefixes end in a byte that they do not have
 // elsewhere, as "user/" does. The empty prefix makes a keyspace of the whole database: then no key may encode to nothing.
-func NewTyped[K, V any](db *DB, prefix []byte, keys codec.Key[K], values codec.Value[V]) *Typed[K, V] {
+//
+// The options are those of this Typed, and not written down: others of the same keyspace may have others.
+func NewTyped[K, V any](db *DB, prefix []byte, keys codec.Key[K], values codec.Value[V], opts ...TypedOption) *Typed[K, V] {
 	format := &typedFormat[K, V]{prefix: append([]byte(nil), prefix...), keys: keys, values: values}
+	for _, o := range opts {
+		format.life = o.life
+	}
 	return &Typed[K, V]{TypedView[K, V]{format, db}, db}
 }
+
+// TypedOption is an option of NewTyped.
+type TypedOption struct{ life time.Duration }
+
+// DefaultTTL makes keys expire after d that are put without a word about their deadline: by Put, CompareAndSwap and Update, in
+// batches and transactions too, and by the first Add to a counter. TTL and ExpireAt win, TTL(0) among them, which is no
+// deadline, and so does KeepTTL, which gives a new key none. A d of 0 or less is no default.
+func DefaultTTL(d time.Duration) TypedOption { return TypedOption{max(d, 0)} }
 
 // At returns the keyspace as a snapshot shows it.
 func (t *Typed[K, V]) At(s *Snapshot) TypedView[K, V] { return TypedView[K, V]{t.format, s} }
@@ -40,7 +53,7 @@ func (t *Typed[K, V]) Put(key K, value V, opts ...WriteOption) error {
 	if err := t.format.encode(s, key, value); err != nil {
 		return err
 	}
-	return t.db.Put(s.key, s.value, opts...)
+	return t.db.Put(s.key, s.value, t.format.withLife(s, opts)...)
 }
 
 // Delete makes a key absent. It takes the options of DB.Delete.
@@ -96,7 +109,7 @@ func (t *Typed[K, V]) CompareAndSwap(key K, old, new V, opts ...WriteOption) (sw
 	if err := t.format.encode(was, key, old); err != nil {
 		return false, err
 	}
-	return t.db.CompareAndSwap(s.key, was.value, s.value, opts...)
+	return t.db.CompareAndSwap(s.key, was.value, s.value, t.format.withLife(s, opts)...)
 }
 
 // Add adds delta to a counter and returns the sum. It is DB.Add, and takes the same options. The codec of the keyspace's
@@ -107,7 +120,7 @@ func (t *Typed[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, error
 	if err := t.format.encodeCounter(s, key); err != nil {
 		return 0, err
 	}
-	return t.db.Add(s.key, delta, opts...)
+	return t.db.Add(s.key, delta, t.format.withLife(s, opts)...)
 }
 
 // GetTouch returns the value of a key and gives the key a new deadline, d from now, in one step. It is DB.GetTouch, and
@@ -219,12 +232,30 @@ type typedFormat[K, V any] struct {
 	prefix []byte
 	keys   codec.Key[K]
 	values codec.Value[V]
-	pool   sync.Pool // of *typedScratch
+	life   time.Duration // of DefaultTTL; 0: none
+	pool   sync.Pool     // of *typedScratch
 }
 
 // typedScratch holds an encoded key and an encoded value. It is pooled: codecs and sources are interfaces, which would move
 // a local one to the heap with every call.
-type typedScratch struct{ key, value []byte }
+type typedScratch struct {
+	key, value []byte
+	opts       []WriteOption // of withLife
+}
+
+// withLife returns the options of a put, with the default life if they say nothing about the deadline.
+func (f *typedFormat[K, V]) withLife(s *typedScratch, opts []WriteOption) []WriteOption {
+	if f.life == 0 {
+		return opts
+	}
+	for _, o := range opts {
+		if (deadlineOptions | keepOption).has(o.kind) {
+			return opts
+		}
+	}
+	s.opts = append(append(s.opts[:0], opts...), TTL(f.life))
+	return s.opts
+}
 
 func (f *typedFormat[K, V]) scratch() *typedScratch {
 	if s, ok := f.pool.Get().(*typedScratch); ok {
@@ -241,7 +272,8 @@ func (f *typedFormat[K, V]) release(s *typedScratch) {
 	if cap(s.key) > keep {
 		s.key = nil
 	}
-	s.key, s.value = s.key[:0], s.value[:0]
+	clear(s.opts)
+	s.key, s.value, s.opts = s.key[:0], s.value[:0], s.opts[:0]
 	f.pool.Put(s)
 }
 

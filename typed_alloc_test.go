@@ -4,6 +4,7 @@ package ebb
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ebbdb/ebb/codec"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
@@ -15,6 +16,7 @@ func TestTypedAllocations(t *testing.T) {
 	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
 	pairs := codec.PairOf(codec.String(), codec.Int64())
 	numbers := NewTyped(db, []byte("n/"), pairs, codec.Uint64())
+	lives := NewTyped(db, []byte("l/"), pairs, codec.Uint64(), DefaultTTL(time.Hour))
 	texts := NewTyped(db, []byte("t/"), codec.Uint64(), codec.String())
 	key := codec.Pair[string, int64]{First: "a\x00b", Second: 1}
 	must(t, numbers.Put(key, 7))
@@ -27,6 +29,7 @@ func TestTypedAllocations(t *testing.T) {
 		{"a number", 0, func() { numbers.Get(key) }},
 		{"a text", 1, func() { texts.Get(1) }},
 		{"has", 0, func() { texts.Has(1) }},
+		{"a put with a default life", 0, func() { lives.Put(key, 7, NoSync) }},
 		{"absent", 0, func() { texts.Get(2) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {

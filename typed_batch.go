@@ -19,7 +19,7 @@ func (t TypedBatch[K, V]) Put(key K, value V, opts ...WriteOption) error {
 	if err := t.format.encode(s, key, value); err != nil {
 		return err
 	}
-	return t.batch.Put(s.key, s.value, opts...)
+	return t.batch.Put(s.key, s.value, t.format.withLife(s, opts)...)
 }
 
 // Delete adds a delete. It takes the options of Batch.Delete.

@@ -34,6 +34,28 @@ func ExampleNewTyped() {
 	// 12 Bob
 }
 
+// A keyspace whose keys live for an hour if nothing else is said, and which goes as a whole at the cost of one record.
+func ExampleDefaultTTL() {
+	db := openMemory(nil)
+	defer db.Close()
+	codes := ebb.NewTyped(db, []byte("code/"), codec.String(), codec.String(), ebb.DefaultTTL(time.Hour))
+	must(codes.Put("ann", "1234"))
+	must(codes.Put("bob", "5678", ebb.TTL(time.Minute)))
+	must(codes.Put("root", "9999", ebb.TTL(0))) // no deadline
+	for _, name := range []string{"ann", "bob", "root"} {
+		left, err := codes.TTL(name)
+		fmt.Println(name, left.Round(time.Minute), err)
+	}
+	must(codes.DeleteRange(nil))
+	n, err := codes.Count(nil)
+	fmt.Println(n, err)
+	// Output:
+	// ann 1h0m0s <nil>
+	// bob 1m0s <nil>
+	// root 0s <nil>
+	// 0 <nil>
+}
+
 // Many keys at once, and the last one.
 func ExampleTypedView_GetMany() {
 	db, done := openTemp(nil)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -62,7 +63,22 @@ func TestTypedModel(t *testing.T) {
 // open opens the database and the keyspace in it.
 func (m *typedMachine) open(t *rapid.T) {
 	m.driver.open(t)
-	m.space = NewTyped(m.db, []byte("m/"), typedKeys, codec.JSON[map[string]int]())
+	m.space = NewTyped(m.db, []byte("m/"), typedKeys, codec.JSON[map[string]int](), DefaultTTL(typedLife))
+}
+
+// typedLife is the life of what is put without a word about it.
+const typedLife = 40 * time.Millisecond
+
+// life draws the options of a put, and the deadline that they mean.
+func (m *typedMachine) life(t *rapid.T) (opts []WriteOption, deadline int64) {
+	d := m.duration(t)
+	switch rapid.IntRange(0, 3).Draw(t, "life") {
+	case 0:
+		return nil, m.after(typedLife)
+	case 1:
+		return []WriteOption{TTL(0)}, 0
+	}
+	return []WriteOption{TTL(d)}, m.after(d)
 }
 
 func (m *typedMachine) Reopen(t *rapid.T) {
@@ -96,9 +112,10 @@ func (m *typedMachine) present(t *rapid.T, key typedKey, err error) bool {
 }
 
 func (m *typedMachine) Put(t *rapid.T) {
-	key, n, d := m.key(t), rapid.IntRange(0, 99).Draw(t, "n"), m.duration(t)
-	m.must(t, m.space.Put(key, map[string]int{"n": n}, TTL(d)))
-	m.entries[key] = typedModelEntry{n, m.after(d)}
+	key, n := m.key(t), rapid.IntRange(0, 99).Draw(t, "n")
+	opts, deadline := m.life(t)
+	m.must(t, m.space.Put(key, map[string]int{"n": n}, opts...))
+	m.entries[key] = typedModelEntry{n, deadline}
 }
 
 func (m *typedMachine) Delete(t *rapid.T) {
@@ -122,18 +139,19 @@ func (m *typedMachine) Persist(t *rapid.T) {
 }
 
 func (m *typedMachine) CompareAndSwap(t *rapid.T) {
-	key, old, n, d := m.key(t), rapid.IntRange(0, 99).Draw(t, "old"), rapid.IntRange(0, 99).Draw(t, "n"), m.duration(t)
+	key, old, n := m.key(t), rapid.IntRange(0, 99).Draw(t, "old"), rapid.IntRange(0, 99).Draw(t, "n")
+	opts, deadline := m.life(t)
 	m.live()
 	if e, ok := m.entries[key]; ok && rapid.Bool().Draw(t, "as it is") {
 		old = e.n
 	}
-	swapped, err := m.space.CompareAndSwap(key, map[string]int{"n": old}, map[string]int{"n": n}, TTL(d))
+	swapped, err := m.space.CompareAndSwap(key, map[string]int{"n": old}, map[string]int{"n": n}, opts...)
 	m.must(t, err)
 	if e, ok := m.entries[key]; swapped != (ok && e.n == old) {
 		t.Fatalf("%v of %v swapped is %v", old, e, swapped)
 	}
 	if swapped {
-		m.entries[key] = typedModelEntry{n, m.after(d)}
+		m.entries[key] = typedModelEntry{n, deadline}
 	}
 }
 
@@ -241,8 +259,9 @@ func (m *typedMachine) Transaction(t *rapid.T) {
 					m.entries[key] = typedModelEntry{m.entries[key].n, 0}
 				}
 			default:
-				m.must(t, in.Put(key, map[string]int{"n": 5}, TTL(d)))
-				m.entries[key] = typedModelEntry{5, m.after(d)}
+				opts, deadline := m.life(t)
+				m.must(t, in.Put(key, map[string]int{"n": 5}, opts...))
+				m.entries[key] = typedModelEntry{5, deadline}
 			}
 		}
 		m.compare(t, in.Range(nil), m.live())
@@ -330,8 +349,9 @@ func (m *typedMachine) Batch(t *rapid.T) {
 		old, present := m.entries[key]
 		switch rapid.IntRange(0, 4).Draw(t, "operation") {
 		case 0:
-			m.must(t, in.Put(key, map[string]int{"n": n}, TTL(d)))
-			m.entries[key] = typedModelEntry{n, m.after(d)}
+			opts, deadline := m.life(t)
+			m.must(t, in.Put(key, map[string]int{"n": n}, opts...))
+			m.entries[key] = typedModelEntry{n, deadline}
 		case 1:
 			m.must(t, in.Delete(key))
 			delete(m.entries, key)

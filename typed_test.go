@@ -315,3 +315,81 @@ func TestTypedScratch(t *testing.T) {
 		t.Errorf("%d bytes are kept", cap(s.key)+cap(s.value))
 	}
 }
+
+// TestDefaultTTL puts in every way, with and without a word about the deadline.
+func TestDefaultTTL(t *testing.T) {
+	const life = time.Hour
+	clock := newFakeClock()
+	db := openTest(t, manualOptions(vfstest.NewMem(), clock, SyncNever))
+	counters := NewTyped(db, []byte("c/"), codec.String(), codec.Counter(), DefaultTTL(time.Minute), DefaultTTL(life))
+	endless := NewTyped(db, []byte("c/"), codec.String(), codec.Counter(), DefaultTTL(-life))
+	ways := []struct {
+		name string
+		put  func(opts ...WriteOption) error
+	}{
+		{"put", func(opts ...WriteOption) error { return counters.Put("key", 1, opts...) }},
+		{"compare and swap", func(opts ...WriteOption) error {
+			_, err := counters.CompareAndSwap("key", 1, 1, opts...)
+			return err
+		}},
+		{"batch", func(opts ...WriteOption) error {
+			var b Batch
+			return errors.Join(counters.Batch(&b).Put("key", 1, opts...), db.Apply(&b))
+		}},
+		{"transaction", func(opts ...WriteOption) error {
+			return db.Update(func(tx *Txn) error { return counters.In(tx).Put("key", 1, opts...) })
+		}},
+		{"update", func(opts ...WriteOption) error {
+			return counters.Update("key", func(n int64, _ bool) (int64, error) { return n, nil }, opts...)
+		}},
+	}
+	for _, way := range ways {
+		for _, row := range []struct {
+			name string
+			opts []WriteOption
+			want time.Duration
+		}{
+			{"by default", nil, life}, {"a TTL", []WriteOption{TTL(time.Second)}, time.Second}, {"none", []WriteOption{TTL(0)}, 0},
+			{"a time", []WriteOption{ExpireAt(clock.Now().Add(time.Minute))}, time.Minute},
+			{"no time", []WriteOption{ExpireAt(time.Time{})}, 0}, {"as it was", []WriteOption{KeepTTL}, 5 * time.Hour},
+		} {
+			t.Run(way.name+"/"+row.name, func(t *testing.T) {
+				must(t, endless.Put("key", 1, TTL(5*time.Hour)))
+				must(t, way.put(row.opts...))
+				if left, err := counters.TTL("key"); left != row.want || err != nil {
+					t.Errorf("it has %v left, %v, want %v", left, err, row.want)
+				}
+			})
+		}
+	}
+	for _, add := range []func(key string) (int64, error){
+		func(key string) (int64, error) { return counters.Add(key, 1) },
+		func(key string) (n int64, err error) {
+			err = db.Update(func(tx *Txn) error {
+				n, err = counters.In(tx).Add(key, 1)
+				return err
+			})
+			return n, err
+		},
+	} {
+		must(t, counters.Delete("added"))
+		for i := range int64(2) {
+			if n, err := add("added"); n != i+1 || err != nil {
+				t.Errorf("%d, %v, want %d", n, err, i+1)
+			}
+			clock.add(time.Minute)
+		}
+		if left, err := counters.TTL("added"); left != life-2*time.Minute || err != nil {
+			t.Errorf("a counter has %v left, %v: its life began with the first", left, err)
+		}
+	}
+	must(t, endless.Put("key", 1))
+	if left, err := endless.TTL("key"); left != 0 || err != nil {
+		t.Errorf("a default below 0: %v, %v", left, err)
+	}
+	var version uint64
+	must(t, counters.Put("key", 1, VersionTo(&version), IfPresent))
+	if e, err := counters.Stat("key"); err != nil || e.Version != version || e.Deadline != clock.ms()+life.Milliseconds() {
+		t.Errorf("%+v, %v, version %d", e, err, version)
+	}
+}

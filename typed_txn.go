@@ -23,7 +23,7 @@ func (t TypedTxn[K, V]) Put(key K, value V, opts ...WriteOption) error {
 	if err := t.format.encode(s, key, value); err != nil {
 		return err
 	}
-	return t.tx.Put(s.key, s.value, opts...)
+	return t.tx.Put(s.key, s.value, t.format.withLife(s, opts)...)
 }
 
 // Delete makes a key absent. It takes the options of Txn.Delete.
@@ -103,7 +103,7 @@ func (t TypedTxn[K, V]) Add(key K, delta int64, opts ...WriteOption) (int64, err
 	if err := t.format.encodeCounter(s, key); err != nil {
 		return 0, err
 	}
-	return t.tx.Add(s.key, delta, opts...)
+	return t.tx.Add(s.key, delta, t.format.withLife(s, opts)...)
 }
 
 // Update gives a key the value that fn returns. fn gets the value that the key has; present is false if the key is absent.
