@@ -58,6 +58,13 @@ func (w *window) more() error {
 	return err
 }
 
+// reserve makes room for n more bytes, where they are more than a few.
+func (w *window) reserve(n int64) {
+	if n > scanChunk && int64(cap(w.buf)-len(w.buf)) < n {
+		w.buf = append(make([]byte, 0, int64(len(w.buf))+n), w.buf...)
+	}
+}
+
 // reread forgets the bytes from the position on, so that they are read again, up to where the file ends now.
 func (w *window) reread() error {
 	size, err := w.file.Size()
@@ -343,6 +350,7 @@ func (s *segmentScan) syncedBeyond() (bool, error) {
 
 // readAll reads up to the limit.
 func (s *segmentScan) readAll() error {
+	s.reserve(s.limit - s.base - int64(len(s.buf)))
 	for {
 		if err := s.more(); err == io.EOF {
 			return nil

@@ -294,12 +294,12 @@ func (w *walk) proven(i int, off int64) (bool, error) {
 // provesBeyond reports whether segment j, at whose first byte s stands, proves that segment i, the same or one before, was on
 // the disk beyond an offset.
 func (s *segmentScan) provesBeyond(i, j int, off int64) (bool, error) {
+	if i == j {
+		s.base = min(off, s.limit) // what comes before is not read once more
+		return s.syncedBeyond()
+	}
 	if err := s.readAll(); err != nil {
 		return false, err
-	}
-	if i == j {
-		s.pos = int(min(off, int64(len(s.buf))))
-		return s.syncedBeyond()
 	}
 	if rec, _, err := DecodeStored(s.bytes()); err == nil && len(rec.Key) == 0 {
 		h, err := decodeHeader(rec.Value)
