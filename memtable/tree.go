@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -38,6 +39,9 @@ const (
 type tree struct {
 	arena *arena
 
+	loading bool     // nothing is in order yet: see load.go. For the writer, as is loaded
+	loaded  []uint32 // the nodes that were added while loading
+
 	queue   [maxQueue]uint32
 	tail    atomic.Int64 // nodes ever queued: those in the tree
 	waiting atomic.Int32 // readers that want mu
@@ -48,7 +52,9 @@ type tree struct {
 	mu struct { // held for one walk or for draining the queue
 		sync.Mutex
 		// +checklocks:Mutex
-		order *btree.BTreeG[item]
+		order *btree.BTreeG[item] // all but those of base
+		// +checklocks:Mutex
+		base []item // what was loaded, in order: see load.go. Never changed in place
 		// +checklocks:Mutex
 		prefix []byte
 		// +checklocks:Mutex
@@ -73,6 +79,17 @@ func (t *tree) less(a, b item) bool {
 	return a.node != b.node && kv.Compare(t.key(a.node), t.key(b.node)) < 0
 }
 
+// compare is less for a sort.
+func (t *tree) compare(a, b item) int {
+	switch {
+	case t.less(a, b):
+		return -1
+	case a.node == b.node:
+		return 0
+	}
+	return 1
+}
+
 // key returns the key of a node that is compared.
 //
 // +checklocksignore: probe is node 0, which only a walk compares, under mu; a rebuild holds no lock and compares other nodes.
@@ -85,6 +102,10 @@ func (t *tree) key(node uint32) []byte {
 
 // insert adds a node whose key is not in the tree.
 func (t *tree) insert(node uint32) {
+	if t.loading {
+		t.load(node)
+		return
+	}
 	tail := t.tail.Load()
 	if tail-t.head.Load() == maxQueue {
 		t.lock()
@@ -154,9 +175,9 @@ func (t *tree) lockForRead() {
 func (t *tree) reconsider(n int64) {
 	t.lock()
 	t.drainLocked()
-	old, used := t.mu.order, t.mu.prefix
+	old, loaded, used := t.mu.order, t.mu.base, t.mu.prefix
 	t.mu.Unlock()
-	prefix := t.commonPrefix(old, n)
+	prefix := t.commonPrefix(old, loaded, n)
 	if bytes.HasPrefix(prefix, used) && len(prefix) <= len(used)+reserve {
 		return
 	}
@@ -165,20 +186,28 @@ func (t *tree) reconsider(n int64) {
 		order.ReplaceOrInsert(makeItem(t.arena.key(it.node), prefix, it.node))
 		return true
 	})
+	base := make([]item, len(loaded))
+	for i, it := range loaded {
+		base[i] = makeItem(t.arena.key(it.node), prefix, it.node)
+	}
 	t.lock()
-	t.mu.order, t.mu.prefix = order, prefix
+	t.mu.order, t.mu.base, t.mu.prefix = order, base, prefix
 	t.mu.Unlock()
 }
 
 // commonPrefix returns the prefix that the middle three quarters of the n keys in order share. Strays at the ends do not count:
 // they would spoil the prefix for all others.
-func (t *tree) commonPrefix(order *btree.BTreeG[item], n int64) []byte {
-	var nodes []uint32
+func (t *tree) commonPrefix(order *btree.BTreeG[item], base []item, n int64) []byte {
+	items := make([]item, 0, n)
 	order.Ascend(func(it item) bool {
-		nodes = append(nodes, it.node)
+		items = append(items, it)
 		return true
 	})
-	return sharedPrefix(t.arena.key(nodes[n/8]), t.arena.key(nodes[n-1-n/8]))
+	if len(base) > 0 {
+		items = append(items, base...)
+		slices.SortFunc(items, t.compare)
+	}
+	return sharedPrefix(t.arena.key(items[n/8].node), t.arena.key(items[n-1-n/8].node))
 }
 
 // hint returns the prefix in use.
@@ -208,11 +237,25 @@ func (t *tree) ascend(s start, nodes []uint32) int {
 	}
 	t.lockForRead()
 	defer t.mu.Unlock()
+	base, more := t.mu.base, true // of base, those that are to come
+	merge := func(it item) bool {
+		for more && len(base) > 0 && t.less(base[0], it) {
+			more = collect(base[0])
+			base = base[1:]
+		}
+		more = more && collect(it)
+		return more
+	}
 	if s.edge {
-		t.mu.order.Ascend(collect)
+		t.mu.order.Ascend(merge)
 	} else {
-		t.mu.order.AscendGreaterOrEqual(t.pivotLocked(s), collect)
+		pivot := t.pivotLocked(s)
+		base = base[t.rank(base, pivot):]
+		t.mu.order.AscendGreaterOrEqual(pivot, merge)
 		t.mu.probe = nil
+	}
+	for ; more && len(base) > 0; base = base[1:] {
+		more = collect(base[0])
 	}
 	return n
 }
@@ -230,18 +273,36 @@ func (t *tree) descend(s start, nodes []uint32) int {
 	}
 	t.lockForRead()
 	defer t.mu.Unlock()
+	base, more := t.mu.base, true // of base, those that are to come
+	merge := func(it item) bool {
+		for more && len(base) > 0 && t.less(it, base[len(base)-1]) {
+			more = collect(base[len(base)-1])
+			base = base[:len(base)-1]
+		}
+		more = more && collect(it)
+		return more
+	}
 	if s.edge {
-		t.mu.order.Descend(collect)
+		t.mu.order.Descend(merge)
 	} else {
 		pivot := t.pivotLocked(s)
+		base = base[:t.rank(base, pivot)]
 		t.mu.order.DescendLessOrEqual(pivot, func(it item) bool {
 			atKey := n == 0 && !t.less(it, pivot)
-			return atKey || collect(it)
+			return atKey || merge(it)
 		})
 		t.mu.probe = nil
 	}
+	for ; more && len(base) > 0; base = base[:len(base)-1] {
+		more = collect(base[len(base)-1])
+	}
 	slices.Reverse(nodes[:n])
 	return n
+}
+
+// rank returns how many items of base come before one.
+func (t *tree) rank(base []item, it item) int {
+	return sort.Search(len(base), func(i int) bool { return !t.less(base[i], it) })
 }
 
 // pivotLocked returns the item that a walk from s begins at.
