@@ -39,7 +39,8 @@ func (c *fakeClock) add(d time.Duration) { c.now.Add(int64(d)) }
 
 // tinyOptions makes every path short: memtables, tables and log segments of a few entries.
 func tinyOptions(fs vfs.FS, clock *fakeClock) *Options {
-	return &Options{fs: fs, Clock: clock.Now, memtableSize: 8 << 10, tableSize: 4 << 10, segmentSize: 4 << 10, worthGap: 2}
+	return &Options{fs: fs, Clock: clock.Now, memtableSize: 8 << 10, tableSize: 4 << 10, segmentSize: 4 << 10, worthGap: 2,
+		replayBatch: 512}
 }
 
 // manualOptions is tinyOptions with nothing in the background, and under a policy.

@@ -9,10 +9,10 @@ import (
 	"github.com/ebbdb/ebb/internal/corrupt"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
+	replaypkg "github.com/ebbdb/ebb/internal/replay"
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/memfs"
-	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -106,7 +106,7 @@ func (db *DB) wire() {
 //     by name fails if the name no longer leads into the locked directory.
 //  2. Read the manifest. A new database gets its first manifest here, with its id; a crash before leaves an empty directory.
 //  3. Open the tables that the manifest names. An existing database has not been changed so far.
-//  4. Open the log, which repairs a torn tail, and replay it into memtables.
+//  4. Open the log, which repairs a torn tail once all of the log was applied to memtables without an error.
 //  5. If the manifest is the first, or of an older version, store one that says how far the log goes. After a crash before
 //     that, the loss of the log would not be noticed; no write in it was acknowledged.
 //  6. Remove the tables that the manifest does not name: a crash has left them of a flush, a compaction or an Ingest.
@@ -184,7 +184,12 @@ func (db *DB) loadState() (*manifest.State, error) {
 func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	start := db.opts.sys.now()
 	r := newReplay(state, &db.opts, db.clock)
-	log, err := wal.Open(db.dir.Log(), db.logOptions(state, r.entry))
+	o := db.logOptions(state, r.Entry)
+	o.ReplayEnd = r.Applied
+	log, err := wal.Open(db.dir.Log(), o)
+	if failed := r.finish(); failed != nil {
+		return failed // err is that, or of a place after it
+	}
 	if err != nil {
 		return err
 	}
@@ -247,8 +252,10 @@ func (db *DB) logEvent(e wal.Event) {
 	}
 }
 
-// replay puts the log's entries into as many memtables as they fill.
+// replay puts the log's entries into as many memtables as they fill. The caller hands each entry to Entry, and calls finish in
+// the end, whether there was an error or not: the results are there after that.
 type replay struct {
+	*replaypkg.Pipe
 	memtableSize int64
 	clock        *ttl.Clock
 	mem          *lsm.Mem
@@ -260,12 +267,14 @@ type replay struct {
 // newReplay returns a replay of the log that follows a manifest.
 func newReplay(state *manifest.State, o *Options, clock *ttl.Clock) *replay {
 	r := &replay{memtableSize: o.memtableSize, clock: clock}
-	r.mem = lsm.NewMem(memtable.Hint{}, state.FirstSegment, clock.Now())
+	r.Pipe = replaypkg.New(o.replayBatch, r.apply)
+	r.mem = lsm.NewLoading(state.FirstSegment, clock.Now())
 	r.writers.open(state.Writers, o.WriterIdle)
 	return r
 }
 
-func (r *replay) entry(e *wal.Entry) error {
+// apply applies an entry.
+func (r *replay) apply(e *wal.Entry) error {
 	if e.Kind == wal.KindClock {
 		r.marked = max(r.marked, e.Time)
 		return nil
@@ -273,12 +282,20 @@ func (r *replay) entry(e *wal.Entry) error {
 	if r.mem.Size() >= r.memtableSize {
 		r.mem.LastSeq = e.Seq - 1
 		r.frozen = append([]*lsm.Mem{r.mem}, r.frozen...)
-		r.mem = lsm.NewMem(r.mem.Hint(), e.Pos.Segment, r.clock.Now())
+		r.Beside(r.mem.EndLoad)
+		r.mem = lsm.NewLoading(e.Pos.Segment, r.clock.Now())
 	}
 	if err := applyEntry(e, r.mem, &r.writers, nil, r.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil
+}
+
+// finish ends the replay. The error is that of the first entry that could not be applied.
+func (r *replay) finish() error {
+	err := r.Finish()
+	r.mem.EndLoad()
+	return err
 }
 
 // initLive readies the clock, the block cache and db.live for the database of a manifest.

@@ -136,7 +136,10 @@ func (l *loader) load(state *manifest.State) error {
 		return err
 	}
 	l.replay = newReplay(state, &l.db.opts, l.db.clock)
-	log, err := l.db.replayLog(state, l.replay.entry)
+	log, err := l.db.replayLog(state, l.replay.Entry)
+	if failed := l.replay.finish(); failed != nil {
+		err = failed // what replayLog has returned is that, or of a place after it
+	}
 	if err != nil {
 		return err
 	}

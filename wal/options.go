@@ -57,6 +57,9 @@ type Options struct {
 	// Replay is called by Open with every entry, in order. The entry and its slices are valid during the call only. An
 	// error from it ends Open with that error. Nil: entries are checked and skipped.
 	Replay func(*Entry) error
+	// ReplayEnd is called once Replay was called with the last entry, before Open changes any file; a log that has no segment
+	// yet has no entries. An error from it ends Open with that error. Nil: there is nothing to wait for.
+	ReplayEnd func() error
 
 	// Now returns the time in Unix milliseconds, by which segments are dated. Default: the system's clock.
 	Now func() int64

@@ -19,7 +19,7 @@ type Replayed struct {
 
 // Replay reads the log in a directory and hands its entries to Options.Replay, as Open does and by the same rules, but
 // takes no lock and changes nothing: a torn tail stays, and is where the log ends; Recovery.Cut tells of it. Of the options
-// it uses ID, FirstSegment, BaseSeq, MinNextSeq, Anchor, Replay and FS.
+// it uses ID, FirstSegment, BaseSeq, MinNextSeq, Anchor, Replay, ReplayEnd and FS.
 //
 // It may run beside an owner, in this process or another. It then yields a prefix of the owner's entries, synced or not: at
 // least all that were appended before the call. The last may be an append that is under way and may yet fail. If the owner

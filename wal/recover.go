@@ -54,7 +54,7 @@ func Open(dir string, o *Options) (*Log, error) {
 		}
 		return nil, errors.Join(err, lock.Close())
 	}
-	l.opts.Replay = nil // the log must not keep alive what the function refers to
+	l.opts.Replay, l.opts.ReplayEnd = nil, nil // the log must not keep alive what the functions refer to
 	l.start()
 	return l, nil
 }

@@ -69,6 +69,9 @@ func (w *walk) run() error {
 			fmt.Errorf("sequence %d is next, the owner knows of %d", s.nextSeq(), w.log.opts.MinNextSeq))
 	}
 	w.leave()
+	if end := w.log.opts.ReplayEnd; end != nil {
+		return end()
+	}
 	return nil
 }
 

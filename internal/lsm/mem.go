@@ -35,11 +35,15 @@ type Mem struct {
 
 // NewMem returns an empty memtable whose first entry will be in the given segment of the log. now is Unix ms.
 func NewMem(hint memtable.Hint, segment uint32, now int64) *Mem {
-	return &Mem{
-		Memtable:  memtable.New(hint),
-		Segment:   segment,
-		Deadlines: ttl.NewHistogram(now),
-	}
+	return newMem(memtable.New(hint), segment, now)
+}
+
+// NewLoading is NewMem for a memtable that is to be loaded from the log: see memtable.NewLoading. Apply and SetWriter may be
+// called before EndLoad.
+func NewLoading(segment uint32, now int64) *Mem { return newMem(memtable.NewLoading(), segment, now) }
+
+func newMem(m *memtable.Memtable, segment uint32, now int64) *Mem {
+	return &Mem{Memtable: m, Segment: segment, Deadlines: ttl.NewHistogram(now)}
 }
 
 // PutBytes returns the size of the keys and values that were put, in bytes. Only the goroutine that writes may call it.
