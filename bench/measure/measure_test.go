@@ -80,8 +80,13 @@ func TestUsage(t *testing.T) {
 }
 
 func TestSampler(t *testing.T) {
-	samples := StartSampler(t.TempDir(), time.Hour).Stop()
+	sampler := StartSampler(t.TempDir(), time.Hour)
+	samples := sampler.Stop()
 	if len(samples) != 2 || samples[0].At > samples[1].At || samples[1].RSS <= 0 {
 		t.Errorf("%+v", samples)
+	}
+	anon, file := sampler.Peaks()
+	if told := runtime.GOOS == "linux"; told != (anon > 0) || told != (file > 0) {
+		t.Errorf("%d bytes of its own, %d of files", anon, file)
 	}
 }

@@ -9,6 +9,13 @@ import (
 // RSS returns the bytes of memory that the process has now.
 func RSS() int64 { return procField("/proc/self/status", "VmRSS:") << 10 }
 
+// Resident returns the bytes of memory that the process has now: of its own, and of files that it has mapped, which the system
+// takes back when it needs them.
+func Resident() (anon, file int64) {
+	b, _ := os.ReadFile("/proc/self/status")
+	return field(b, "RssAnon:") << 10, field(b, "RssFile:") << 10
+}
+
 // PeakRSS returns the most that the process has had since the last ResetPeak.
 func PeakRSS() int64 { return procField("/proc/self/status", "VmHWM:") << 10 }
 
@@ -31,6 +38,11 @@ func Memory() int64 { return procField("/proc/meminfo", "MemTotal:") << 10 }
 
 func procField(file, name string) int64 {
 	b, _ := os.ReadFile(file)
+	return field(b, name)
+}
+
+// field returns the number behind a name, 0 if it is not there.
+func field(b []byte, name string) int64 {
 	_, rest, _ := bytes.Cut(b, []byte(name))
 	fields := bytes.Fields(rest)
 	if len(fields) == 0 {

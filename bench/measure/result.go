@@ -28,6 +28,8 @@ type Phase struct {
 	Latency    map[string]Latency // by kind of operation, and under All
 	CPU        float64            // seconds, of user and system
 	PeakRSS    int64              // bytes; of the process so far where a phase's own is not to be had
+	PeakAnon   int64              // bytes of it that are the process's own, at most; 0: the system does not tell
+	PeakFile   int64              // bytes of it that are mapped files, at most: not at the same moment
 	Allocs     int64
 	AllocBytes int64
 	Written    int64 // bytes sent to the disk

@@ -6,7 +6,11 @@ import "time"
 type Sampler struct {
 	stop, stopped chan struct{}
 	samples       []Sample
+	anon, file    int64 // the most of each
 }
+
+// memoryEvery is how often the memory is looked at: the system keeps the peak of the whole only, not those of its parts.
+const memoryEvery = 20 * time.Millisecond
 
 // StartSampler begins to look, once a period.
 func StartSampler(dir string, every time.Duration) *Sampler {
@@ -20,7 +24,14 @@ func (s *Sampler) run(dir string, every time.Duration) {
 	start := time.Now()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	memory := time.NewTicker(memoryEvery)
+	defer memory.Stop()
+	lookAtMemory := func() {
+		anon, file := Resident()
+		s.anon, s.file = max(s.anon, anon), max(s.file, file)
+	}
 	look := func() {
+		lookAtMemory()
 		s.samples = append(s.samples, Sample{time.Since(start).Seconds(), Disk(dir), RSS()})
 	}
 	look()
@@ -31,6 +42,8 @@ func (s *Sampler) run(dir string, every time.Duration) {
 			return
 		case <-tick.C:
 			look()
+		case <-memory.C:
+			lookAtMemory()
 		}
 	}
 }
@@ -41,3 +54,7 @@ func (s *Sampler) Stop() []Sample {
 	<-s.stopped
 	return s.samples
 }
+
+// Peaks returns the most of its own memory and of mapped files that the process had at any look, in bytes; 0 where the system
+// does not tell. The sampler has been stopped.
+func (s *Sampler) Peaks() (anon, file int64) { return s.anon, s.file }

@@ -24,6 +24,8 @@ var metrics = []metric{
 	{"CPU/op", func(p *measure.Phase) float64 { return p.CPU * 1e9 / float64(p.Ops) }, nanoseconds},
 	{"allocs/op", func(p *measure.Phase) float64 { return float64(p.Allocs) / float64(p.Ops) }, decimal},
 	{"peak RSS", func(p *measure.Phase) float64 { return float64(p.PeakRSS) }, size},
+	{"peak anon", func(p *measure.Phase) float64 { return known(p.PeakAnon) }, size},
+	{"peak file", func(p *measure.Phase) float64 { return known(p.PeakFile) }, size},
 	{"written", func(p *measure.Phase) float64 { return float64(p.Written) }, size},
 	{"disk", func(p *measure.Phase) float64 { return float64(p.Disk) }, size},
 	{"write amp", func(p *measure.Phase) float64 { return ratio(p.Written, p.UserBytes) }, decimal},
@@ -45,6 +47,14 @@ func latency(of func(measure.Latency) int64) func(p *measure.Phase) float64 {
 		}
 		return float64(of(p.Latency[measure.All]))
 	}
+}
+
+// known returns a figure that is 0 where a system does not tell it.
+func known(n int64) float64 {
+	if n == 0 {
+		return math.NaN()
+	}
+	return float64(n)
 }
 
 func ratio(a, b int64) float64 {

@@ -158,6 +158,7 @@ func (r *runner) measured(name string, clients []client, l limits, live func() i
 	used := measure.Used().Since(before)
 	phase.CPU, phase.Written, phase.Allocs, phase.AllocBytes = used.CPU, used.Written, used.Allocs, used.AllocBytes
 	phase.PeakRSS = measure.PeakRSS()
+	phase.PeakAnon, phase.PeakFile = sampler.Peaks()
 	phase.Disk = phase.Samples[len(phase.Samples)-1].Disk
 	phase.LiveBytes = live()
 	phase.Wrong = r.judge.count.Swap(0)
