@@ -147,16 +147,17 @@ func TestReadsCompactWithinBudget(t *testing.T) {
 	o.memtableSize, o.tableSize, o.segmentSize = 8<<20, 0, 0
 	db := openTest(t, o)
 	put := func(i int) { must(t, db.Put(fmt.Appendf(nil, "key%05d", i), make([]byte, 100))) }
-	for i := range 5000 {
+	const keys = 20_000
+	for i := range keys {
 		put(i)
 	}
 	must(t, db.Compact(t.Context()))
-	rounds := func(n int) (flushed, compacted, compactions int64) {
+	rounds := func(n int) (user, logged, flushed, compacted, compactions int64) {
 		t.Helper()
 		before := db.Stats()
 		for round := range n {
-			for i := range 50 {
-				put((round*997 + i*101) % 5000)
+			for i := range 300 {
+				put((round*997 + i*101) % keys)
 			}
 			must(t, db.Flush())
 			db.live.Rent().Pay(1 << 40)
@@ -164,13 +165,19 @@ func TestReadsCompactWithinBudget(t *testing.T) {
 			db.live.Rent().Reset()
 		}
 		s := db.Stats()
-		return s.FlushedBytes - before.FlushedBytes, s.CompactedBytes - before.CompactedBytes, s.Compactions - before.Compactions
+		return s.UserBytes - before.UserBytes, int64(s.Log.Bytes - before.Log.Bytes), s.FlushedBytes - before.FlushedBytes,
+			s.CompactedBytes - before.CompactedBytes, s.Compactions - before.Compactions
 	}
-	if _, _, n := rounds(3); n == 0 {
-		t.Error("what was written before allows no compaction")
+	if _, _, _, _, n := rounds(3); n != 1 {
+		t.Errorf("what was written before allows %d compactions", n)
 	}
-	flushed, compacted, n := rounds(100)
-	if compacted > 14*flushed || n < 3 || n > 50 {
-		t.Errorf("%d compactions in 100 rounds have written %d bytes for %d that were flushed", n, compacted, flushed)
+	user, logged, flushed, compacted, n := rounds(60)
+	if compacted > 12*flushed || n < 3 || n > 20 {
+		t.Errorf("%d compactions in 60 rounds have written %d bytes for %d that were flushed", n, compacted, flushed)
 	}
+	if all := logged + flushed + compacted; all > 20*user {
+		t.Errorf("%d bytes were written for %d: %d to the log, %d to tables, %d by compactions", all, user, logged, flushed, compacted)
+	}
+	t.Logf("for each byte put: %.1f to the log, %.1f to tables, %.1f by %d compactions", float64(logged)/float64(user),
+		float64(flushed)/float64(user), float64(compacted)/float64(user), n)
 }
