@@ -79,14 +79,24 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 		}
 		n := 0
 		for ok := first(); ok; ok = next() {
-			for { // over the entries that were read ahead
-				if n++; !yield(shownOf(it.c.entry()), nil) || n == o.Limit {
+			c := it.c
+			ahead := c.Entries[c.at:]
+			if it.scan != nil {
+				ahead = ahead[:1]
+			}
+			for i := range ahead { // over the entries that were read ahead
+				if i > 0 {
+					if c.live.Closed() {
+						break
+					}
+					c.at++
+				}
+				if n++; !yield(shownOf(&ahead[i]), nil) || n == o.Limit {
 					return
 				}
-				if it.c.at+1 == len(it.c.Entries) || it.scan != nil || it.c.live.Closed() {
-					break
-				}
-				it.c.at++
+			}
+			if o.Limit > 0 {
+				c.Want = min(c.Want, o.Limit-n)
 			}
 		}
 		if err := it.Err(); err != nil {

@@ -18,6 +18,7 @@ type Ahead struct {
 
 	buf   []byte
 	bytes int // of the keys and values of Entries
+	most  int // the longest that Entries was before Begin, since Release
 }
 
 // MaxBytes is the size of keys and values at which reading ahead ends: a short walk should not pay for entries that it never
@@ -26,12 +27,14 @@ const MaxBytes = 32 << 10
 
 // Begin forgets the entries.
 func (a *Ahead) Begin(reverse bool) {
+	a.most = max(a.most, len(a.Entries))
 	a.Entries, a.buf, a.bytes, a.Held, a.Reverse = a.Entries[:0], a.buf[:0], 0, false, reverse
 }
 
 // Release forgets the entries, and what they refer to.
 func (a *Ahead) Release() {
-	clear(a.Entries[:cap(a.Entries)])
+	clear(a.Entries[:max(a.most, len(a.Entries))])
+	a.Entries, a.most = a.Entries[:0], 0
 	const keep = 1 << 20 // a rare huge value should not pin its size for good
 	if cap(a.buf) > keep {
 		a.buf = nil
@@ -83,7 +86,13 @@ func (a *Ahead) Take(run []kv.Entry, n int, kept bool, absent *Absent) (
 	}
 	a.Entries = slices.Grow(a.Entries, n)
 	deletes, hidden := absent.Deletes.Any(), len(absent.Hidden.All()) > 0
-	for i := range n {
+	if !deletes && !hidden && !a.Reverse {
+		if taken = a.takePlain(run[:n], kept); a.bytes >= MaxBytes {
+			return taken, StopFull, nil
+		}
+	}
+	at += taken * step
+	for i := taken; i < n; i++ {
 		e := &run[at]
 		at += step
 		if deletes {
@@ -106,6 +115,32 @@ func (a *Ahead) Take(run []kv.Entry, n int, kept bool, absent *Absent) (
 		}
 	}
 	return n, why, nil
+}
+
+// takePlain takes, all at once, the entries of a run before the first that is not simply there, as a put without a deadline is.
+// It takes them up to MaxBytes.
+func (a *Ahead) takePlain(run []kv.Entry, kept bool) int {
+	n := 0
+	for n < len(run) && a.bytes < MaxBytes {
+		e := &run[n]
+		if e.Kind != kv.Put || e.Deadline != 0 {
+			break
+		}
+		if a.bytes += len(e.Key); kept || !a.KeysOnly {
+			a.bytes += len(e.Value)
+		}
+		n++
+	}
+	first := len(a.Entries)
+	a.Entries = append(a.Entries, run[:n]...)
+	if kept {
+		a.Held = a.Held || n > 0
+		return n
+	}
+	for i := first; i < len(a.Entries); i++ {
+		a.copy(&a.Entries[i])
+	}
+	return n
 }
 
 // copy gives an entry slices of its own.
