@@ -8,14 +8,19 @@ import (
 	"github.com/ebbdb/ebb"
 )
 
-var ebbInfo = Info{
-	Name:     "ebb",
-	Module:   "github.com/ebbdb/ebb",
-	Settings: "defaults: 256 MiB for memtables and caches, no compression",
-	TTL:      "its own, in milliseconds",
-	Survives: true,
-	Answers:  true,
-	open:     openEbb,
+var ebbInfo = ebbWith("ebb", "defaults: 256 MiB for memtables and caches, no compression", 0)
+
+// ebbWith returns ebb with a bound of its memory, 0 for the default.
+func ebbWith(name, settings string, memory int64) Info {
+	return Info{
+		Name:     name,
+		Module:   "github.com/ebbdb/ebb",
+		Settings: settings,
+		TTL:      "its own, in milliseconds",
+		Survives: true,
+		Answers:  true,
+		open:     func(o Options) (Store, error) { return openEbb(o, memory) },
+	}
 }
 
 type ebbStore struct {
@@ -23,8 +28,8 @@ type ebbStore struct {
 	batches sync.Pool
 }
 
-func openEbb(o Options) (Store, error) {
-	options := &ebb.Options{Sync: ebb.SyncNever}
+func openEbb(o Options, memory int64) (Store, error) {
+	options := &ebb.Options{Sync: ebb.SyncNever, Memory: memory}
 	if o.Commit {
 		options.Sync = ebb.SyncAlways
 	}

@@ -66,12 +66,18 @@ type Info struct {
 
 var infos = []Info{ebbInfo, pebbleInfo, badgerInfo, bboltInfo, goleveldbInfo, buntdbInfo, btreeInfo, rawInfo, noneInfo}
 
+// memories are ebb with less and with more memory than by default, which All does not have.
+var memories = []Info{
+	ebbWith("ebb-64MiB", "64 MiB for memtables and caches", 64<<20),
+	ebbWith("ebb-1GiB", "1 GiB for memtables and caches", 1<<30),
+}
+
 // All returns every store, ebb first.
 func All() []Info { return slices.Clone(infos) }
 
 // Lookup returns the store of a name.
 func Lookup(name string) (Info, error) {
-	for _, i := range infos {
+	for _, i := range slices.Concat(infos, memories) {
 		if i.Name == name {
 			return i, nil
 		}
