@@ -119,30 +119,6 @@ func (it *Iterator) Entry() *kv.Entry {
 // Err returns the error that ended the iteration early, nil if there was none.
 func (it *Iterator) Err() error { return it.err }
 
-// Run returns the entries at hand: see kv.Runner. They are the rows of the block that are decoded and, forward, more of them
-// if those are not enough. An entry is kept if the block was copied.
-func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
-	switch {
-	case it.at < 0:
-		return nil, false
-	case reverse:
-		return it.rows[max(0, it.at+1-want) : it.at+1], it.copied != nil
-	}
-	if more := want - (len(it.rows) - it.at); more > 0 && it.end < len(it.block) {
-		// The step that comes to a row that is bad, or not to be had, finds that again, and says so.
-		_ = vfs.Guard(func() { _ = it.decode(more) })
-	}
-	return it.rows[it.at:min(len(it.rows), it.at+want)], it.copied != nil
-}
-
-// Pass moves by n entries within the last run.
-func (it *Iterator) Pass(n int, reverse bool) {
-	if reverse {
-		n = -n
-	}
-	it.at += n
-}
-
 // First moves to the entry with the smallest key.
 func (it *Iterator) First() bool {
 	it.ahead = firstAhead
@@ -193,18 +169,12 @@ func (it *Iterator) SeekGE(key []byte) bool {
 
 // SeekLT moves to the last entry with a key < key.
 func (it *Iterator) SeekLT(key []byte) bool {
-	if !it.enter(it.t.index.find(key)) || !it.whole() {
+	it.ahead = firstAhead
+	if !it.enter(it.t.index.find(key)) || !it.read(func() error { return it.decodeBefore(key) }) {
 		return false
 	}
-	i := 0
-	if !it.read(func() error {
-		i = it.search(key)
-		return nil
-	}) {
-		return false
-	}
-	if i > 0 {
-		return it.stand(i - 1)
+	if n := len(it.rows); n > 0 {
+		return it.stand(n - 1)
 	}
 	return it.enter(it.number-1) && it.whole() && it.stand(len(it.rows)-1)
 }
@@ -330,12 +300,32 @@ func (it *Iterator) skip(key []byte) error {
 	if it.copied != nil {
 		block = it.source
 	}
-	at := it.t.base.skipRows(block, it.end, key)
+	at, _ := it.t.base.skipRows(block, it.end, key, nil)
 	if at < 0 {
 		return it.t.badRow(it.number)
 	}
 	it.start, it.end, it.filled = at, at, at
 	return nil
+}
+
+// decodeBefore decodes the last few rows of the block with a key < key.
+func (it *Iterator) decodeBefore(key []byte) error {
+	block := it.block
+	if it.copied != nil {
+		block = it.source
+	}
+	var last [firstAhead]int
+	at, n := it.t.base.skipRows(block, firstRow, key, &last)
+	if at < 0 {
+		return it.t.badRow(it.number)
+	}
+	rows := min(n, len(last))
+	start := firstRow
+	if rows > 0 {
+		start = last[(n-rows)%len(last)]
+	}
+	it.start, it.end, it.filled = start, start, start
+	return it.decode(rows)
 }
 
 // decode appends up to n rows of the block to those it has.

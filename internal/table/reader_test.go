@@ -135,13 +135,14 @@ func TestFaultInMapping(t *testing.T) {
 	if err := compareAll(r, c); err != nil || !it.SeekGE(key(1000)) {
 		t.Fatal(err)
 	}
-	var runners [6]Iterator // that have one row at hand, not all of them the last of a block
+	var runners [12]Iterator // that have few rows at hand, and not all of a block; the second half go backward
 	for i := range runners {
 		copies := new(Copies)
 		if i%2 == 0 {
 			copies = nil
 		}
-		if runners[i].ResetCopying(r, copies); !runners[i].SeekGE(key(1000 + i/2)) {
+		runners[i].ResetCopying(r, copies)
+		if i < 6 && !runners[i].SeekGE(key(1000+i/2)) || i >= 6 && !runners[i].SeekLT(key(1000+7*i)) {
 			t.Fatal(runners[i].Err())
 		}
 	}
@@ -149,12 +150,12 @@ func TestFaultInMapping(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range runners {
-		walk := &runners[i]
-		run, _ := walk.Run(1000, false) // not the death of the process; the step that comes to the fault tells
+		walk, reverse := &runners[i], i >= 6
+		run, _ := walk.Run(1000, reverse) // not the death of the process; the step that comes to the fault tells
 		if len(run) == 0 || walk.Err() != nil {
 			t.Fatalf("iterator %d has %d entries at hand: %v", i, len(run), walk.Err())
 		}
-		for walk.Pass(len(run)-1, false); walk.Next(); {
+		for walk.Pass(len(run)-1, reverse); !reverse && walk.Next() || reverse && walk.Prev(); {
 		}
 		if err := walk.Err(); !errors.Is(err, vfs.ErrFault) || !strings.Contains(err.Error(), testName) {
 			t.Errorf("iterator %d after a run: %v", i, err)

@@ -158,9 +158,10 @@ func (b *base) decodeRows(dst []kv.Entry, block []byte, at, n int) (entries []kv
 	return dst, at
 }
 
-// skipRows returns the offset of the first row, from an offset of a block on, with a key >= key, or the end of the block. It
-// is negative if it finds a row before that not to be well-formed. Of most rows it looks at no more than the key.
-func (b *base) skipRows(block []byte, at int, key []byte) int {
+// skipRows returns the offset of the first row, from an offset of a block on, with a key >= key, or the end of the block, and
+// how many rows come before that; the offset of row i of them is in last[i%len(last)] if it is one of the last, and last is not
+// nil. The offset is negative if it finds a row before that not to be well-formed. Of most rows it looks at no more than the key.
+func (b *base) skipRows(block []byte, at int, key []byte, last *[firstAhead]int) (offset, rows int) {
 	const lengthSize = 4
 	for at < len(block) {
 		if rest := block[at:]; len(rest) > lengthSize {
@@ -169,23 +170,29 @@ func (b *base) skipRows(block []byte, at int, key []byte) int {
 			// a put with a short key; a delete, which is two records, has no more than the key
 			if size != 0 && size < 0x80 && length <= uint(len(rest)) && size+1 < length {
 				if kv.Compare(rest[1:1+size], key) >= 0 {
-					return at
+					return at, rows
 				}
-				at += lengthSize + int(length)
+				if last != nil {
+					last[rows%firstAhead] = at
+				}
+				at, rows = at+lengthSize+int(length), rows+1
 				continue
 			}
 		}
 		var r row
 		next := b.decodeRow(&r, block, at)
 		if next == 0 {
-			return -1
+			return -1, rows
 		}
 		if kv.Compare(r.keyIn(block), key) >= 0 {
-			return at
+			return at, rows
 		}
-		at = next
+		if last != nil {
+			last[rows%firstAhead] = at
+		}
+		at, rows = next, rows+1
 	}
-	return at
+	return at, rows
 }
 
 // decodeOddEntry is decodeEntry for any row.

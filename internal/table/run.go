@@ -1,0 +1,60 @@
+package table
+
+import (
+	"slices"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/vfs"
+)
+
+// Run returns the entries at hand: see kv.Runner. They are the rows of the block that are decoded and, forward, more of them
+// if those are not enough. An entry is kept if the block was copied.
+func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
+	switch {
+	case it.at < 0:
+		return nil, false
+	case reverse:
+		if it.at+1 < want && it.start > firstRow {
+			it.back()
+		}
+		return it.rows[max(0, it.at+1-want) : it.at+1], it.copied != nil
+	}
+	if more := want - (len(it.rows) - it.at); more > 0 && it.end < len(it.block) {
+		// The step that comes to a row that is bad, or not to be had, finds that again, and says so.
+		_ = vfs.Guard(func() { _ = it.decode(more) })
+	}
+	return it.rows[it.at:min(len(it.rows), it.at+want)], it.copied != nil
+}
+
+// Pass moves by n entries within the last run.
+func (it *Iterator) Pass(n int, reverse bool) {
+	if reverse {
+		n = -n
+	}
+	it.at += n
+}
+
+// back decodes the rows of the block before those that are decoded. It does nothing if one is bad, or not to be had: the step
+// that comes to it finds that again, and says so.
+func (it *Iterator) back() {
+	n, whole := len(it.rows), false
+	fault := vfs.Guard(func() {
+		if it.copied != nil {
+			copy(it.block[firstRow:it.start], it.source[firstRow:it.start])
+		}
+		var end int
+		it.rows, end = it.t.base.decodeRows(it.rows, it.block[:it.start], firstRow, len(it.block))
+		whole = end == it.start
+	})
+	if it.copied == nil {
+		it.mapped = cap(it.rows)
+	}
+	if fault != nil || !whole {
+		it.rows = it.rows[:n]
+		return
+	}
+	slices.Reverse(it.rows[:n])
+	slices.Reverse(it.rows[n:])
+	slices.Reverse(it.rows) // now those that were decoded last come first
+	it.start, it.at = firstRow, it.at+len(it.rows)-n
+}
