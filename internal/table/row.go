@@ -2,6 +2,7 @@ package table
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/ebbdb/ebb/internal/kv"
 )
@@ -89,55 +90,50 @@ func (b *base) decodeRow(r *row, block []byte, at int) (next int) {
 	return end
 }
 
-// decodeEntry is decodeRow into an entry, whose slices alias the block. What most rows are like, a key of fewer than 128 bytes
-// and a value of fewer than 16 KiB, is decoded without a call.
+// decodeEntry is decodeRow into an entry, whose slices alias the block. What most rows are like, a key of fewer than 128 bytes, a
+// value of fewer than 16 KiB and a sequence within 2^35 of the table's base, is decoded without a loop, from eight bytes where
+// the record begins and eight where its value does.
 func (b *base) decodeEntry(e *kv.Entry, block []byte, at int) (next int) {
-	const lengthSize = 4
-	if at > len(block)-lengthSize-1 {
-		return 0
-	}
-	rest := block[at+lengthSize:]
-	length, size := uint(binary.BigEndian.Uint32(block[at:])), uint(rest[0])
-	if length > uint(len(rest)) || size == 0 || size >= 0x80 || size+4 > length {
+	const lengthSize, word = 4, 8
+	if at > len(block)-word {
 		return b.decodeOddEntry(e, block, at)
 	}
-	rest = rest[:length:length]
-	value := rest[1+size:]
-	n := uint(value[0])
-	i := uint(1)
-	if n >= 0x80 {
-		if value[1] >= 0x80 {
-			return b.decodeOddEntry(e, block, at)
-		}
-		n, i = n&0x7f|uint(value[1])<<7, 2
-	}
-	if n != uint(len(value))-i {
+	head := binary.BigEndian.Uint64(block[at:])
+	length, size := uint(head>>32), uint(head>>24)&0xff
+	end, key := uint(at)+lengthSize+length, uint(at)+lengthSize+1
+	keyEnd := key + size
+	if length > uint(len(block)) || end > uint(len(block)) || size-1 >= 0x7f || keyEnd+word > uint(len(block)) {
 		return b.decodeOddEntry(e, block, at)
 	}
-	value = value[i:]
-	var seq uint64
-	for shift := 0; ; shift += 7 {
-		if len(value) < 2 || shift > 56 {
+	w := binary.LittleEndian.Uint64(block[keyEnd:])
+	value, rest := keyEnd+1, uint(w&0x7f) // where what follows the value's length is, and how long that is
+	if w&0x80 != 0 {
+		if w&0x8000 != 0 {
 			return b.decodeOddEntry(e, block, at)
 		}
-		c := value[0]
-		value = value[1:]
-		seq |= uint64(c&0x7f) << shift
-		if c < 0x80 {
-			break
-		}
+		value, rest, w = keyEnd+2, rest|uint(w>>8&0x7f)<<7, w>>8
 	}
+	w >>= 8
+	n := uint(bits.TrailingZeros64(^w&0x8080808080)+1) / 8 // bytes of the sequence
+	if n > 5 || value+rest != end || n >= rest {
+		return b.decodeOddEntry(e, block, at)
+	}
+	x := w & (1<<(8*n) - 1)
+	seq := x&0x7f | x>>1&(0x7f<<7) | x>>2&(0x7f<<14) | x>>3&(0x7f<<21) | x>>4&(0x7f<<28)
+	value += n
 	e.Deadline = 0
-	if value[0] != 0 {
-		code, m := binary.Uvarint(value)
+	if code := w >> (8 * n) & 0xff; code == 0 {
+		value++
+	} else {
+		code, m := binary.Uvarint(block[value:end])
 		if m <= 0 {
 			return 0
 		}
 		e.Deadline = b.deadline(code)
-		value = value[m-1:]
+		value += uint(m)
 	}
-	e.Key, e.Value, e.Seq, e.Kind = rest[1:1+size:1+size], value[1:], b.seq+seq, kv.Put
-	return at + lengthSize + int(length)
+	e.Key, e.Value, e.Seq, e.Kind = block[key:keyEnd:keyEnd], block[value:end:end], b.seq+seq, kv.Put
+	return int(end)
 }
 
 // decodeRows appends the entries of up to n rows that begin at an offset of a block, and returns the offset of the row that
