@@ -264,10 +264,17 @@ type replay struct {
 	marked       int64      // the latest time that is marked in the log
 }
 
+// batchShare is the part of a memtable that a batch of a replay is at most: with a small Options.Memory batches are small, too.
+const batchShare = 16
+
 // newReplay returns a replay of the log that follows a manifest.
 func newReplay(state *manifest.State, o *Options, clock *ttl.Clock) *replay {
 	r := &replay{memtableSize: o.memtableSize, clock: clock}
-	r.Pipe = replaypkg.New(o.replayBatch, r.apply)
+	batch := o.replayBatch
+	if batch == 0 {
+		batch = int(min(replaypkg.Batch, o.memtableSize/batchShare))
+	}
+	r.Pipe = replaypkg.New(batch, r.apply)
 	r.mem = lsm.NewLoading(state.FirstSegment, clock.Now())
 	r.writers.open(state.Writers, o.WriterIdle)
 	return r

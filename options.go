@@ -153,7 +153,7 @@ type Options struct {
 	segmentSize  int64  // 0: 64 MiB
 	buildMemory  int64  // 0: an eighth of Memory; for the keys of a table that is built
 	worthGap     int    // 0: 64; so many dead entries in a row are remembered as a gap
-	replayBatch  int    // 0: replay.Batch
+	replayBatch  int    // 0: replay.Batch, or less with a small Memory; bytes that one goroutine of a replay hands to the next
 	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; for the keys that expire next
 	manual       bool   // no background, and no block cache, which has one: a test sees one order of operations
 }

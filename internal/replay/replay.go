@@ -16,8 +16,9 @@ const (
 	// Batch is the size of a batch in bytes of keys and values: large enough that handing it on costs nothing, and small enough
 	// for the processor's cache.
 	Batch = 256 << 10
-	// entries bounds a batch of small entries.
-	entries = 4 << 10
+	// perEntry is how many bytes of a batch an entry takes at least: with many small ones the copies of their fields are not
+	// much more than the batch.
+	perEntry = 64
 	// batches is how many there are: one is filled, one applied, and the others wait for either.
 	batches = 4
 	// alone is the part of a batch from which on an entry is applied by the reader, without a copy.
@@ -65,7 +66,7 @@ func (p *Pipe) Entry(e *wal.Entry) error {
 		p.one(e)
 		return p.failed
 	}
-	if b := p.filling; len(b.bytes)+size > p.size || len(b.entries) == entries {
+	if b := p.filling; len(b.bytes)+size > p.size || len(b.entries) >= max(1, p.size/perEntry) {
 		if err := p.handOn(); err != nil {
 			return err
 		}
