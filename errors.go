@@ -120,3 +120,23 @@ func quoted(key []byte) string {
 	}
 	return fmt.Sprintf("%q... (%d bytes)", key[:most], len(key))
 }
+
+// LoadPanicError says that a load function of GetOrLoad has panicked.
+type LoadPanicError struct {
+	Value any // of the panic
+	Stack []byte
+}
+
+// Error returns a text with the value of the panic and the stack.
+func (e *LoadPanicError) Error() string {
+	return fmt.Sprintf("ebb: a load function has panicked: %v\n\n%s", e.Value, e.Stack)
+}
+
+// Unwrap returns the value of the panic if it is an error.
+func (e *LoadPanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// loadPanic makes the error of a panic.
+func loadPanic(value any, stack []byte) error { return &LoadPanicError{value, stack} }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/codec"
+	"github.com/ebbdb/ebb/internal/flight"
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
@@ -17,7 +18,8 @@ import (
 // The errors of a DB come as they are. A key or value that does not decode is a *DecodeError.
 type Typed[K, V any] struct {
 	TypedView[K, V]
-	db *DB
+	db    *DB
+	loads *flight.Group[flight.Result[V]]
 }
 
 // NewTyped returns the keyspace of a prefix. The codecs are its format: use the same ones for good.
@@ -32,7 +34,7 @@ func NewTyped[K, V any](db *DB, prefix []byte, keys codec.Key[K], values codec.V
 	for _, o := range opts {
 		format.life = o.life
 	}
-	return &Typed[K, V]{TypedView[K, V]{format, db}, db}
+	return &Typed[K, V]{TypedView[K, V]{format, db}, db, flight.New[flight.Result[V]](loadPanic)}
 }
 
 // TypedOption is an option of NewTyped.

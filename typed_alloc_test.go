@@ -3,6 +3,7 @@
 package ebb
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -18,15 +19,20 @@ func TestTypedAllocations(t *testing.T) {
 	numbers := NewTyped(db, []byte("n/"), pairs, codec.Uint64())
 	lives := NewTyped(db, []byte("l/"), pairs, codec.Uint64(), DefaultTTL(time.Hour))
 	texts := NewTyped(db, []byte("t/"), codec.Uint64(), codec.String())
-	key := codec.Pair[string, int64]{First: "a\x00b", Second: 1}
+	type pair = codec.Pair[string, int64]
+	key := pair{First: "a\x00b", Second: 1}
 	must(t, numbers.Put(key, 7))
+	must(t, lives.Put(key, 7))
 	must(t, texts.Put(1, "a text that does not fit into a word"))
+	load := func(context.Context, pair) (uint64, error) { return 7, nil }
 	for _, row := range []struct {
 		name string
 		most float64
 		f    func()
 	}{
 		{"a number", 0, func() { numbers.Get(key) }},
+		{"a hit", 0, func() { numbers.GetOrLoad(t.Context(), key, time.Hour, load) }},
+		{"a hit with options", 0, func() { lives.GetOrLoad(t.Context(), key, time.Hour, load, LoadStale(time.Minute), LoadJitter(0.1)) }},
 		{"a text", 1, func() { texts.Get(1) }},
 		{"has", 0, func() { texts.Has(1) }},
 		{"a put with a default life", 0, func() { lives.Put(key, 7, NoSync) }},

@@ -56,6 +56,32 @@ func ExampleDefaultTTL() {
 	// 0 <nil>
 }
 
+// A cache: a key that is absent is loaded, once for all who ask at a time.
+func ExampleTyped_GetOrLoad() {
+	ctx := context.Background()
+	db := openMemory(nil)
+	defer db.Close()
+	weather := ebb.NewTyped(db, []byte("weather/"), codec.String(), codec.Int64())
+	load := func(ctx context.Context, city string) (int64, error) {
+		fmt.Println("loading", city)
+		return int64(10 + len(city)), nil
+	}
+	for range 2 {
+		// For an hour, or up to a tenth less; and for another minute while it is loaded anew.
+		degrees, err := weather.GetOrLoad(ctx, "Oslo", time.Hour, load, ebb.LoadJitter(0.1), ebb.LoadStale(time.Minute))
+		fmt.Println(degrees, err)
+	}
+	must(weather.Delete("Oslo")) // what it stands for has changed
+	degrees, err := weather.GetOrLoad(ctx, "Oslo", time.Hour, load)
+	fmt.Println(degrees, err)
+	// Output:
+	// loading Oslo
+	// 14 <nil>
+	// 14 <nil>
+	// loading Oslo
+	// 14 <nil>
+}
+
 // Many keys at once, and the last one.
 func ExampleTypedView_GetMany() {
 	db, done := openTemp(nil)

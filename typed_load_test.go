@@ -1,0 +1,328 @@
+package ebb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ebbdb/ebb/codec"
+)
+
+// loadTest is a keyspace in memory, in a bubble, and a source whose loads take a second.
+type loadTest struct {
+	*Typed[string, int64]
+	t      *testing.T
+	db     *DB
+	source atomic.Int64
+	calls  atomic.Int64
+}
+
+func inLoadTest(t *testing.T, test func(l *loadTest)) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := OpenMemory(nil)
+		must(t, err)
+		l := &loadTest{NewTyped(db, []byte("c/"), codec.String(), codec.Int64()), t, db, atomic.Int64{}, atomic.Int64{}}
+		test(l)
+		must(t, db.Close())
+	})
+}
+
+func (l *loadTest) load(ctx context.Context, _ string) (int64, error) {
+	l.calls.Add(1)
+	v := l.source.Load()
+	select {
+	case <-time.After(time.Second):
+		return v, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// get gets the key, and holds the answer and the number of loads so far.
+func (l *loadTest) get(want, calls int64, opts ...LoadOption) {
+	l.t.Helper()
+	v, err := l.GetOrLoad(l.t.Context(), "key", time.Minute, l.load, opts...)
+	if v != want || err != nil || l.calls.Load() != calls {
+		l.t.Errorf("%d, %v after %d loads, want %d after %d", v, err, l.calls.Load(), want, calls)
+	}
+}
+
+func TestGetOrLoad(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		do   func(t *testing.T, l *loadTest)
+	}{
+		{"one load for all", func(t *testing.T, l *loadTest) {
+			l.source.Store(7)
+			var all sync.WaitGroup
+			for range 50 {
+				all.Go(func() { l.get(7, 1) })
+			}
+			all.Wait()
+			l.get(7, 1)
+			if left, err := l.TTL("key"); err != nil || left > time.Minute || left < time.Minute-10*time.Millisecond {
+				t.Errorf("%v are left, %v", left, err)
+			}
+			time.Sleep(time.Minute)
+			l.source.Store(8)
+			l.get(8, 2)
+		}},
+		{"who waits may leave", func(t *testing.T, l *loadTest) {
+			over := errors.New("over")
+			ctx, leave := context.WithCancelCause(t.Context())
+			var all sync.WaitGroup
+			all.Go(func() {
+				if _, err := l.GetOrLoad(ctx, "key", 0, l.load); err != over {
+					t.Errorf("who has left is told %v", err)
+				}
+			})
+			synctest.Wait()
+			all.Go(func() { l.get(0, 1) })
+			synctest.Wait()
+			leave(over)
+			all.Wait()
+			if _, err := l.GetOrLoad(ctx, "other", 0, l.load); err != over || l.calls.Load() != 1 {
+				t.Errorf("who has left before: %v, %d loads", err, l.calls.Load())
+			}
+		}},
+		{"with the last the load ends", func(t *testing.T, l *loadTest) {
+			ctx, leave := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					_, err := l.GetOrLoad(ctx, "key", 0, func(ctx context.Context, _ string) (int64, error) {
+						<-ctx.Done()
+						ended <- ctx.Err()
+						return 9, nil
+					})
+					if err != context.Canceled {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			leave()
+			all.Wait()
+			if err := <-ended; err != context.Canceled {
+				t.Error(err)
+			}
+		}},
+		{"a put meanwhile", func(t *testing.T, l *loadTest) {
+			var all sync.WaitGroup
+			all.Go(func() { l.get(5, 1) })
+			synctest.Wait()
+			must(t, l.Put("key", 5))
+			all.Wait()
+			l.get(5, 1)
+		}},
+		{"deleted meanwhile, and who asks then", func(t *testing.T, l *loadTest) {
+			var all sync.WaitGroup
+			all.Go(func() { l.get(2, 2) })
+			synctest.Wait()
+			l.source.Store(2)
+			must(t, l.DeleteRange(nil))
+			all.Go(func() { l.get(2, 2) })
+			all.Wait()
+			l.get(2, 2)
+		}},
+		{"changed again and again", func(t *testing.T, l *loadTest) {
+			var all sync.WaitGroup
+			all.Go(func() { l.get(2, maxLoads) })
+			for i := range int64(maxLoads) {
+				synctest.Wait()
+				l.source.Store(i + 1)
+				must(t, l.Delete("key"))
+				time.Sleep(time.Second)
+			}
+			all.Wait()
+			if has, err := l.Has("key"); has || err != nil {
+				t.Errorf("it was stored: %v, %v", has, err)
+			}
+		}},
+		{"failures", func(t *testing.T, l *loadTest) {
+			failure := errors.New("down")
+			for _, f := range []struct {
+				load func(context.Context, string) (int64, error)
+				is   func(error) bool
+			}{
+				{func(context.Context, string) (int64, error) { return 1, failure }, func(err error) bool { return err == failure }},
+				{func(context.Context, string) (int64, error) { return 1, ErrConflict }, func(err error) bool { return err == ErrConflict }},
+				{func(context.Context, string) (int64, error) { panic(failure) }, func(err error) bool {
+					var p *LoadPanicError
+					return errors.As(err, &p) && len(p.Stack) > 0 && errors.Is(err, failure)
+				}},
+				{func(context.Context, string) (int64, error) { runtime.Goexit(); return 0, nil }, func(err error) bool { return err != nil }},
+			} {
+				var all sync.WaitGroup
+				for range 4 {
+					all.Go(func() {
+						_, err := l.GetOrLoad(t.Context(), "key", 0, func(ctx context.Context, key string) (int64, error) {
+							time.Sleep(time.Second)
+							return f.load(ctx, key)
+						})
+						if !f.is(err) {
+							t.Errorf("all are told %v", err)
+						}
+					})
+				}
+				all.Wait()
+				if has, err := l.Has("key"); has || err != nil {
+					t.Errorf("a failure is stored: %v, %v", has, err)
+				}
+			}
+		}},
+		{"a stale value, and one that is deleted meanwhile", func(t *testing.T, l *loadTest) {
+			stale := LoadStale(10 * time.Second)
+			l.get(0, 1, stale)
+			time.Sleep(59 * time.Second)
+			l.source.Store(1)
+			l.get(0, 1, stale)
+			time.Sleep(2 * time.Second)
+			l.get(0, 1) // who takes no stale one waits for the deadline
+			for range 3 {
+				l.get(0, 1+min(l.calls.Load()-1, 1), stale)
+				synctest.Wait()
+			}
+			time.Sleep(2 * time.Second)
+			l.get(1, 2, stale)
+			time.Sleep(61 * time.Second)
+			l.get(1, 2, stale) // begins a refresh
+			synctest.Wait()
+			l.source.Store(3)
+			must(t, l.Delete("key"))
+			l.get(3, 4, stale) // waits for it, and has what was loaded behind the delete
+			time.Sleep(80 * time.Second)
+			l.get(3, 5, stale)
+		}},
+		{"jitter and lives", func(t *testing.T, l *loadTest) {
+			instant := func(context.Context, string) (int64, error) { return 1, nil }
+			seen := map[time.Duration]bool{}
+			for i := range 50 {
+				key := fmt.Sprint(i)
+				_, err := l.GetOrLoad(t.Context(), key, time.Minute, instant, LoadJitter(0.2))
+				must(t, err)
+				left, err := l.TTL(key)
+				must(t, err)
+				if left > time.Minute || left < 47*time.Second {
+					t.Errorf("%v are left", left)
+				}
+				seen[left] = true
+			}
+			if len(seen) < 10 {
+				t.Errorf("%d lives", len(seen))
+			}
+			v, err := l.GetOrLoad(t.Context(), "never", -1, instant)
+			if has, _ := l.Has("never"); has || v != 1 || err != nil {
+				t.Errorf("with a negative life: %v, %d, %v", has, v, err)
+			}
+			lives := NewTyped(l.db, []byte("d/"), codec.String(), codec.Int64(), DefaultTTL(time.Hour))
+			_, err = lives.GetOrLoad(t.Context(), "a", 0, instant)
+			must(t, err)
+			if left, err := lives.TTL("a"); left < 59*time.Minute || err != nil {
+				t.Errorf("of a default %v are left, %v", left, err)
+			}
+		}},
+		{"a close meanwhile", func(t *testing.T, l *loadTest) {
+			var all sync.WaitGroup
+			all.Go(func() {
+				if _, err := l.GetOrLoad(t.Context(), "key", 0, l.load); !errors.Is(err, context.Canceled) {
+					t.Errorf("a load of a closed database: %v", err)
+				}
+			})
+			synctest.Wait()
+			must(t, l.db.Close())
+			all.Wait()
+			if _, err := l.GetOrLoad(t.Context(), "key", 0, l.load); !errors.Is(err, ErrClosed) {
+				t.Errorf("after a close: %v", err)
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) { inLoadTest(t, func(l *loadTest) { row.do(l.t, l) }) })
+	}
+}
+
+// Nobody gets what was loaded before a delete that has returned before the question: by deletes of keys and of ranges, beside
+// many who ask.
+func TestGetOrLoadNeverOlder(t *testing.T) {
+	db, err := OpenMemory(nil)
+	must(t, err)
+	defer db.Close()
+	cache := NewTyped(db, []byte("c/"), codec.String(), codec.Int64())
+	var source, invalidated atomic.Int64
+	load := func(context.Context, string) (int64, error) {
+		v := source.Load()
+		runtime.Gosched()
+		return v, nil
+	}
+	var readers, writer sync.WaitGroup
+	var stop atomic.Bool
+	for range 4 {
+		readers.Go(func() {
+			for !stop.Load() {
+				least := invalidated.Load()
+				if v, err := cache.GetOrLoad(t.Context(), "key", time.Hour, load); v < least || err != nil {
+					t.Errorf("%d, %v, though %d was invalidated", v, err, least)
+					return
+				}
+			}
+		})
+	}
+	writer.Go(func() {
+		for i := range 400 {
+			n := source.Add(1)
+			if i%3 == 0 {
+				err = cache.DeleteRange(nil)
+			} else {
+				err = cache.Delete("key")
+			}
+			must(t, err)
+			invalidated.Store(n)
+			for range i % 7 {
+				runtime.Gosched()
+			}
+		}
+	})
+	writer.Wait()
+	stop.Store(true)
+	readers.Wait()
+}
+
+func BenchmarkGetOrLoad(b *testing.B) {
+	db, err := OpenMemory(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	cache := NewTyped(db, []byte("c/"), codec.Uint64(), codec.Uint64())
+	load := func(_ context.Context, key uint64) (uint64, error) { return key, nil }
+	ctx := context.Background()
+	for key := range uint64(1000) {
+		if _, err := cache.GetOrLoad(ctx, key, time.Hour, load); err != nil {
+			b.Fatal(err)
+		}
+	}
+	run := func(name string, get func(key uint64) (uint64, error)) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			key := uint64(0)
+			for b.Loop() {
+				if _, err := get(key % 1000); err != nil {
+					b.Fatal(err)
+				}
+				key++
+			}
+		})
+	}
+	run("get", cache.Get)
+	run("get or load", func(key uint64) (uint64, error) { return cache.GetOrLoad(ctx, key, time.Hour, load) })
+	run("get or load, stale", func(key uint64) (uint64, error) {
+		return cache.GetOrLoad(ctx, key, time.Hour, load, LoadStale(time.Minute))
+	})
+}
