@@ -47,6 +47,11 @@ var (
 	ErrTxnManaged = errors.New("ebb: View and Update commit by themselves")
 	// ErrTxnDone is returned by a transaction whose function has returned, or that was committed or discarded.
 	ErrTxnDone = errors.New("ebb: transaction has ended")
+	// ErrNotUnique refuses a write that would give two entries the same key of a unique index. errors.As with *UniqueError tells
+	// the index and the key.
+	ErrNotUnique = errors.New("ebb: not unique")
+	// ErrIndexFunction says that the function of an index has panicked. Nothing was written.
+	ErrIndexFunction = errors.New("ebb: the function of an index has panicked")
 	// ErrNotCounter refuses Add on a value that is no counter, ErrOverflow an Add whose sum an int64 does not hold.
 	ErrNotCounter = errors.New("ebb: not a counter")
 	ErrOverflow   = errors.New("ebb: counter overflow")

@@ -15,7 +15,7 @@ import (
 // Typed is a keyspace of a database: the keys with a prefix, with keys and values as Go types. Make one with NewTyped, as
 // often as convenient. Its methods may be called from any goroutine. The methods that read are those of TypedView.
 //
-// The errors of a DB come as they are. A key or value that does not decode is a *DecodeError.
+// The errors of a DB come as they are. A key or value that does not decode is a *DecodeError. For secondary indexes see Indexed.
 type Typed[K, V any] struct {
 	TypedView[K, V]
 	db    *DB

@@ -288,3 +288,40 @@ func ExampleTyped_Batch() {
 	fmt.Println(name, number)
 	// Output: ann 7
 }
+
+// Users are found by their address, which no two of them share, and by their groups, of which each has several.
+func ExampleIndexed() {
+	db := openMemory(nil)
+	defer db.Close()
+	type user struct {
+		Address string
+		Groups  []string
+	}
+	plain := ebb.NewTyped(db, []byte("user/"), codec.Uint64(), codec.JSON[user]())
+	byAddress := ebb.NewUniqueIndex(plain, []byte("user-by-address/"), codec.String(),
+		func(_ uint64, u user) []string { return []string{u.Address} })
+	byGroup := ebb.NewIndex(plain, []byte("user-by-group/"), codec.String(),
+		func(_ uint64, u user) []string { return u.Groups })
+	users, err := ebb.NewIndexed(plain, byAddress, byGroup)
+	must(err)
+
+	must(users.Put(1, user{"ann@x", []string{"admins", "staff"}}))
+	must(users.Put(2, user{"bo@x", []string{"staff"}}, ebb.TTL(time.Hour))) // gone after an hour, in each index, too
+	fmt.Println(users.Put(3, user{"ann@x", nil}))
+
+	ann, err := byAddress.Get("ann@x")
+	fmt.Println(ann.Key, ann.Value.Groups, err)
+	for u, err := range byGroup.Range(byGroup.Only("staff")) {
+		must(err)
+		fmt.Println(u.IndexKey, u.Key, u.Value.Address)
+	}
+	must(users.Delete(1))
+	_, err = byAddress.Get("ann@x")
+	fmt.Println(err)
+	// Output:
+	// ebb: not unique: index "user-by-address/", key "ann@x"
+	// 1 [admins staff] <nil>
+	// staff 1 ann@x
+	// staff 2 bo@x
+	// ebb: not found
+}

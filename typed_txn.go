@@ -114,14 +114,7 @@ func (t *Typed[K, V]) Update(key K, fn func(old V, present bool) (V, error), opt
 	if _, err := parseOptions(opts, deadlineOptions|keepOption|commonOptions); err != nil {
 		return err
 	}
-	var ofPut, ofUpdate []WriteOption
-	for _, o := range opts {
-		if commonOptions.has(o.kind) {
-			ofUpdate = append(ofUpdate, o)
-		} else {
-			ofPut = append(ofPut, o)
-		}
-	}
+	ofPut, ofUpdate := splitOptions(opts)
 	return t.db.Update(func(tx *Txn) error {
 		in := t.In(tx)
 		old, err := in.Get(key)
