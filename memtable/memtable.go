@@ -3,7 +3,6 @@ package memtable
 import (
 	"hash/maphash"
 	"math"
-	"slices"
 	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/kv"
@@ -99,12 +98,13 @@ func (m *Memtable) RangeDeletes() *kv.RangeDeletes {
 // Evict records that every entry with a sequence below seq and a deadline up to horizon, Unix ms, is gone. It removes
 // nothing: readers ask Evictions. seq must not be below that of an earlier operation. Only the writer may call it.
 func (m *Memtable) Evict(horizon int64, seq uint64) {
-	all := append(slices.Clone(m.Evictions()), kv.Eviction{Seq: seq, Horizon: horizon})
+	// Readers have a shorter slice of the same array, whose elements do not change: so most evictions copy nothing.
+	all := append(m.Evictions(), kv.Eviction{Seq: seq, Horizon: horizon})
 	m.evicts.Store(&all)
 	m.stats.add(seq, 0)
 }
 
-// Evictions returns the evictions that are recorded by now, all of them.
+// Evictions returns the evictions that are recorded by now, all of them. Nothing may be appended to the list.
 func (m *Memtable) Evictions() kv.Evictions {
 	if p := m.evicts.Load(); p != nil {
 		return *p
