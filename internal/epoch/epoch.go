@@ -27,9 +27,9 @@ import (
 //     new pointer.
 //   - A counter of the parity that W waits for can be raised later only by a reader that then finds the number changed and
 //     takes its addition back. That delays W but harms nothing.
-//   - Two writers do not overlap: they hold mu.
+//   - Two writers do not overlap: see turn.
 type Epoch struct {
-	mu     sync.Mutex
+	turn   turn
 	number atomic.Uint32
 	users  [2][shards]struct {
 		n atomic.Int64
@@ -69,8 +69,8 @@ func (e *Epoch) Exit(t Ticket) {
 
 // Wait returns when every use that began before the call has ended. Uses should be short: Wait polls.
 func (e *Epoch) Wait() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.turn.take()
+	defer e.turn.release()
 	p := e.Probe()
 	for try := 0; !p.Over(); try++ {
 		if try < 100 {
@@ -79,6 +79,31 @@ func (e *Epoch) Wait() {
 		}
 		time.Sleep(50 * time.Microsecond) //permit:time.Sleep a use that ends tells nobody
 	}
+}
+
+// turn is taken by one writer at a time, who may sleep: so it is no mutex, which a testing/synctest bubble takes for something
+// that others hold, and whose time stands still meanwhile.
+type turn struct {
+	mu    sync.Mutex
+	free  sync.Cond
+	taken bool
+}
+
+func (t *turn) take() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free.L = &t.mu
+	for t.taken {
+		t.free.Wait()
+	}
+	t.taken = true
+}
+
+func (t *turn) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taken = false
+	t.free.Signal()
 }
 
 // Probe begins a wait that does not block. It is for tests that measure uses: its result means nothing while another Probe
