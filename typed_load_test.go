@@ -114,6 +114,25 @@ func TestGetOrLoad(t *testing.T) {
 				t.Error(err)
 			}
 		}},
+		{"who asks behind a delete, while what is not stored is loaded", func(t *testing.T, l *loadTest) {
+			ask := func(want int64) {
+				v, err := l.GetOrLoad(t.Context(), "key", -1, l.load)
+				if v != want || err != nil {
+					t.Errorf("%d, %v, want %d", v, err, want)
+				}
+			}
+			var all sync.WaitGroup
+			l.source.Store(5)
+			all.Go(func() { ask(5) })
+			synctest.Wait()
+			must(t, errors.Join(l.Put("key", 6), l.Delete("key")))
+			l.source.Store(7)
+			all.Go(func() { ask(7) }) // waits for the load that began before, too, and does not take what it returns
+			all.Wait()
+			if n := l.calls.Load(); n != 2 {
+				t.Errorf("%d loads", n)
+			}
+		}},
 		{"a put meanwhile", func(t *testing.T, l *loadTest) {
 			var all sync.WaitGroup
 			all.Go(func() { l.get(5, 1) })
