@@ -84,8 +84,10 @@ func (e *Epoch) Wait() {
 // turn is taken by one writer at a time, who may sleep: so it is no mutex, which a testing/synctest bubble takes for something
 // that others hold, and whose time stands still meanwhile.
 type turn struct {
-	mu    sync.Mutex
-	free  sync.Cond
+	mu sync.Mutex
+	// +checklocks:mu
+	free sync.Cond // of taken
+	// +checklocks:mu
 	taken bool
 }
 
