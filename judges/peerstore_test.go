@@ -1,5 +1,7 @@
 package judges
 
+//lint:file-ignore SA1019 The peerstore over a datastore is deprecated, and what its suites judge here is the datastore.
+
 import (
 	"testing"
 	"time"
