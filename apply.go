@@ -26,7 +26,7 @@ func (db *DB) Apply(b *Batch, opts ...WriteOption) error {
 		if b.writer.set {
 			return ErrBatchEmpty
 		}
-		return nil
+		return db.health.refusal()
 	}
 	e, err := b.prepare(db.clock)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/ebbdb/ebb/codec"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -220,6 +221,15 @@ func calls(db *DB, s *Snapshot) map[string]func() error {
 			var b Batch
 			return errors.Join(b.Put(key, make([]byte, 200)), b.Put([]byte("key2"), nil), db.Apply(&b))
 		},
+		"apply nothing": func() error { return db.Apply(new(Batch)) },
+		"count":         func() error { return second(db.Count(nil)) },
+		"estimate":      func() error { return second(db.EstimateCount(nil)) },
+		"load": func() error {
+			space := NewTyped(db, nil, codec.String(), codec.String())
+			return second(space.GetOrLoad(context.Background(), "loaded", time.Hour, func(context.Context, string) (string, error) {
+				return "value", nil
+			}))
+		},
 		"get":           func() error { _, err := db.Get(key); return err },
 		"entry":         func() error { _, err := db.GetEntry(key); return err },
 		"has":           func() error { _, err := db.Has(key); return err },
@@ -270,6 +280,8 @@ func calls(db *DB, s *Snapshot) map[string]func() error {
 		"snapshot stat":  func() error { return second(s.Stat(key)) },
 		"snapshot ttl":   func() error { return second(s.TTL(key)) },
 		"snapshot last":  func() error { return second(s.Last(nil)) },
+		"snapshot count": func() error { return second(s.Count(nil)) },
+		"snapshot size":  func() error { return second(s.EstimateSize(nil)) },
 		"snapshot iterator": func() error {
 			it, err := s.NewIterator(nil)
 			if err == nil {

@@ -67,15 +67,7 @@ func (x *Indexed[K, V]) Put(key K, value V, opts ...WriteOption) error {
 // Update gives a key the value that fn returns: see Typed.Update. It takes the options of Put.
 func (x *Indexed[K, V]) Update(key K, fn func(old V, present bool) (V, error), opts ...WriteOption) error {
 	return x.update(opts, deadlineOptions|keepOption, func(in IndexedTxn[K, V], opts []WriteOption) error {
-		old, err := in.Get(key)
-		if err != nil && err != ErrNotFound {
-			return err
-		}
-		value, err := fn(old, err == nil)
-		if err != nil {
-			return err
-		}
-		return in.Put(key, value, opts...)
+		return replaceIn(in, key, fn, opts)
 	})
 }
 

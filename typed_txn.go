@@ -116,15 +116,25 @@ func (t *Typed[K, V]) Update(key K, fn func(old V, present bool) (V, error), opt
 	}
 	ofPut, ofUpdate := splitOptions(opts)
 	return t.db.Update(func(tx *Txn) error {
-		in := t.In(tx)
-		old, err := in.Get(key)
-		if err != nil && err != ErrNotFound {
-			return err
-		}
-		value, err := fn(old, err == nil)
-		if err != nil {
-			return err
-		}
-		return in.Put(key, value, ofPut...)
+		return replaceIn(t.In(tx), key, fn, ofPut)
 	}, ofUpdate...)
+}
+
+// getPutter is a keyspace in a transaction, with indexes or not.
+type getPutter[K, V any] interface {
+	Get(key K) (V, error)
+	Put(key K, value V, opts ...WriteOption) error
+}
+
+// replaceIn is Update in a transaction.
+func replaceIn[K, V any](in getPutter[K, V], key K, fn func(old V, present bool) (V, error), opts []WriteOption) error {
+	old, err := in.Get(key)
+	if err != nil && err != ErrNotFound {
+		return err
+	}
+	value, err := fn(old, err == nil)
+	if err != nil {
+		return err
+	}
+	return in.Put(key, value, opts...)
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"log"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,25 +37,15 @@ func Example() {
 	// Output: hello <nil>
 }
 
-type clock struct {
-	sync.Mutex
-	now time.Time
-}
+// clock is a time that tests move, in Unix milliseconds.
+type clock struct{ atomic.Int64 }
 
-func (c *clock) Now() time.Time {
-	c.Lock()
-	defer c.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.Lock()
-	defer c.Unlock()
-	c.now = c.now.Add(d)
-}
+func (c *clock) Now() time.Time      { return time.UnixMilli(c.Load()) }
+func (c *clock) add(d time.Duration) { c.Add(d.Milliseconds()) }
 
 func open(t *testing.T) (*ebb.DB, *clock) {
-	c := &clock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
+	c := new(clock)
+	c.add(50 * 365 * 24 * time.Hour)
 	db, err := ebb.OpenMemory(&ebb.Options{Clock: c.Now})
 	if err != nil {
 		t.Fatal(err)
