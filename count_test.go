@@ -45,6 +45,9 @@ func estimated(clock *fakeClock) *Options {
 // TestEstimates holds estimates of settled data against the exact figures: of ranges that are large and small, in tables, in a
 // memtable, with expired and deleted parts.
 func TestEstimates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and what it counts does not depend on the race detector")
+	}
 	const keys = 12_000
 	random := rand.New(rand.NewPCG(1, 2))
 	id := func() []byte { return fmt.Appendf(nil, "user/%08x", random.Uint32()) }
@@ -146,6 +149,9 @@ func TestEstimates(t *testing.T) {
 
 // Of a range with more keys in the memtable than are looked at one by one, a random part is.
 func TestEstimateOfALargeMemtable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and what it counts does not depend on the race detector")
+	}
 	o := estimated(newFakeClock())
 	o.memtableSize = 64 << 20
 	db := openTest(t, o)

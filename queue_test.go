@@ -90,6 +90,9 @@ func (q *queue) pop() {
 
 // A pop costs the same whatever was popped before, in memory and in tables, from either end, by deleting and by waiting.
 func TestQueueCost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and what it counts does not depend on the race detector")
+	}
 	flush := func(db *DB) {
 		must(t, db.Flush())
 		must(t, db.compacter.compactPicked())

@@ -143,6 +143,9 @@ func TestReadsOnFullDisk(t *testing.T) {
 // Reads that never end have no more rewritten for them than a share of what is written, whatever they have paid, and what was
 // not rewritten yet is, once enough was written.
 func TestReadsCompactWithinBudget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and what it counts does not depend on the race detector")
+	}
 	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	o.memtableSize, o.tableSize, o.segmentSize = 8<<20, 0, 0
 	db := openTest(t, o)

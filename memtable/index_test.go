@@ -11,6 +11,9 @@ import (
 
 // TestIndexCollisions enters keys under hashes that are equal, at the end of a part, or equal in all that a slot keeps.
 func TestIndexCollisions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	for _, c := range []struct {
 		name string
 		hash func(i int) uint64

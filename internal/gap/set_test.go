@@ -258,7 +258,7 @@ func (w *world) run(choices []byte) error {
 func TestSet(t *testing.T) {
 	rounds := 150
 	if testing.Short() {
-		rounds = 50
+		rounds = 12
 	}
 	for seed := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, 0))

@@ -151,13 +151,17 @@ func checkNewest(t *testing.T, set *RangeDeletes, deletes []RangeDelete, keys []
 // TestRangeDeletesModel compares random sets with the definition, at every key and every sequence.
 func TestRangeDeletesModel(t *testing.T) {
 	const seed = 20
+	step := 1
+	if testing.Short() {
+		step = 10
+	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	keys := rangeKeys()
 	var asOfs []uint64
 	for asOf := range uint64(27) {
 		asOfs = append(asOfs, asOf)
 	}
-	for round := range 500 {
+	for round := 0; round < 500; round += step {
 		deletes := make([]RangeDelete, r.IntN(20))
 		for i := range deletes {
 			start, end := keys[r.IntN(len(keys))], keys[r.IntN(len(keys))]

@@ -53,6 +53,9 @@ func TestConcurrentReaders(t *testing.T) {
 
 // TestReadFaults fails every read of an unmapped table in turn: it must surface, and be gone with the fault.
 func TestReadFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine")
+	}
 	c := testContent(200)
 	mem := vfstest.NewMem()
 	build(t, mem, testName, c, Options{BlockSize: 400})

@@ -107,7 +107,7 @@ func (o oracle) states() (map[string]bool, bool) {
 // What Crasher builds of whole operations is what the oracle allows; and chance finds nearly all of that.
 func TestCrashOracle(t *testing.T) {
 	compared, missed, possible := 0, 0, 0
-	for seed := range uint64(40) {
+	for seed := uint64(0); seed < 40; seed += uint64(Step(4)) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		m := memWith(t, map[string]string{"a": "aaaa", "d/b": "bbbb"})
 		m.Record()

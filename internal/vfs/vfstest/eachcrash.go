@@ -64,7 +64,7 @@ func (t *Tried) Before(c *Crash, against any) bool {
 }
 
 // shortOneIn is the OneIn of long recordings with -short.
-const shortOneIn = 6
+const shortOneIn = 24
 
 // gcPercent lets garbage collections be rarer while crash states are tried: next to nothing of one is kept, and a fifth of the
 // time would go to collecting a heap of a few megabytes again and again.
@@ -81,7 +81,7 @@ func Step(short int) int {
 
 // EachCrash calls check with crashes of what mem has recorded, and fails the test at once where check returns an error, with
 // where that was and how to run it again. The file systems belong to check. If check ends the test itself, it is logged in
-// which crash that was. With -short one in six of the states is tried unless points say otherwise or there are few crashes.
+// which crash that was. With -short one in 24 of the states is tried unless points say otherwise or there are few crashes.
 func EachCrash(t testing.TB, mem *Mem, points CrashPoints, check func(c *Crash) error) {
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
