@@ -224,6 +224,8 @@ func calls(db *DB, s *Snapshot) map[string]func() error {
 		"apply nothing": func() error { return db.Apply(new(Batch)) },
 		"count":         func() error { return second(db.Count(nil)) },
 		"estimate":      func() error { return second(db.EstimateCount(nil)) },
+		"split":         func() error { return second(db.SplitKeys(nil, 4)) },
+		"expiring":      func() error { return second(db.EstimateExpiring(time.Minute, time.Hour)) },
 		"load": func() error {
 			space := NewTyped(db, nil, codec.String(), codec.String())
 			return second(space.GetOrLoad(context.Background(), "loaded", time.Hour, func(context.Context, string) (string, error) {

@@ -1,10 +1,14 @@
 package ebb
 
 import (
+	"fmt"
+	"math"
 	"runtime"
+	"time"
 
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/scan"
+	"github.com/ebbdb/ebb/ttl"
 )
 
 // Count returns how many entries o allows, as of one moment. o is as for Range; with a Limit Count returns that at most, and ends
@@ -133,18 +137,78 @@ func (tx *Txn) estimate(o *IterOptions) (n, size int64, err error) {
 
 // estimate returns about how many entries of a pinned view o allows, and their size.
 func estimate(v *lsm.View, o *IterOptions, seq uint64, now int64) (n, size int64, err error) {
-	if err := o.check(true); err != nil {
+	b, err := o.bounds()
+	if err != nil || b.Empty {
 		return 0, 0, err
-	}
-	if o == nil {
-		o = new(IterOptions)
-	}
-	var b scan.Bounds
-	if b.Set(o.Start, o.End, o.Prefix); b.Empty {
-		return 0, 0, nil
 	}
 	n, size = v.Estimate(b.Lower, b.Upper, seq, now)
 	return n, size, nil
+}
+
+// bounds returns the bounds of o, which may be nil.
+func (o *IterOptions) bounds() (b scan.Bounds, err error) {
+	if err := o.check(true); err != nil || o == nil {
+		return b, err
+	}
+	b.Set(o.Start, o.End, o.Prefix)
+	return b, nil
+}
+
+// MaxSplitKeys is how many parts SplitKeys makes at most.
+const MaxSplitKeys = 1 << 16
+
+// SplitKeys returns at most n-1 keys, ascending, that divide what o allows into n parts of about the same size, which several
+// goroutines can read or several processes hold: those before the first key, those from a key to before the next, and those from
+// the last key on. Each is within the bounds of o, and need not be there. It reads no file, costs what EstimateSize costs, and
+// knows what that knows, to a few blocks of 4 KiB. There are fewer keys where there are fewer blocks than parts, and none where
+// nothing is. o is as for NewIterator; n is at least 1 and at most MaxSplitKeys. The keys are the caller's.
+func (db *DB) SplitKeys(o *IterOptions, n int) ([][]byte, error) {
+	if n < 1 || n > MaxSplitKeys {
+		return nil, invalid("parts", n, fmt.Sprintf("1 to %d", MaxSplitKeys))
+	}
+	v, seq, err := pin(&db.live)
+	if err != nil {
+		return nil, err
+	}
+	defer db.live.Unpin(v)
+	b, err := o.bounds()
+	if err != nil || b.Empty {
+		return nil, err
+	}
+	return v.Split(b.Lower, b.Upper, seq, db.clock.Now(), n), nil
+}
+
+// Expiring is about how much expires within a time: see DB.EstimateExpiring.
+type Expiring struct {
+	Within  time.Duration
+	Entries int64
+	Bytes   int64 // of keys and values, before compression
+}
+
+// EstimateExpiring returns about how much of what is there will have expired when each of the times has passed; what has expired
+// by now does not count. It reads no file: tables and memtables have histograms of their deadlines, of 64 cells each, within
+// which deadlines count as spread evenly. So it is right to within a cell, a sixty-fourth of the time that the deadlines of a
+// table span. Entries that were overwritten or deleted count as long as they are there. It takes some ten microseconds for each
+// table, and may wait for a write under way. It may be called from any goroutine.
+func (db *DB) EstimateExpiring(within ...time.Duration) ([]Expiring, error) {
+	v, _, err := pin(&db.live)
+	if err != nil {
+		return nil, err
+	}
+	defer db.live.Unpin(v)
+	t := db.pipeline.lock() // for the histogram of the memtable that is written
+	active := *v.Mem.Deadlines
+	t.end()
+	now := db.clock.Now()
+	to := make([]int64, len(within))
+	for i, d := range within {
+		to[i] = ttl.Deadline(now, d)
+	}
+	list := make([]Expiring, len(within))
+	for i, due := range v.Expiring(&active, now, to) {
+		list[i] = Expiring{within[i], int64(math.Round(due.Entries)), int64(math.Round(due.Bytes))}
+	}
+	return list, nil
 }
 
 // Count returns how many entries r allows. It is DB.Count: it decodes nothing. r is as for Range.

@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -138,12 +139,121 @@ func TestEstimates(t *testing.T) {
 					t.Errorf("%+v: about %d bytes, there are %d", o, gotSize, size)
 				}
 			}
+			for _, o := range []*IterOptions{nil, {Prefix: []byte("user/")}, {Start: []byte("user/12"), End: []byte("user/c3")}} {
+				checkSplit(t, db, o)
+			}
+			checkExpiring(t, db)
 			for _, o := range []*IterOptions{{Prefix: []byte("v")}, {Start: []byte("b"), End: []byte("a")}, {Start: []byte("zz")}, {End: []byte{}}} {
 				if n, size := estimateOf(t, db, o); n != 0 || size != 0 {
 					t.Errorf("%+v: about %d entries and %d bytes, there is nothing", o, n, size)
 				}
 			}
 		})
+	}
+}
+
+// checkSplit holds that the keys of a split are within the bounds, in order, and divide what is there into parts of which none
+// is larger than half more than its share, and some blocks.
+func checkSplit(t *testing.T, db *DB, o *IterOptions) {
+	t.Helper()
+	const parts = 8
+	keys, err := db.SplitKeys(o, parts)
+	must(t, err)
+	if len(keys) >= parts {
+		t.Fatalf("%+v: %d keys make more than %d parts", o, len(keys), parts)
+	}
+	var of IterOptions
+	if o != nil {
+		of = *o
+	}
+	all, size := exactly(t, db, o)
+	last, sum, blocks := of.Start, 0, int64(8<<10)
+	for i := range len(keys) + 1 {
+		part := IterOptions{Prefix: of.Prefix, Start: last, End: of.End}
+		if i < len(keys) {
+			if bytes.Compare(keys[i], last) <= 0 || of.End != nil && bytes.Compare(keys[i], of.End) >= 0 {
+				t.Errorf("%+v: %q after %q", o, keys[i], last)
+			}
+			part.End, last = keys[i], keys[i]
+		}
+		n, partSize := exactly(t, db, &part)
+		sum += n
+		if share := size / parts; partSize > share+share/2+blocks {
+			t.Errorf("%+v: part %d has %d bytes of %d", o, i, partSize, size)
+		}
+	}
+	if sum != all {
+		t.Errorf("%+v: the parts have %d of %d entries", o, sum, all)
+	}
+}
+
+// checkExpiring holds estimates of what expires against a walk.
+func checkExpiring(t *testing.T, db *DB) {
+	t.Helper()
+	within := []time.Duration{-time.Hour, 0, time.Minute, time.Hour, 7 * time.Hour, 1000 * time.Hour, math.MaxInt64}
+	list, err := db.EstimateExpiring(within...)
+	must(t, err)
+	s, err := db.Snapshot()
+	must(t, err)
+	defer s.Close()
+	for i, d := range within {
+		n, size := 0, 0
+		for e, err := range s.Range(nil) {
+			must(t, err)
+			if e.Deadline != 0 && d > 0 && e.Deadline-s.Time().UnixMilli() <= d.Milliseconds() {
+				n, size = n+1, size+len(e.Key)+len(e.Value)
+			}
+		}
+		got := list[i]
+		off, offSize := math.Abs(float64(got.Entries-int64(n))), math.Abs(float64(got.Bytes-int64(size)))
+		if got.Within != d || off > 0.1*float64(n)+30 || offSize > 0.1*float64(size)+4<<10 {
+			t.Errorf("within %v: about %+v, there are %d entries of %d bytes", d, got, n, size)
+		}
+	}
+}
+
+// A split of little, of nothing, and of what was deleted; and into numbers of parts that are none.
+func TestSplitKeys(t *testing.T) {
+	db := openTest(t, estimated(newFakeClock()))
+	split := func(o *IterOptions, n, most int) [][]byte {
+		t.Helper()
+		keys, err := db.SplitKeys(o, n)
+		if err != nil || len(keys) > most {
+			t.Errorf("%+v in %d: %q, %v, want at most %d", o, n, keys, err, most)
+		}
+		return keys
+	}
+	split(nil, 4, 0)
+	must(t, db.Put([]byte("k"), make([]byte, 100_000)))
+	if keys := split(nil, 4, 1); len(keys) == 1 && string(keys[0]) != "k" {
+		t.Errorf("%q", keys)
+	}
+	must(t, db.Put([]byte("l"), make([]byte, 100_000)))
+	if keys := split(nil, 2, 1); len(keys) != 1 || string(keys[0]) != "l" {
+		t.Errorf("%q, want l", keys)
+	}
+	must(t, db.Flush())
+	if keys := split(nil, 2, 1); len(keys) != 1 || string(keys[0]) != "l" {
+		t.Errorf("%q in a table, want l", keys)
+	}
+	split(nil, 1, 0)
+	split(&IterOptions{Prefix: []byte("l")}, 9, 8)
+	split(&IterOptions{Start: []byte("b"), End: []byte("a")}, 9, 0)
+	must(t, db.DeleteRange([]byte("l"), nil))
+	split(&IterOptions{Start: []byte("l")}, 9, 0)
+	for _, n := range []int{-1, 0, MaxSplitKeys + 1} {
+		if _, err := db.SplitKeys(nil, n); !errors.Is(err, ErrInvalidOptions) {
+			t.Errorf("%d parts: %v", n, err)
+		}
+	}
+	if _, err := db.SplitKeys(&IterOptions{Limit: 1}, 2); !errors.Is(err, ErrInvalidOptions) {
+		t.Errorf("with a limit: %v", err)
+	}
+	must(t, db.Close())
+	_, err := db.SplitKeys(nil, 2)
+	_, err2 := db.EstimateExpiring(time.Hour)
+	if !errors.Is(err, ErrClosed) || !errors.Is(err2, ErrClosed) {
+		t.Errorf("closed: %v, %v", err, err2)
 	}
 }
 

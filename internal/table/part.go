@@ -28,6 +28,47 @@ func (t *Reader) Part(lower, upper []byte) float64 {
 	return max(0, to-from) / float64(last-first)
 }
 
+// Blocks returns how many of the table's blocks may have keys with lower <= key < upper; an empty bound is none.
+func (t *Reader) Blocks(lower, upper []byte) int {
+	from, to := t.blocksOf(lower, upper)
+	return to - from
+}
+
+// blocksOf returns the first of the blocks that may have keys of a range, and the one after the last.
+func (t *Reader) blocksOf(lower, upper []byte) (from, to int) {
+	if t.index.blocks() == 0 {
+		return 0, 0
+	}
+	to = t.index.blocks()
+	if len(upper) > 0 {
+		to = t.index.find(upper) + 1
+	}
+	return t.index.find(lower), to
+}
+
+// Starts calls fn for every stride-th of the blocks that may have keys with lower <= key < upper, with about the first key of
+// the block, of the table for its first one, and with the part of the table, by size, from there to the next call. It reads
+// nothing. The key is for the call, and may be below lower.
+func (t *Reader) Starts(lower, upper []byte, stride int, fn func(key []byte, part float64)) {
+	x := t.index
+	i, to := t.blocksOf(lower, upper)
+	if i == to {
+		return
+	}
+	_, first, _, _ := x.place(0)
+	_, _, _, last := x.place(x.blocks() - 1)
+	var key []byte
+	for ; i < to; i += stride {
+		key = append(key[:0], t.properties.Smallest...)
+		if i > 0 {
+			key = append(append(key[:0], x.prefix...), x.separator(i-1)...)
+		}
+		_, from, _, _ := x.place(i)
+		_, _, _, end := x.place(min(i+stride, to) - 1)
+		fn(key, float64(end-from)/float64(last-first))
+	}
+}
+
 // position returns about where in the file, in the blocks, a key belongs.
 func (x *blockIndex) position(key []byte, p *Properties) float64 {
 	if kv.Compare(key, p.Largest) > 0 {
