@@ -15,7 +15,7 @@ func (c *client) describeAll(list []*command) {
 
 func (c *client) describeCommand(cmd *command) {
 	if cmd == nil {
-		c.out.nullArray()
+		c.out.null()
 		return
 	}
 	c.out.array(10)

@@ -28,7 +28,7 @@ func expiryCommands() []*command {
 		getter("pttl", "2.6.0", "Returns the expiration time in milliseconds of a key.",
 			func(deadline, now int64) int64 { return max(0, deadline-now) }),
 		getter("expiretime", "7.0.0", "Returns the expiration time of a key as a Unix timestamp.",
-			func(deadline, _ int64) int64 { return (deadline + 500) / 1000 }),
+			func(deadline, _ int64) int64 { return deadline/1000 + (deadline%1000+500)/1000 }),
 		getter("pexpiretime", "7.0.0", "Returns the expiration time of a key as a Unix milliseconds timestamp.",
 			func(deadline, _ int64) int64 { return deadline }),
 		{name: "persist", arity: 2, flags: flagWrite | flagFast, keys: oneKey, since: "2.2.0", cost: "O(1)",

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/ebbdb/ebb"
@@ -49,31 +50,33 @@ func fastDel(c *client, args [][]byte) {
 		c.transact(c.srv.table.byName["del"], args)
 		return
 	}
-	c.found = false
-	err := c.srv.store.Delete(c.srv.ctx, args[1], append(c.writeOptions(), ebb.FoundTo(&c.found))...)
+	err := c.srv.store.Delete(c.srv.ctx, args[1], append(c.writeOptions(), ebb.IfPresent)...)
+	absent := isAbsent(err) || errors.Is(err, ebb.ErrConditionFailed)
+	if absent {
+		err = nil
+	}
 	c.wrote(err)
-	if err != nil && !isAbsent(err) {
+	if err != nil {
 		c.storeError(err)
 		return
 	}
-	if c.found {
+	if !absent {
 		c.notify(notifyGeneric, "del", args[1])
 	}
-	c.out.bool(c.found)
+	c.out.bool(!absent)
 }
 
 func del(x *exec, args [][]byte) {
 	n := int64(0)
 	for _, key := range args[1:] {
-		x.found = false
-		if err := x.tx.Delete(key, ebb.FoundTo(&x.found)); err != nil && !isAbsent(err) {
-			x.fail(err)
+		if _, ok := x.stat(key); !ok {
+			continue
+		}
+		if !x.del(key) {
 			return
 		}
-		if x.found {
-			n++
-			x.notify(notifyGeneric, "del", key)
-		}
+		n++
+		x.notify(notifyGeneric, "del", key)
 	}
 	x.out.int(n)
 }
@@ -223,8 +226,10 @@ func wait(c *client, args [][]byte) {
 	replicas, ok := parseInt(args[1])
 	timeout, ok2 := parseInt(args[2])
 	switch {
-	case !ok || replicas < 0:
-		c.out.err("ERR value is out of range, must be positive")
+	case !ok:
+		c.out.err(errNotInteger)
+	case replicas < 0:
+		c.out.err(errOutOfRange)
 	case !ok2:
 		c.out.err("ERR timeout is not an integer or out of range")
 	case timeout < 0:

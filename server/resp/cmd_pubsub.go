@@ -69,7 +69,7 @@ func publish(c *client, args [][]byte) {
 
 func pubsubChannels(c *client, args [][]byte) {
 	if len(args) > 3 {
-		c.out.err("ERR wrong number of arguments for 'pubsub|channels' command")
+		c.out.err("ERR unknown subcommand or wrong number of arguments for '" + string(printable(args[1])) + "'. Try PUBSUB HELP.")
 		return
 	}
 	cs := c.srv.channels

@@ -254,7 +254,7 @@ func commandCommand() *command {
 				summary: "Returns information about one, multiple or all commands.", conn: commandInfo},
 			{name: "list", arity: -2, flags: flags, since: "7.0.0", cost: "O(N) where N is the total number of Redis commands",
 				summary: "Returns a list of command names.", conn: commandList},
-			{name: "getkeys", arity: -3, flags: flags, since: "2.8.13", cost: "O(N) where N is the number of arguments to the command",
+			{name: "getkeys", arity: -4, flags: flags, since: "2.8.13", cost: "O(N) where N is the number of arguments to the command",
 				summary: "Extracts the key names from an arbitrary command.", conn: commandGetKeys},
 			help("command", "5.0.0",
 				"(no subcommand)", "    Return details about all Redis commands.",

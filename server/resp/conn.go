@@ -44,7 +44,6 @@ type client struct {
 	lastWrite bool
 	events    []event
 	version   uint64 // where a write tells its version
-	found     bool   // where a write tells whether the key was there
 	opts      [6]ebb.WriteOption
 	exec      exec
 	began     time.Time // of the command that runs

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -29,17 +30,26 @@ func (c *client) dispatch(args [][]byte) {
 	}
 	switch {
 	case refusal != "":
-		c.out.err(refusal)
-		c.srv.counts.reject(cmd)
-		if c.multi != nil {
-			c.multi.failed = true
-		}
+		c.reject(cmd, refusal)
 	case c.multi != nil && cmd.flags&flagNow == 0:
 		c.enqueue(cmd, args)
 	default:
 		c.run(cmd, args, mark)
 	}
 	c.mute(mark)
+}
+
+// reject says why a command is not run. A transaction that it was meant for fails; a refused EXEC ends it.
+func (c *client) reject(cmd *command, refusal string) {
+	c.srv.counts.reject(cmd)
+	switch {
+	case cmd != nil && cmd.flags&flagCommit != 0:
+		c.discard()
+		refusal = "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(refusal, "ERR ")
+	case c.multi != nil:
+		c.multi.failed = true
+	}
+	c.out.err(refusal)
 }
 
 // find returns the command or the subcommand that is meant, or why there is none.

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -209,14 +210,10 @@ func (r *reader) argument() (bool, error) {
 // line returns the line at pos without its end, and moves pos behind it.
 func (r *reader) line(tooLong protocolError) ([]byte, bool, error) {
 	rest := r.buf[r.start+r.pos : r.end]
-	for i := 0; i+1 < len(rest); i++ {
-		if rest[i] == '\r' {
-			r.pos += i + 2
-			return rest[:i], true, nil
-		}
-		if i > maxInline {
-			break
-		}
+	i := bytes.IndexByte(rest[:min(len(rest), maxInline+1)], '\r')
+	if i >= 0 && i+1 < len(rest) {
+		r.pos += i + 2
+		return rest[:i], true, nil
 	}
 	if len(rest) > maxInline {
 		return nil, false, tooLong

@@ -87,7 +87,7 @@ func (st *settings) own() map[string]Param {
 			st.secret.Store(&v)
 			return nil
 		}},
-		"maxclients": intParam(1, 1<<31-1, st.clients.Load, st.clients.Store),
+		"maxclients": intParam(1, 1<<32-1, st.clients.Load, st.clients.Store),
 		"timeout": intParam(0, 1<<31-1, func() int64 { return st.idle.Load() / int64(time.Second) },
 			func(n int64) { st.setIdle(time.Duration(n) * time.Second) }),
 		"slowlog-log-slower-than": intParam(-1, 1<<50, func() int64 {
@@ -176,7 +176,7 @@ func configGet(c *client, args [][]byte) {
 // configSet sets all of the parameters or none.
 func configSet(c *client, args [][]byte) {
 	if len(args)%2 != 0 {
-		c.out.err("ERR wrong number of arguments for 'config|set' command")
+		c.out.err(errSyntax)
 		return
 	}
 	st := c.srv.settings
