@@ -3,6 +3,7 @@ package resp
 import (
 	"crypto/subtle"
 	"fmt"
+	"math"
 )
 
 const connFlags = flagNoScript | flagLoading | flagStale
@@ -53,15 +54,25 @@ func ping(c *client, args [][]byte) {
 }
 
 func selectDB(c *client, args [][]byte) {
-	n, ok := parseInt(args[1])
+	if refusal := checkDB(args[1]); refusal != "" {
+		c.out.err(refusal)
+		return
+	}
+	c.out.ok()
+}
+
+// checkDB says why there is no database of a number; there is database 0.
+func checkDB(arg []byte) (refusal string) {
+	n, ok := parseInt(arg)
 	switch {
 	case !ok:
-		c.out.err(errNotInteger)
+		return errNotInteger
+	case n < math.MinInt32 || n > math.MaxInt32:
+		return "ERR value is out of range, value must between -2147483648 and 2147483647"
 	case n != 0:
-		c.out.err("ERR DB index is out of range")
-	default:
-		c.out.ok()
+		return "ERR DB index is out of range"
 	}
+	return ""
 }
 
 func auth(c *client, args [][]byte) {

@@ -2,7 +2,6 @@ package resp
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/ebbdb/ebb"
 )
@@ -178,11 +177,8 @@ func copyKey(x *exec, args [][]byte) {
 			replace = true
 		case equalFold(args[i], "db") && i+1 < len(args):
 			i++
-			if n, ok := parseInt(args[i]); !ok {
-				x.out.err(errNotInteger)
-				return
-			} else if n != 0 {
-				x.out.err("ERR DB index is out of range")
+			if refusal := checkDB(args[i]); refusal != "" {
+				x.out.err(refusal)
 				return
 			}
 		default:
@@ -210,15 +206,11 @@ func copyKey(x *exec, args [][]byte) {
 }
 
 func move(c *client, args [][]byte) {
-	n, ok := parseInt(args[2])
-	switch {
-	case !ok:
-		c.out.err("ERR value is not an integer or out of range")
-	case n != 0:
-		c.out.err("ERR DB index is out of range")
-	default:
-		c.out.err("ERR source and destination objects are the same")
+	if refusal := checkDB(args[2]); refusal != "" {
+		c.out.err(refusal)
+		return
 	}
+	c.out.err("ERR source and destination objects are the same")
 }
 
 // wait replies that no replica has the writes: there is none.
@@ -291,5 +283,5 @@ func refused(text string) func(c *client, args [][]byte) {
 }
 
 func badOption(arg []byte) string {
-	return fmt.Sprintf("ERR Unsupported option %.128s", printable(arg))
+	return "ERR Unsupported option " + string(printable(arg))
 }

@@ -5,7 +5,7 @@ import "sort"
 func pubsubCommands() []*command {
 	const (
 		group       = "pubsub"
-		subscribing = flagPubSub | flagNoScript | flagLoading | flagStale | flagSubs
+		subscribing = flagPush | flagPubSub | flagNoScript | flagLoading | flagStale | flagSubs
 	)
 	list := []*command{
 		{name: "subscribe", arity: -2, flags: subscribing | flagNoMulti, since: "2.0.0",
@@ -35,6 +35,18 @@ func pubsubCommands() []*command {
 				{name: "numsub", arity: -2, flags: flagPubSub | flagLoading | flagStale, since: "2.8.0",
 					summary: "Returns a count of subscribers to channels.", cost: "O(N) where N is the number of requested channels",
 					conn: pubsubNumSub},
+				{name: "shardchannels", arity: -2, flags: flagPubSub | flagLoading | flagStale, since: "7.0.0",
+					summary: "Returns the active shard channels: there are none.", cost: "O(1)",
+					conn: func(c *client, _ [][]byte) { c.out.array(0) }},
+				{name: "shardnumsub", arity: -2, flags: flagPubSub | flagLoading | flagStale, since: "7.0.0",
+					summary: "Returns the count of subscribers of shard channels: there are none.", cost: "O(N) for N channels",
+					conn: func(c *client, args [][]byte) {
+						c.out.array(2 * len(args[2:]))
+						for _, name := range args[2:] {
+							c.out.bulk(name)
+							c.out.int(0)
+						}
+					}},
 				{name: "numpat", arity: 2, flags: flagPubSub | flagLoading | flagStale, since: "2.8.0",
 					summary: "Returns a count of unique pattern subscriptions.", cost: "O(1)", conn: func(c *client, _ [][]byte) {
 						_, patterns := c.srv.channels.len()

@@ -90,7 +90,10 @@ func serverCommands() []*command {
 			refused("ERR DEBUG command not allowed. ebb has none.")),
 		{name: "swapdb", arity: 3, flags: flagWrite | flagFast | flagDangerous, since: "4.0.0", cost: "O(1)",
 			summary: "Swaps two Redis databases: refused.", conn: refused("ERR DB index is out of range")},
-		admin("save", 1, "1.0.0", "Makes all that was written durable.", save),
+		{name: "save", arity: 1, flags: flags | flagAdmin | flagNoScript | flagNoMulti, since: "1.0.0", cost: "O(1)",
+			summary: "Makes all that was written durable.", conn: save},
+		{name: "shutdown", arity: -1, flags: flags | flagAdmin | flagNoScript | flagNoMulti, since: "1.0.0", cost: "O(1)",
+			summary: "Stops the server: refused.", conn: refused("ERR SHUTDOWN is not allowed: stop the process by a signal")},
 		admin("bgsave", -1, "1.0.0", "Makes all that was written durable.", func(c *client, _ [][]byte) {
 			if err := c.srv.store.Sync(c.srv.ctx); err != nil {
 				c.storeError(err)

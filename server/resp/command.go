@@ -23,6 +23,7 @@ const (
 	flagCommit    // EXEC, which may write without being a write by its own flags
 	flagNow       // runs at once after MULTI
 	flagSubs      // allowed to a subscriber in RESP2
+	flagPush      // replies even after CLIENT REPLY OFF
 )
 
 var flagNames = []struct {

@@ -1,6 +1,8 @@
 package resp
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +20,9 @@ const (
 	errExecAbort    = "EXECABORT Transaction discarded because of previous errors."
 )
 
+// errCrossProtocol closes a connection of HTTP: a browser that was made to send commands in the body of its request.
+var errCrossProtocol = errors.New("resp: HTTP on the port of the Redis protocol, perhaps an attack across protocols")
+
 // dispatch runs a command.
 func (c *client) dispatch(args [][]byte) {
 	if c.muted == replySkipNext {
@@ -25,6 +30,10 @@ func (c *client) dispatch(args [][]byte) {
 	}
 	mark := len(c.out.b)
 	cmd, refusal := c.find(args)
+	if cmd == nil && (equalFold(args[0], "post") || equalFold(args[0], "host:")) {
+		c.err = errCrossProtocol
+		return
+	}
 	if refusal == "" {
 		refusal = c.refuse(cmd, args)
 	}
@@ -36,7 +45,7 @@ func (c *client) dispatch(args [][]byte) {
 	default:
 		c.run(cmd, args, mark)
 	}
-	c.mute(mark)
+	c.mute(mark, cmd)
 }
 
 // reject says why a command is not run. A transaction that it was meant for fails; a refused EXEC ends it.
@@ -134,19 +143,21 @@ func (c *client) bound(mark int) {
 // full reports whether the reply that begins at mark is over the limit. What makes long replies asks now and then, and stops.
 func (c *client) full(mark int) bool { return len(c.out.b)-mark > c.srv.opts.MaxReplyBuffer }
 
-// mute takes the reply of a command back if the client does not want it.
-func (c *client) mute(mark int) {
-	switch c.muted {
-	case replyOff:
+// mute takes the reply of a command back if the client does not want it. What a subscriber is told is no reply.
+func (c *client) mute(mark int, cmd *command) {
+	if (c.muted == replyOff || c.muted == replySkip) && (cmd == nil || cmd.flags&flagPush == 0) {
 		c.out.b = c.out.b[:min(mark, len(c.out.b))]
-	case replySkip:
-		c.out.b = c.out.b[:min(mark, len(c.out.b))]
+	}
+	if c.muted == replySkip {
 		c.muted = replyOn
 	}
 }
 
-// printable replaces what would end an error's line.
+// printable replaces what would end an error's line. A zero byte ends what Redis shows.
 func printable(b []byte) []byte {
+	if end := bytes.IndexByte(b, 0); end >= 0 {
+		b = b[:end]
+	}
 	clean := make([]byte, len(b))
 	for i, ch := range b {
 		if ch == '\r' || ch == '\n' {

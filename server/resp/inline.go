@@ -13,6 +13,9 @@ func (r *reader) inline() (done, skipped bool, err error) {
 		return false, false, err
 	}
 	line := bytes.TrimSuffix(rest[:end], []byte("\r"))
+	if zero := bytes.IndexByte(line, 0); zero >= 0 {
+		line = line[:zero] // as a string of C ends
+	}
 	words, ok := splitWords(line)
 	if !ok {
 		return false, false, protocolError("unbalanced quotes in request")

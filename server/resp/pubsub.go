@@ -75,43 +75,38 @@ func (c *client) post(words ...string) {
 	_ = c.mail.put(out.b) // whoever is closed has left the channel in a moment
 }
 
-// subscribe subscribes the client to channels or patterns. What the client is told of it goes before any message.
+// subscribe subscribes the client to channels or patterns.
 func (c *client) subscribe(kind string, names [][]byte, pattern bool) {
 	for _, name := range names {
-		mine, all := c.subscribed(pattern)
-		key := string(name)
-		_, already := (*mine)[key]
-		if !already {
-			if *mine == nil {
-				*mine = make(map[string]struct{})
-			}
-			(*mine)[key] = struct{}{}
-		}
-		c.confirm(kind, name, true)
-		if already {
-			continue
-		}
-		if c.err = c.openMail(); c.err != nil {
+		if c.err = c.flush(); c.err != nil {
 			return
 		}
-		c.srv.channels.mu.Lock()
-		if all[key] == nil {
-			all[key] = make(map[*client]struct{})
+		if c.mail == nil {
+			c.mail = newMailbox(c)
 		}
-		all[key][c] = struct{}{}
-		c.srv.channels.mu.Unlock()
+		if c.err = c.join(kind, name, pattern); c.err != nil {
+			return
+		}
 	}
 }
 
-// openMail lets all that is there to send go ahead of the messages that may come now.
-func (c *client) openMail() error {
-	if err := c.flush(); err != nil {
-		return err
+// join subscribes the client to one channel or pattern. What the client is told of it goes before any message, and every
+// message that is published after it was told reaches the client: publishers wait meanwhile.
+func (c *client) join(kind string, name []byte, pattern bool) error {
+	mine, all := c.subscribed(pattern)
+	key := string(name)
+	c.srv.channels.mu.Lock()
+	defer c.srv.channels.mu.Unlock()
+	if *mine == nil {
+		*mine = make(map[string]struct{})
 	}
-	if c.mail == nil {
-		c.mail = newMailbox(c)
+	if all[key] == nil {
+		all[key] = make(map[*client]struct{})
 	}
-	return nil
+	(*mine)[key] = struct{}{}
+	all[key][c] = struct{}{}
+	c.confirm(kind, name, true)
+	return c.write()
 }
 
 // subscribed returns the client's channels or patterns, and those of all.
