@@ -142,7 +142,7 @@ func (c *client) describe(now time.Time) string {
 type clientFilter struct {
 	ids         map[int64]bool
 	kind        string
-	addr, laddr string
+	addr, laddr *string
 	user        string
 	skip        *client
 }
@@ -154,7 +154,8 @@ func (f *clientFilter) matches(c *client) bool {
 	}
 	switch {
 	case f.skip == c, f.ids != nil && !f.ids[c.id], f.kind != "" && f.kind != kind,
-		f.addr != "" && f.addr != c.about.addr, f.laddr != "" && f.laddr != c.about.laddr, f.user != "" && f.user != "default":
+		f.addr != nil && *f.addr != c.about.addr,
+		f.laddr != nil && *f.laddr != c.about.laddr, f.user != "" && f.user != "default":
 		return false
 	}
 	return true
@@ -211,7 +212,8 @@ func clientKill(c *client, args [][]byte) {
 	f := clientFilter{}
 	old := len(args) == 3
 	if old {
-		f.addr = string(args[2])
+		addr := string(args[2])
+		f.addr = &addr
 	} else {
 		f.skip = c
 		if len(args)%2 != 0 {
@@ -259,9 +261,11 @@ func (f *clientFilter) option(c *client, name, value []byte) bool {
 	case equalFold(name, "type"):
 		return f.setKind(c, value)
 	case equalFold(name, "addr"):
-		f.addr = string(value)
+		addr := string(value)
+		f.addr = &addr
 	case equalFold(name, "laddr"):
-		f.laddr = string(value)
+		addr := string(value)
+		f.laddr = &addr
 	case equalFold(name, "user"):
 		if string(value) != "default" {
 			c.out.err(fmt.Sprintf("ERR No such user '%.128s'", printable(value)))
