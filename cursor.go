@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"bytes"
 	"sync"
 
 	"github.com/ebbdb/ebb/internal/gap"
@@ -12,8 +13,9 @@ import (
 
 // cursors is a pool of cursors that no iterator uses.
 type cursors struct {
-	live *lsm.Set
-	pool sync.Pool // of *cursor
+	live   *lsm.Set
+	pool   sync.Pool // of *cursor
+	hidden []byte    // the first key of a host: a walk that has no end goes no further; empty: there is no host
 }
 
 // open returns an iterator over a view, and takes over the caller's pin of the view. own, if not nil, walks the own writes
@@ -21,7 +23,18 @@ type cursors struct {
 func (cs *cursors) open(v *lsm.View, seq uint64, now int64, o *IterOptions, own kv.Iterator) *Iterator {
 	c := cs.pool.Get().(*cursor)
 	c.live, c.pool = cs.live, &cs.pool
-	c.open(v, seq, now, o, own)
+	if len(cs.hidden) == 0 {
+		c.open(v, seq, now, o, own)
+		return &Iterator{c: c}
+	}
+	var bounded IterOptions
+	if o != nil {
+		bounded = *o
+	}
+	if bounded.End == nil && !bytes.HasPrefix(bounded.Prefix, cs.hidden) {
+		bounded.End = cs.hidden
+	}
+	c.open(v, seq, now, &bounded, own)
 	return &Iterator{c: c}
 }
 

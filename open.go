@@ -313,6 +313,10 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 		mark = o.clockTo
 	}
 	db.clock = ttl.NewClock(mark, o.Clock)
+	if o.Host != nil {
+		db.clock = ttl.NewExactClock(o.Host.Now)
+		db.pipeline.dropBefore, db.cursors.hidden = o.Host.DropBefore, o.Host.Hidden
+	}
 	if o.clockTo != 0 {
 		for i := range state.Writers {
 			w := &state.Writers[i]

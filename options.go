@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/format"
+	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/wal"
@@ -143,6 +144,9 @@ type Options struct {
 	// nobody.
 	Logger *slog.Logger
 
+	// Host is for package cluster, which has a database as its state machine. Leave it nil.
+	Host *host.Host
+
 	sys          system // zero: the process's
 	fs           vfs.FS // nil: the operating system's
 	targets      vfs.FS // nil: fs; where Checkpoint makes a directory
@@ -180,6 +184,9 @@ func (o *Options) check() error {
 	if err := checkCompression(o.Compression); err != nil {
 		return err
 	}
+	if err := checkHost(o.Host); err != nil {
+		return err
+	}
 	switch {
 	case o.Sync > SyncNever:
 		return invalid("Sync", o.Sync, "SyncAlways (0), SyncInterval (1) and SyncNever (2)")
@@ -191,6 +198,14 @@ func (o *Options) check() error {
 		return invalid("WriterIdle", o.WriterIdle, "0, which is 24h, and more")
 	case o.RetainLog < 0:
 		return invalid("RetainLog", o.RetainLog, "0 and more")
+	}
+	return nil
+}
+
+// checkHost refuses a host that says too little.
+func checkHost(h *host.Host) error {
+	if h != nil && (h.Now == nil || h.DropBefore == nil || len(h.Hidden) == 0) {
+		return fmt.Errorf("%w: Host has a field that is not set", ErrInvalidOptions)
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type pipeline struct {
 	sweeps       requests      // to the sweeper: a memtable has got its first deadline
 	settles      requests      // to the settler: a write was made while it rested
 	observer     writeObserver // nil: there is none
+	dropBefore   func() int64  // of a host, which has no marks of the clock; nil: there is none
 
 	precedences chan struct{} // holds an element while an Update has precedence, or is about to take it
 	marks       clockMarks    // guarded by mu
@@ -77,6 +78,7 @@ func (p *pipeline) start(log *wal.Log, clock *ttl.Clock, w writers) {
 	v := p.live.View()
 	p.mu.mem, p.mu.lastSeq, p.mu.writers, p.trail.gaps = v.Mem, log.NextSeq()-1, w, v.Gaps
 	p.mu.writers.past.visible, p.mu.writers.past.snapshots = p.live.Visible, &p.snapshots
+	p.marks.off = p.dropBefore != nil
 	p.marks.wanted = v.HasDeadlines()
 }
 
@@ -164,6 +166,9 @@ func (p *pipeline) waitForTurn() { p.lock().end() }
 // Load the view before the call: a newer view may have entries that expired before this time and were not reported.
 func (p *pipeline) dropNow() int64 {
 	now := p.clock.Now()
+	if p.dropBefore != nil {
+		now = min(now, p.dropBefore())
+	}
 	if p.observer == nil {
 		return now
 	}
@@ -261,6 +266,7 @@ type clockMarks struct {
 	log   *wal.Log
 	clock *ttl.Clock
 	wake  requests // wanted has become true
+	off   bool     // time comes from a host: none is made
 
 	// Guarded by the commit lock. The callers of all methods but loop hold it.
 	found   int64 // the latest mark that Open or Refresh has found, Unix ms
@@ -291,6 +297,10 @@ func (m *clockMarks) before() error {
 
 // mark makes a mark of the time now.
 func (m *clockMarks) mark(now int64) error {
+	if m.off {
+		m.last = now
+		return nil
+	}
 	m.entries[0] = wal.Entry{Kind: wal.KindClock, Time: now}
 	if _, err := m.log.Write(m.entries[:]); err != nil {
 		return err

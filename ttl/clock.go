@@ -32,7 +32,14 @@ type Clock struct {
 
 	start time.Time  // where e = 0 on the system's clock; unused if step is set
 	step  *stepClock // in place of the system's clock if not nil
+
+	exact func() int64 // in place of all of the above if not nil
 }
+
+// NewExactClock returns a clock that is what now returns and nothing else, Unix ms: another has decided it. now is above
+// zero, never less than before, and may be called by many goroutines at a time. Marks do not move such a clock, and it never
+// leaps and is never ahead.
+func NewExactClock(now func() int64) *Clock { return &Clock{exact: now} }
 
 // NewClock returns a clock that runs from mark (Unix ms; 0 if there is none yet) or from the wall clock, whichever is
 // later. A wall clock before 1970 counts as 1970, so that Now is above zero and is never mistaken for "no deadline".
@@ -59,6 +66,9 @@ func NewClock(mark int64, now func() time.Time) *Clock {
 // returned. It compares itself with the wall clock once a millisecond, the reading of which is the larger part of its
 // cost.
 func (c *Clock) Now() int64 {
+	if c.exact != nil {
+		return c.exact()
+	}
 	if c.step == nil {
 		if elapsed := c.elapsed(); elapsed == c.compared.Load() {
 			return add(c.offset.Load(), elapsed)
@@ -70,6 +80,9 @@ func (c *Clock) Now() int64 {
 // Ahead returns how far Now is ahead of the wall clock: more than a few milliseconds mean that the wall clock was set
 // back, or was wrong once and left its mark. The caller decides from where on that is worth a report.
 func (c *Clock) Ahead() time.Duration {
+	if c.exact != nil {
+		return 0
+	}
 	wall, elapsed := c.read()
 	return span(wall, c.at(wall, elapsed))
 }
@@ -85,12 +98,18 @@ func (c *Clock) Jumped() time.Duration {
 // Reset makes time run from mark or from the wall clock, whichever is later. It is the one way to make Now go back, for
 // a tool that repairs a database which a wrong clock has put ahead; keys that had expired meanwhile can come back.
 func (c *Clock) Reset(mark int64) {
+	if c.exact != nil {
+		return
+	}
 	wall, elapsed := c.read()
 	c.offset.Store(max(mark, wall, 1) - elapsed)
 }
 
 // Advance makes time run from mark, if it has not come so far: somebody else has seen it there.
 func (c *Clock) Advance(mark int64) {
+	if c.exact != nil {
+		return
+	}
 	_, elapsed := c.read()
 	for {
 		offset := c.offset.Load()

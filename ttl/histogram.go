@@ -113,6 +113,20 @@ func (h *Histogram) Expired(now int64) (entries, bytes float64) {
 	return entries, bytes
 }
 
+// Next returns the first time after now by which ExpiredEntries will be more, or Min if that is after now; 0 if there is none.
+func (h *Histogram) Next(now int64) int64 {
+	if h.min > now {
+		return h.min
+	}
+	next := int64(0)
+	for i := range h.slots {
+		if b := &h.slots[i]; b.entries > 0 && b.upTo > now && (next == 0 || b.upTo < next) {
+			next = b.upTo
+		}
+	}
+	return next
+}
+
 // When returns the earliest time at which ExpiredBytes reaches bytes, be it in the past: When(h.Bytes()/2) is when half
 // of what can expire will have, When(h.Bytes()) is when all will have. It returns 0 if that never happens.
 func (h *Histogram) When(bytes int64) int64 {

@@ -40,6 +40,28 @@ func (r *Reads) AddScan() *Scan {
 	return s
 }
 
+// Keys yields the keys that were got, in order, as often as they were. They are r's, and valid until Reset.
+func (r *Reads) Keys(yield func(key []byte) bool) {
+	rest := r.keys
+	for _, n := range r.lengths {
+		if !yield(rest[:n:n]) {
+			return
+		}
+		rest = rest[n:]
+	}
+}
+
+// Stretches yields the ranges that were scanned: from start, inclusive, to end, exclusive; a nil end is none. They are r's,
+// and valid until Reset.
+func (r *Reads) Stretches(yield func(start, end []byte) bool) {
+	r.anyStretch(func(t *stretch) bool {
+		if t.endless {
+			return !yield(t.start, nil)
+		}
+		return !yield(t.start, t.end)
+	})
+}
+
 // Scans returns how many scans were added.
 func (r *Reads) Scans() int { return len(r.scans) }
 

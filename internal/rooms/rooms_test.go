@@ -20,7 +20,7 @@ import (
 // What the root package has at most. The figures go down, and a change that needs more says why
 // in its commit: what they are to be is 45 files, a knot of 7, 45 methods, some 14 fields.
 const (
-	maxFiles     = 54
+	maxFiles     = 55
 	maxKnot      = 3  // files that all reach one another
 	maxDBMethods = 42 // unexported methods of *DB
 	maxDBFields  = 18

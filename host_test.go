@@ -1,0 +1,203 @@
+package ebb
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/draft"
+	"github.com/ebbdb/ebb/internal/host"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
+)
+
+// TestHostTime opens databases whose time a host decides: it is what the host says, before and after a restart, whatever was
+// marked, and nothing leaves the disk before the host allows it.
+func TestHostTime(t *testing.T) {
+	mem := vfstest.NewMem()
+	now, drop := int64(1000), int64(0)
+	o := manualOptions(mem, newFakeClock(), SyncNever)
+	o.Host = &host.Host{
+		Now: func() int64 { return now }, DropBefore: func() int64 { return drop }, Hidden: []byte{0xff, 0xff},
+	}
+	db := openTest(t, o)
+	must(t, db.Put([]byte("a"), []byte("1"), TTL(500*time.Millisecond)))
+	now = 1499
+	if left, err := db.TTL([]byte("a")); left != time.Millisecond || err != nil {
+		t.Fatalf("a has %v left, %v", left, err)
+	}
+	now = 5000
+	if _, err := db.Get([]byte("a")); err != ErrNotFound {
+		t.Fatalf("a at its deadline: %v", err)
+	}
+	must(t, db.Flush())
+	must(t, db.Close())
+
+	now = 1200 // the writes since were lost, and come once more
+	db = openTest(t, o)
+	if v, err := db.Get([]byte("a")); string(v) != "1" || err != nil {
+		t.Fatalf("a after a flush at a time that does not count: %q, %v", v, err)
+	}
+	now, drop = 5000, 1499
+	must(t, db.Compact(t.Context()))
+	now = 1200
+	if v, err := db.Get([]byte("a")); string(v) != "1" || err != nil {
+		t.Fatalf("a after a compaction before it may be dropped: %q, %v", v, err)
+	}
+	now, drop = 5000, 1500
+	must(t, db.Compact(t.Context()))
+	now = 1200
+	if _, err := db.Get([]byte("a")); err != ErrNotFound {
+		t.Fatalf("a after a compaction when it may be dropped: %v", err)
+	}
+}
+
+// TestHostHidden walks over a database whose host has keys of its own.
+func TestHostHidden(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	one := func() int64 { return 1 }
+	o.Host = &host.Host{Now: one, DropBefore: one, Hidden: []byte{0xff, 0xff}}
+	db := openTest(t, o)
+	for _, k := range []string{"a", "\xff\xfe", "\xff\xff", "\xff\xff7"} {
+		must(t, db.Put([]byte(k), nil))
+	}
+	keys := func(o *IterOptions) (keys []string) {
+		for e, err := range db.Range(o) {
+			must(t, err)
+			keys = append(keys, e.string())
+		}
+		return keys
+	}
+	for _, c := range []struct {
+		o    *IterOptions
+		want []string
+	}{
+		{nil, []string{"a", "\xff\xfe"}},
+		{&IterOptions{Reverse: true}, []string{"\xff\xfe", "a"}},
+		{&IterOptions{Prefix: []byte{0xff}}, []string{"\xff\xfe"}},
+		{&IterOptions{Prefix: []byte{0xff, 0xff}}, []string{"\xff\xff", "\xff\xff7"}},
+		{&IterOptions{Start: []byte("\xff\xff"), End: []byte("\xff\xff8")}, []string{"\xff\xff", "\xff\xff7"}},
+	} {
+		if got := keys(c.o); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v shows %q, want %q", c.o, got, c.want)
+		}
+	}
+	must(t, db.View(func(tx *Txn) error {
+		if e, err := tx.Last(nil); err != nil || string(e.Key) != "\xff\xfe" {
+			t.Errorf("the last is %q, %v", e.Key, err)
+		}
+		return nil
+	}))
+}
+
+func (e Entry) string() string { return string(e.Key) }
+
+// TestHostOptions takes write options apart.
+func TestHostOptions(t *testing.T) {
+	if host.TTL != host.Life(draft.TTL) || host.At != host.Life(draft.At) || host.KeepTTL != host.Life(draft.KeepTTL) {
+		t.Fatal("a host.Life has not the number that a draft has")
+	}
+	var version uint64
+	var found bool
+	for _, c := range []struct {
+		call host.Call
+		opts []WriteOption
+		want host.Options
+	}{
+		{host.Put, nil, host.Options{}},
+		{host.Put, []WriteOption{TTL(5), IfVersion(7), VersionTo(&version), FoundTo(&found)}, host.Options{Life: host.TTL,
+			LifeValue: 5, Cond: host.IfVersion, CondValue: 7, VersionTo: &version, FoundTo: &found}},
+		{host.Put, []WriteOption{KeepTTL, IfAbsent, Sync}, host.Options{Life: host.KeepTTL, Cond: host.IfAbsent}},
+		{host.Delete, []WriteOption{IfPresent}, host.Options{Cond: host.IfPresent}},
+		{host.Add, []WriteOption{ExpireAt(time.UnixMilli(9))}, host.Options{Life: host.At, LifeValue: 9}},
+		{host.Expire, []WriteOption{IfLater}, host.Options{Cond: host.IfLater}},
+		{host.GetTouch, []WriteOption{IfEarlier}, host.Options{Cond: host.IfEarlier}},
+		{host.Condition, []WriteOption{IfNoDeadline}, host.Options{Cond: host.IfNoDeadline}},
+		{host.Expire, []WriteOption{IfDeadline}, host.Options{Cond: host.IfDeadline}},
+	} {
+		if got, err := HostOptions(c.call, c.opts...); err != nil || got != c.want {
+			t.Errorf("%v: %+v, %v", c.opts, got, err)
+		}
+	}
+	if _, err := HostOptions(host.Persist, TTL(1)); !errors.Is(err, ErrInvalidOption) {
+		t.Errorf("Persist with a TTL: %v", err)
+	}
+}
+
+// TestHostState takes a transaction apart: what it has read as it was before its own writes.
+func TestHostState(t *testing.T) {
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+	var version uint64
+	must(t, db.Put([]byte("b"), []byte("1")))
+	must(t, db.Put([]byte("c"), []byte("1"), VersionTo(&version)))
+	aborted := errors.New("aborted")
+	state := func(fn func(*Txn)) (s *host.Txn) {
+		if err := db.Update(func(tx *Txn) (err error) {
+			fn(tx)
+			if s, err = tx.HostState(); err == nil {
+				err = aborted
+			}
+			return err
+		}); err != aborted {
+			t.Fatal(err)
+		}
+		return s
+	}
+	walk := func(tx *Txn) {
+		for range tx.Range(&IterOptions{Start: []byte("b")}) {
+		}
+	}
+	s := state(func(tx *Txn) {
+		must(t, tx.Put([]byte("c"), []byte("2"), TTL(time.Second)))
+		must(t, tx.DeleteRange([]byte("x"), nil))
+		_, _ = tx.Get([]byte("a"))
+		_, _ = tx.Get([]byte("b"))
+		walk(tx)
+	})
+	if len(s.Keys) != 2 || s.Keys[0].Version != 0 || s.Keys[1].Version != version-1 {
+		t.Errorf("keys %+v", s.Keys)
+	}
+	sum := host.NewSummer()
+	sum.Add([]byte("b"), version-1)
+	sum.Add([]byte("c"), version)
+	if len(s.Ranges) != 1 || string(s.Ranges[0].Start) != "b" || s.Ranges[0].End != nil || s.Ranges[0].Sum != sum.Sum() {
+		t.Errorf("ranges %+v", s.Ranges)
+	}
+	if len(s.Writes) != 1 || s.Writes[0].Life != host.TTL || s.Writes[0].LifeValue != int64(time.Second) || len(s.Gone) != 1 {
+		t.Errorf("writes %+v, gone %+v", s.Writes, s.Gone)
+	}
+	must(t, db.Put([]byte("c"), []byte("1")))
+	if again := state(walk); again.Ranges[0].Sum == s.Ranges[0].Sum {
+		t.Error("a new version of a key does not change the digest")
+	}
+}
+
+// TestHostDue asks when something expires next, of memtables and of tables.
+func TestHostDue(t *testing.T) {
+	now := int64(1000)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.Host = &host.Host{Now: func() int64 { return now }, DropBefore: func() int64 { return 0 }, Hidden: []byte{0xff}}
+	db := openTest(t, o)
+	due := func(want int64) {
+		t.Helper()
+		if got, err := db.HostDue(); got != want || err != nil {
+			t.Errorf("at %d: due at %d, %v, want %d", now, got, err, want)
+		}
+	}
+	due(0)
+	must(t, db.Put([]byte("a"), nil))
+	due(0)
+	must(t, db.Put([]byte("b"), nil, TTL(time.Second)))
+	must(t, db.Put([]byte("c"), nil, TTL(time.Hour)))
+	due(2000)
+	must(t, db.Flush())
+	due(2000)
+	must(t, db.Put([]byte("d"), nil, TTL(time.Minute)))
+	due(2000)
+	now = 2000
+	due(61000)
+	now = 61000
+	due(3601000)
+	now = 3601000
+	due(0)
+}
