@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/flight"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 )
@@ -22,12 +23,13 @@ type Indexed[K, V any] struct {
 	TypedView[K, V]
 	db      *DB
 	indexes []rowFormat[K, V]
+	loads   *flight.Group[flight.Result[V]]
 }
 
 // NewIndexed returns a keyspace with its indexes, all of which have to be those of t. If t has entries already, call Reindex
 // once. No prefix may begin with another one: that, no index and an index of another keyspace are ErrInvalidOptions.
 func NewIndexed[K, V any](t *Typed[K, V], indexes ...AnyIndex[K, V]) (*Indexed[K, V], error) {
-	x := &Indexed[K, V]{TypedView: t.TypedView, db: t.db}
+	x := &Indexed[K, V]{TypedView: t.TypedView, db: t.db, loads: flight.New[flight.Result[V]](loadPanic)}
 	prefixes := [][]byte{t.format.prefix}
 	for _, index := range indexes {
 		f := index.rows()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/internal/corrupt"
+	"github.com/ebbdb/ebb/internal/known"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
 	replaypkg "github.com/ebbdb/ebb/internal/replay"
@@ -95,7 +96,7 @@ func (db *DB) wire() {
 	p.policy, p.memtableSize, p.health, p.stall = o.Sync, o.memtableSize, &db.health, s
 	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests,
 		make(chan struct{}, 1)
-	p.live = &db.live
+	p.live, p.trail.known = &db.live, known.NewSet(o.Memory/knownShare)
 	p.mu.writers.past.snapshots = &p.snapshots
 	p.marks.wake = newRequests()
 }

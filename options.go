@@ -60,6 +60,8 @@ func batchTooLarge(key []byte) error {
 const (
 	// The known gaps may take 1/gapShare of Memory: some 20,000 gaps by default.
 	gapShare = 64
+	// What loads have found to be nowhere may take 1/knownShare of Memory: some 14,000 keys by default.
+	knownShare = 64
 	// A run of worthGap dead entries is remembered as a gap: that costs as much as some 20 steps, and a seek over the gap some
 	// 10.
 	worthGap = 64

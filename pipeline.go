@@ -8,6 +8,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/gap"
 	"github.com/ebbdb/ebb/internal/invariant"
+	"github.com/ebbdb/ebb/internal/known"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
@@ -42,7 +43,7 @@ type pipeline struct {
 	precedences chan struct{} // holds an element while an Update has precedence, or is about to take it
 	marks       clockMarks    // guarded by mu
 	snapshots   openSnapshots
-	trail       trail // guarded by mu, except calls of last.Want and last.Unwant
+	trail       trail // guarded by mu, except calls of last.Want and last.Unwant, and known
 
 	mu struct {
 		sync.Mutex
@@ -215,11 +216,38 @@ func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock *ttl.Clock
 	return nil
 }
 
+// beginLoad marks that a key is loaded from now on, and returns the sequence of the last write before. That write is visible
+// when it returns, unless the log has failed: then nothing that is loaded is stored.
+func (p *pipeline) beginLoad(key []byte) (known.Mark, uint64) {
+	t := p.lock()
+	seq := t.lastSeq()
+	m := p.trail.known.Begin(key, seq)
+	_ = t.leave(&params{})
+	return m, seq
+}
+
+// unchanged reports whether the key of a load was not written to since it began, and as of which sequence that is so.
+func (p *pipeline) unchanged(m known.Mark) (seq uint64, ok bool) {
+	t := p.lock()
+	defer t.end()
+	return t.lastSeq(), p.trail.known.Unchanged(m)
+}
+
+// keepAbsent keeps for others that a load has found its key to be nowhere, from now until a time, in Unix ms, unless the key was
+// written to since it began.
+func (p *pipeline) keepAbsent(m known.Mark, err error, now, until int64) (seq uint64, ok bool) {
+	t := p.lock()
+	defer t.end()
+	seq = t.lastSeq()
+	return seq, p.trail.known.Keep(m, seq, err, now, until)
+}
+
 // trail keeps what the memtable does not tell of the newest operations: last, for the conflict checks of transactions that
-// have scanned, and gaps, for scans over dead entries.
+// have scanned, gaps, for scans over dead entries, and known, for loads.
 type trail struct {
 	last  occ.LastWrites
 	gaps  *gap.Set          // the gaps of the view
+	known *known.Set        // keys that are being loaded, and those that a load has found to be nowhere
 	scout memtable.Iterator // used by offerRange
 }
 
@@ -230,8 +258,12 @@ func (r *trail) note(m *lsm.Mem, o *op.Op) {
 	switch o.Kind {
 	case op.Put:
 		r.gaps.Cut(o.Key)
+		r.known.Touch(o.Key)
+	case op.Delete:
+		r.known.Touch(o.Key)
 	case op.DeleteRange:
 		r.offerRange(m, o)
+		r.known.TouchRange(o.Key, o.End, o.Seq)
 	}
 }
 

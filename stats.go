@@ -35,6 +35,7 @@ type Stats struct {
 	ReplacedMemtables     int
 	ReplacedMemtableBytes int64
 	UpcomingBytes         int64 // of the list of the versions that expire next: see Options.ExpiryEvents
+	NegativeBytes         int64 // of what loads have found to be nowhere: see LoadNegative
 	Writers               int   // writers that are remembered, some 100 bytes each: see Batch.SetWriter
 	QueuedEvents          int   // events that Options.OnEvent has not been told of yet
 
@@ -179,7 +180,7 @@ func statsOf(c *counters) Stats {
 // If another memtable has become active since the view was loaded, the lock is not needed.
 func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
 	t := db.pipeline.lock()
-	s.UserBytes, s.Writers = t.userBytes(), len(t.writers().index)
+	s.UserBytes, s.Writers, s.NegativeBytes = t.userBytes(), len(t.writers().index), t.p.trail.known.Memory()
 	if r := db.reporter; r != nil {
 		s.UpcomingBytes = r.upcoming.Bytes()
 	}

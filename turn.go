@@ -280,6 +280,7 @@ func (t turn) skipTo(seq uint64) (*lsm.Mem, error) {
 func (t turn) resume(seq uint64, m *lsm.Mem) {
 	p := t.p
 	p.mu.mem, p.mu.sweeping, p.mu.lastSeq, p.trail.gaps = m, false, seq, p.live.View().Gaps
+	p.trail.known.Forget(seq)
 	p.marks.want()
 	p.show(seq)
 }

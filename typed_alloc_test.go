@@ -25,6 +25,8 @@ func TestTypedAllocations(t *testing.T) {
 	must(t, lives.Put(key, 7))
 	must(t, texts.Put(1, "a text that does not fit into a word"))
 	load := func(context.Context, pair) (uint64, error) { return 7, nil }
+	none, nowhere := pair{First: "b"}, func(context.Context, pair) (uint64, error) { return 0, ErrNotFound }
+	numbers.GetOrLoad(t.Context(), none, time.Hour, nowhere, LoadNegative(time.Hour))
 	for _, row := range []struct {
 		name string
 		most float64
@@ -33,6 +35,7 @@ func TestTypedAllocations(t *testing.T) {
 		{"a number", 0, func() { numbers.Get(key) }},
 		{"a hit", 0, func() { numbers.GetOrLoad(t.Context(), key, time.Hour, load) }},
 		{"a hit with options", 0, func() { lives.GetOrLoad(t.Context(), key, time.Hour, load, LoadStale(time.Minute), LoadJitter(0.1)) }},
+		{"none, remembered", 0, func() { numbers.GetOrLoad(t.Context(), none, time.Hour, nowhere, LoadNegative(time.Hour)) }},
 		{"a text", 1, func() { texts.Get(1) }},
 		{"has", 0, func() { texts.Has(1) }},
 		{"a put with a default life", 0, func() { lives.Put(key, 7, NoSync) }},

@@ -82,6 +82,31 @@ func ExampleTyped_GetOrLoad() {
 	// 14 <nil>
 }
 
+// That there is no value is remembered, too, until somebody puts or deletes the key.
+func ExampleLoadNegative() {
+	ctx := context.Background()
+	db := openMemory(nil)
+	defer db.Close()
+	weather := ebb.NewTyped(db, []byte("weather/"), codec.String(), codec.Int64())
+	load := func(ctx context.Context, city string) (int64, error) {
+		fmt.Println("loading", city)
+		return 0, fmt.Errorf("%s: %w", city, ebb.ErrNotFound)
+	}
+	for range 2 {
+		_, err := weather.GetOrLoad(ctx, "Atlantis", time.Hour, load, ebb.LoadNegative(time.Minute))
+		fmt.Println(err, errors.Is(err, ebb.ErrNotFound))
+	}
+	must(weather.Delete("Atlantis")) // it was found
+	_, err := weather.GetOrLoad(ctx, "Atlantis", time.Hour, load, ebb.LoadNegative(time.Minute))
+	fmt.Println(err)
+	// Output:
+	// loading Atlantis
+	// Atlantis: ebb: not found true
+	// Atlantis: ebb: not found true
+	// loading Atlantis
+	// Atlantis: ebb: not found
+}
+
 // Many keys at once, and the last one.
 func ExampleTypedView_GetMany() {
 	db, done := openTemp(nil)

@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -248,6 +249,21 @@ func TestGetOrLoad(t *testing.T) {
 				t.Errorf("of a default %v are left, %v", left, err)
 			}
 		}},
+		{"nothing is pinned, however much is written meanwhile", func(t *testing.T, l *loadTest) {
+			var all sync.WaitGroup
+			all.Go(func() { l.get(0, 1) })
+			synctest.Wait()
+			for i := range 8 {
+				must(t, l.db.Put(fmt.Appendf(nil, "d/%d", i), nil))
+				must(t, l.db.Flush())
+			}
+			synctest.Wait()
+			if s := l.db.Stats(); s.Pins > 0 {
+				t.Errorf("%d pins", s.Pins)
+			}
+			all.Wait()
+			l.get(0, 1)
+		}},
 		{"a close meanwhile", func(t *testing.T, l *loadTest) {
 			var all sync.WaitGroup
 			all.Go(func() {
@@ -267,6 +283,200 @@ func TestGetOrLoad(t *testing.T) {
 	}
 }
 
+// nowhere is a source without values. Its errors tell how many loads there were.
+type nowhere struct {
+	*loadTest
+	meanwhile func() // is called in each load
+}
+
+type nowhereError int64
+
+func (nowhereError) Is(target error) bool { return target == ErrNotFound }
+func (e nowhereError) Error() string      { return fmt.Sprintf("nowhere, says load %d", int64(e)) }
+
+// ask asks a Typed for the key, and holds the answer against that of a load, 0 for a value of 7.
+func (n *nowhere) ask(from *Typed[string, int64], load int64, opts ...LoadOption) {
+	n.t.Helper()
+	v, err := from.GetOrLoad(n.t.Context(), "key", time.Hour, func(context.Context, string) (int64, error) {
+		e := nowhereError(n.calls.Add(1))
+		time.Sleep(time.Second)
+		if n.meanwhile != nil {
+			n.meanwhile()
+		}
+		return 0, e
+	}, opts...)
+	if load == 0 && (v != 7 || err != nil) || load != 0 && err != nowhereError(load) {
+		n.t.Errorf("%d, %v, want that of load %d", v, err, load)
+	}
+}
+
+func TestLoadNegative(t *testing.T) {
+	negative := LoadNegative(time.Minute)
+	for _, row := range []struct {
+		name string
+		do   func(n *nowhere)
+	}{
+		{"for a time, and for whom asks so", func(n *nowhere) {
+			n.ask(n.Typed, 1)
+			n.ask(n.Typed, 2, negative)
+			time.Sleep(59 * time.Second)
+			n.ask(n.Typed, 2, negative)
+			n.ask(NewTyped(n.db, []byte("c/"), codec.String(), codec.Int64()), 2, LoadNegative(time.Hour), LoadStale(time.Hour))
+			n.ask(n.Typed, 3)
+			time.Sleep(time.Second)
+			n.ask(n.Typed, 4, negative)
+			time.Sleep(time.Second)
+			n.ask(n.Typed, 4, negative)
+			if s := n.db.Stats(); s.NegativeBytes < 256 || s.NegativeBytes > 300 {
+				n.t.Errorf("%d bytes", s.NegativeBytes)
+			}
+			if _, err := n.Get("key"); err != ErrNotFound {
+				n.t.Errorf("Get: %v", err)
+			}
+			if count, err := n.Count(nil); count != 0 || err != nil {
+				n.t.Errorf("%d keys, %v", count, err)
+			}
+		}},
+		{"one load for all", func(n *nowhere) {
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() { n.ask(n.Typed, 1, negative) })
+			}
+			synctest.Wait()
+			must(n.t, n.db.Put([]byte("another"), nil))
+			all.Go(func() { n.ask(n.Typed, 1, negative) }) // what is not stored, and kept, holds behind that write, too
+			all.Wait()
+		}},
+		{"writes", func(n *nowhere) {
+			loads := int64(1)
+			n.ask(n.Typed, loads, negative)
+			for _, write := range []func() error{
+				func() error { return n.Delete("key") },
+				func() error { return n.DeleteRange(nil) },
+				func() error { return n.db.DeletePrefix([]byte("c/k")) },
+				func() error { return errors.Join(n.Put("key", 1), n.Delete("key", NoSync)) },
+				func() error { _, err := n.db.Add([]byte("c/key"), 1, TTL(time.Millisecond)); return err },
+				func() error {
+					var b Batch
+					return errors.Join(n.Batch(&b).Put("key", 1), n.Batch(&b).Delete("key"), n.db.Apply(&b))
+				},
+				func() error { return n.db.Update(func(tx *Txn) error { return n.In(tx).DeleteRange(nil) }) },
+				func() error {
+					return n.db.Update(func(tx *Txn) error { return n.In(tx).Put("key", 1, TTL(time.Millisecond)) })
+				},
+			} {
+				must(n.t, write())
+				time.Sleep(time.Second)
+				loads++
+				n.ask(n.Typed, loads, negative)
+				n.ask(n.Typed, loads, negative)
+			}
+			must(n.t, n.Put("key", 7))
+			n.ask(n.Typed, 0, negative)
+		}},
+		{"other writes", func(n *nowhere) {
+			n.ask(n.Typed, 1, negative)
+			must(n.t, errors.Join(n.Put("kez", 1), n.Delete("kex"), n.db.DeleteRange([]byte("c/l"), nil), n.db.Flush(), n.db.Compact(n.t.Context())))
+			n.ask(n.Typed, 1, negative)
+		}},
+		{"a put while it is loaded", func(n *nowhere) {
+			n.meanwhile = func() { must(n.t, n.Put("key", 7)) }
+			n.ask(n.Typed, 0, negative)
+			n.ask(n.Typed, 0, negative)
+		}},
+		{"deleted whenever it is loaded", func(n *nowhere) {
+			n.meanwhile = func() { must(n.t, n.Delete("key")) }
+			n.ask(n.Typed, maxLoads, negative)
+			n.meanwhile = nil
+			n.ask(n.Typed, maxLoads+1, negative)
+			n.ask(n.Typed, maxLoads+1, negative)
+		}},
+		{"an ingest", func(n *nowhere) {
+			n.ask(n.Typed, 1, negative)
+			from, err := OpenMemory(nil)
+			must(n.t, err)
+			must(n.t, NewTyped(from, []byte("c/"), codec.String(), codec.Int64()).Put("key", 7))
+			var file bytes.Buffer
+			must(n.t, second(from.Backup(n.t.Context(), &file, nil)))
+			must(n.t, second(n.db.Ingest(n.t.Context(), &file, nil)))
+			must(n.t, from.Close())
+			n.ask(n.Typed, 0, negative)
+			must(n.t, n.Delete("key"))
+			n.ask(n.Typed, 2, negative)
+		}},
+		{"a refresh finds nothing", func(n *nowhere) {
+			stale := LoadStale(time.Hour)
+			must(n.t, n.Put("key", 7, TTL(time.Minute)))
+			n.ask(n.Typed, 0, stale, negative)
+			time.Sleep(2 * time.Second)
+			n.ask(n.Typed, 2, stale, negative)
+			n.ask(n.Typed, 2, stale, negative)
+			must(n.t, n.Put("key", 7, TTL(time.Minute)))
+			n.ask(n.Typed, 0, stale) // which fails, and leaves the old value
+			time.Sleep(2 * time.Second)
+			n.ask(n.Typed, 0, stale)
+		}},
+		{"jitter", func(n *nowhere) {
+			kept := 0
+			for i := range 100 {
+				ask := func() error {
+					_, err := n.GetOrLoad(n.t.Context(), fmt.Sprint(i), 0, func(context.Context, string) (int64, error) {
+						return 0, nowhereError(n.calls.Add(1))
+					}, negative, LoadJitter(0.5))
+					return err
+				}
+				first := ask()
+				time.Sleep(45 * time.Second)
+				if ask() == first {
+					kept++
+				}
+			}
+			if kept < 20 || kept > 80 {
+				n.t.Errorf("%d of 100 are kept for three quarters of the time", kept)
+			}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) { inLoadTest(t, func(l *loadTest) { row.do(&nowhere{l, nil}) }) })
+	}
+}
+
+// What is loaded by an Indexed is in its indexes, and what they refuse comes with their error.
+func TestIndexedGetOrLoad(t *testing.T) {
+	db, err := OpenMemory(nil)
+	must(t, err)
+	defer db.Close()
+	users := NewTyped(db, []byte("u/"), codec.String(), codec.String())
+	byMail := NewUniqueIndex(users, []byte("m/"), codec.String(), func(_, mail string) []string { return []string{mail} })
+	x, err := NewIndexed(users, byMail)
+	must(t, err)
+	calls := 0
+	load := func(_ context.Context, name string) (string, error) {
+		calls++
+		if name == "nobody" {
+			return "", ErrNotFound
+		}
+		return name[:1] + "@example.org", nil
+	}
+	for _, c := range []struct {
+		name, mail string
+		want       error
+		calls      int
+	}{
+		{"ann", "a@example.org", nil, 1}, {"ann", "a@example.org", nil, 1}, {"abe", "a@example.org", ErrNotUnique, 2}, {"bob", "b@example.org", nil, 3},
+		{"nobody", "", ErrNotFound, 4}, {"nobody", "", ErrNotFound, 4},
+	} {
+		mail, err := x.GetOrLoad(t.Context(), c.name, time.Hour, load, LoadNegative(time.Hour))
+		if mail != c.mail || !errors.Is(err, c.want) || calls != c.calls {
+			t.Errorf("%s: %s, %v, %d loads", c.name, mail, err, calls)
+		}
+	}
+	e, err := byMail.Get("b@example.org")
+	if err != nil || e.Key != "bob" {
+		t.Errorf("%v, %v", e, err)
+	}
+	must(t, second(x.CheckIndexes(t.Context())))
+}
+
 // Nobody gets what was loaded before a delete that has returned before the question: by deletes of keys and of ranges, beside
 // many who ask.
 func TestGetOrLoadNeverOlder(t *testing.T) {
@@ -278,6 +488,9 @@ func TestGetOrLoadNeverOlder(t *testing.T) {
 	load := func(context.Context, string) (int64, error) {
 		v := source.Load()
 		runtime.Gosched()
+		if v%3 == 0 {
+			return 0, nowhereError(v)
+		}
 		return v, nil
 	}
 	var readers, writer sync.WaitGroup
@@ -286,7 +499,12 @@ func TestGetOrLoadNeverOlder(t *testing.T) {
 		readers.Go(func() {
 			for !stop.Load() {
 				least := invalidated.Load()
-				if v, err := cache.GetOrLoad(t.Context(), "key", time.Hour, load); v < least || err != nil {
+				v, err := cache.GetOrLoad(t.Context(), "key", time.Hour, load, LoadNegative(time.Hour))
+				var none nowhereError
+				if errors.As(err, &none) {
+					v, err = int64(none), nil
+				}
+				if v < least || err != nil {
 					t.Errorf("%d, %v, though %d was invalidated", v, err, least)
 					return
 				}

@@ -42,6 +42,8 @@ var metrics = []metric{
 		func(s *ebb.Stats) float64 { return float64(s.ReplacedMemtableBytes) }},
 	{"upcoming_bytes", "Memory of what expires next, where expiries are reported.", gauge,
 		func(s *ebb.Stats) float64 { return float64(s.UpcomingBytes) }},
+	{"negative_bytes", "Memory of what loads have found to be nowhere.", gauge,
+		func(s *ebb.Stats) float64 { return float64(s.NegativeBytes) }},
 	{"writers", "Idempotent writers that are remembered.", gauge,
 		func(s *ebb.Stats) float64 { return float64(s.Writers) }},
 	{"queued_events", "Events that have not been told yet.", gauge,

@@ -19,9 +19,9 @@ var ErrExited = errors.New("ebb: a load function has ended its goroutine")
 
 // Result is what a load of a value has for those that wait.
 type Result[V any] struct {
-	Value   V
-	Version uint64 // of the value in the database; 0: it is not stored
-	Since   uint64 // the sequence up to which all was written when the load began
+	Value  V
+	Absent error  // says that there is no value; nil: there is one
+	AsOf   uint64 // the sequence as of which this is so, as far as the database can tell
 }
 
 // Panic is the error of those that wait for a load that panics.
