@@ -45,6 +45,7 @@ type client struct {
 	events    []event
 	version   uint64 // where a write tells its version
 	opts      [6]ebb.WriteOption
+	batch     ebb.Batch // of a run of SETs
 	exec      exec
 	began     time.Time // of the command that runs
 	deadline  time.Time // of the next write to the connection, as it was set last
@@ -190,9 +191,12 @@ func (c *client) pipeline() {
 	c.about.active.Store(c.srv.opts.Clock().UnixMilli())
 	last := c.lastWriteOf(n)
 	c.began = time.Now()
-	for i := range n {
-		c.lastWrite = i >= last
-		c.dispatch(c.rd.command(i))
+	for i, ran := 0, 0; i < n; i += ran {
+		if ran = c.setRun(i, n, last); ran == 0 {
+			c.lastWrite = i >= last
+			c.dispatch(c.rd.command(i))
+			ran = 1
+		}
 		if c.err != nil {
 			break
 		}

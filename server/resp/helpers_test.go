@@ -69,7 +69,7 @@ func (f *fixture) start(s Store, o Options) {
 	ended := make(chan error, 1)
 	go func() { ended <- f.srv.Serve(f.ln) }()
 	f.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.srv.Shutdown(ctx); err != nil {
 			f.t.Error(err)
@@ -94,7 +94,7 @@ func (f *fixture) dial() *peer {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	return &peer{f.t, nc, bufio.NewReader(nc)}
 }
 

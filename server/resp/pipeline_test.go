@@ -75,6 +75,14 @@ func (l *ledger) DeleteRange(ctx context.Context, start, end []byte, opts ...ebb
 	return l.Store.DeleteRange(ctx, start, end, opts...)
 }
 
+func (l *ledger) Apply(ctx context.Context, b *ebb.Batch, opts ...ebb.WriteOption) error {
+	defer l.note(l.before(), opts)
+	if err := l.failed(); err != nil && !slices.Contains(opts, ebb.NoSync) {
+		return err
+	}
+	return l.Store.Apply(ctx, b, opts...)
+}
+
 func (l *ledger) Update(ctx context.Context, fn func(Txn) error, opts ...ebb.WriteOption) error {
 	defer l.note(l.before(), opts)
 	return l.Store.Update(ctx, fn, opts...)
@@ -125,8 +133,9 @@ func TestPipelineSharesOneSync(t *testing.T) {
 	}{
 		{"one", "SET a 1", 1, 1},
 		{"reads", "GET a;PING;TTL a;EXISTS a", 0, 0},
-		{"puts", strings.Repeat("SET a 1;", 15) + "SET b 2", 16, 1},
-		{"the last is a read", "SET a 1;SET b 1;GET a", 2, 1},
+		{"puts are one batch", strings.Repeat("SET a 1;", 15) + "SET b 2", 1, 1},
+		{"puts of other kinds", strings.Repeat("SET a 1 EX 9;SET a 1;", 7) + "SET a 1 EX 9;SET a 1", 16, 1},
+		{"the last is a read", "SET a 1;INCR n;GET a", 2, 1},
 		{"the last writes nothing", "SET a 1;INCR n;SET a 2 NX;DEL none", 2, 1},
 		{"the last fails", "SET a 1;INCR a x", 1, 1},
 		{"all kinds", "SET a 1;INCR n;APPEND a 2;EXPIRE a 100;DEL n;MSET x 1 y 2;FLUSHALL;SETEX a 100 x", 8, 1},
@@ -181,7 +190,7 @@ func TestNoReplyAfterFailedSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer srv.Close()
-	for _, last := range []string{"SET b 1", "SET a 2 NX", "DEL none"} {
+	for _, last := range []string{"SET b 1 KEEPTTL", "SET a 2 NX", "DEL none"} {
 		client, server := net.Pipe() // whose reads bring what one Write has
 		srv.ServeConn(server)
 		go func() { _, _ = client.Write([]byte(words("SET", "a", "1") + words(strings.Fields(last)...))) }()

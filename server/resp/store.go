@@ -17,12 +17,13 @@ type Store interface {
 	TTL(ctx context.Context, key []byte) (time.Duration, error)
 	Stat(ctx context.Context, key []byte) (ebb.Entry, error)
 
-	// Put, Delete, Add, Expire, DeleteRange and Update write as the methods of ebb.DB do, and take the same options.
+	// Put, Delete, Add, Expire, DeleteRange, Apply and Update write as the methods of ebb.DB do, and take the same options.
 	Put(ctx context.Context, key, value []byte, opts ...ebb.WriteOption) error
 	Delete(ctx context.Context, key []byte, opts ...ebb.WriteOption) error
 	Add(ctx context.Context, key []byte, delta int64, opts ...ebb.WriteOption) (int64, error)
 	Expire(ctx context.Context, key []byte, d time.Duration, opts ...ebb.WriteOption) error
 	DeleteRange(ctx context.Context, start, end []byte, opts ...ebb.WriteOption) error
+	Apply(ctx context.Context, b *ebb.Batch, opts ...ebb.WriteOption) error
 	// Update may call fn more than once.
 	Update(ctx context.Context, fn func(Txn) error, opts ...ebb.WriteOption) error
 	// View calls fn with a transaction that only reads, as of one moment.
@@ -75,6 +76,9 @@ func (s store) Expire(_ context.Context, key []byte, d time.Duration, opts ...eb
 }
 func (s store) DeleteRange(_ context.Context, start, end []byte, opts ...ebb.WriteOption) error {
 	return s.db.DeleteRange(start, end, opts...)
+}
+func (s store) Apply(_ context.Context, b *ebb.Batch, opts ...ebb.WriteOption) error {
+	return s.db.Apply(b, opts...)
 }
 func (s store) Update(_ context.Context, fn func(Txn) error, opts ...ebb.WriteOption) error {
 	return s.db.Update(func(tx *ebb.Txn) error { return fn(tx) }, opts...)
