@@ -41,7 +41,7 @@ func open(t *testing.T, url string, flags ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, browser(t), append(args, url)...)
 	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	cmd.Stderr, cmd.WaitDelay = &stderr, 10*time.Second
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())

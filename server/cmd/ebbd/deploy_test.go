@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -81,37 +79,5 @@ func TestDeployedCommands(t *testing.T) {
 	}
 	if c, err := config.Load(nil, append(environ, "EBBD_REQUIREPASS=x")); err != nil || c.Dir != "/data" || c.LogFormat != "json" {
 		t.Errorf("the container: %+v, %v", c, err)
-	}
-}
-
-// The configuration file has every name, behind # with its default: without the # it says what it says with it.
-func TestDeployedConfiguration(t *testing.T) {
-	var names []string
-	var lines bytes.Buffer
-	for _, m := range regexp.MustCompile(`(?m)^#([a-z-]+) =(.*)$`).FindAllStringSubmatch(read(t, conf), -1) {
-		names = append(names, m[1])
-		if m[1] != "dir" && m[1] != "requirepass-file" {
-			lines.WriteString(m[1] + " =" + m[2] + "\n")
-		}
-	}
-	want := slices.DeleteFunc(config.Names(), func(name string) bool { return name == "config" || name == "check" || name == "version" })
-	slices.Sort(names)
-	if !slices.Equal(names, want) {
-		t.Errorf("%v, want %v", names, want)
-	}
-	file := filepath.Join(t.TempDir(), "ebbd.conf")
-	if err := os.WriteFile(file, lines.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := config.Load([]string{"-dir", "d", "-config", file}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := config.Load([]string{"-dir", "d", "-config", conf}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !config.Same(got, plain) {
-		t.Errorf("%+v\n%+v", got, plain)
 	}
 }

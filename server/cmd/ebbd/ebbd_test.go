@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/server/internal/page"
 	"github.com/ebbdb/ebb/wal"
 )
 
@@ -113,8 +114,8 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d acknowledged, %d there", replies, writes, there)
-	if replies == 0 {
-		t.Error("no reply")
+	if replies == 0 || replies != there {
+		t.Errorf("%d replies, but %d writes are there", replies, there)
 	}
 	if s := db.Stats(); s.LogCutBytes != 0 {
 		t.Errorf("the database was not closed: %+v", s)
@@ -325,5 +326,44 @@ func TestNotify(t *testing.T) {
 	}
 	if err := notify("@nobody-listens-here", "x"); err == nil {
 		t.Error("nobody listens, and was told")
+	}
+}
+
+// A signal that comes before the database is open ends it in order, too.
+func TestSignalWhileOpening(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGHUP // which changes nothing
+	signals <- syscall.SIGTERM
+	var stderr bytes.Buffer
+	code := run(process{[]string{"-dir", dir, "-listen", "127.0.0.1:0", "-metrics", "127.0.0.1:0"}, nil, io.Discard, &stderr, signals})
+	if code != exitDone || !strings.Contains(stderr.String(), "msg=ended") {
+		t.Errorf("exit code %d:\n%s", code, stderr.String())
+	}
+	db, err := ebb.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// failed is a database that takes no more writes.
+type failed struct{ page.Database }
+
+func (failed) Stats() ebb.Stats { return ebb.Stats{Failure: errors.New("fsync failed")} }
+
+// What probes say before the database is open and when it has failed.
+func TestProbes(t *testing.T) {
+	d := new(daemon)
+	if err := d.ready(); err == nil || err.Error() != "opening" {
+		t.Errorf("before: %v", err)
+	}
+	if err := d.healthy(); err != nil {
+		t.Errorf("before: %v", err)
+	}
+	if err := failure(failed{}); err == nil || !strings.Contains(err.Error(), "fsync failed") {
+		t.Errorf("failed: %v", err)
 	}
 }

@@ -155,7 +155,7 @@ func (d *daemon) makeServer() (*serving, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := d.config.Server(d.log)
+	o := d.config.Server(d.log, d.clients.Addr())
 	if d.tls != nil {
 		o.TLSConfig = d.tls.Strict()
 	}
@@ -308,7 +308,7 @@ func (d *daemon) serveHTTP() (stop func()) {
 	about := page.About{Version: version(), Dir: c.Dir, Listen: d.clients.Addr().String(), Sync: c.SyncName(), Memory: c.Memory,
 		MaxClients: c.MaxClients}
 	d.http = &http.Server{
-		Handler: ops.NewHandler(ops.Options{Password: c.Password, Certificates: d.tls.AsksClients(), Health: d.healthy, Ready: d.ready,
+		Handler: ops.NewHandler(ops.Options{Password: c.Password, Certificates: d.tls.AsksClients(), AnyHost: c.Insecure, Health: d.healthy, Ready: d.ready,
 			Registry: d.registry, Page: page.New(about, time.Now, d.current), Pprof: c.Pprof}),
 		ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: writeTime, IdleTimeout: httpIdle, MaxHeaderBytes: headerSize,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),

@@ -173,10 +173,3 @@ func (c *Config) validate() error {
 	}
 	return errors.Join(c.checkEviction(), c.checkTLS(), c.checkAddresses())
 }
-
-// Same reports whether two configurations say the same, wherever they were read.
-func Same(a, b *Config) bool {
-	x, y := *a, *b
-	x.file, y.file = "", ""
-	return x == y
-}

@@ -11,6 +11,8 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -256,5 +258,43 @@ func TestTLS(t *testing.T) {
 	}
 	if err := on.Reload(); err == nil || shown() != "b" {
 		t.Errorf("after a bad Reload: %v, %s", err, shown())
+	}
+}
+
+// The configuration file has every name, behind # with its default: without the # it says what it says with it.
+func TestDeployedConfiguration(t *testing.T) {
+	const conf = "../../deploy/ebbd.conf"
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	var lines bytes.Buffer
+	for _, m := range regexp.MustCompile(`(?m)^#([a-z-]+) =(.*)$`).FindAllStringSubmatch(string(text), -1) {
+		names = append(names, m[1])
+		if m[1] != "dir" && m[1] != "requirepass-file" {
+			lines.WriteString(m[1] + " =" + m[2] + "\n")
+		}
+	}
+	want := slices.DeleteFunc(Names(), func(name string) bool { return name == "config" || name == "check" || name == "version" })
+	slices.Sort(names)
+	if !slices.Equal(names, want) {
+		t.Errorf("%v, want %v", names, want)
+	}
+	file := filepath.Join(t.TempDir(), "ebbd.conf")
+	if err := os.WriteFile(file, lines.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load([]string{"-dir", "d", "-config", file}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := Load([]string{"-dir", "d", "-config", conf}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.file, plain.file = "", ""
+	if *got != *plain {
+		t.Errorf("%+v\n%+v", got, plain)
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 
 	"github.com/ebbdb/ebb"
@@ -18,17 +19,22 @@ func (c *Config) Database(log *slog.Logger) *ebb.Options {
 	}
 }
 
-// Server returns the options of the server, without TLS.
-func (c *Config) Server(log *slog.Logger) resp.Options {
+// Server returns the options of the server that listens at an address, without TLS.
+func (c *Config) Server(log *slog.Logger, at net.Addr) resp.Options {
 	slower := c.SlowerThan
 	if slower == 0 {
 		slower = 1 // every command, as in Redis: 0 would be the default
 	}
 	fixed := func(value any) resp.Param { return resp.Param{Get: func() string { return fmt.Sprint(value) }} }
+	host, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		host, port = "", "0"
+	}
 	return resp.Options{
 		Password: c.Password, Sync: c.Sync, MaxClients: c.MaxClients, MaxRequest: int(c.MaxRequest), MaxReplyBuffer: int(c.MaxReply),
 		IdleTimeout: c.IdleTimeout, NotifyKeyspaceEvents: c.Notify, SlowLogSlowerThan: slower, SlowLogMaxLen: c.SlowLogLen,
-		Params: map[string]resp.Param{"dir": fixed(c.Dir), "maxmemory-policy": fixed(c.Policy), "maxmemory": fixed(c.MaxDisk)},
+		Params: map[string]resp.Param{"dir": fixed(c.Dir), "maxmemory-policy": fixed(c.Policy), "maxmemory": fixed(c.MaxDisk),
+			"bind": fixed(host), "port": fixed(port)},
 		Logger: log,
 	}
 }

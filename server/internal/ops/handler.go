@@ -18,6 +18,8 @@ type Options struct {
 	Password string
 	// Certificates says that a verified certificate of the client is needed where there is no password, and does in its place.
 	Certificates bool
+	// AnyHost answers to requests by whatever name, also where nobody is asked who they are.
+	AnyHost bool
 	// Health returns nil while the process is worth keeping, Ready nil while it serves: else why not.
 	Health, Ready func() error
 	Registry      *prometheus.Registry
@@ -73,7 +75,7 @@ func (o *Options) guard(next http.Handler) http.Handler {
 		case o.Certificates:
 			http.Error(w, "a certificate of the client is needed", http.StatusForbidden)
 			return
-		case !plainHost(r.Host):
+		case !o.AnyHost && !plainHost(r.Host):
 			// Without authentication a page from elsewhere could give this address a name of its own, and read the figures in
 			// its visitor's browser.
 			http.Error(w, "ask by address or as localhost: without a password other names are refused", http.StatusForbidden)

@@ -54,6 +54,7 @@ func TestAuthentication(t *testing.T) {
 		{"open, by name", Options{}, "/", "localhost", "", nil, 200},
 		{"open, IPv6", Options{}, "/metrics", "[::1]:9379", "", nil, 200},
 		{"open, another's name", Options{}, "/metrics", "evil.example:9379", "", nil, 403},
+		{"open to all, another's name", Options{AnyHost: true}, "/metrics", "db.example:9379", "", nil, 200},
 		{"open, a probe by any name", Options{}, "/readyz", "evil.example", "", nil, 200},
 		{"no password", Options{Password: "secret"}, "/", "db.example", "", nil, 401},
 		{"wrong password", Options{Password: "secret"}, "/metrics", "db.example", "secret2", nil, 401},
