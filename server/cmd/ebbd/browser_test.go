@@ -37,7 +37,7 @@ func open(t *testing.T, url string, flags ...string) string {
 	t.Helper()
 	args := append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--enable-logging=stderr",
 		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=6000", "--hide-scrollbars"}, flags...)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // it takes 4 s
 	defer cancel()
 	cmd := exec.CommandContext(ctx, browser(t), append(args, url)...)
 	var stderr strings.Builder
@@ -74,6 +74,7 @@ func TestPageInABrowser(t *testing.T) {
 	client := c.dial()
 	client.do("AUTH secret")
 	fill(t, client)
+	_ = client.SetDeadline(time.Time{}) // it lives as long as the browser takes
 	stop := make(chan struct{})
 	busy := make(chan error, 1)
 	go func() { // so that there is throughput, until the end

@@ -44,7 +44,7 @@ type child struct {
 	log bytes.Buffer // guarded by mu
 }
 
-const patience = 30 * time.Second // for what takes milliseconds
+const patience = 2 * time.Minute // for what takes milliseconds on a machine with nothing else to do
 
 // command is ebbd with arguments, and with more variables in its environment.
 func command(environ []string, args ...string) *exec.Cmd {

@@ -188,6 +188,7 @@ func (d *daemon) serveClients(of *serving, signals <-chan os.Signal) error {
 				d.reload()
 				continue
 			}
+			d.draining.Store(true) // before the message: who reads that finds it so
 			d.log.Info("ending", "signal", s.String())
 			return d.stop(of, signals)
 		}
