@@ -49,8 +49,18 @@ func TestLife(t *testing.T) {
 			t.Errorf("%s with %q: %d %.2000s, want %d with %s", row.path, row.password, code, text, row.code, row.want)
 		}
 	}
+	// HTTP asks for the password that AUTH asks for, and for that of the start when there is none any more.
+	for _, row := range []struct{ set, good, bad string }{{"hunter3", "hunter3", "hunter2"}, {"''", "hunter2", "hunter3"}} {
+		if got := client.do("CONFIG SET requirepass %s", row.set); got != "+OK" {
+			t.Errorf("%s: %s", row.set, got)
+		}
+		good, _ := c.get("/metrics", row.good)
+		if bad, _ := c.get("/metrics", row.bad); good != 200 || bad != 401 {
+			t.Errorf("password %s: %d, %d", row.set, good, bad)
+		}
+	}
 	c.stop()
-	if strings.Contains(c.text(), "hunter2") {
+	if strings.Contains(c.text(), "hunter2") || strings.Contains(c.text(), "hunter3") {
 		t.Error("the password is in the log")
 	}
 	db, err := ebb.Open(dir, nil)

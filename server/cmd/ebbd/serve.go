@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -266,6 +267,17 @@ func (d *daemon) current() (state string, db page.Database, srv page.Server) {
 	return state, d.serving.db, d.serving.srv
 }
 
+// password is what HTTP asks for: the password of AUTH, also after CONFIG SET. Where that took it away, the one of the start is
+// still asked for: the address may have been allowed because of it.
+func (d *daemon) password() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.serving != nil {
+		return cmp.Or(d.serving.srv.Password(), d.config.Password)
+	}
+	return d.config.Password
+}
+
 // ready says why clients are not served.
 func (d *daemon) ready() error {
 	state, db, _ := d.current()
@@ -309,7 +321,7 @@ func (d *daemon) serveHTTP() (stop func()) {
 	about := page.About{Version: version(), Dir: c.Dir, Listen: d.clients.Addr().String(), Sync: c.SyncName(), Memory: c.Memory,
 		MaxClients: c.MaxClients}
 	d.http = &http.Server{
-		Handler: ops.NewHandler(ops.Options{Password: c.Password, Certificates: d.tls.AsksClients(), AnyHost: c.Insecure, Health: d.healthy, Ready: d.ready,
+		Handler: ops.NewHandler(ops.Options{Password: d.password, Certificates: d.tls.AsksClients(), AnyHost: c.Insecure, Health: d.healthy, Ready: d.ready,
 			Registry: d.registry, Page: page.New(about, time.Now, d.current), Pprof: c.Pprof}),
 		ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: writeTime, IdleTimeout: httpIdle, MaxHeaderBytes: headerSize,
 		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),

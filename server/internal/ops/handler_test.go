@@ -38,6 +38,8 @@ func handler(o Options) http.Handler {
 	return NewHandler(o)
 }
 
+func secret() string { return "secret" }
+
 // Who may see what.
 func TestAuthentication(t *testing.T) {
 	certified := &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{nil}}}
@@ -56,17 +58,17 @@ func TestAuthentication(t *testing.T) {
 		{"open, another's name", Options{}, "/metrics", "evil.example:9379", "", nil, 403},
 		{"open to all, another's name", Options{AnyHost: true}, "/metrics", "db.example:9379", "", nil, 200},
 		{"open, a probe by any name", Options{}, "/readyz", "evil.example", "", nil, 200},
-		{"no password", Options{Password: "secret"}, "/", "db.example", "", nil, 401},
-		{"wrong password", Options{Password: "secret"}, "/metrics", "db.example", "secret2", nil, 401},
-		{"password", Options{Password: "secret"}, "/metrics", "db.example", "secret", nil, 200},
-		{"password on the page", Options{Password: "secret"}, "/live.json", "db.example", "secret", nil, 200},
-		{"a probe without", Options{Password: "secret"}, "/healthz", "db.example", "", nil, 200},
-		{"profiles without", Options{Password: "secret", Pprof: true}, "/debug/pprof/", "x", "", nil, 401},
-		{"profiles", Options{Password: "secret", Pprof: true}, "/debug/pprof/", "x", "secret", nil, 200},
+		{"no password", Options{Password: secret}, "/", "db.example", "", nil, 401},
+		{"wrong password", Options{Password: secret}, "/metrics", "db.example", "secret2", nil, 401},
+		{"password", Options{Password: secret}, "/metrics", "db.example", "secret", nil, 200},
+		{"password on the page", Options{Password: secret}, "/live.json", "db.example", "secret", nil, 200},
+		{"a probe without", Options{Password: secret}, "/healthz", "db.example", "", nil, 200},
+		{"profiles without", Options{Password: secret, Pprof: true}, "/debug/pprof/", "x", "", nil, 401},
+		{"profiles", Options{Password: secret, Pprof: true}, "/debug/pprof/", "x", "secret", nil, 200},
 		{"no certificate", Options{Certificates: true}, "/", "db.example", "", &tls.ConnectionState{}, 403},
 		{"a certificate", Options{Certificates: true}, "/", "db.example", "", certified, 200},
-		{"a certificate in place of a password", Options{Certificates: true, Password: "secret"}, "/", "x", "", certified, 200},
-		{"a certificate that nobody asked for", Options{Password: "secret"}, "/", "x", "", certified, 401},
+		{"a certificate in place of a password", Options{Certificates: true, Password: secret}, "/", "x", "", certified, 200},
+		{"a certificate that nobody asked for", Options{Password: secret}, "/", "x", "", certified, 401},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := httptest.NewRequest("GET", row.path, nil)
