@@ -231,6 +231,9 @@ func (m *machine) write(h *header, body []byte) result {
 	}
 	slot := s.slot(h.slot)
 	switch {
+	case h.sequence == 0:
+		m.record()
+		return result{code: codeInvalid}
 	case h.sequence < slot.sequence:
 		m.record()
 		return result{code: codeOldCall}
