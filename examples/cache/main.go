@@ -1,63 +1,41 @@
-// Command cache keeps what is slow to get, for a while and across restarts. Many keys are looked up at once, and only those that
-// are missing are loaded.
+// Command cache keeps what is slow to get, for a while and across restarts. Those who ask for a key at a time wait for one load,
+// a value that grows old is loaded anew before it is gone, and that there is none is remembered, too.
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/codec"
 )
 
-// Cache is a cache of values that load returns.
+// Cache is a cache of values that load returns. Its methods may be called from any goroutine.
 type Cache[V any] struct {
 	entries *ebb.Typed[string, V]
 	life    time.Duration
-	load    func(keys []string) ([]V, error) // the values of keys, in their order
+	load    func(ctx context.Context, key string) (V, error) // an error that is ebb.ErrNotFound says that there is none
 }
 
 // New returns the cache of a name in a database. What is in it is used for so long after it was loaded.
-func New[V any](db *ebb.DB, name string, life time.Duration, load func(keys []string) ([]V, error)) *Cache[V] {
+func New[V any](db *ebb.DB, name string, life time.Duration, load func(ctx context.Context, key string) (V, error)) *Cache[V] {
 	return &Cache[V]{ebb.NewTyped(db, []byte("cache/"+name+"/"), codec.String(), codec.JSON[V]()), life, load}
 }
 
-// Get returns the values of keys, in their order.
-func (c *Cache[V]) Get(keys ...string) ([]V, error) {
-	values, present, err := c.entries.GetMany(keys...)
-	if err != nil {
-		return nil, err
-	}
-	var missing []string
-	for i, ok := range present {
-		if !ok {
-			missing = append(missing, keys[i])
-		}
-	}
-	if len(missing) == 0 {
-		return values, nil
-	}
-	loaded, err := c.load(missing)
-	if err != nil {
-		return nil, err
-	}
-	for i := range values {
-		if present[i] {
-			continue
-		}
-		values[i], loaded = loaded[0], loaded[1:]
-		// It could be loaded again, so nobody waits for the disk.
-		if err := c.entries.Put(keys[i], values[i], ebb.TTL(c.life), ebb.NoSync); err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
+// Get returns the value of a key.
+func (c *Cache[V]) Get(ctx context.Context, key string) (V, error) {
+	return c.entries.GetOrLoad(ctx, key, c.life, c.load,
+		ebb.LoadJitter(0.1),          // what was loaded together is not loaded anew together
+		ebb.LoadStale(c.life/4),      // nobody waits for what is asked for often
+		ebb.LoadNegative(c.life/100)) // whoever asks for what does not exist does not bring the source down
 }
 
-// Forget drops a key: what it stands for has changed.
+// Forget drops a key: what it stands for has changed, or exists by now.
 func (c *Cache[V]) Forget(key string) error { return c.entries.Delete(key) }
 
 // Clear drops all keys.
@@ -74,24 +52,31 @@ func main() {
 }
 
 func run(dir string) error {
-	slow := func(cities []string) ([]float64, error) {
+	slow := func(_ context.Context, city string) (float64, error) {
 		time.Sleep(100 * time.Millisecond)
-		fmt.Println("  loaded", cities)
-		degrees := make([]float64, len(cities))
-		for i, c := range cities {
-			degrees[i] = 10 + float64(len(c))
+		fmt.Println("  loaded", city)
+		if city == "Atlantis" {
+			return 0, fmt.Errorf("%s: %w", city, ebb.ErrNotFound)
 		}
-		return degrees, nil
+		return 10 + float64(len(city)), nil
 	}
-	for _, cities := range [][]string{{"Oslo", "Rome"}, {"Oslo", "Rome", "Lima"}} { // the second after a restart
+	for _, cities := range [][]string{{"Oslo", "Oslo", "Rome"}, {"Oslo", "Rome", "Atlantis"}} { // the second after a restart
 		db, err := ebb.Open(dir, nil)
 		if err != nil {
 			return err
 		}
+		weather := New(db, "weather", time.Hour, slow)
 		began := time.Now()
-		degrees, err := New(db, "weather", time.Hour, slow).Get(cities...)
-		fmt.Println(cities, degrees, time.Since(began).Round(time.Millisecond))
-		if err = errors.Join(err, db.Close()); err != nil {
+		var all sync.WaitGroup
+		for _, city := range cities {
+			all.Go(func() {
+				degrees, err := weather.Get(context.Background(), city)
+				fmt.Println(city, degrees, err)
+			})
+		}
+		all.Wait()
+		fmt.Println("in", time.Since(began).Round(time.Millisecond))
+		if err := db.Close(); err != nil {
 			return err
 		}
 	}
