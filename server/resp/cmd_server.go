@@ -10,11 +10,6 @@ import (
 const redisVersion = "7.0.15"
 
 func serverCommands() []*command {
-	const flags = flagLoading | flagStale
-	admin := func(name string, arity int, since, summary string, conn func(*client, [][]byte)) *command {
-		return &command{name: name, arity: arity, flags: flags | flagAdmin | flagNoScript, since: since, cost: "O(1)",
-			summary: summary, conn: conn}
-	}
 	return grouped("server", []*command{
 		{name: "dbsize", arity: 1, flags: flagRead | flagFast, since: "1.0.0",
 			cost:    "O(1) if nothing was written since it was called last, else O(N) with N being the number of keys",
@@ -23,14 +18,14 @@ func serverCommands() []*command {
 			summary: "Removes all keys from the current database.", data: flushAll, fast: fastFlushAll},
 		{name: "flushall", arity: -1, flags: flagWrite | flagDangerous, since: "1.0.0", cost: "O(1)",
 			summary: "Removes all keys from all databases.", data: flushAll, fast: fastFlushAll},
-		{name: "time", arity: 1, flags: flags | flagFast, since: "2.6.0", cost: "O(1)",
+		{name: "time", arity: 1, flags: serverFlags | flagFast, since: "2.6.0", cost: "O(1)",
 			summary: "Returns the server time.", conn: timeNow},
-		{name: "info", arity: -1, flags: flags | flagDangerous, since: "1.0.0", cost: "O(1)",
+		{name: "info", arity: -1, flags: serverFlags | flagDangerous, since: "1.0.0", cost: "O(1)",
 			summary: "Returns information and statistics about the server.", conn: info},
-		{name: "lastsave", arity: 1, flags: flags | flagFast, since: "1.0.0", cost: "O(1)",
+		{name: "lastsave", arity: 1, flags: serverFlags | flagFast, since: "1.0.0", cost: "O(1)",
 			summary: "Returns the Unix timestamp of the last successful save to disk.",
 			conn:    func(c *client, _ [][]byte) { c.out.int(c.srv.opts.Clock().Unix()) }},
-		{name: "role", arity: 1, flags: flags | flagNoScript | flagFast, since: "2.8.12", cost: "O(1)",
+		{name: "role", arity: 1, flags: serverFlags | flagNoScript | flagFast, since: "2.8.12", cost: "O(1)",
 			summary: "Returns the replication role.", conn: func(c *client, _ [][]byte) {
 				c.out.array(3)
 				c.out.bulkString("master")
@@ -38,37 +33,8 @@ func serverCommands() []*command {
 				c.out.array(0)
 			}},
 		commandCommand(),
-		{name: "config", arity: -2, since: "2.0.0", cost: "Depends on subcommand.",
-			summary: "A container for server configuration commands.", subs: []*command{
-				admin("get", -3, "2.0.0", "Returns the effective values of configuration parameters.", configGet),
-				admin("set", -4, "2.0.0", "Sets configuration parameters in-flight.", configSet),
-				admin("resetstat", 2, "2.0.0", "Resets the server's statistics.", func(c *client, _ [][]byte) {
-					c.srv.counts.reset()
-					c.out.ok()
-				}),
-				admin("rewrite", 2, "2.8.0", "Persists the effective configuration to file.",
-					refused("ERR The server is running without a config file")),
-				help("config", "5.0.0", "GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values.",
-					"SET <directive> <value>", "    Set the configuration <directive> to <value>.",
-					"RESETSTAT", "    Reset statistics reported by the INFO command.",
-					"REWRITE", "    Rewrite the configuration file."),
-			}},
-		{name: "slowlog", arity: -2, since: "2.2.12", cost: "Depends on subcommand.",
-			summary: "A container for slow log commands.", subs: []*command{
-				admin("get", -2, "2.2.12", "Returns the slow log's entries.", slowlogGet),
-				admin("len", 2, "2.2.12", "Returns the number of entries in the slow log.",
-					func(c *client, _ [][]byte) { c.out.int(int64(c.srv.slow.len())) }),
-				admin("reset", 2, "2.2.12", "Clears all entries from the slow log.", func(c *client, _ [][]byte) {
-					c.srv.slow.reset()
-					c.out.ok()
-				}),
-				help("slowlog", "6.2.0", "GET [<count>]",
-					"    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
-					"    Entries are made of:",
-					"    id, timestamp, time in microseconds, arguments array, client IP and port,",
-					"    client name",
-					"LEN", "    Return the length of the slowlog.", "RESET", "    Reset the slowlog."),
-			}},
+		configCommand(),
+		slowlogCommand(),
 		latencyCommand(),
 		memoryCommand(),
 		{name: "function", arity: -2, since: "7.0.0", cost: "Depends on subcommand.",
@@ -90,9 +56,9 @@ func serverCommands() []*command {
 			refused("ERR DEBUG command not allowed. ebb has none.")),
 		{name: "swapdb", arity: 3, flags: flagWrite | flagFast | flagDangerous, since: "4.0.0", cost: "O(1)",
 			summary: "Swaps two Redis databases: refused.", conn: refused("ERR DB index is out of range")},
-		{name: "save", arity: 1, flags: flags | flagAdmin | flagNoScript | flagNoMulti, since: "1.0.0", cost: "O(1)",
+		{name: "save", arity: 1, flags: serverFlags | flagAdmin | flagNoScript | flagNoMulti, since: "1.0.0", cost: "O(1)",
 			summary: "Makes all that was written durable.", conn: save},
-		{name: "shutdown", arity: -1, flags: flags | flagAdmin | flagNoScript | flagNoMulti, since: "1.0.0", cost: "O(1)",
+		{name: "shutdown", arity: -1, flags: serverFlags | flagAdmin | flagNoScript | flagNoMulti, since: "1.0.0", cost: "O(1)",
 			summary: "Stops the server: refused.", conn: refused("ERR SHUTDOWN is not allowed: stop the process by a signal")},
 		admin("bgsave", -1, "1.0.0", "Makes all that was written durable.", func(c *client, _ [][]byte) {
 			if err := c.srv.store.Sync(c.srv.ctx); err != nil {
@@ -102,6 +68,51 @@ func serverCommands() []*command {
 			c.out.simple("Background saving started")
 		}),
 	})
+}
+
+const serverFlags = flagLoading | flagStale
+
+// admin returns a command for operators.
+func admin(name string, arity int, since, summary string, conn func(*client, [][]byte)) *command {
+	return &command{name: name, arity: arity, flags: serverFlags | flagAdmin | flagNoScript, since: since, cost: "O(1)",
+		summary: summary, conn: conn}
+}
+
+func configCommand() *command {
+	return &command{name: "config", arity: -2, since: "2.0.0", cost: "Depends on subcommand.",
+		summary: "A container for server configuration commands.", subs: []*command{
+			admin("get", -3, "2.0.0", "Returns the effective values of configuration parameters.", configGet),
+			admin("set", -4, "2.0.0", "Sets configuration parameters in-flight.", configSet),
+			admin("resetstat", 2, "2.0.0", "Resets the server's statistics.", func(c *client, _ [][]byte) {
+				c.srv.counts.reset()
+				c.out.ok()
+			}),
+			admin("rewrite", 2, "2.8.0", "Persists the effective configuration to file.",
+				refused("ERR The server is running without a config file")),
+			help("config", "5.0.0", "GET <pattern>", "    Return parameters matching the glob-like <pattern> and their values.",
+				"SET <directive> <value>", "    Set the configuration <directive> to <value>.",
+				"RESETSTAT", "    Reset statistics reported by the INFO command.",
+				"REWRITE", "    Rewrite the configuration file."),
+		}}
+}
+
+func slowlogCommand() *command {
+	return &command{name: "slowlog", arity: -2, since: "2.2.12", cost: "Depends on subcommand.",
+		summary: "A container for slow log commands.", subs: []*command{
+			admin("get", -2, "2.2.12", "Returns the slow log's entries.", slowlogGet),
+			admin("len", 2, "2.2.12", "Returns the number of entries in the slow log.",
+				func(c *client, _ [][]byte) { c.out.int(int64(c.srv.slow.len())) }),
+			admin("reset", 2, "2.2.12", "Clears all entries from the slow log.", func(c *client, _ [][]byte) {
+				c.srv.slow.reset()
+				c.out.ok()
+			}),
+			help("slowlog", "6.2.0", "GET [<count>]",
+				"    Return top <count> entries from the slowlog (default: 10, -1 mean all).",
+				"    Entries are made of:",
+				"    id, timestamp, time in microseconds, arguments array, client IP and port,",
+				"    client name",
+				"LEN", "    Return the length of the slowlog.", "RESET", "    Reset the slowlog."),
+		}}
 }
 
 func save(c *client, _ [][]byte) {

@@ -2,7 +2,7 @@ package resp
 
 func stringCommands() []*command {
 	const write = flagWrite | flagDenyOOM
-	return grouped("string", []*command{
+	return grouped("string", append(counterCommands(), []*command{
 		{name: "get", arity: 2, flags: flagRead | flagFast, keys: oneKey, since: "1.0.0", cost: "O(1)",
 			summary: "Returns the string value of a key.", data: get, fast: fastGet},
 		{name: "set", arity: -3, flags: write, keys: oneKey, since: "1.0.0", cost: "O(1)",
@@ -44,6 +44,16 @@ func stringCommands() []*command {
 		{name: "setrange", arity: 4, flags: write, keys: oneKey, since: "2.2.0", cost: "O(N) where N is the length of the value.",
 			summary: "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
 			data:    setRange},
+		{name: "lcs", arity: -3, flags: flagRead, keys: twoKeys, since: "7.0.0",
+			cost:    "O(N*M) where N and M are the lengths of s1 and s2.",
+			summary: "Finds the longest common substring.", data: lcs},
+	}...))
+}
+
+// counterCommands are those of strings that count.
+func counterCommands() []*command {
+	const write = flagWrite | flagDenyOOM
+	return []*command{
 		{name: "incr", arity: 2, flags: write | flagFast, keys: oneKey, since: "1.0.0", cost: "O(1)",
 			summary: "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
 			data:    func(x *exec, args [][]byte) { incr(x, args[1], 1) },
@@ -61,10 +71,7 @@ func stringCommands() []*command {
 		{name: "incrbyfloat", arity: 3, flags: write | flagFast, keys: oneKey, since: "2.6.0", cost: "O(1)",
 			summary: "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
 			data:    incrByFloat},
-		{name: "lcs", arity: -3, flags: flagRead, keys: twoKeys, since: "7.0.0",
-			cost:    "O(N*M) where N and M are the lengths of s1 and s2.",
-			summary: "Finds the longest common substring.", data: lcs},
-	})
+	}
 }
 
 // fastGet reads straight into the reply.

@@ -111,6 +111,7 @@ func (c *client) serve() {
 		s.counts.rejected.Add(1)
 		c.out.err("ERR max number of clients reached")
 		_ = c.write()
+		c.err = errFull
 		return
 	}
 	for c.err == nil {
@@ -135,6 +136,7 @@ func (c *client) serve() {
 
 var (
 	errQuit  = errors.New("resp: quit")
+	errFull  = errors.New("resp: too many clients")
 	errDrain = errors.New("resp: server is shutting down")
 	errSync  = errors.New("resp: sync failed, replies are withheld")
 )
@@ -294,7 +296,28 @@ func (c *client) end() {
 	}
 	c.srv.clients.remove(c)
 	c.srv.counts.ended.Add(1)
+	c.linger()
 	_ = c.nc.Close()
+}
+
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 1 << 20
+)
+
+// linger lets the last replies reach a client that was told goodbye. A connection that is closed with input unread is reset, and
+// what is on its way to the client may be lost then: so the client is told the end first, and what it still sends is dropped for
+// a moment.
+func (c *client) linger() {
+	var protocol protocolError
+	told := c.err == nil || errors.Is(c.err, errDrain) || errors.Is(c.err, errRequestTooLarge) || errors.As(c.err, &protocol)
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !told || !ok || c.about.killed.Load() || half.CloseWrite() != nil {
+		return
+	}
+	if c.nc.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
+	}
 }
 
 type countingReader struct {
