@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/ebbdb/ebb"
@@ -288,5 +289,5 @@ func refused(text string) func(c *client, args [][]byte) {
 }
 
 func badOption(arg []byte) string {
-	return "ERR Unsupported option " + string(printable(arg))
+	return "ERR Unsupported option " + string(printable(bytes.TrimRight(upToZero(arg), "\r\n")))
 }

@@ -155,9 +155,7 @@ func (c *client) mute(mark int, cmd *command) {
 
 // printable replaces what would end an error's line. A zero byte ends what Redis shows.
 func printable(b []byte) []byte {
-	if end := bytes.IndexByte(b, 0); end >= 0 {
-		b = b[:end]
-	}
+	b = upToZero(b)
 	clean := make([]byte, len(b))
 	for i, ch := range b {
 		if ch == '\r' || ch == '\n' {
@@ -166,6 +164,13 @@ func printable(b []byte) []byte {
 		clean[i] = ch
 	}
 	return clean
+}
+
+func upToZero(b []byte) []byte {
+	if end := bytes.IndexByte(b, 0); end >= 0 {
+		return b[:end]
+	}
+	return b
 }
 
 func upper(s string) string {

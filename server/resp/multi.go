@@ -53,14 +53,15 @@ func (c *client) enqueue(cmd *command, args [][]byte) {
 	q := c.multi
 	size := 0
 	for _, arg := range args {
-		size += len(arg) + 24
+		size += len(arg)
 	}
-	if q.bytes+size > c.srv.opts.MaxRequest {
+	cost := size + (len(args)+2)*argOverhead
+	if q.bytes+cost > c.srv.opts.MaxRequest {
 		q.failed = true
 		c.out.err("ERR commands of a transaction exceed the limit of a request")
 		return
 	}
-	q.bytes += size
+	q.bytes += cost
 	all := make([]byte, 0, size)
 	kept := make([][]byte, len(args))
 	for i, arg := range args {

@@ -23,7 +23,8 @@ type Options struct {
 
 	// MaxClients is how many connections there may be at a time. Default: 10,000.
 	MaxClients int
-	// MaxRequest is how many bytes a command may have with all its arguments, and how many the commands of a MULTI. It is also
+	// MaxRequest is how many bytes a command may have with all its arguments and 40 for each of them, and how many the commands
+	// of a MULTI. It is also
 	// the limit of a value that a command makes. Default: 64 MiB; no more than ebb.MaxValueSize.
 	MaxRequest int
 	// MaxReplyBuffer is how many bytes of replies the server holds for a connection. A command whose reply is larger gets an

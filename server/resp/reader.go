@@ -17,6 +17,11 @@ const (
 	// minReadBuffer is what an idle connection keeps. maxIdleBuffer is the largest buffer that outlives its commands.
 	minReadBuffer = 2 << 10
 	maxIdleBuffer = 64 << 10
+	// argOverhead is the memory of an argument beside its bytes: a span and a slice. It counts for the limit of a command.
+	argOverhead = 40
+	// maxBatchArgs is how many arguments the commands of a batch have, but for the last, and for how many there is room when
+	// they are done.
+	maxBatchArgs = 16 << 10
 	// maxBatch is how many commands are taken out of the buffer at a time: the replies of so many wait for one sync.
 	maxBatch = 1024
 )
@@ -35,7 +40,7 @@ type span struct{ start, end int }
 // makes room for an argument only as its bytes come.
 type reader struct {
 	src   io.Reader
-	limit int  // bytes of a command
+	limit int  // bytes of a command, with argOverhead for each argument
 	open  bool // the client is authenticated
 
 	buf        []byte
@@ -68,8 +73,11 @@ func (r *reader) command(i int) [][]byte {
 func (r *reader) next() error {
 	clear(r.args)
 	r.args, r.cmds = r.args[:0], r.cmds[:0]
+	if cap(r.args) > 2*maxBatchArgs {
+		r.args = nil
+	}
 	for {
-		for len(r.cmds) < maxBatch {
+		for len(r.cmds) < maxBatch && len(r.args) < maxBatchArgs {
 			done, err := r.parse()
 			if err != nil {
 				return err
@@ -192,7 +200,7 @@ func (r *reader) argument() (bool, error) {
 		case n > maxUnauthBulk && !r.open:
 			return false, protocolError("unauthenticated bulk length")
 		}
-		if r.pos+int(n)+2 > r.limit+maxInline {
+		if r.pos+int(n)+2+argOverhead*len(r.pending) > r.limit+maxInline {
 			return false, errRequestTooLarge
 		}
 		r.bulk = int(n)
@@ -226,6 +234,9 @@ func (r *reader) consume() {
 	r.start += r.pos
 	r.pos, r.left, r.bulk = 0, 0, -1
 	r.pending = r.pending[:0]
+	if cap(r.pending) > 2*maxBatchArgs {
+		r.pending = nil
+	}
 }
 
 // parseLen reads a length as Redis does: decimal digits, perhaps with a minus, no more than an int64 holds.

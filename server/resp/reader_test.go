@@ -86,6 +86,29 @@ func TestReaderAllocatesWhatComes(t *testing.T) {
 	}
 }
 
+// Arguments without bytes cost memory, too, and go when the command has run.
+func TestReaderCountsArguments(t *testing.T) {
+	r := newReader(strings.NewReader("*1000000\r\n"+strings.Repeat("$0\r\n\r\n", 1_000_000)), 1<<20)
+	r.open = true
+	if err := r.next(); !errors.Is(err, errRequestTooLarge) {
+		t.Errorf("a million: %v", err)
+	}
+	if n := cap(r.pending); n > 2*(1<<20+maxInline)/argOverhead {
+		t.Errorf("room for %d arguments", n)
+	}
+	many := strings.Repeat(words(make([]string, 20_000)...), 3)
+	r = newReader(strings.NewReader(many+words("PING")), 1<<20)
+	r.open = true
+	for i := range 3 {
+		if err := r.next(); err != nil || len(r.cmds) != 1 {
+			t.Fatal(i, err, len(r.cmds))
+		}
+	}
+	if err := r.next(); err != nil || cap(r.args) > 2*maxBatchArgs || cap(r.pending) > 2*maxBatchArgs {
+		t.Error(err, cap(r.args), cap(r.pending))
+	}
+}
+
 func TestReaderBeforeAuth(t *testing.T) {
 	for in, want := range map[string]string{
 		"*11\r\n":               "Protocol error: unauthenticated multibulk length",
