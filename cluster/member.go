@@ -18,9 +18,13 @@ func (p *peers) connector(id, addr string) func(ctx context.Context) (net.Conn, 
 }
 
 // serve answers the calls of a connection.
-func (db *DB) serve(conn net.Conn, _ string, joins bool) {
+func (db *DB) serve(conn net.Conn, kind byte) {
+	if kind == connBackup {
+		db.serveBackup(conn)
+		return
+	}
 	serveCalls(conn, func(ctx context.Context, m method, payload []byte) ([]byte, error) {
-		if joins != (m == methodJoin) {
+		if (kind == connJoin) != (m == methodJoin) || (kind == connAdmin) != (m == methodAdmin) {
 			return nil, fmt.Errorf("%w: method %d on such a connection", errRefused, m)
 		}
 		if err := db.refusal(); err != nil {
@@ -62,6 +66,8 @@ func (db *DB) answer(ctx context.Context, m method, payload []byte) ([]byte, err
 		return json.Marshal(db.nodeStatus())
 	case methodDigest:
 		return db.answerDigest(ctx, payload)
+	case methodAdmin:
+		return db.answerAdmin(ctx, payload)
 	}
 	return nil, fmt.Errorf("%w: method %d is unknown", errRefused, m)
 }

@@ -146,7 +146,7 @@ func (db *DB) startRaft() error {
 	rc.MaxAppendEntries, rc.BatchApplyCh = 256, true
 	rc.SnapshotThreshold, rc.SnapshotInterval, rc.TrailingLogs = c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs
 	rc.ShutdownOnRemove, rc.NoLegacyTelemetry, rc.Logger = false, true, db.raftLogger()
-	behind, err := db.behindSnapshot()
+	behind, err := behindSnapshot(db.machine, &db.stores)
 	if err != nil {
 		return err
 	}
@@ -156,10 +156,7 @@ func (db *DB) startRaft() error {
 		return err
 	}
 	if !has && len(c.Peers) > 0 {
-		var conf raft.Configuration
-		for _, p := range c.Peers {
-			conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(p.ID), Address: raft.ServerAddress(p.Addr)})
-		}
+		conf := configuration(c.Peers)
 		if err := raft.BootstrapCluster(rc, db.stores.log, db.stores.stable, db.stores.snapshots, trans, conf); err != nil {
 			return err
 		}

@@ -34,6 +34,7 @@ const (
 	methodMember
 	methodDigest
 	methodTime
+	methodAdmin
 )
 
 // failure is a status of an answer.

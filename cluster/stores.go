@@ -61,12 +61,12 @@ func (s *stores) newestSnapshot() uint64 {
 
 // behindSnapshot reports whether the state lacks entries that the newest snapshot has. Sequences tell it: they are the same on
 // every node. The index of a snapshot may be that of an entry of raft's own, which leaves nothing in the state.
-func (db *DB) behindSnapshot() (bool, error) {
-	list, err := db.stores.snapshots.List()
+func behindSnapshot(m *machine, s *stores) (bool, error) {
+	list, err := s.snapshots.List()
 	if err != nil || len(list) == 0 {
 		return false, err
 	}
-	_, rc, err := db.stores.snapshots.Open(list[0].ID)
+	_, rc, err := s.snapshots.Open(list[0].ID)
 	if err != nil {
 		return true, nil // raft tries this one, and those before it
 	}
@@ -75,5 +75,5 @@ func (db *DB) behindSnapshot() (bool, error) {
 	if err != nil {
 		return true, nil
 	}
-	return db.machine.sequence < r.Header().Through, nil
+	return m.sequence < r.Header().Through, nil
 }

@@ -29,6 +29,9 @@ const (
 	connCall = 'c'
 	connJoin = 'j' // calls of a node that has no cluster yet
 
+	connAdmin  = 'a' // calls of who operates the cluster
+	connBackup = 'b' // a backup, for the same
+
 	statusOK           = 0
 	statusOtherCluster = 1
 	statusRefused      = 2
@@ -44,7 +47,7 @@ type transport struct {
 	client    *tls.Config
 
 	raftConns chan net.Conn
-	serve     func(conn net.Conn, peer string, joins bool)
+	serve     func(conn net.Conn, kind byte)
 	nodeAt    func(addr string) string // the id of the member at an address; "": none is known
 
 	mu struct {
@@ -74,17 +77,23 @@ func listen(c *Config) (*transport, error) {
 	if t.advertise == "" {
 		t.advertise = ln.Addr().String()
 	}
-	if c.TLS != nil {
-		t.server, t.client = c.TLS.Clone(), c.TLS.Clone()
-		t.server.ClientAuth = tls.RequireAndVerifyClientCert
-		if t.server.ClientCAs == nil {
-			t.server.ClientCAs = c.TLS.RootCAs
-		}
-		if t.client.RootCAs == nil {
-			t.client.RootCAs = c.TLS.ClientCAs
-		}
-	}
+	t.secure(c.TLS)
 	return t, nil
+}
+
+// secure makes connections mutual TLS, unless c is nil.
+func (t *transport) secure(c *tls.Config) {
+	if c == nil {
+		return
+	}
+	t.server, t.client = c.Clone(), c.Clone()
+	t.server.ClientAuth = tls.RequireAndVerifyClientCert
+	if t.server.ClientCAs == nil {
+		t.server.ClientCAs = c.RootCAs
+	}
+	if t.client.RootCAs == nil {
+		t.client.RootCAs = c.ClientCAs
+	}
 }
 
 // start begins to accept connections.
@@ -146,7 +155,7 @@ func (t *transport) greeted(raw net.Conn) {
 	if t.server != nil {
 		conn = tls.Server(raw, t.server)
 	}
-	kind, peer, err := t.greet(conn)
+	kind, err := t.greet(conn)
 	if err != nil {
 		conn.Close()
 		t.forget(raw)
@@ -162,7 +171,7 @@ func (t *transport) greeted(raw net.Conn) {
 		return
 	}
 	defer kept.Close()
-	t.serve(kept, peer, kind == connJoin)
+	t.serve(kept, kind)
 }
 
 // keptConn is a connection that is forgotten when it is closed.
@@ -178,21 +187,24 @@ func (c *keptConn) Close() error {
 	return c.Conn.Close()
 }
 
+// isStranger reports whether a connection is of who need not know which cluster it is.
+func isStranger(kind byte) bool { return kind == connJoin || kind == connAdmin || kind == connBackup }
+
 // greet reads the greeting of a connection, and answers.
-func (t *transport) greet(conn net.Conn) (kind byte, peer string, err error) {
+func (t *transport) greet(conn net.Conn) (kind byte, err error) {
 	if err := conn.SetDeadline(time.Now().Add(greetingTimeout)); err != nil {
-		return 0, "", err
+		return 0, err
 	}
 	var b [len(greetingMagic) + 2 + clusterIDSize + 1]byte
 	if _, err := io.ReadFull(conn, b[:]); err != nil {
-		return 0, "", err
+		return 0, err
 	}
 	if string(b[:4]) != greetingMagic {
-		return 0, "", errors.New("no greeting")
+		return 0, errors.New("no greeting")
 	}
 	id := make([]byte, b[len(b)-1])
 	if _, err := io.ReadFull(conn, id); err != nil {
-		return 0, "", err
+		return 0, err
 	}
 	kind = b[5]
 	status, text := byte(statusOK), ""
@@ -200,22 +212,22 @@ func (t *transport) greet(conn net.Conn) (kind byte, peer string, err error) {
 	switch {
 	case b[4] != greetingVersion:
 		status, text = statusRefused, fmt.Sprintf("a greeting of version %d: this release knows %d", b[4], greetingVersion)
-	case kind != connRaft && kind != connCall && kind != connJoin:
+	case kind != connRaft && kind != connCall && !isStranger(kind):
 		status, text = statusRefused, "a connection of an unknown kind"
 	case mine == "":
 		status, text = statusRefused, "this node is not in a cluster yet"
-	case kind != connJoin && hex.EncodeToString(b[6:6+clusterIDSize]) != mine:
+	case !isStranger(kind) && hex.EncodeToString(b[6:6+clusterIDSize]) != mine:
 		status, text = statusOtherCluster, "this node is of the cluster "+mine
 	}
 	out := append([]byte{status, byte(len(t.id))}, t.id...)
 	out = append(append(out, byte(len(text))), text...)
 	if _, err := conn.Write(out); err != nil {
-		return 0, "", err
+		return 0, err
 	}
 	if status != statusOK {
-		return 0, "", errors.New(text)
+		return 0, errors.New(text)
 	}
-	return kind, string(id), conn.SetDeadline(time.Time{})
+	return kind, conn.SetDeadline(time.Time{})
 }
 
 // connect dials an address, and greets. want is who is to answer; "": anybody.
