@@ -25,22 +25,23 @@ import (
 //
 // If a step up to 5 fails there is no snapshot. If step 6 fails there is one, and the next goes on with it.
 type sink struct {
-	store *Store
-	meta  meta
-	file  vfs.File
-	buf   []byte
-	off   int64 // of the buffer in the file
-	begun int64 // up to here the file's bytes were started on their way to the disk
-	sum   *xxhash.Digest
-	err   error // why nothing more is taken; ErrCanceled once it is over
-	done  bool
+	store  *Store
+	meta   meta
+	file   vfs.File
+	buf    []byte
+	off    int64 // of the buffer in the file
+	synced int64 // up to here the file was synced
+	sum    *xxhash.Digest
+	err    error // why nothing more is taken; ErrCanceled once it is over
+	done   bool
 }
 
 const (
 	sinkBuffer = 256 << 10
-	// writeBackEach is how many bytes are started on their way to the disk at a time, so that the sync at the end is not all of
-	// it, behind which the log's would wait.
-	writeBackEach = 4 << 20
+	// syncEach is how many bytes are written before they are synced, so that a sync of raft's log never waits for more than that on
+	// a disk that both share. Measured while a node on the same disk installs 128 and 192 MiB, in turns: eight clients wrote 485,
+	// 512, 322 and 113/s where the system wrote back 4 MiB at a time as it liked, and 693, 593, 533 and 675/s so.
+	syncEach = 1 << 20
 )
 
 // Create begins a snapshot. What is written to the sink must be one snapshot file, as ebb.Snapshot.Backup writes it.
@@ -101,9 +102,11 @@ func (k *sink) flush() error {
 	k.sum.Write(k.buf) // never fails
 	k.off += int64(len(k.buf))
 	k.buf = k.buf[:0]
-	if k.off-k.begun >= writeBackEach {
-		k.file.WriteBack(k.begun, k.off-k.begun)
-		k.begun = k.off
+	if k.off-k.synced >= syncEach {
+		if err := k.file.SyncData(); err != nil {
+			return fmt.Errorf("snapstore: %w", err)
+		}
+		k.synced = k.off
 	}
 	return nil
 }
