@@ -36,6 +36,8 @@ func runAll() (ok bool, err error) {
 	clients := flag.Int("clients", 6, "clients")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the first run; each further one has the next")
 	dir := flag.String("dir", "", "in which runs make their directories (default: a temporary one)")
+	only := flag.String("only", "", "only faults with this in their name: \"kill leader\" shows how long a failover takes")
+	heartbeat := flag.Duration("heartbeat", 400*time.Millisecond, "of raft")
 	verbose := flag.Bool("v", false, "tell each fault")
 	flag.Parse()
 	if *dir == "" {
@@ -54,7 +56,7 @@ func runAll() (ok bool, err error) {
 		p := &plan{
 			nodes: *nodes, clients: *clients, length: time.Duration(*seconds * float64(time.Second)), seed: *seed + i, dir: *dir,
 			log:     slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: level})),
-			verdict: time.Minute,
+			verdict: time.Minute, only: *only, more: []string{"-heartbeat", heartbeat.String()},
 		}
 		r, err := p.run(ctx)
 		if err != nil {

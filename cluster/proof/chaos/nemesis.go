@@ -17,6 +17,17 @@ type nemesis struct {
 	made   map[string]int // faults, by kind
 	next   int            // number of the next node
 	more   []string       // arguments of nodes
+	faults []fault        // that it makes
+}
+
+func newNemesis(g *group, p *plan) *nemesis {
+	n := &nemesis{g: g, random: rand.New(rand.NewPCG(p.seed, 1<<63)), log: p.log, made: map[string]int{}, next: p.nodes + 1, more: p.more}
+	for _, f := range faults {
+		if strings.Contains(f.name, p.only) {
+			n.faults = append(n.faults, f)
+		}
+	}
+	return n
 }
 
 // fault is one kind of fault: it happens, and is taken back after a while unless it says that there is nothing to take back.
@@ -61,7 +72,7 @@ func (n *nemesis) run(ctx context.Context) {
 			p.undo()
 		}
 	}()
-	for sleep(ctx, time.Duration(100+n.random.IntN(900))*time.Millisecond) {
+	for len(n.faults) > 0 && sleep(ctx, time.Duration(100+n.random.IntN(900))*time.Millisecond) {
 		kept := open[:0]
 		for _, p := range open {
 			if time.Now().After(p.at) {
@@ -71,7 +82,7 @@ func (n *nemesis) run(ctx context.Context) {
 			}
 		}
 		open = kept
-		f := faults[n.random.IntN(len(faults))]
+		f := n.faults[n.random.IntN(len(n.faults))]
 		after := time.Duration(300+n.random.IntN(3500)) * time.Millisecond
 		victim, limit, same := n.victim(f.at), (len(n.g.members())-1)/2, 0
 		if !f.mild && n.random.IntN(8) == 0 {

@@ -22,6 +22,8 @@ type plan struct {
 	dir     string // in which the run makes its own
 	log     *slog.Logger
 	verdict time.Duration // how long porcupine may take for one part of the history
+	only    string        // of faults, those with this in their name
+	more    []string      // arguments of nodes
 }
 
 // report is what came of a run.
@@ -56,7 +58,7 @@ func (p *plan) run(ctx context.Context) (r *report, err error) {
 	}
 	g := newGroup(r.dir)
 	defer g.close()
-	if err := g.begin(p.nodes); err != nil {
+	if err := g.begin(p.nodes, p.more...); err != nil {
 		return r, err
 	}
 	w := &workload{g: g, h: &history{began: time.Now()}, seed: p.seed, set: map[string]string{}}
@@ -64,7 +66,7 @@ func (p *plan) run(ctx context.Context) (r *report, err error) {
 		return r, fmt.Errorf("no leader at the beginning: see %s", r.dir)
 	}
 	w.last = time.Since(w.h.began)
-	n := &nemesis{g: g, random: rand.New(rand.NewPCG(p.seed, 1<<63)), log: p.log, made: map[string]int{}, next: p.nodes + 1}
+	n := newNemesis(g, p)
 	r.faults = n.made
 	timed, cancel := context.WithTimeout(ctx, p.length)
 	defer cancel()

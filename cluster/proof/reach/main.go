@@ -34,7 +34,7 @@ func main() {
 func run() error {
 	clients := flag.Int("clients", 64, "clients")
 	size := flag.Int("value", 100, "bytes of a value")
-	rounds := flag.Int("rounds", 5, "rounds of writes")
+	rounds := flag.Int("rounds", 5, "rounds of writes; 0: no writes and reads")
 	length := flag.Duration("length", 2*time.Second, "of a round")
 	state := flag.Int64("state", 256, "MiB of state to install on a new follower; 0: none")
 	at := flag.String("dir", "", "where to make directories (default: a temporary one)")
@@ -55,11 +55,13 @@ func run() error {
 		return err
 	}
 	defer single.Close()
-	if err := c.writes(ctx, single, *clients, *size, *rounds, *length); err != nil {
-		return err
-	}
-	if err := c.reads(ctx); err != nil {
-		return err
+	if *rounds > 0 {
+		if err := c.writes(ctx, single, *clients, *size, *rounds, *length); err != nil {
+			return err
+		}
+		if err := c.reads(ctx); err != nil {
+			return err
+		}
 	}
 	if *state == 0 {
 		return nil
@@ -87,7 +89,10 @@ func begin(ctx context.Context, dir string, n int) (*group, error) {
 		}
 	}
 	for _, p := range peers {
-		db, err := cluster.Open(ctx, filepath.Join(dir, p.ID), cluster.Config{ID: p.ID, Listen: p.Addr, Insecure: true, Peers: peers})
+		db, err := cluster.Open(ctx, filepath.Join(dir, p.ID), cluster.Config{
+			ID: p.ID, Listen: p.Addr, Insecure: true, Peers: peers,
+			SnapshotThreshold: 20_000, SnapshotInterval: time.Second, TrailingLogs: 5000, // a state is to be sent as a snapshot
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -227,8 +232,12 @@ func (c *group) install(ctx context.Context, state int64, clients, size int, len
 			return err
 		}
 	}
-	// The log has to be shorter than the state for a snapshot to be sent: small writes push it out.
 	put := func(k, v []byte) error { return leader.Put(ctx, k, v) }
+	for !c.snapshotOf(leader, state) { // small writes push the state out of the log
+		if _, err := rate(64, size, time.Second, put); err != nil {
+			return err
+		}
+	}
 	var before []float64
 	for range 3 {
 		r, err := rate(clients, size, length, put)
@@ -260,6 +269,17 @@ func (c *group) install(ctx context.Context, state int64, clients, size int, len
 		default:
 		}
 	}
+}
+
+// snapshotOf reports whether the newest snapshot of a node has the state.
+func (c *group) snapshotOf(db *cluster.DB, state int64) bool {
+	names, _ := filepath.Glob(filepath.Join(c.dir, db.ID(), "snapshots", "*.snap"))
+	slices.Sort(names) // by index
+	if len(names) == 0 {
+		return false
+	}
+	info, err := os.Stat(names[len(names)-1])
+	return err == nil && info.Size() >= state
 }
 
 // join adds a node and waits until it has come to where the leader was.
