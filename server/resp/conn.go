@@ -226,8 +226,9 @@ func (c *client) lastWriteOf(n int) int {
 // flush lets the replies leave.
 //
 //  1. What the pipeline has written is synced, unless its last write was. A crash before that leaves writes without replies.
-//  2. The replies leave: what they acknowledge is on the disk.
-//  3. Subscribers are told, this client after its replies if it is one.
+//  2. Subscribers are told. Who writes when he has a reply is told of after this one: events of two connections are in the order
+//     of their replies. A client that is a subscriber itself is told after its replies.
+//  3. The replies leave: what they acknowledge is on the disk.
 func (c *client) flush() error {
 	if c.dirty {
 		if err := c.srv.store.Sync(c.srv.ctx); err != nil {
@@ -237,6 +238,10 @@ func (c *client) flush() error {
 			return errors.Join(errSync, err)
 		}
 		c.dirty = false
+	}
+	if c.mail == nil {
+		c.publishEvents()
+		return c.write()
 	}
 	err := c.write()
 	c.publishEvents()
