@@ -287,6 +287,54 @@ func TestDifferentialSurvey(t *testing.T) {
 	}
 }
 
+// TestDifferentialEvents compares what the same histories publish: keyspace notifications of every class that both have, but those
+// of expiry, which Redis publishes when it happens to find what has expired.
+func TestDifferentialEvents(t *testing.T) {
+	redis := startRedis(t, "--databases", "1")
+	ebb := start(t)
+	const events = "KEg$"
+	for _, addr := range []string{redis.addr, ebb.addr} {
+		if r := dial(t, addr).must(t, "CONFIG", "SET", "notify-keyspace-events", events); r.text != "OK" {
+			t.Fatal(r)
+		}
+	}
+	messages := 0
+	rapid.Check(t, func(t *rapid.T) {
+		all := steps.Draw(t, "steps")
+		subscribers, err := connect(redis.addr, ebb.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer subscribers.close()
+		if err := subscribers.do([]string{"PSUBSCRIBE", "*"}); err != nil {
+			t.Fatal(err)
+		}
+		_, history, err := differ(redis.addr, ebb.addr, []string{"2", "3"}, all)
+		if err != nil {
+			t.Fatalf("%v, after\n%s", err, strings.Join(history, "\n"))
+		}
+		last, err := connect(redis.addr, ebb.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer last.close()
+		if err := last.do([]string{"PUBLISH", "the end", "of it"}); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			a, errA := subscribers.redis.read()
+			b, errB := subscribers.ebb.read()
+			if errA != nil || errB != nil || a.raw != b.raw {
+				t.Fatalf("redis: %s, %v, ebbd: %s, %v, after\n%s", a, errA, b, errB, strings.Join(history, "\n"))
+			}
+			if messages++; len(a.elems) == 4 && a.elems[2].text == "the end" {
+				return
+			}
+		}
+	})
+	t.Logf("%d messages were the same", messages)
+}
+
 // permittedBytes are bytes after which the two differ, with the reason; what does not differ is to be taken off the list.
 var permittedBytes = map[string]string{
 	"\x00\x01\x02\r\n":                          "Redis takes a NUL for the end of all that has come",

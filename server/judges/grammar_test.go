@@ -81,7 +81,7 @@ var forms = []form{
 	{1, "HELLO", []string{"2", "3", "index", "SETNAME value", "AUTH value value"}},
 	{1, "AUTH value", []string{"value"}},
 	{1, "RESET", nil},
-	{1, "PUBLISH value value", nil},
+	{1, "PUBLISH key value", nil},
 	{1, "PUBSUB CHANNELS", []string{"pattern"}},
 	{1, "PUBSUB NUMSUB", []string{"value"}},
 	{1, "PUBSUB NUMPAT", nil},

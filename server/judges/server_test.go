@@ -226,7 +226,7 @@ func start(t testing.TB) *server {
 func judgesEbb() bool { return *judged != "redis" }
 
 func TestMain(m *testing.M) {
-	flag.Set("rapid.checks", "1000") // unless told otherwise
+	flag.Set("rapid.checks", "500") // unless told otherwise
 	flag.Parse()
 	code := m.Run()
 	if ebbd.path != "" {
