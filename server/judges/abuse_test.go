@@ -140,7 +140,7 @@ func TestAbuse(t *testing.T) {
 	if n := peak(t, s); n > mayTake {
 		t.Errorf("%d MB were taken, with limits that allow %d", n>>20, mayTake>>20)
 	}
-	for range 500 { // until the server has noticed all
+	for range 3000 { // until the server has noticed all
 		if gauge(t, metrics, "go_goroutines") <= goroutines+2 {
 			break
 		}

@@ -238,7 +238,7 @@ func TestMain(m *testing.M) {
 // run runs a program to its end, and fails the test with what it printed if it does not end well, or not in time.
 func run(t testing.TB, dir, name string, args ...string) string {
 	t.Helper()
-	limit := time.Minute
+	limit := 3 * time.Minute
 	if *long {
 		limit = 10 * time.Minute
 	}

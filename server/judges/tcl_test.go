@@ -138,7 +138,7 @@ func runTcl(t *testing.T, archive string, lane int, unit, option string, names [
 	dir := t.TempDir()
 	run(t, dir, "tar", "-xzf", archive, "--strip-components=1", "--wildcards", "*/tests")
 	s := start(t)
-	limit := time.Minute
+	limit := 3 * time.Minute
 	if *long {
 		limit = 10 * time.Minute
 	}
