@@ -121,7 +121,8 @@ func (g *group) start(p *proc, more ...string) error {
 	if len(more) > 0 {
 		p.args = more
 	}
-	args := append([]string{"node", "-id", p.id, "-dir", p.dir, "-listen", p.listen, "-control", p.control, "-via", string(via)}, p.args...)
+	args := []string{"node", "-id", p.id, "-dir", p.dir, "-listen", p.listen, "-control", p.control, "-via", string(via)}
+	args = append(args, p.args...)
 	log, err := os.OpenFile(p.dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err

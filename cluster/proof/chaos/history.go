@@ -143,8 +143,9 @@ func describe(ops []porcupine.Operation) string {
 			end = fmt.Sprint(time.Duration(op.Return))
 		}
 		c, a := op.Input.(call), op.Output.(answer)
-		fmt.Fprintf(&s, "  %v..%s client %d: %s %s %q old %q delta %d %v -> %s %q found %v n %d lists %v %s\n", time.Duration(op.Call), end,
-			op.ClientId, c.Op, c.Key, c.Value, c.Old, c.Delta, c.Micro, a.Outcome, a.Value, a.Found, a.N, a.Lists, a.Err)
+		fmt.Fprintf(&s, "  %v..%s client %d: %s %s %q old %q delta %d %v -> ", time.Duration(op.Call), end, op.ClientId,
+			c.Op, c.Key, c.Value, c.Old, c.Delta, c.Micro)
+		fmt.Fprintf(&s, "%s %q found %v n %d lists %v %s\n", a.Outcome, a.Value, a.Found, a.N, a.Lists, a.Err)
 	}
 	return s.String()
 }

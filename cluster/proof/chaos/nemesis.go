@@ -21,7 +21,8 @@ type nemesis struct {
 }
 
 func newNemesis(g *group, p *plan) *nemesis {
-	n := &nemesis{g: g, random: rand.New(rand.NewPCG(p.seed, 1<<63)), log: p.log, made: map[string]int{}, next: p.nodes + 1, more: p.more}
+	n := &nemesis{g: g, log: p.log, made: map[string]int{}, next: p.nodes + 1, more: p.more}
+	n.random = rand.New(rand.NewPCG(p.seed, 1<<63))
 	for _, f := range faults {
 		if strings.Contains(f.name, p.only) {
 			n.faults = append(n.faults, f)

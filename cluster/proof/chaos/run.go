@@ -52,8 +52,8 @@ func (r *report) String() string {
 
 // run does a run. An error says that it could not be done; what is wrong with the cluster is in the report.
 func (p *plan) run(ctx context.Context) (r *report, err error) {
-	r = &report{dir: filepath.Join(p.dir, fmt.Sprintf("run-%d-%d", p.nodes, p.seed))}
-	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+	r = &report{}
+	if r.dir, err = os.MkdirTemp(p.dir, fmt.Sprintf("run-%d-%d-", p.nodes, p.seed)); err != nil {
 		return r, err
 	}
 	g := newGroup(r.dir)
