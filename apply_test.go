@@ -303,3 +303,44 @@ func TestBatchForgets(t *testing.T) {
 		t.Errorf("a batch keeps what it has found; %v", err)
 	}
 }
+
+// A batch so large that its keys are put in order all at once is seen whole, by scans as by point reads, on top of what was there,
+// and a snapshot from before shows nothing of it.
+func TestLargeBatch(t *testing.T) {
+	db, err := OpenMemory(nil)
+	must(t, err)
+	defer db.Close()
+	want := map[string]string{}
+	for round := range 3 {
+		old, err := db.Snapshot()
+		must(t, err)
+		n := len(want)
+		var b Batch
+		for i := range 3000 {
+			key, value := fmt.Sprintf("%d/%d", i*7919%1000, i%(5+round)), fmt.Sprint(round, i)
+			if i%11 == 0 {
+				must(t, b.Delete([]byte(key)))
+				delete(want, key)
+			} else {
+				must(t, b.Put([]byte(key), []byte(value)))
+				want[key] = value
+			}
+		}
+		must(t, db.Apply(&b))
+		must(t, db.Put([]byte("alone"), []byte("1")))
+		want["alone"] = "1"
+		seen, last := 0, ""
+		for e, err := range db.Range(nil) {
+			must(t, err)
+			if want[string(e.Key)] != string(e.Value) || string(e.Key) <= last {
+				t.Fatalf("round %d: %s is %s behind %s, want %s", round, e.Key, e.Value, last, want[string(e.Key)])
+			}
+			last = string(e.Key)
+			seen++
+		}
+		before, err := old.Count(nil)
+		if old.Close(); seen != len(want) || before != n || err != nil {
+			t.Errorf("round %d: %d keys, want %d; before %d, want %d, %v", round, seen, len(want), before, n, err)
+		}
+	}
+}

@@ -199,6 +199,10 @@ func applyEntry(e *wal.Entry, m *lsm.Mem, w *writers, r *trail, clock *ttl.Clock
 	if err := ops.Decode(e); err != nil {
 		return err
 	}
+	if ops.Len() > 1 && !ops.Ranges() { // those look at what is there: see offerRange
+		m.BeginBatch(ops.Len())
+		defer m.EndBatch()
+	}
 	for ops.Next() {
 		o := &ops.Op
 		if err := m.Apply(o); err != nil {

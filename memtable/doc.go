@@ -22,7 +22,7 @@
 //	links.go              finds an old version in a long chain
 //	index.go              finds a key's node by hash: for Get, and for Set to find out whether there is one
 //	tree.go, head.go      keeps the nodes in order (google/btree), for iterators
-//	load.go               puts what is replayed from a log in order, all at once
+//	load.go, batch.go     put what is replayed from a log, or is in a large batch, in order, all at once
 //
 // Overwriting a key adds a version to its node and touches neither index nor tree.
 //

@@ -39,8 +39,9 @@ const (
 type tree struct {
 	arena *arena
 
-	loading bool     // nothing is in order yet: see load.go. For the writer, as is loaded
-	loaded  []uint32 // the nodes that were added while loading
+	loading bool     // nothing is in order yet: see load.go. For the writer, as are batch and loaded
+	batch   bool     // a batch is loaded, and readers go on: see batch.go
+	loaded  []uint32 // the nodes that were added while loading or in the batch
 
 	queue   [maxQueue]uint32
 	tail    atomic.Int64 // nodes ever queued: those in the tree
@@ -102,7 +103,11 @@ func (t *tree) key(node uint32) []byte {
 
 // insert adds a node whose key is not in the tree.
 func (t *tree) insert(node uint32) {
-	if t.loading {
+	switch {
+	case t.batch:
+		t.loaded = append(t.loaded, node)
+		return
+	case t.loading:
 		t.load(node)
 		return
 	}
@@ -181,6 +186,15 @@ func (t *tree) reconsider(n int64) {
 	if bytes.HasPrefix(prefix, used) && len(prefix) <= len(used)+reserve {
 		return
 	}
+	t.rebuild(prefix)
+}
+
+// rebuild orders by another prefix what is there. Only the writer may call it.
+func (t *tree) rebuild(prefix []byte) {
+	t.lock()
+	t.drainLocked()
+	old, loaded := t.mu.order, t.mu.base
+	t.mu.Unlock()
 	order := btree.NewG(degree, t.less)
 	old.Ascend(func(it item) bool {
 		order.ReplaceOrInsert(makeItem(t.arena.key(it.node), prefix, it.node))

@@ -129,6 +129,9 @@ func (o *Ops) Next() bool {
 // Len returns how many operations Next has not come to.
 func (o *Ops) Len() int { return o.left }
 
+// Ranges reports whether there may be range deletes among the operations.
+func (o *Ops) Ranges() bool { return o.Op.Kind == DeleteRange || o.schema == schemaRanges }
+
 // Writer returns whose batch it is, if it is one of a writer.
 func (o *Ops) Writer() (w Writer, ok bool) {
 	return o.writer, o.schema != 0 && o.writer.ID != batch.NoWriterID
