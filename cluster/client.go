@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -91,6 +92,7 @@ func (c *client) write(ctx context.Context, entry []byte) (result, error) {
 		if !again {
 			return r, err
 		}
+		entry = bytes.Clone(entry) // raft has the other, and may have a follower to send it to
 	}
 }
 
@@ -181,7 +183,7 @@ func (c *client) propose(ctx context.Context, entry []byte) (r result, asked boo
 	pause, unknown := firstPause, false
 	for n := 0; ; n++ {
 		if n > 0 {
-			entry = append([]byte(nil), entry...) // raft may still have the other
+			entry = bytes.Clone(entry) // raft may still have the other
 		}
 		r, err = c.db.proposeOnce(ctx, entry)
 		if err == nil {

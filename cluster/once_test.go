@@ -8,7 +8,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -85,10 +87,7 @@ func TestTime(t *testing.T) {
 	})
 	ctx := t.Context()
 	for _, id := range []string{"n1", "n2", "n3"} {
-		for tc.leader().ID() != id {
-			_ = tc.leader().TransferLeadership(ctx, id)
-		}
-		l := tc.leader()
+		l := tc.makeLeader(id)
 		key := []byte("led by " + id)
 		began := time.Now()
 		must(t, l.Put(ctx, key, nil, ebb.TTL(150*time.Millisecond)))
@@ -299,5 +298,100 @@ func TestTLS(t *testing.T) {
 		t.Error("a node with a wrong certificate was taken in", db.Close())
 	} else {
 		t.Log(err)
+	}
+}
+
+// TestSessionExpires lets the sessions of all nodes expire while a follower is away: the next call opens another, and the
+// follower comes to the same.
+func TestSessionExpires(t *testing.T) {
+	tc := startCluster(t, 3, nil)
+	ctx := t.Context()
+	l := tc.leader()
+	for _, db := range tc.nodes {
+		must(t, db.Put(ctx, []byte("of "+db.ID()), nil))
+	}
+	f := tc.follower()
+	must(t, f.Close())
+	delete(tc.nodes, f.ID())
+	time.Sleep(5 * time.Millisecond)
+	expire := binary.LittleEndian.AppendUint64(appendHeader(nil, &header{kind: kindExpireSessions}), 1)
+	_, _, err := l.client.propose(ctx, expire)
+	must(t, err)
+	for _, db := range tc.nodes {
+		must(t, db.Put(ctx, []byte("then of "+db.ID()), nil))
+	}
+	tc.open(tc.configs[f.ID()])
+	if _, err := tc.nodes[f.ID()].Get(ctx, []byte("then of "+l.ID())); err != nil {
+		t.Error(err)
+	}
+	tc.agree()
+}
+
+// TestLevels reads on a node that is cut off from the others.
+func TestLevels(t *testing.T) {
+	tc := startCluster(t, 3, func(c *Config) { c.CallTimeout = 5 * time.Second; c.NoForward = c.ID == "n3" })
+	ctx := t.Context()
+	l := tc.makeLeader("n1")
+	must(t, l.Put(ctx, []byte("a"), []byte("1")))
+	n3 := tc.nodes["n3"]
+	var refused *NotLeaderError
+	if err := n3.Put(ctx, []byte("a"), nil); !errors.As(err, &refused) || refused.Addr == "" {
+		t.Errorf("a node that does not forward: %v", err)
+	}
+	if _, err := n3.Get(ctx, []byte("a")); !errors.As(err, &refused) {
+		t.Errorf("a node that does not forward: %v", err)
+	}
+	for v := ""; v != "1"; {
+		b, _ := n3.Get(ctx, []byte("a"), Stale(time.Second))
+		v = string(b)
+	}
+	for _, id := range []string{"n1", "n2"} {
+		must(t, tc.nodes[id].Close())
+		delete(tc.nodes, id)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if _, err := n3.Get(ctx, []byte("a"), Stale(100*time.Millisecond)); !errors.Is(err, ErrTooStale) {
+		t.Errorf("a node that is alone: %v", err)
+	}
+	if v, err := n3.Get(ctx, []byte("a"), Stale(0)); string(v) != "1" || err != nil {
+		t.Errorf("a node that is alone: %q, %v", v, err)
+	}
+	if _, err := n3.Get(ctx, []byte("a"), Leader, Linearizable); !errors.Is(err, ebb.ErrInvalidOptions) {
+		t.Error(err)
+	}
+}
+
+// TestWatch watches two nodes: calls, batches and transactions are told apart, with the same sequences.
+func TestWatch(t *testing.T) {
+	tc := startCluster(t, 3, nil)
+	ctx := t.Context()
+	l := tc.leader()
+	var b ebb.Batch
+	must(t, b.Put([]byte("b1"), []byte("1")))
+	must(t, b.Delete([]byte("x")))
+	must(t, b.Put([]byte("b2"), []byte("2")))
+	must(t, l.Put(ctx, []byte("a"), []byte("v")))
+	must(t, l.Apply(ctx, &b))
+	must(t, l.DeletePrefix(ctx, []byte("b")))
+	must(t, l.Put(ctx, []byte("end"), nil))
+	want := "[put a false] [put b1 true] [delete x true] [put b2 false] [delete range b false] [put end false] "
+	var seqs []string
+	for _, db := range []*DB{l, tc.follower()} {
+		got, seq := "", ""
+		for c, err := range db.Watch(ctx, &ebb.WatchOptions{From: 1}) {
+			must(t, err)
+			got += fmt.Sprintf("[%v %s %v] ", c.Kind, c.Key, c.More)
+			seq += fmt.Sprint(c.Seq, " ")
+			if string(c.Key) == "end" {
+				break
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", db.ID(), got, want)
+		}
+		seqs = append(seqs, seq)
+	}
+	if seqs[0] != seqs[1] {
+		t.Error(seqs)
 	}
 }
