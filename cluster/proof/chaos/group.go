@@ -40,6 +40,7 @@ type proc struct {
 	gone    chan struct{} // closed when cmd has ended
 	stopped bool
 	removed bool
+	wrong   bool // its clock was set, and not set back yet
 }
 
 func newGroup(dir string) *group {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,6 +19,7 @@ type nemesis struct {
 	next   int            // number of the next node
 	more   []string       // arguments of nodes
 	faults []fault        // that it makes
+	clocks int            // calls that set a clock
 }
 
 func newNemesis(g *group, p *plan) *nemesis {
@@ -66,6 +68,8 @@ func (n *nemesis) run(ctx context.Context) {
 		undo func()
 		at   time.Time
 		mild bool
+
+		victim *proc
 	}
 	var open []pending
 	defer func() {
@@ -78,7 +82,8 @@ func (n *nemesis) run(ctx context.Context) {
 		for _, p := range open {
 			if time.Now().After(p.at) {
 				p.undo()
-			} else {
+			}
+			if !time.Now().After(p.at) || p.mild && p.victim.wrong { // it may be stopped, and has to be told again
 				kept = append(kept, p)
 			}
 		}
@@ -100,7 +105,7 @@ func (n *nemesis) run(ctx context.Context) {
 		n.log.Info("fault", "kind", f.name, "node", victim.id, "for", after)
 		n.made[f.name]++
 		if undo := f.do(n, victim); undo != nil {
-			open = append(open, pending{undo, time.Now().Add(after), f.mild})
+			open = append(open, pending{undo, time.Now().Add(after), f.mild, victim})
 		}
 	}
 }
@@ -175,8 +180,14 @@ func cutPair(n *nemesis, p *proc) func() {
 
 func clock(by time.Duration) func(n *nemesis, p *proc) func() {
 	return func(n *nemesis, p *proc) func() {
-		n.g.ask(p, time.Second, call{Op: "clock", Delta: int64(by)})
-		return func() { n.g.ask(p, time.Second, call{Op: "clock"}) }
+		set := func(by time.Duration) bool {
+			n.clocks++ // a call that a node which was stopped comes to late must not undo a later one
+			a := n.g.ask(p, time.Second, call{Op: "clock", Delta: int64(by), Value: strconv.Itoa(n.clocks)})
+			return a.Outcome == done || !p.running()
+		}
+		set(by)
+		p.wrong = true
+		return func() { p.wrong = !set(0) }
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,9 @@ type node struct {
 	clock atomic.Int64 // ns that the wall clock is ahead
 	disk  *vfstest.Fault
 
-	mu  sync.Mutex
-	via map[string]string
+	mu   sync.Mutex
+	via  map[string]string
+	turn int // of the last call that has set the clock
 }
 
 // callTimeout is how long a node tries a call of a client; the client waits a little longer.
@@ -153,7 +155,12 @@ func (n *node) do(ctx context.Context, c *call, a *answer) (err error) {
 	case "self":
 		a.Node = n.db.Stats().Node
 	case "clock":
-		n.clock.Store(c.Delta)
+		n.mu.Lock()
+		if turn, err := strconv.Atoi(c.Value); err != nil || turn > n.turn {
+			n.turn = max(turn, n.turn)
+			n.clock.Store(c.Delta)
+		}
+		n.mu.Unlock()
 	case "room":
 		n.disk.SetRoom(c.Delta)
 	case "via":
