@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/internal/host"
 )
 
@@ -304,6 +305,9 @@ func (r *reader) reads() (keys []host.KeyRead, ranges []host.RangeRead) {
 	for range r.count() {
 		k := host.KeyRead{Key: r.bytes()}
 		k.Version = r.uvarint()
+		if len(k.Key) == 0 || len(k.Key) > ebb.MaxKeySize {
+			r.fail()
+		}
 		keys = append(keys, k)
 	}
 	for range r.count() {

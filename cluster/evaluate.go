@@ -69,7 +69,7 @@ func (m *machine) decodeOps(in *reader, n int) ([]op, error) {
 		if in.bad {
 			break
 		}
-		if len(o.key) > ebb.MaxKeySize || len(o.value) > maxEntrySize || isReserved(o.key) || o.kind == opDeleteRange && (len(o.value) == 0 || bytes.Compare(o.value, reserved) > 0 || len(o.value) > ebb.MaxKeySize) {
+		if !o.allowed() {
 			return nil, errEntry
 		}
 	}
@@ -77,6 +77,18 @@ func (m *machine) decodeOps(in *reader, n int) ([]op, error) {
 		return nil, errEntry
 	}
 	return ops, nil
+}
+
+// allowed reports whether an operation is one that a node of this release may write. What it is refused for here would be an error
+// of the database, which stops every node.
+func (o *op) allowed() bool {
+	switch {
+	case len(o.key) > ebb.MaxKeySize, len(o.value) > maxEntrySize, isReserved(o.key):
+		return false
+	case o.kind == opDeleteRange: // its start may be empty, which is no key to look at
+		return len(o.value) > 0 && len(o.value) <= ebb.MaxKeySize && bytes.Compare(o.value, reserved) <= 0 && !o.looks()
+	}
+	return len(o.key) > 0
 }
 
 // conflicts reports whether an operation has to look at what the batch writes.

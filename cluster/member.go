@@ -38,8 +38,8 @@ func (db *DB) serve(conn net.Conn, kind byte) {
 func (db *DB) answer(ctx context.Context, m method, payload []byte) ([]byte, error) {
 	switch m {
 	case methodPropose:
-		if len(payload) < headerSize {
-			return nil, fmt.Errorf("%w: %w", errRefused, errEntry)
+		if _, _, err := decodeHeader(payload); err != nil { // in the log it would stop every node
+			return nil, fmt.Errorf("%w: %w", errRefused, err)
 		}
 		r, err := db.proposeHere(ctx, payload)
 		if err != nil {

@@ -244,6 +244,28 @@ func TestNewerEntry(t *testing.T) {
 	}
 }
 
+// TestEntryOfANewerNode has a leader asked, by a node of a release to come, to write an entry that it does not know: it refuses
+// that. In the log the entry would stop every node of this release.
+func TestEntryOfANewerNode(t *testing.T) {
+	tc := startCluster(t, 3, nil)
+	ctx := t.Context()
+	f := tc.follower()
+	id, addr := f.leader()
+	newer := appendHeader(nil, &header{kind: kindTick})
+	newer[versionOffset]++
+	unknown := appendHeader(nil, &header{kind: kindPin + 1})
+	for _, entry := range [][]byte{newer, unknown, appendHeader(nil, &header{}), make([]byte, headerSize-1)} {
+		_, err := f.peers.get(id, addr).call(ctx, methodPropose, entry)
+		var failed *callError
+		if !errors.As(err, &failed) || failed.failure != failRefused {
+			t.Errorf("% x: %v", entry, err)
+		}
+	}
+	for _, db := range tc.nodes {
+		must(t, db.Put(ctx, []byte(db.ID()), nil))
+	}
+}
+
 var authority = sync.OnceValues(func() (*x509.Certificate, *ecdsa.PrivateKey) { return makeCertificate(nil, nil, "authority") })
 
 func makeCertificate(parent *x509.Certificate, by *ecdsa.PrivateKey, name string) (*x509.Certificate, *ecdsa.PrivateKey) {
