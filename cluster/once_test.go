@@ -371,9 +371,14 @@ func TestLevels(t *testing.T) {
 		must(t, tc.nodes[id].Close())
 		delete(tc.nodes, id)
 	}
-	time.Sleep(500 * time.Millisecond)
-	if _, err := n3.Get(ctx, []byte("a"), Stale(100*time.Millisecond)); !errors.Is(err, ErrTooStale) {
-		t.Errorf("a node that is alone: %v", err)
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		_, err := n3.Get(ctx, []byte("a"), Stale(100*time.Millisecond))
+		if errors.Is(err, ErrTooStale) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("a node that is alone: %v", err)
+		}
 	}
 	if v, err := n3.Get(ctx, []byte("a"), Stale(0)); string(v) != "1" || err != nil {
 		t.Errorf("a node that is alone: %q, %v", v, err)

@@ -41,8 +41,8 @@ func (c *client) setRun(i, n, last int) int {
 	c.lastWrite = end > last
 	err := c.srv.store.Apply(c.srv.ctx, &c.batch, c.writeOptions()...)
 	c.wrote(err)
-	if c.batch.Reset(); size > maxRunBytes {
-		c.batch = ebb.Batch{} // whose memory would stay
+	if c.batch.Reset(); size > maxIdleBuffer {
+		c.batch = ebb.Batch{} // an idle connection keeps no more than it does of requests
 	}
 	c.ranSets(i, run, err)
 	return run
