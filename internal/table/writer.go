@@ -211,23 +211,39 @@ func (w *Writer) Memory() int64 {
 
 // finishBlock writes the block that was being filled.
 func (w *Writer) finishBlock() error {
-	before := len(w.buf)
-	r := wal.Record{Key: w.lastKey, Value: w.batch.Build(), Compression: w.compression}
-	w.append(&r)
 	if w.err != nil {
 		return w.err
 	}
-	size := len(w.buf) - before
-	stored, _, err := wal.DecodeStored(w.buf[before:])
+	size, err := w.appendBlock(w.batch.Build())
 	if err != nil {
 		return w.fail(err)
 	}
-	rest := len(stored.Value) + recordCRCSize
-	place := uint64(w.written) + uint64(before+size-rest)
+	place := uint64(w.written) + uint64(len(w.buf)-size.rest)
 	if w.compression != wal.CompressionNone {
 		place = uint64(len(w.index.blocks)) << placeOffsetBits
 	}
-	return w.blockDone(place, blockSize{size - rest, rest, stored.Compression != wal.CompressionNone})
+	return w.blockDone(place, size)
+}
+
+// appendBlock adds the record of a block to the buffer.
+func (w *Writer) appendBlock(rows []byte) (blockSize, error) {
+	before := len(w.buf)
+	if w.compression == wal.CompressionNone {
+		buf, after, err := wal.AppendRecordSplit(w.buf, &wal.Record{Key: w.lastKey}, rows)
+		if err != nil {
+			return blockSize{}, err
+		}
+		w.buf = append(append(buf, rows...), after[:]...)
+		return blockSize{head: len(buf) - before, rest: len(rows) + len(after)}, nil
+	}
+	var err error
+	w.buf, err = wal.AppendRecord(w.buf, &wal.Record{Key: w.lastKey, Value: rows, Compression: w.compression})
+	if err != nil {
+		return blockSize{}, err
+	}
+	stored, n, err := wal.DecodeStored(w.buf[before:])
+	rest := len(stored.Value) + recordCRCSize
+	return blockSize{n - rest, rest, stored.Compression != wal.CompressionNone}, err
 }
 
 // blockDone takes note of a block whose record is on its way to the file, and whose rows are at offsets from place.
