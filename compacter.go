@@ -18,11 +18,12 @@ type compacter struct {
 	worker
 	compacting sync.Mutex // held by whoever compacts, one at a time
 
-	pipeline  *pipeline
-	live      *lsm.Set
-	counters  *counters
-	lastFlush *flushTime
-	damage    damagedSet
+	pipeline    *pipeline
+	live        *lsm.Set
+	counters    *counters
+	lastFlush   *flushTime
+	buildMemory int64 // of the keys of a table
+	damage      damagedSet
 }
 
 // compactPicked runs the plans that the picker picks, until it picks none.
@@ -30,16 +31,25 @@ func (c *compacter) compactPicked() error {
 	paid := c.readsHavePaid()
 	c.compacting.Lock()
 	defer c.compacting.Unlock()
-	return c.runPlans(c.health.work, func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
-		how.Paid = paid
-		return compaction.Pick(l, now, how)
-	})
+	return c.runPlans(c.health.work, pickerFor(paid))
 }
 
-// readsHavePaid reports whether reads have paid for a compaction of level 0, and as much was written since the last that it is
-// allowed. If they have, and the active memtable is large
-// enough to be flushed for reads, readsHavePaid freezes the memtable and returns false: the flush asks for a compaction,
-// which asks again.
+// pickerFor returns compaction.Pick. If reads have paid for a compaction it picks that, once: what is flushed while that runs
+// is not paid for.
+func pickerFor(paid bool) picker {
+	return func(l *compaction.Levels, now int64, how compaction.Config) *compaction.Plan {
+		how.Paid = paid
+		plan := compaction.Pick(l, now, how)
+		if plan != nil && plan.ForReads {
+			paid = false
+		}
+		return plan
+	}
+}
+
+// readsHavePaid reports whether reads have paid for a compaction, and as much was written since the last that it is allowed. If
+// they have, and the active memtable is large enough to be flushed for reads, readsHavePaid freezes the memtable and returns
+// false: the flush asks for a compaction, which asks again.
 func (c *compacter) readsHavePaid() bool {
 	v := c.live.View()
 	levels := &v.Version.Levels
@@ -51,7 +61,8 @@ func (c *compacter) readsHavePaid() bool {
 		c.live.Rent().Reset()
 		return false
 	}
-	cost := memory + compaction.Level0Cost(levels, c.compaction())
+	cost, all := compaction.CostForReads(levels, c.compaction())
+	cost += memory
 	if rent := c.live.Rent(); rent.Paid() < cost || !rent.Allows(cost, memory) {
 		return false
 	}
@@ -66,7 +77,7 @@ func (c *compacter) readsHavePaid() bool {
 		return false
 	}
 	c.live.Rent().Reset()
-	c.live.Rent().Spend(cost)
+	c.live.Rent().Spend(cost, all)
 	return true
 }
 
@@ -79,6 +90,7 @@ func (c *compacter) compaction() compaction.Config {
 		Damaged:   damaged,
 		Base:      8 * c.pipeline.memtableSize,
 		Settle:    c.lastFlush.settled(),
+		Memory:    c.buildMemory,
 	}
 }
 

@@ -77,7 +77,7 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 	f.pipeline, f.live, f.counters, f.compacter, f.writerIdle = p, live, n, &c.worker, o.WriterIdle
 	f.last.sys, f.trim.flusher = &o.sys, &f.worker
 	c.init("compact", h)
-	c.pipeline, c.live, c.counters, c.lastFlush = p, live, n, &f.last
+	c.pipeline, c.live, c.counters, c.lastFlush, c.buildMemory = p, live, n, &f.last, o.buildMemory
 	c.damage.live, c.damage.events, c.damage.sys = live, h.events, &o.sys
 	w.requests, b.settler.requests = newRequests(), newRequests()
 	w.pipeline, w.live, w.counters, w.compacter = p, live, n, &c.worker

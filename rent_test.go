@@ -43,7 +43,10 @@ func TestReadsCompact(t *testing.T) {
 		}
 	}
 	level0 := func() int { return len(db.live.View().Version.Levels[0]) }
-	cost := func() int64 { return compaction.Level0Cost(&db.live.View().Version.Levels, db.compacter.compaction()) }
+	cost := func() int64 {
+		bytes, _ := compaction.CostForReads(&db.live.View().Version.Levels, db.compacter.compaction())
+		return bytes
+	}
 
 	put(0, 1)
 	scan(nil)
@@ -104,6 +107,13 @@ func TestReadsCompact(t *testing.T) {
 		t.Fatalf("%d frozen memtables, %d tables: want 1 and %d", n, level0(), lsm.UsualTables)
 	}
 	must(t, db.flusher.flushFrozen())
+	pick, l := pickerFor(true), &db.live.View().Version.Levels
+	if plan := pick(l, 0, db.compacter.compaction()); plan == nil || !plan.ForReads {
+		t.Errorf("reads have paid for %+v", plan)
+	}
+	if plan := pick(l, 0, db.compacter.compaction()); plan != nil {
+		t.Errorf("reads have paid for %+v, too", plan)
+	}
 	must(t, db.compacter.compactPicked())
 	if level0() != 0 || len(db.live.View().Version.Levels[compaction.NumLevels-1]) == 0 {
 		t.Errorf("%d tables are in level 0", level0())
@@ -175,7 +185,7 @@ func TestReadsCompactWithinBudget(t *testing.T) {
 		t.Errorf("what was written before allows %d compactions", n)
 	}
 	user, logged, flushed, compacted, n := rounds(60)
-	if compacted > 12*flushed || n < 3 || n > 20 {
+	if compacted > 12*flushed || n < 3 || n > 30 {
 		t.Errorf("%d compactions in 60 rounds have written %d bytes for %d that were flushed", n, compacted, flushed)
 	}
 	if all := logged + flushed + compacted; all > 20*user {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/table"
 )
 
 // Config sizes the levels.
@@ -12,8 +13,10 @@ type Config struct {
 	Base int64
 	// Settle asks for compactions that only save space, for when there is nothing else to do.
 	Settle bool
-	// Paid says that reads have cost as much as a compaction of level 0 would.
+	// Paid says that reads have cost as much as the compaction for reads would: see CostForReads.
 	Paid bool
+	// Memory bounds what the keys of a table in level 0 may take while it is built by a compaction for reads, in bytes; 0: any.
+	Memory int64
 	// Evictions are those that are durable. The levels are no newer than they are.
 	Evictions kv.Evictions
 	// Damaged are tables that cannot be read whole. They are not rewritten.
@@ -30,6 +33,8 @@ const (
 	// level0Share is how many times as large as the tables it overlaps level 0 may become, beside Config.Base. At worst so many
 	// times the live data is overwritten data, as with the default of RocksDB's universal compaction.
 	level0Share = 2
+	// within0Share is how many times as large as level 0 what it overlaps is where a compaction for reads leaves that alone.
+	within0Share = 2
 	// settleShare is the part of the last level's size that may lie above it. Levels above hold the overwriting entries, so
 	// this bounds the overwritten ones.
 	settleShare = 0.25
@@ -45,7 +50,8 @@ const (
 //     its target, whichever is more over;
 //   - tables of which half has expired or was evicted are rewritten; tables of mostly tombstones, and tables that hide much
 //     more than they hold, are pushed down towards the level in which tombstones go;
-//   - level 0 is compacted if reads have paid for it, as Config.Paid says;
+//   - level 0 is compacted if reads have paid for it, as Config.Paid says: into one table of its own if that is much less work,
+//     and leaves few tables;
 //   - if Config.Settle says so, level 0 is compacted if it has more than a few tables, and the levels above the last are
 //     pushed down if their size, or the size of what they hide, is large against that of the last.
 //
@@ -62,7 +68,7 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 		}
 	}
 	if c.Paid {
-		if plan := p.level0("reads have paid"); plan != nil {
+		if plan := p.forReads(c.Memory); plan != nil {
 			return plan
 		}
 	}
@@ -72,11 +78,15 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 	return nil
 }
 
-// Level0Cost returns how many bytes a compaction of level 0 would read now.
-func Level0Cost(l *Levels, c Config) int64 {
+// CostForReads returns how many bytes the compaction that Config.Paid asks for would read now, and whether it would bring all of
+// level 0 and what that overlaps into one run.
+func CostForReads(l *Levels, c Config) (bytes int64, all bool) {
 	p := newPicker(l, 0, c)
 	above, below := p.level0Bytes()
-	return above + below
+	if p.within0Pays(c.Memory) {
+		return above, false
+	}
+	return above + below, true
 }
 
 // PickAll is Pick for a compaction of everything: all data goes to the last level, and nothing stays that is of no use. With
@@ -255,6 +265,34 @@ func (p *picker) settle() *Plan {
 		}
 	}
 	return p.level0("settle")
+}
+
+// forReads plans the compaction that reads have paid for.
+func (p *picker) forReads(memory int64) *Plan {
+	const reason = "reads have paid"
+	choose := p.level0
+	if p.within0Pays(memory) {
+		choose = p.within0
+	}
+	plan := choose(reason)
+	if plan != nil {
+		plan.ForReads = true
+	}
+	return plan
+}
+
+// within0Pays reports whether reads are served well by one table in level 0: it spares them all tables but one for a third of
+// the bytes at most. The next such compaction reads that table again, which is for few times: then it is no third any more.
+func (p *picker) within0Pays(memory int64) bool {
+	if len(p.Levels[0]) < level0Settled || len(p.damaged) > 0 {
+		return false
+	}
+	var entries int64
+	for _, t := range p.Levels[0] {
+		entries += int64(t.props.Entries)
+	}
+	above, below := p.level0Bytes()
+	return below >= within0Share*above && (memory == 0 || table.EntryMemory*entries <= memory)
 }
 
 // level0Bytes returns the sizes of level 0 and of the tables that its compaction would rewrite in the first level.

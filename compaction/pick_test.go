@@ -43,12 +43,14 @@ func TestPick(t *testing.T) {
 	both := fake(1, 0, 9, size, table.Properties{Entries: 2, DeadlineEntries: 2, MinDeadline: 1, MaxDeadline: 1200})
 	half := fake(1, 0, 9, size, expiring(1500, size))
 	half.props.Entries++
+	four := []*Table{plain(5, 0, 9), plain(4, 5, 20), plain(3, 0, 30), plain(2, 0, 40)}
 	tombs := fake(9, 0, 50, size, table.Properties{Entries: 10, Tombstones: 6})
 	for _, c := range []struct {
 		name   string
 		levels Levels
 		settle bool
 		paid   bool
+		memory int64
 		evict  kv.Evictions
 		action Action
 		files  []uint64 // of the inputs; nil: no plan
@@ -60,6 +62,15 @@ func TestPick(t *testing.T) {
 			action: Move, files: []uint64{1}, level: 6},
 		{name: "reads have paid", levels: Levels{0: {plain(3, 0, 9), plain(2, 5, 20)}, 6: {plain(1, 5, 20)}}, paid: true,
 			action: Rewrite, files: []uint64{3, 2, 1}, level: 6},
+		{name: "reads have paid for a third of the work", levels: Levels{0: four, 6: {fake(1, 5, 40, 8*size, table.Properties{})}},
+			paid: true, memory: table.EntryMemory * 4 * size, files: []uint64{5, 4, 3, 2}},
+		{name: "reads have paid for more than a third", levels: Levels{0: four, 6: {fake(1, 5, 40, 8*size-1, table.Properties{})}},
+			paid: true, files: []uint64{5, 4, 3, 2, 1}, level: 6},
+		{name: "reads have paid for one table of too many keys",
+			levels: Levels{0: four, 6: {fake(1, 5, 40, 8*size, table.Properties{})}}, paid: true,
+			memory: table.EntryMemory*4*size - 1, files: []uint64{5, 4, 3, 2, 1}, level: 6},
+		{name: "reads have paid for few tables", levels: Levels{0: four[1:], 6: {fake(1, 5, 40, 8*size, table.Properties{})}},
+			paid: true, files: []uint64{4, 3, 2, 1}, level: 6},
 		{name: "reads have paid for nothing", levels: Levels{5: {fake(2, 0, 9, 1<<30, table.Properties{Entries: 10})},
 			6: {fake(1, 5, 20, 1<<34, table.Properties{Entries: 10})}}, paid: true},
 		{name: "settled", levels: Levels{6: {plain(1, 0, 9)}}, settle: true},
@@ -97,7 +108,7 @@ func TestPick(t *testing.T) {
 			action: Rewrite, files: []uint64{9, 2}, level: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid, Evictions: c.evict})
+			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid, Memory: c.memory, Evictions: c.evict})
 			if plan == nil {
 				if c.files != nil {
 					t.Fatal("no plan")

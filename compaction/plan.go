@@ -14,6 +14,9 @@ type Plan struct {
 	Level  int        // where the outputs belong
 	// Deleted says of a Drop that newer range deletes cover the inputs; false: they have expired or were evicted.
 	Deleted bool
+	// ForReads says that it is what Config.Paid asks for.
+	ForReads bool
+
 	older   Levels // the tables that are older than the inputs and not among them
 	evicted kv.Evictions
 }
