@@ -15,7 +15,7 @@ type Config struct {
 	Settle bool
 	// Paid says that reads have cost as much as the compaction for reads would: see CostForReads.
 	Paid bool
-	// Memory bounds what the keys of a table in level 0 may take while it is built by a compaction for reads, in bytes; 0: any.
+	// Memory bounds what the keys of a table may take while it is built, in bytes, where level 0 is merged into one; 0: any.
 	Memory int64
 	// Evictions are those that are durable. The levels are no newer than they are.
 	Evictions kv.Evictions
@@ -33,7 +33,7 @@ const (
 	// level0Share is how many times as large as the tables it overlaps level 0 may become, beside Config.Base. At worst so many
 	// times the live data is overwritten data, as with the default of RocksDB's universal compaction.
 	level0Share = 2
-	// within0Share is how many times as large as level 0 what it overlaps is where a compaction for reads leaves that alone.
+	// within0Share is how many times as large as level 0 what it overlaps is where making its tables fewer leaves that alone.
 	within0Share = 2
 	// settleShare is the part of the last level's size that may lie above it. Levels above hold the overwriting entries, so
 	// this bounds the overwritten ones.
@@ -50,9 +50,8 @@ const (
 //     its target, whichever is more over;
 //   - tables of which half has expired or was evicted are rewritten; tables of mostly tombstones, and tables that hide much
 //     more than they hold, are pushed down towards the level in which tombstones go;
-//   - level 0 is compacted if reads have paid for it, as Config.Paid says: into one table of its own if that is much less work,
-//     and leaves few tables;
-//   - if Config.Settle says so, level 0 is compacted if it has more than a few tables, and the levels above the last are
+//   - level 0 is compacted if reads have paid for it, as Config.Paid says, or merged into one table if that is much less work;
+//   - if Config.Settle says so, the same is done if level 0 has more than a few tables, and the levels above the last are
 //     pushed down if their size, or the size of what they hide, is large against that of the last.
 //
 // Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
@@ -68,7 +67,7 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 		}
 	}
 	if c.Paid {
-		if plan := p.forReads(c.Memory); plan != nil {
+		if plan := p.forReads(); plan != nil {
 			return plan
 		}
 	}
@@ -83,7 +82,7 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 func CostForReads(l *Levels, c Config) (bytes int64, all bool) {
 	p := newPicker(l, 0, c)
 	above, below := p.level0Bytes()
-	if p.within0Pays(c.Memory) {
+	if p.oneIsFew() {
 		return above, false
 	}
 	return above + below, true
@@ -156,12 +155,14 @@ type picker struct {
 	evicted kv.Evictions
 	base    int64
 	damaged map[*Table]bool
+	memory  int64
 	first   int              // the level that level 0 is compacted into
 	target  [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
 }
 
 func newPicker(l *Levels, now int64, c Config) *picker {
-	p := &picker{Levels: l, now: now, evicted: c.Evictions, base: max(c.Base, 1), damaged: c.Damaged}
+	p := &picker{Levels: l, now: now, evicted: c.Evictions, base: max(c.Base, 1), damaged: c.Damaged,
+		memory: c.Memory}
 	p.size()
 	return p
 }
@@ -248,7 +249,7 @@ func (p *picker) cheapest(level int) *Table {
 // settle compacts level 0 if it has more than a few tables, and pushes tables down while too much lies above the last level.
 func (p *picker) settle() *Plan {
 	if len(p.Levels[0]) >= level0Settled {
-		if plan := p.level0("settle"); plan != nil {
+		if plan := p.fewer("settle"); plan != nil {
 			return plan
 		}
 	}
@@ -268,22 +269,25 @@ func (p *picker) settle() *Plan {
 }
 
 // forReads plans the compaction that reads have paid for.
-func (p *picker) forReads(memory int64) *Plan {
-	const reason = "reads have paid"
-	choose := p.level0
-	if p.within0Pays(memory) {
-		choose = p.within0
-	}
-	plan := choose(reason)
+func (p *picker) forReads() *Plan {
+	plan := p.fewer("reads have paid")
 	if plan != nil {
 		plan.ForReads = true
 	}
 	return plan
 }
 
-// within0Pays reports whether reads are served well by one table in level 0: it spares them all tables but one for a third of
-// the bytes at most. The next such compaction reads that table again, which is for few times: then it is no third any more.
-func (p *picker) within0Pays(memory int64) bool {
+// fewer plans to make the tables of level 0 fewer: none, or one.
+func (p *picker) fewer(reason string) *Plan {
+	if p.oneIsFew() {
+		return p.within0(reason)
+	}
+	return p.level0(reason)
+}
+
+// oneIsFew reports whether to merge level 0 into one table, which stays there: that spares reads all tables but one for a third
+// of the bytes at most. The next such merge reads that table again, which is for few times: then it is no third any more.
+func (p *picker) oneIsFew() bool {
 	if len(p.Levels[0]) < level0Settled || len(p.damaged) > 0 {
 		return false
 	}
@@ -292,7 +296,7 @@ func (p *picker) within0Pays(memory int64) bool {
 		entries += int64(t.props.Entries)
 	}
 	above, below := p.level0Bytes()
-	return below >= within0Share*above && (memory == 0 || table.EntryMemory*entries <= memory)
+	return below >= within0Share*above && (p.memory == 0 || table.EntryMemory*entries <= p.memory)
 }
 
 // level0Bytes returns the sizes of level 0 and of the tables that its compaction would rewrite in the first level.

@@ -97,8 +97,11 @@ func TestPick(t *testing.T) {
 			action: Rewrite, files: append(slices.Repeat([]uint64{5}, level0Most), 1), level: 6},
 		{name: "level 0 has not", levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Most-1), 6: {large(1, 0, 9)}}},
 		{name: "level 0 has too many to rest",
-			levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Settled), 6: {large(1, 0, 9)}},
+			levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Settled), 6: {plain(1, 0, 9)}},
 			settle: true, action: Rewrite, files: append(slices.Repeat([]uint64{5}, level0Settled), 1), level: 6},
+		{name: "level 0 has too many to rest, and one is little",
+			levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Settled), 6: {large(1, 0, 9)}},
+			settle: true, action: Rewrite, files: slices.Repeat([]uint64{5}, level0Settled)},
 		{name: "level 0 stays above a level that is emptied", levels: Levels{
 			0: {fake(5, 0, 9, 3*base, table.Properties{}), plain(4, 5, 20), plain(3, 0, 9)},
 			4: {plain(1, 0, 9)}, 6: {plain(7, 0, 9)}}, action: Rewrite, files: []uint64{5, 4, 3, 1}, level: 4},
