@@ -10,11 +10,11 @@ func TestRentAsksRarely(t *testing.T) {
 		r.Pay(ScanBytes)
 	}
 	if asked < 8 || asked > 100 {
-		t.Errorf("for 4 GiB reads have asked %d times", asked)
+		t.Errorf("for %d bytes reads have asked %d times", ScanBytes<<20, asked)
 	}
 	r.Reset()
 	asked = 0
-	for range 2 * paidFirst / ScanBytes {
+	for range 2 * (paidFirst/ScanBytes + 1) {
 		r.Pay(ScanBytes)
 	}
 	if asked != 2 {
