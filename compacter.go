@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type compacter struct {
 	lastFlush   *flushTime
 	buildMemory int64 // of the keys of a table
 	damage      damagedSet
+	awaited     *lsm.Mem // see readsHavePaid; only the worker's
 }
 
 // compactPicked runs the plans that the picker picks, until it picks none.
@@ -48,37 +50,54 @@ func pickerFor(paid bool) picker {
 }
 
 // readsHavePaid reports whether reads have paid for a compaction, and as much was written since the last that it is allowed. If
-// they have, and the active memtable is large enough to be flushed for reads, readsHavePaid freezes the memtable and returns
-// false: the flush asks for a compaction, which asks again.
+// they have, memtables that wait for their flush are waited for, and the active one is frozen if it is large enough: then
+// readsHavePaid returns false, and the flush asks for a compaction, which asks again. What has come since is not waited for.
 func (c *compacter) readsHavePaid() bool {
-	v := c.live.View()
-	levels := &v.Version.Levels
+	v, rent := c.live.View(), c.live.Rent()
+	if slices.Contains(v.Frozen, c.awaited) {
+		return false
+	}
+	waited := c.awaited != nil
+	c.awaited = nil
 	memory := int64(0)
-	if c.live.Rent().Worth(v.Mem) {
+	if !waited && rent.Worth(v.Mem) {
 		memory = v.Mem.Size()
 	}
+	levels := &v.Version.Levels
 	if memory == 0 && len(levels[0]) == 0 {
-		c.live.Rent().Reset()
+		rent.Reset()
 		return false
 	}
 	cost, all := compaction.CostForReads(levels, c.compaction())
 	cost += memory
-	if rent := c.live.Rent(); rent.Paid() < cost || !rent.Allows(cost, memory) {
+	if rent.Paid() < cost || !rent.Allows(cost, memory) {
 		return false
 	}
-	if memory > 0 {
-		t := c.pipeline.lock()
-		defer t.end()
-		if v.Mem == t.mem() && len(v.Frozen) == 0 && c.health.failure() == nil {
-			if err := t.freeze(); err != nil { // the next write reports the error
-				c.live.Rent().Reset()
-			}
-		}
+	switch {
+	case len(v.Frozen) > 0 && !waited:
+		c.awaited = v.Frozen[0]
+		return false
+	case memory > 0:
+		c.freezeForReads(v.Mem)
 		return false
 	}
-	c.live.Rent().Reset()
-	c.live.Rent().Spend(cost, all)
+	rent.Reset()
+	rent.Spend(cost, all)
 	return true
+}
+
+// freezeForReads freezes the active memtable, if that is m, and awaits its flush.
+func (c *compacter) freezeForReads(m *lsm.Mem) {
+	t := c.pipeline.lock()
+	defer t.end()
+	if m != t.mem() || len(c.live.View().Frozen) > 0 || c.health.failure() != nil {
+		return
+	}
+	if err := t.freeze(); err != nil { // the next write reports the error
+		c.live.Rent().Reset()
+		return
+	}
+	c.awaited = m
 }
 
 // compaction returns how to compact now: the levels of a view that was loaded before the call.

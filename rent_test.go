@@ -128,6 +128,44 @@ func TestReadsCompact(t *testing.T) {
 	}
 }
 
+// What reads have paid for begins with the flush of the memtables that are there: a compaction without them would leave them
+// above what it has made.
+func TestReadsWaitForFlush(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.memtableSize = 64 << 10
+	db := openTest(t, o)
+	fill := func() {
+		for i := 0; !db.live.Rent().Worth(db.live.View().Mem); i++ {
+			must(t, db.Put(fmt.Appendf(nil, "key%04d", i), make([]byte, 50)))
+		}
+	}
+	paid := func(want bool, frozen, level0 int) {
+		t.Helper()
+		db.live.Rent().Pay(1 << 30)
+		got := db.compacter.readsHavePaid()
+		v := db.live.View()
+		if n := len(v.Version.Levels[0]); got != want || len(v.Frozen) != frozen || n != level0 {
+			t.Fatalf("reads have paid: %t, with %d frozen memtables and %d tables; want %t, %d and %d",
+				got, len(v.Frozen), n, want, frozen, level0)
+		}
+	}
+	fill()
+	must(t, db.Flush())
+	fill()
+	paid(false, 1, 1) // has frozen the memtable
+	paid(false, 1, 1)
+	fill()
+	must(t, db.flusher.flushFrozen())
+	paid(true, 0, 2) // what came since is not waited for
+
+	turn := db.pipeline.lock()
+	must(t, turn.freeze())
+	turn.end()
+	paid(false, 1, 2)
+	must(t, db.flusher.flushFrozen())
+	paid(true, 0, 3)
+}
+
 // On a full disk reads do not try for ever.
 func TestReadsOnFullDisk(t *testing.T) {
 	fault := vfstest.NewFault(vfstest.NewMem())
