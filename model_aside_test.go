@@ -102,7 +102,7 @@ func (a *aside) compact(all bool) {
 			a.t.Fatal("picking comes to no end")
 		}
 		if !all {
-			c.Paid = a.rand.IntN(4) == 0
+			c.Paid, c.AlwaysOne = a.rand.IntN(4) == 0, a.rand.IntN(2) == 0
 			return compaction.Pick(l, now, c)
 		}
 		return compaction.PickAll(withoutNewer(l, last), now, c)

@@ -17,6 +17,8 @@ type Config struct {
 	Paid bool
 	// Memory bounds what the keys of a table may take while it is built, in bytes, where level 0 is merged into one; 0: any.
 	Memory int64
+	// AlwaysOne says that level 0 is merged into one table where its tables are to be fewer, whatever it overlaps. For tests.
+	AlwaysOne bool
 	// Evictions are those that are durable. The levels are no newer than they are.
 	Evictions kv.Evictions
 	// Damaged are tables that cannot be read whole. They are not rewritten.
@@ -156,13 +158,15 @@ type picker struct {
 	base    int64
 	damaged map[*Table]bool
 	memory  int64
-	first   int              // the level that level 0 is compacted into
-	target  [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
+
+	alwaysOne bool
+	first     int              // the level that level 0 is compacted into
+	target    [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
 }
 
 func newPicker(l *Levels, now int64, c Config) *picker {
 	p := &picker{Levels: l, now: now, evicted: c.Evictions, base: max(c.Base, 1), damaged: c.Damaged,
-		memory: c.Memory}
+		memory: c.Memory, alwaysOne: c.AlwaysOne}
 	p.size()
 	return p
 }
@@ -296,7 +300,7 @@ func (p *picker) oneIsFew() bool {
 		entries += int64(t.props.Entries)
 	}
 	above, below := p.level0Bytes()
-	return below >= within0Share*above && (p.memory == 0 || table.EntryMemory*entries <= p.memory)
+	return (p.alwaysOne || below >= within0Share*above) && (p.memory == 0 || table.EntryMemory*entries <= p.memory)
 }
 
 // level0Bytes returns the sizes of level 0 and of the tables that its compaction would rewrite in the first level.

@@ -244,8 +244,9 @@ func TestPickingSettles(t *testing.T) {
 			if rapid.Bool().Draw(t, "behind") {
 				continue
 			}
-			s.run(t, Pick, Config{Base: config.Base})
+			s.run(t, Pick, Config{Base: config.Base, Paid: rapid.Bool().Draw(t, "paid"), AlwaysOne: rapid.Bool().Draw(t, "one")})
 		}
+		config.AlwaysOne = rapid.Bool().Draw(t, "one")
 		s.run(t, Pick, config)
 		var above int64
 		for level := range bottom {
