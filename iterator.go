@@ -91,7 +91,8 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 					}
 					c.at++
 				}
-				if n++; !yield(shownOf(&ahead[i]), nil) || n == o.Limit {
+				e := &ahead[i] // spelled out: shownOf's result would be copied, which takes as long as the rest
+				if n++; !yield(Entry{e.Key, e.Value, e.ValueSize(), committed(e.Seq), e.Deadline}, nil) || n == o.Limit {
 					return
 				}
 			}
