@@ -1,7 +1,6 @@
 package table
 
 import (
-	"encoding/binary"
 	"sort"
 
 	"github.com/ebbdb/ebb/batch"
@@ -28,7 +27,12 @@ type Iterator struct {
 	scratch scratch
 	copies  *Copies // where mapped blocks are copied to; nil: they are not
 	copied  []byte  // the memory of such a copy; nil if block is none
-	source  []byte  // what copied is a copy of
+	source  []byte  // what copied is a copy of,
+	place   int     // which begins here in the mapping
+	asked   int     // up to where in the mapping the processor was asked for what is to be copied
+	wanted  int     // rows that a walk in reverse wants beyond those of the block
+	before  []byte  // what the processor is still to be asked for of the block before, which such a walk comes to next
+	came    int     // the last block that was asked for so; -1 if none was
 	filled  int     // up to where it is one, from start on
 	number  int     // of the block that rows are of; -1 if there are none
 	block   []byte  // its batch, or memory for as much of it as was copied
@@ -88,7 +92,8 @@ func (it *Iterator) Close() error {
 func (it *Iterator) drop() {
 	it.leave()
 	clear(it.rows[:it.mapped])
-	it.block, it.source, it.number, it.at, it.mapped = nil, nil, -1, -1, 0
+	it.block, it.source, it.number, it.at, it.mapped, it.asked = nil, nil, -1, -1, 0, 0
+	it.before, it.came, it.wanted = nil, -1, 0
 }
 
 // leave gives up the rows that are decoded, and the copy of the block if there is one.
@@ -105,7 +110,7 @@ func (it *Iterator) restart() {
 	if it.copied == nil {
 		it.mapped = max(it.mapped, len(it.rows))
 	}
-	it.rows, it.start, it.end, it.filled = it.rows[:0], firstRow, firstRow, firstRow
+	it.rows, it.start, it.end, it.filled, it.before = it.rows[:0], firstRow, firstRow, firstRow, nil
 }
 
 // Entry returns the entry that the last positioning call found. The caller may not change it.
@@ -211,38 +216,6 @@ func (it *Iterator) enter(i int) bool {
 	})
 }
 
-// copy makes block memory for a copy of it, if it is mapped and not large: see fill. All lines of the block are looked at, so
-// that the processor fetches those that are in no near cache at once, and not one after the other, as each row says where the
-// next is.
-func (it *Iterator) copy(i int) {
-	if it.copies == nil || len(it.block) > copySize || !it.t.maps(i) {
-		return
-	}
-	n := len(it.block)
-	it.source, it.copied = it.block[:n:n], it.copies.take()
-	it.block = it.copied[:n:n]
-	const line = 64
-	touched := byte(0)
-	for at := 0; at < n; at += line {
-		touched ^= it.source[at]
-	}
-	it.touched = touched // keeps the loads alive
-}
-
-// fill copies about n rows that follow those that are decoded, and the whole of the first.
-func (it *Iterator) fill(n int) {
-	rest := it.source[it.end:]
-	const lengthSize = 4
-	row := len(rest)
-	if row >= lengthSize {
-		row = int(min(uint64(row), lengthSize+uint64(binary.BigEndian.Uint32(rest))))
-	}
-	if to := min(it.end+row*min(n, maxAhead), len(it.source)); to > it.filled {
-		copy(it.block[it.filled:to], it.source[it.filled:])
-		it.filled = to
-	}
-}
-
 // forward decodes the rows that follow those it has, in the next block if need be, and stands on the first of them. Before,
 // it skips those of the block it is in whose key is less than key.
 func (it *Iterator) forward(key []byte) bool {
@@ -275,6 +248,7 @@ func (it *Iterator) whole() bool {
 		if it.end == len(it.block) {
 			return it.t.badRow(it.number)
 		}
+		it.askBefore()
 		return it.decode(len(it.block))
 	})
 }
@@ -331,15 +305,16 @@ func (it *Iterator) decodeBefore(key []byte) error {
 // decode appends up to n rows of the block to those it has.
 func (it *Iterator) decode(n int) error {
 	for n > 0 && it.end < len(it.block) {
-		block := it.block
+		block, some := it.block, n
 		if it.copied != nil {
-			it.fill(n)
+			some = min(n, stepRows)
+			it.fill(some, n)
 			block = block[:it.filled]
 		}
 		before := len(it.rows)
-		it.rows, it.end = it.t.base.decodeRows(it.rows, block, it.end, n)
+		it.rows, it.end = it.t.base.decodeRows(it.rows, block, it.end, some)
 		if len(it.rows) == before && len(block) < len(it.block) { // a tombstone is two records
-			it.fill(maxAhead)
+			it.fill(maxAhead, 0)
 			it.rows, it.end = it.t.base.decodeRows(it.rows, it.block[:it.filled], it.end, n)
 		}
 		if len(it.rows) == before {

@@ -14,11 +14,13 @@ func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
 	case it.at < 0:
 		return nil, false
 	case reverse:
-		if it.at+1 < want && it.start > firstRow {
+		it.wanted = want - it.at - 1
+		if it.wanted > 0 && it.start > firstRow {
 			it.back()
 		}
 		return it.rows[max(0, it.at+1-want) : it.at+1], it.copied != nil
 	}
+	it.wanted = 0
 	if more := want - (len(it.rows) - it.at); more > 0 && it.end < len(it.block) {
 		// The step that comes to a row that is bad, or not to be had, finds that again, and says so.
 		_ = vfs.Guard(func() { _ = it.decode(more) })
@@ -42,9 +44,13 @@ func (it *Iterator) back() {
 		if it.copied != nil {
 			copy(it.block[firstRow:it.start], it.source[firstRow:it.start])
 		}
-		var end int
-		it.rows, end = it.t.base.decodeRows(it.rows, it.block[:it.start], firstRow, len(it.block))
-		whole = end == it.start
+		it.askBefore()
+		for end, before := firstRow, -1; before != end; {
+			it.askSome(stepSize)
+			before = end
+			it.rows, end = it.t.base.decodeRows(it.rows, it.block[:it.start], end, stepRows)
+			whole = end == it.start
+		}
 	})
 	if it.copied == nil {
 		it.mapped = cap(it.rows)
