@@ -58,51 +58,54 @@ func rangeOver(open func() (*Iterator, error), o *IterOptions) iter.Seq2[Entry, 
 	if o == nil {
 		o = new(IterOptions)
 	}
-	return func(yield func(Entry, error) bool) {
-		if err := o.check(false); err != nil {
-			yield(Entry{}, err)
-			return
+	return func(yield func(Entry, error) bool) { eachOf(open, o, yield) }
+}
+
+// eachOf is the loop of rangeOver: a function of its own, as what the compiler puts into its callers' packages calls what would
+// be inlined here.
+func eachOf(open func() (*Iterator, error), o *IterOptions, yield func(Entry, error) bool) {
+	if err := o.check(false); err != nil {
+		yield(Entry{}, err)
+		return
+	}
+	it, err := open()
+	if err != nil {
+		yield(Entry{}, err)
+		return
+	}
+	defer it.Close()
+	it.c.first = rangeAhead
+	if o.Limit > 0 {
+		it.c.first = min(o.Limit, maxAhead)
+	}
+	first, next := it.First, it.Next
+	if o.Reverse {
+		first, next = it.Last, it.Prev
+	}
+	n := 0
+	for ok := first(); ok; ok = next() {
+		c := it.c
+		ahead := c.Entries[c.at:]
+		if it.scan != nil {
+			ahead = ahead[:1]
 		}
-		it, err := open()
-		if err != nil {
-			yield(Entry{}, err)
-			return
+		for i := range ahead { // over the entries that were read ahead
+			if i > 0 {
+				if c.live.Closed() {
+					break
+				}
+				c.at++
+			}
+			if n++; !yield(shownOf(&ahead[i]), nil) || n == o.Limit {
+				return
+			}
 		}
-		defer it.Close()
-		it.c.first = rangeAhead
 		if o.Limit > 0 {
-			it.c.first = min(o.Limit, maxAhead)
+			c.Want = min(c.Want, o.Limit-n)
 		}
-		first, next := it.First, it.Next
-		if o.Reverse {
-			first, next = it.Last, it.Prev
-		}
-		n := 0
-		for ok := first(); ok; ok = next() {
-			c := it.c
-			ahead := c.Entries[c.at:]
-			if it.scan != nil {
-				ahead = ahead[:1]
-			}
-			for i := range ahead { // over the entries that were read ahead
-				if i > 0 {
-					if c.live.Closed() {
-						break
-					}
-					c.at++
-				}
-				e := &ahead[i] // spelled out: shownOf's result would be copied, which takes as long as the rest
-				if n++; !yield(Entry{e.Key, e.Value, e.ValueSize(), committed(e.Seq), e.Deadline}, nil) || n == o.Limit {
-					return
-				}
-			}
-			if o.Limit > 0 {
-				c.Want = min(c.Want, o.Limit-n)
-			}
-		}
-		if err := it.Err(); err != nil {
-			yield(Entry{}, err)
-		}
+	}
+	if err := it.Err(); err != nil {
+		yield(Entry{}, err)
 	}
 }
 
