@@ -94,7 +94,8 @@ func (it *Iterator) fill(n, wanted int) {
 	case wanted > n:
 		it.ask(it.end + min(row*wanted, row*n+nearSize))
 	}
-	if to := min(it.end+row*n, len(it.source)); to > it.filled {
+	const longer = 4 // rows of values of one size differ by the bytes of their sequences
+	if to := min(it.end+(row+longer)*n, len(it.source)); to > it.filled {
 		copy(it.block[it.filled:to], it.source[it.filled:])
 		it.filled = to
 	}

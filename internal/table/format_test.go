@@ -15,6 +15,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 	"github.com/ebbdb/ebb/wal"
+	"pgregory.net/rapid"
 )
 
 // dump walks a file by its records alone and prints each, with the zeros of hash pages and padding left out.
@@ -194,6 +195,92 @@ func sameDecoding(t *testing.T, b *base, block []byte) {
 	}
 }
 
+// sameRows holds decodeRows and decodeRow together on all rows of a block. like is what decodeRows knows of rows before.
+func sameRows(t rapid.TB, b *base, like *likely, block []byte, step int) {
+	t.Helper()
+	var got []kv.Entry
+	at := firstRow
+	for {
+		n := len(got)
+		if got, at = b.decodeRows(got, like, block, at, step); len(got) == n {
+			break
+		}
+		if len(got) > n+step {
+			t.Fatalf("%d rows were asked for, %d came", step, len(got)-n)
+		}
+	}
+	end := firstRow
+	for i := range got {
+		var r row
+		var want kv.Entry
+		if end = b.decodeRow(&r, block, end); end == 0 {
+			t.Fatalf("row %d: decodeRows: %s, decodeRow: none", i, describe(&got[i]))
+		}
+		if r.entry(&want, block); !sameEntry(&got[i], &want) {
+			t.Fatalf("row %d: decodeRows: %s, decodeRow: %s", i, describe(&got[i]), describe(&want))
+		}
+	}
+	if end != at {
+		t.Fatalf("%d rows end at %d, decodeRows goes on at %d", len(got), end, at)
+	}
+	if at < len(block) && b.decodeRow(new(row), block, at) != 0 {
+		t.Fatalf("decodeRows ends at %d of %d, where there is a row", at, len(block))
+	}
+}
+
+// Rows that are like the ones before are decoded as any others, in whatever order shapes follow each other, and so are bytes that
+// are no rows.
+func TestRowsAlike(t *testing.T) {
+	var like likely // one for all
+	rapid.Check(t, func(t *rapid.T) {
+		b := base{seq: rapid.Uint64Range(0, 9).Draw(t, "base"), time: testTime}
+		block := make([]byte, firstRow)
+		var heads []int // where numbers begin
+		for range rapid.IntRange(0, 8).Draw(t, "runs") {
+			size := rapid.SampledFrom([]int{0, 1, 3, 100, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 300}).Draw(t, "value")
+			key := rapid.SampledFrom([]int{1, 2, 24, 126, 127, 128}).Draw(t, "key")
+			most := rapid.SampledFrom([]uint64{1, 100, 1 << 14, 1 << 21, 1 << 28, 1 << 35, 1 << 62}).Draw(t, "seq")
+			deadline := rapid.SampledFrom([]int64{0, 0, 0, testTime, testTime + 1000}).Draw(t, "deadline")
+			deletes := rapid.IntRange(0, 5).Draw(t, "deletes") == 0
+			for range rapid.IntRange(1, 12).Draw(t, "rows") {
+				e := kv.Entry{Key: make([]byte, key), Value: make([]byte, size), Deadline: deadline,
+					Seq: b.seq + rapid.Uint64Range(0, most).Draw(t, "s")}
+				if deletes && rapid.Bool().Draw(t, "delete") {
+					e = kv.Entry{Key: e.Key, Seq: e.Seq, Kind: kv.Delete}
+				}
+				heads = append(heads, len(block), len(block)+5+len(e.Key))
+				block = appendTestRow(block, &b, &e)
+			}
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "damage") {
+			if len(heads) > 0 {
+				at := rapid.SampledFrom(heads).Draw(t, "at") + rapid.IntRange(0, 7).Draw(t, "byte")
+				block[min(at, len(block)-1)] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+			}
+		}
+		sameRows(t, &b, &like, block, rapid.IntRange(1, 40).Draw(t, "step"))
+	})
+}
+
+// appendTestRow appends the record or the records of an entry, as batch has them.
+func appendTestRow(block []byte, b *base, e *kv.Entry) []byte {
+	record := func(key, value []byte, put bool) {
+		body := append(binary.AppendUvarint(nil, uint64(len(key))), key...)
+		if put {
+			body = append(binary.AppendUvarint(body, uint64(len(value))), value...)
+		}
+		block = append(binary.BigEndian.AppendUint32(block, uint32(len(body))), body...)
+	}
+	prefix := b.appendRowPrefix(nil, e)
+	if e.Kind == kv.Delete {
+		record(e.Key, nil, false)
+		record(nil, prefix, true)
+		return block
+	}
+	record(e.Key, append(prefix, e.Value...), true)
+	return block
+}
+
 // FuzzRow gives arbitrary bytes to both readers of batch records.
 func FuzzRow(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 7, 1, 'k', 4, 9, 0, 'v', 'w'})
@@ -204,6 +291,7 @@ func FuzzRow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		block := append(make([]byte, batch.HeaderSize), data...)
 		sameDecoding(t, &base{seq: 1, time: testTime}, block)
+		sameRows(t, &base{seq: 1, time: testTime}, new(likely), append(append(block[:len(block):len(block)], data...), data...), 4)
 		var r row
 		value, end := r.split(block, firstRow)
 		rows, _, err := batch.Parse(sealBatch(block, 1))

@@ -43,6 +43,7 @@ type Iterator struct {
 	end     int        // and end
 	ahead   int        // how many rows to decode next time
 	at      int        // the row it stands on; -1 if nowhere
+	like    likely     // to what the next row is
 	nothing kv.Entry   // Entry's result where there is none
 	err     error
 }
@@ -312,10 +313,10 @@ func (it *Iterator) decode(n int) error {
 			block = block[:it.filled]
 		}
 		before := len(it.rows)
-		it.rows, it.end = it.t.base.decodeRows(it.rows, block, it.end, some)
+		it.rows, it.end = it.t.base.decodeRows(it.rows, &it.like, block, it.end, some)
 		if len(it.rows) == before && len(block) < len(it.block) { // a tombstone is two records
 			it.fill(maxAhead, 0)
-			it.rows, it.end = it.t.base.decodeRows(it.rows, it.block[:it.filled], it.end, n)
+			it.rows, it.end = it.t.base.decodeRows(it.rows, &it.like, it.block[:it.filled], it.end, n)
 		}
 		if len(it.rows) == before {
 			return it.t.badRow(it.number)

@@ -94,7 +94,7 @@ func (b *base) decodeRow(r *row, block []byte, at int) (next int) {
 // value of fewer than 16 KiB and a sequence within 2^35 of the table's base, is decoded without a loop, from eight bytes where
 // the record begins and eight where its value does.
 func (b *base) decodeEntry(e *kv.Entry, block []byte, at int) (next int) {
-	const lengthSize, word = 4, 8
+	const lengthSize = 4
 	if at > len(block)-word {
 		return b.decodeOddEntry(e, block, at)
 	}
@@ -138,20 +138,119 @@ func (b *base) decodeEntry(e *kv.Entry, block []byte, at int) (next int) {
 
 // decodeRows appends the entries of up to n rows that begin at an offset of a block, and returns the offset of the row that
 // follows. It ends before a row that is not well-formed.
-func (b *base) decodeRows(dst []kv.Entry, block []byte, at, n int) (entries []kv.Entry, next int) {
-	for i := len(dst); n > 0 && at < len(block); n-- {
+func (b *base) decodeRows(dst []kv.Entry, like *likely, block []byte, at, n int) (entries []kv.Entry, next int) {
+	i, end := len(dst), len(dst)+n
+	for i < end && at < len(block) {
 		if i == cap(dst) {
-			dst = append(dst, kv.Entry{})
+			dst = append(dst[:i], kv.Entry{})
 		}
-		dst = dst[:i+1]
+		dst = dst[:cap(dst)]
+		alike := 0
+		if like.wait == 0 && like.end > 0 {
+			alike, at = b.decodeAlike(dst[i:min(len(dst), end)], &like.shape, block, at)
+			if i += alike; i == end || i == len(dst) || at == len(block) {
+				continue
+			}
+		}
 		next := b.decodeEntry(&dst[i], block, at)
 		if next == 0 {
-			dst = dst[:i]
 			break
 		}
+		like.look(alike, &dst[i], block, at, next)
 		at, i = next, i+1
 	}
-	return dst, at
+	return dst[:i], at
+}
+
+// shape is how rows are laid out that differ in their bytes alone, and in how many their sequences take: puts without a deadline
+// that have keys of one length and values of one length. No row has the zero shape.
+type shape struct {
+	head   uint64 // the first five bytes, which are the row's length and the key's, if the sequence took no bytes
+	word   uint64 // what the value's length would be then,
+	mask   uint64 // of the eight bytes behind the key
+	shift  uint   // how many bits it takes
+	keyEnd int    // where, from where the row begins, the key ends,
+	value  int    // the value would begin,
+	end    int    // and the row would end
+}
+
+// likely is the shape that the next row is likely to have: that of a row before, of this block or of another. The zero likely
+// knows none.
+type likely struct {
+	shape
+	wait int // so many rows are decoded before their shape is looked at: the last ones were not alike
+}
+
+const (
+	shapeHead = 24 // by which the first eight bytes are shifted to leave five
+	word      = 8
+	mostSeq   = 5 // bytes of a sequence
+	// To learn a shape takes as long as to decode two rows, and is worth it where some more have it.
+	worthShape = 3
+	shapeWait  = 16
+)
+
+// look takes over the shape of a row that is not alike, unless shapes change too often: before it were so many rows that were.
+func (k *likely) look(alike int, e *kv.Entry, block []byte, at, next int) {
+	switch {
+	case k.wait > 1:
+		k.wait--
+	case k.wait == 0 && k.end > 0 && alike < worthShape || !k.set(e, block, at, next):
+		k.wait = shapeWait
+	default:
+		k.wait = 0
+	}
+}
+
+// set makes s the shape of a row that decodeEntry has decoded, or returns false if it has none. The next row begins at next.
+func (s *shape) set(e *kv.Entry, block []byte, at, next int) bool {
+	const lengthSize, codeSize = 4, 1
+	n := shape{keyEnd: lengthSize + 1 + len(e.Key), shift: 8}
+	if e.Kind != kv.Put || e.Deadline != 0 || len(e.Key) >= 0x80 || at+n.keyEnd+word > len(block) {
+		return false
+	}
+	w := binary.LittleEndian.Uint64(block[at+n.keyEnd:])
+	if w&0x80 != 0 {
+		n.shift = 16
+	}
+	n.mask = 1<<n.shift - 1
+	n.value = n.keyEnd + int(n.shift)/8 + codeSize
+	n.end = n.value + len(e.Value)
+	seq := next - at - n.end // bytes of the sequence, if no number is longer than it has to be
+	rest := len(e.Value) + codeSize
+	if seq < 1 || seq > mostSeq || rest&0x7f+mostSeq > 0x7f { // a longer sequence changes the length's first byte alone
+		return false
+	}
+	n.head = binary.BigEndian.Uint64(block[at:])>>shapeHead - uint64(seq)<<8
+	n.word = w&n.mask - uint64(seq)
+	*s = n
+	return true
+}
+
+// decodeAlike decodes rows from an offset of a block on, as many as dst has room for, as long as they have a shape. It returns
+// how many, and the offset of the row that follows.
+func (b *base) decodeAlike(dst []kv.Entry, s *shape, block []byte, at int) (n, next int) {
+	keyEnd, last := s.keyEnd, len(block)-s.keyEnd-word
+	for n < len(dst) && at <= last {
+		w, head := binary.LittleEndian.Uint64(block[at+keyEnd:]), binary.BigEndian.Uint64(block[at:])>>shapeHead
+		y := w >> (s.shift & 63)
+		size := uint(bits.TrailingZeros64(^y&0x8080808080|1<<47)+1) / 8 // bytes of the sequence
+		end := s.end + int(size)
+		if head != s.head+uint64(size)<<8 || w&s.mask != s.word+uint64(size) || y>>(8*size&63)&0xff != 0 ||
+			size > mostSeq || end > len(block)-at {
+			break
+		}
+		e, row := &dst[n], block[at:at+end:at+end]
+		x := y & (1<<(8*size&63) - 1)
+		seq := x&0x7f | x>>1&(0x7f<<7) | x>>2&(0x7f<<14)
+		if size > 3 {
+			seq |= x>>3&(0x7f<<21) | x>>4&(0x7f<<28)
+		}
+		e.Key, e.Value = row[5:keyEnd:keyEnd], row[s.value+int(size):]
+		e.Seq, e.Deadline, e.Kind = b.seq+seq, 0, kv.Put
+		at, n = at+end, n+1
+	}
+	return n, at
 }
 
 // skipRows returns the offset of the first row, from an offset of a block on, with a key >= key, or the end of the block, and

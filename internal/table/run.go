@@ -48,7 +48,7 @@ func (it *Iterator) back() {
 		for end, before := firstRow, -1; before != end; {
 			it.askSome(stepSize)
 			before = end
-			it.rows, end = it.t.base.decodeRows(it.rows, it.block[:it.start], end, stepRows)
+			it.rows, end = it.t.base.decodeRows(it.rows, &it.like, it.block[:it.start], end, stepRows)
 			whole = end == it.start
 		}
 	})
