@@ -110,14 +110,16 @@ func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.Sta
 // A crash leaves either database under that name, whole: if it comes between the renames, the next Open takes the first one
 // back. If it comes after, the first one may be left as name + ".swap." and the last part of other, and other be free: Swap is
 // ErrTargetExists then, until that directory is renamed.
-func Swap(name, other string) error {
-	a, err := vfs.OS.Abs(name)
+func Swap(name, other string) error { return swap(vfs.OS, name, other) }
+
+func swap(fs vfs.FS, name, other string) error {
+	a, err := fs.Abs(name)
 	if err != nil {
 		return fmt.Errorf("swap %s: %w", name, err)
 	}
-	b, err := vfs.OS.Abs(other)
+	b, err := fs.Abs(other)
 	if err == nil {
-		err = dir.Swap(vfs.OS, dir.Dir(a), dir.Dir(b))
+		err = dir.Swap(fs, dir.Dir(a), dir.Dir(b))
 	}
 	if err != nil {
 		return fmt.Errorf("swap %s and %s: %w", name, other, noSpace(err))

@@ -21,9 +21,21 @@ var hostCalls = [...]optionSet{
 	host.Condition:      conditionOptions | touchConditions,
 }
 
-// HostOptions is for package cluster, which has a database as its state machine: it checks the options of a call as the call
-// does, and takes them apart.
-func HostOptions(call host.Call, opts ...WriteOption) (host.Options, error) {
+// What package cluster calls is nobody else's.
+func init() {
+	r := &host.Root
+	r.Serve = func(options any, h *host.Host) {
+		o := options.(*Options)
+		o.host, o.fs = h, h.FS
+	}
+	r.Options = func(call host.Call, opts any) (host.Options, error) { return hostOptions(call, opts.([]WriteOption)) }
+	r.State = func(tx any) (*host.Txn, error) { return tx.(*Txn).hostState() }
+	r.Due = func(db any) (int64, error) { return hostDue(db.(*DB)) }
+	r.Swap = swap
+}
+
+// hostOptions is host.Root.Options.
+func hostOptions(call host.Call, opts []WriteOption) (host.Options, error) {
 	g, err := parseOptions(opts, hostCalls[call]|commonOptions)
 	if err != nil {
 		return host.Options{}, err
@@ -43,9 +55,8 @@ func hostCond(k optionKind) host.Cond {
 	return host.Cond(k-optionIfAbsent) + host.IfAbsent
 }
 
-// HostState is for package cluster: it takes apart what the transaction has read and written so far. The slices are the
-// transaction's, and valid until it ends.
-func (tx *Txn) HostState() (*host.Txn, error) {
+// hostState is host.Root.State.
+func (tx *Txn) hostState() (*host.Txn, error) {
 	s := tx.s
 	if s == nil {
 		return nil, ErrTxnDone
@@ -114,9 +125,8 @@ func (s *txnState) hostSum(r *host.RangeRead) error {
 	return it.Err()
 }
 
-// HostDue is for package cluster: it returns the next time, Unix ms, by which something will have expired that has not by now,
-// as exactly as the histograms of memtables and tables know; 0 if nothing will. It reads no file.
-func (db *DB) HostDue() (int64, error) {
+// hostDue is host.Root.Due.
+func hostDue(db *DB) (int64, error) {
 	v, _, err := pin(&db.live)
 	if err != nil {
 		return 0, err

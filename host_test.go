@@ -17,7 +17,7 @@ func TestHostTime(t *testing.T) {
 	mem := vfstest.NewMem()
 	now, drop := int64(1000), int64(0)
 	o := manualOptions(mem, newFakeClock(), SyncNever)
-	o.Host = &host.Host{
+	o.host = &host.Host{
 		Now: func() int64 { return now }, DropBefore: func() int64 { return drop }, Hidden: []byte{0xff, 0xff},
 	}
 	db := openTest(t, o)
@@ -56,7 +56,7 @@ func TestHostTime(t *testing.T) {
 func TestHostHidden(t *testing.T) {
 	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
 	one := func() int64 { return 1 }
-	o.Host = &host.Host{Now: one, DropBefore: one, Hidden: []byte{0xff, 0xff}}
+	o.host = &host.Host{Now: one, DropBefore: one, Hidden: []byte{0xff, 0xff}}
 	db := openTest(t, o)
 	for _, k := range []string{"a", "\xff\xfe", "\xff\xff", "\xff\xff7"} {
 		must(t, db.Put([]byte(k), nil))
@@ -115,11 +115,11 @@ func TestHostOptions(t *testing.T) {
 		{host.Condition, []WriteOption{IfNoDeadline}, host.Options{Cond: host.IfNoDeadline}},
 		{host.Expire, []WriteOption{IfDeadline}, host.Options{Cond: host.IfDeadline}},
 	} {
-		if got, err := HostOptions(c.call, c.opts...); err != nil || got != c.want {
+		if got, err := host.Root.Options(c.call, c.opts); err != nil || got != c.want {
 			t.Errorf("%v: %+v, %v", c.opts, got, err)
 		}
 	}
-	if _, err := HostOptions(host.Persist, TTL(1)); !errors.Is(err, ErrInvalidOption) {
+	if _, err := host.Root.Options(host.Persist, []WriteOption{TTL(1)}); !errors.Is(err, ErrInvalidOption) {
 		t.Errorf("Persist with a TTL: %v", err)
 	}
 }
@@ -134,7 +134,7 @@ func TestHostState(t *testing.T) {
 	state := func(fn func(*Txn)) (s *host.Txn) {
 		if err := db.Update(func(tx *Txn) (err error) {
 			fn(tx)
-			if s, err = tx.HostState(); err == nil {
+			if s, err = host.Root.State(tx); err == nil {
 				err = aborted
 			}
 			return err
@@ -176,11 +176,11 @@ func TestHostState(t *testing.T) {
 func TestHostDue(t *testing.T) {
 	now := int64(1000)
 	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
-	o.Host = &host.Host{Now: func() int64 { return now }, DropBefore: func() int64 { return 0 }, Hidden: []byte{0xff}}
+	o.host = &host.Host{Now: func() int64 { return now }, DropBefore: func() int64 { return 0 }, Hidden: []byte{0xff}}
 	db := openTest(t, o)
 	due := func(want int64) {
 		t.Helper()
-		if got, err := db.HostDue(); got != want || err != nil {
+		if got, err := host.Root.Due(db); got != want || err != nil {
 			t.Errorf("at %d: due at %d, %v, want %d", now, got, err, want)
 		}
 	}

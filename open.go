@@ -314,9 +314,9 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 		mark = o.clockTo
 	}
 	db.clock = ttl.NewClock(mark, o.Clock)
-	if o.Host != nil {
-		db.clock = ttl.NewExactClock(o.Host.Now)
-		db.pipeline.dropBefore, db.cursors.hidden = o.Host.DropBefore, o.Host.Hidden
+	if o.host != nil {
+		db.clock = ttl.NewExactClock(o.host.Now)
+		db.pipeline.dropBefore, db.cursors.hidden = o.host.DropBefore, o.host.Hidden
 	}
 	if o.clockTo != 0 {
 		for i := range state.Writers {

@@ -146,22 +146,20 @@ type Options struct {
 	// nobody.
 	Logger *slog.Logger
 
-	// Host is for package cluster, which has a database as its state machine. Leave it nil.
-	Host *host.Host
-
-	sys          system // zero: the process's
-	fs           vfs.FS // nil: the operating system's
-	targets      vfs.FS // nil: fs; where Checkpoint makes a directory
-	volatile     bool   // nothing outlives Close: see OpenMemory
-	clockTo      int64  // where time goes on whatever marks say, Unix ms; 0: behind the marks
-	memtableSize int64  // 0: by Memory
-	tableSize    int64  // 0: 64 MiB; the size at which compaction begins the next table
-	segmentSize  int64  // 0: 64 MiB
-	buildMemory  int64  // 0: an eighth of Memory; for the keys of a table that is built
-	worthGap     int    // 0: 64; so many dead entries in a row are remembered as a gap
-	replayBatch  int    // 0: replay.Batch, or less with a small Memory; bytes that one goroutine of a replay hands to the next
-	expiryMemory int64  // 0: an eighth of Memory if ExpiryEvents; for the keys that expire next
-	manual       bool   // no background, and no block cache, which has one: a test sees one order of operations
+	sys          system     // zero: the process's
+	host         *host.Host // of package cluster, whose state machine the database is; nil: there is none
+	fs           vfs.FS     // nil: the operating system's
+	targets      vfs.FS     // nil: fs; where Checkpoint makes a directory
+	volatile     bool       // nothing outlives Close: see OpenMemory
+	clockTo      int64      // where time goes on whatever marks say, Unix ms; 0: behind the marks
+	memtableSize int64      // 0: by Memory
+	tableSize    int64      // 0: 64 MiB; the size at which compaction begins the next table
+	segmentSize  int64      // 0: 64 MiB
+	buildMemory  int64      // 0: an eighth of Memory; for the keys of a table that is built
+	worthGap     int        // 0: 64; so many dead entries in a row are remembered as a gap
+	replayBatch  int        // 0: replay.Batch, or less with a small Memory; bytes that one goroutine of a replay hands to the next
+	expiryMemory int64      // 0: an eighth of Memory if ExpiryEvents; for the keys that expire next
+	manual       bool       // no background, and no block cache, which has one: a test sees one order of operations
 }
 
 // defaultMemory is enough for memtables that make tables of 32 MB.
@@ -186,9 +184,6 @@ func (o *Options) check() error {
 	if err := checkCompression(o.Compression); err != nil {
 		return err
 	}
-	if err := checkHost(o.Host); err != nil {
-		return err
-	}
 	switch {
 	case o.Sync > SyncNever:
 		return invalid("Sync", o.Sync, "SyncAlways (0), SyncInterval (1) and SyncNever (2)")
@@ -200,14 +195,6 @@ func (o *Options) check() error {
 		return invalid("WriterIdle", o.WriterIdle, "0, which is 24h, and more")
 	case o.RetainLog < 0:
 		return invalid("RetainLog", o.RetainLog, "0 and more")
-	}
-	return nil
-}
-
-// checkHost refuses a host that says too little.
-func checkHost(h *host.Host) error {
-	if h != nil && (h.Now == nil || h.DropBefore == nil || len(h.Hidden) == 0) {
-		return fmt.Errorf("%w: Host has a field that is not set", ErrInvalidOptions)
 	}
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb/codec"
-	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -81,7 +80,6 @@ var badOptions = []struct {
 		"Memory": {int64(-1): "Memory is -1", int64(1): "Memory is 1, allowed: 0, which is 268435456, and 8388608 to",
 			int64(minMemory - 1): "Memory is 8388607", int64(math.MaxInt64): "Memory is 9223372036854775807"},
 		"ReadOnly": anyValue, "ExpiryEvents": anyValue, "Clock": anyValue, "OnEvent": anyValue, "Logger": anyValue,
-		"Host": {&host.Host{}: "Host has a field"},
 	}},
 	{&Options{ReadOnly: true}, openWith, map[string]badValues{
 		"Sync":         {SyncPolicy(3): "Sync is 3"}, // others mean nothing here, and are not refused: options may be shared
@@ -91,7 +89,7 @@ var badOptions = []struct {
 		"ExpiryEvents": anyValue,
 		"WriterIdle":   {time.Duration(-1): "WriterIdle is -1ns"}, // a reader is told of writers
 		"Memory":       {int64(1): "Memory is 1"},                 // and has a cache
-		"ReadOnly":     anyValue, "Clock": anyValue, "Host": {&host.Host{}: "Host has a field"}, "OnEvent": anyValue, "Logger": anyValue,
+		"ReadOnly":     anyValue, "Clock": anyValue, "OnEvent": anyValue, "Logger": anyValue,
 	}},
 	{&BackupOptions{}, func(db *DB, o any) []error {
 		_, err := db.Backup(context.Background(), io.Discard, o.(*BackupOptions))

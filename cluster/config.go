@@ -70,7 +70,7 @@ type Config struct {
 	// Dial connects to an address. Default: a net.Dialer.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 
-	// FS is for the tests of this repository: the file system of the raft log and of snapshots.
+	// FS is for the tests of this repository: the file system of the raft log, of snapshots and of the state.
 	FS vfs.FS
 
 	listener net.Listener // of a test; nil: Listen

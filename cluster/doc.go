@@ -57,7 +57,7 @@
 // which may take the newest, those that are in it are skipped, and the others applied again. Operations are resolved before
 // they are written: each entry takes the same sequences of the database on every node, in whatever batches it is applied, so
 // versions agree, after a crash and after a snapshot too. The bytes of what has expired leave the disk only when a crash can no
-// longer take back the entry that said so (ebb.Options.Host). The records lie behind all other keys, where no user's key may
+// longer take back the entry that said so (host.Host.DropBefore). The records lie behind all other keys, where no user's key may
 // be: see ErrReservedKey. DB.Digest compares nodes.
 //
 // An entry that this release does not know stops the node, and not the cluster: ErrStopped.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
@@ -154,6 +155,6 @@ func (db *DB) View(ctx context.Context, fn func(*ebb.Txn) error, opts ...ReadOpt
 
 // overdue reports whether something is past its deadline by the leader's clock, and not in the log.
 func (db *DB) overdue(now int64) bool {
-	due, err := db.machine.db.Load().HostDue()
+	due, err := host.Root.Due(db.machine.db.Load())
 	return err == nil && due != 0 && due <= now
 }

@@ -73,8 +73,7 @@ func (l *leading) look(db *DB) {
 		l.swept = now
 		db.work.Go(db.expireSessions)
 	}
-	due, err := db.machine.db.Load().HostDue()
-	if err == nil && due != 0 && due <= db.clock.now() {
+	if db.overdue(db.clock.now()) {
 		ctx, cancel := context.WithTimeout(db.ctx, db.config.Heartbeat)
 		defer cancel()
 		_ = db.tick(ctx)

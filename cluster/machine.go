@@ -12,6 +12,7 @@ import (
 
 	"github.com/ebbdb/ebb"
 	"github.com/ebbdb/ebb/internal/host"
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // machine is the state machine: it applies the entries of the log to a database, each of them once, and the same on every
@@ -28,6 +29,7 @@ import (
 type machine struct {
 	shared
 
+	fs   vfs.FS
 	dir  string // of the database
 	opts *ebb.Options
 
@@ -69,14 +71,19 @@ const (
 	maxBatchBytes = 4 << 20
 )
 
-// openMachine opens the state machine's database.
-func openMachine(dir string, opts *ebb.Options, retry func() bool) (*machine, error) {
-	m := &machine{timePassed: func(int64) {}, installed: func() uint64 { return 0 }, dir: dir, touched: make(map[uint64]struct{}), seed: maphash.MakeSeed(), retry: retry}
+// openMachine opens the state machine's database, on a file system.
+func openMachine(fs vfs.FS, dir string, opts *ebb.Options, retry func() bool) (*machine, error) {
+	if fs == nil {
+		fs = vfs.OS
+	}
+	m := &machine{fs: fs, dir: dir, touched: make(map[uint64]struct{}), seed: maphash.MakeSeed(), retry: retry}
+	m.timePassed, m.installed = func(int64) {}, func() uint64 { return 0 }
 	m.stopped = make(chan struct{})
 	m.time.Store(1)
 	o := *opts
 	o.Sync = ebb.SyncNever // the raft log is synced: see DB.Sync in checkpoint
-	o.Clock, o.Host = nil, &host.Host{Now: m.time.Load, DropBefore: m.durable.Load, Hidden: reserved}
+	o.Clock = nil
+	host.Root.Serve(&o, &host.Host{Now: m.time.Load, DropBefore: m.durable.Load, Hidden: reserved, FS: fs})
 	m.opts = &o
 	db, err := ebb.Open(dir, m.opts)
 	if err != nil {

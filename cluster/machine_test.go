@@ -34,7 +34,7 @@ func check(t fatal, err error) {
 }
 
 func openTestMachine(t fatal, dir string) *machine {
-	m, err := openMachine(dir, &ebb.Options{Memory: 8 << 20}, func() bool { return false })
+	m, err := openMachine(nil, dir, &ebb.Options{Memory: 8 << 20}, func() bool { return false })
 	check(t, err)
 	return m
 }
@@ -203,7 +203,7 @@ func (d *entryDrawer) txn() []byte {
 		if rapid.IntRange(0, 3).Draw(d.t, "deletes") == 0 {
 			check(d.t, tx.DeleteRange(d.key("from"), nil))
 		}
-		s, err := tx.HostState()
+		s, err := host.Root.State(tx)
 		check(d.t, err)
 		entry, err = txnEntry(s)
 		check(d.t, err)
@@ -382,7 +382,9 @@ type reference struct {
 func newReference(t fatal) *reference {
 	r := &reference{now: 1}
 	now := func() int64 { return r.now }
-	db, err := ebb.OpenMemory(&ebb.Options{Memory: 8 << 20, Host: &host.Host{Now: now, DropBefore: now, Hidden: reserved}})
+	o := &ebb.Options{Memory: 8 << 20}
+	host.Root.Serve(o, &host.Host{Now: now, DropBefore: now, Hidden: reserved})
+	db, err := ebb.OpenMemory(o)
 	check(t, err)
 	r.db = db
 	return r

@@ -104,10 +104,10 @@ func Open(ctx context.Context, dir string, c Config) (_ *DB, err error) {
 func (db *DB) open(ctx context.Context, id *identity, fresh bool) error {
 	c := &db.config
 	var err error
-	if db.machine, err = openMachine(filepath.Join(db.dir, "state"), c.Options, db.retry); err != nil {
+	if db.machine, err = openMachine(c.FS, filepath.Join(db.dir, "state"), c.Options, db.retry); err != nil {
 		return err
 	}
-	if err := removeBeside(db.machine.dir); err != nil {
+	if err := removeBeside(db.machine.fs, db.machine.dir); err != nil {
 		return err
 	}
 	if err := db.stores.open(db.dir, c); err != nil {

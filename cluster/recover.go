@@ -33,7 +33,7 @@ func Recover(dir, id string, peers []Peer, o *ebb.Options) error {
 	if node.Cluster == "" {
 		return fmt.Errorf("%w: %s was never taken into a cluster", ErrNotCluster, dir)
 	}
-	m, err := openMachine(filepath.Join(dir, "state"), c.Options, func() bool { return false })
+	m, err := openMachine(nil, filepath.Join(dir, "state"), c.Options, func() bool { return false })
 	if err != nil {
 		return err
 	}

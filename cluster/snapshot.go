@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/host"
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // machineSnapshot is the state after an entry. It is a snapshot file of the database.
@@ -62,19 +63,18 @@ const newSuffix = ".new"
 func (m *machine) Restore(rc io.ReadCloser) error {
 	defer rc.Close()
 	beside := m.dir + newSuffix
-	if err := os.RemoveAll(beside); err != nil {
+	if err := vfs.RemoveAll(m.fs, beside); err != nil {
 		return err
 	}
 	began := unixMilli(1) // the clock of the file counts
-	o := &ebb.RestoreOptions{Options: &ebb.Options{
-		Memory: m.opts.Memory, Compression: m.opts.Compression, Clock: func() time.Time { return began },
-	}}
-	if err := ebb.Restore(context.Background(), beside, o, rc); err != nil {
+	o := *m.opts          // with the file system
+	o.Clock = func() time.Time { return began }
+	if err := ebb.Restore(context.Background(), beside, &ebb.RestoreOptions{Options: &o}, rc); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
 	err := m.db.Load().Close()
 	if err == nil {
-		err = ebb.Swap(m.dir, beside)
+		err = host.Root.Swap(m.fs, m.dir, beside)
 	}
 	var db *ebb.DB
 	if err == nil {
@@ -91,19 +91,19 @@ func (m *machine) Restore(rc io.ReadCloser) error {
 	// The snapshot may be as of a later entry than the last that left something in the state.
 	m.reach(stateRecord{index: m.installed(), term: m.at.term})
 	m.timePassed(m.at.time)
-	return removeBeside(m.dir)
+	return removeBeside(m.fs, m.dir)
 }
 
 // removeBeside removes what a Restore has left beside the state, which is open.
-func removeBeside(dir string) error {
-	names, err := os.ReadDir(filepath.Dir(dir))
+func removeBeside(fs vfs.FS, dir string) error {
+	names, err := fs.ReadDir(filepath.Dir(dir))
 	if err != nil {
 		return err
 	}
 	base := filepath.Base(dir)
 	for _, n := range names {
-		if n.Name() == base+newSuffix || strings.HasPrefix(n.Name(), base+".swap.") {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(filepath.Dir(dir), n.Name())))
+		if n == base+newSuffix || strings.HasPrefix(n, base+".swap.") {
+			err = errors.Join(err, vfs.RemoveAll(fs, filepath.Join(filepath.Dir(dir), n)))
 		}
 	}
 	return err

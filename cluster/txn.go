@@ -26,7 +26,7 @@ const maxAttempts = 32
 //
 // A range that was read is read again by every node that applies the entry: let it be short.
 func (db *DB) Update(ctx context.Context, fn func(*ebb.Txn) error, opts ...ebb.WriteOption) error {
-	given, err := ebb.HostOptions(host.Apply, opts...)
+	given, err := writeOptions(host.Apply, opts)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (db *DB) attempt(ctx context.Context, fn func(*ebb.Txn) error) (entry []byt
 			if err := fn(tx); err != nil {
 				return err
 			}
-			t, err := tx.HostState()
+			t, err := host.Root.State(tx)
 			if err != nil {
 				return err
 			}

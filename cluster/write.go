@@ -94,7 +94,7 @@ func (db *DB) CompareAndSwap(ctx context.Context, key, old, new []byte, opts ...
 // Apply makes the operations of a batch, all at once or not at all, as ebb.DB.Apply does. It takes VersionTo. A writer, as
 // of ebb.Batch.SetWriter, is not needed, and heeded by nobody: the cluster makes every call once.
 func (db *DB) Apply(ctx context.Context, b *ebb.Batch, opts ...ebb.WriteOption) error {
-	given, err := ebb.HostOptions(host.Apply, opts...)
+	given, err := writeOptions(host.Apply, opts)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func batchOp(o *ebb.BatchOp) (op, error) {
 		one.life, one.lifeValue = host.At, o.Deadline
 	}
 	if o.Condition != (ebb.WriteOption{}) {
-		c, err := ebb.HostOptions(host.Condition, o.Condition)
+		c, err := writeOptions(host.Condition, []ebb.WriteOption{o.Condition})
 		if err != nil {
 			return op{}, err
 		}
@@ -182,9 +182,17 @@ func rangeOp(start, end []byte) (o op, empty bool, err error) {
 	return o, string(start) >= string(end), nil
 }
 
+// writeOptions checks the options of a call, and takes them apart.
+func writeOptions(call host.Call, opts []ebb.WriteOption) (host.Options, error) {
+	if len(opts) == 0 {
+		return host.Options{}, nil
+	}
+	return host.Root.Options(call, opts)
+}
+
 // single makes a call of one operation.
 func (db *DB) single(ctx context.Context, o *op, call host.Call, opts []ebb.WriteOption) (result, error) {
-	given, err := ebb.HostOptions(call, opts...)
+	given, err := writeOptions(call, opts)
 	if err != nil {
 		return result{}, err
 	}
@@ -206,7 +214,7 @@ func (db *DB) single(ctx context.Context, o *op, call host.Call, opts []ebb.Writ
 	return r, r.tell(&given, func() error {
 		var condition ebb.WriteOption
 		for _, w := range opts {
-			if c, err := ebb.HostOptions(host.Condition, w); err == nil && c.Cond != host.NoCond {
+			if c, err := writeOptions(host.Condition, []ebb.WriteOption{w}); err == nil && c.Cond != host.NoCond {
 				condition = w
 			}
 		}

@@ -2,16 +2,36 @@
 // package cluster. Such a host says what time it is, keeps keys of its own out of sight, and takes write options and
 // transactions apart, to write them into a log of its own.
 //
-// The package has types only, and the digest of a range. It does no I/O and takes no lock.
+// The package has types, the digest of a range, and the functions of package ebb that only a host calls: see Root. It does no
+// I/O and takes no lock.
 package host
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Host says how a database is to serve its host. All fields are set.
+// Root has what package ebb does for hosts alone, and does not export. It sets all of them when it is initialised. What is any
+// has the type of package ebb that is named.
+var Root struct {
+	// Serve makes a database that is opened with some options, an *ebb.Options, serve a host.
+	Serve func(options any, h *Host)
+	// Options checks the options of a call, a []ebb.WriteOption, as the call does, and takes them apart.
+	Options func(call Call, opts any) (Options, error)
+	// State takes apart what a transaction, an *ebb.Txn, has read and written so far. The slices are the transaction's, and valid
+	// until it ends.
+	State func(tx any) (*Txn, error)
+	// Due returns the next time, Unix ms, by which something in an *ebb.DB will have expired that has not by now, as exactly as
+	// the histograms of memtables and tables know; 0 if nothing will. It looks at every table, and reads no file.
+	Due func(db any) (int64, error)
+	// Swap is ebb.Swap on a file system.
+	Swap func(fs vfs.FS, name, other string) error
+}
+
+// Host says how a database is to serve its host. All fields are set, but for FS.
 type Host struct {
 	// Now returns the time by which keys are absent, Unix ms, above 0 and never less than before. It replaces every other
 	// clock: time does not run on between two calls, and no mark of the log or of the manifest counts.
@@ -21,6 +41,8 @@ type Host struct {
 	DropBefore func() int64
 	// Hidden is the first key of the host's own. Walks without an end, and without a prefix that begins with it, end there.
 	Hidden []byte
+	// FS is the file system. Nil: the operating system's.
+	FS vfs.FS
 }
 
 // Call is what write options are for.
