@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // client makes the calls of this node: each as a call of a slot of the node's session, so that it may be sent again and is
@@ -191,8 +189,10 @@ func (c *client) propose(ctx context.Context, entry []byte) (r result, asked boo
 		}
 		var refused *NotLeaderError
 		var failed *callError
+		var sent *sentError
+		unknown = unknown || errors.As(err, &sent)
 		switch {
-		case errors.Is(err, ErrClosed), errors.Is(err, ErrStopped) && !unknown:
+		case errors.Is(err, ErrClosed), errors.Is(err, ErrStopped) && (!unknown || c.db.machine.err() != nil):
 			return result{}, unknown, c.outcome(err, unknown)
 		case errors.As(err, &refused):
 			if c.db.config.NoForward {
@@ -226,73 +226,6 @@ func (c *client) outcome(err error, unknown bool) error {
 
 // noLeader returns the error of a call for which no leader was found until its context was done.
 func noLeader(err error) error { return fmt.Errorf("%w: %w", ErrNoLeader, err) }
-
-// proposeOnce has an entry applied by the leader, wherever that is.
-func (db *DB) proposeOnce(ctx context.Context, entry []byte) (result, error) {
-	if db.raft.State() == raft.Leader {
-		r, err := db.proposeHere(ctx, entry)
-		var refused *NotLeaderError
-		if !errors.As(err, &refused) {
-			return r, err
-		}
-	}
-	id, addr := db.leader()
-	if db.config.NoForward || addr == "" || id == db.config.ID {
-		return result{}, &NotLeaderError{id, addr}
-	}
-	out, err := db.peers.get(id, addr).call(ctx, methodPropose, entry)
-	if err != nil {
-		return result{}, err
-	}
-	r, ok := decodeResult(out)
-	if !ok {
-		return result{}, errors.New("cluster: an answer that is none")
-	}
-	return r, nil
-}
-
-// leader returns who leads, as far as this node knows.
-func (db *DB) leader() (id, addr string) {
-	a, i := db.raft.LeaderWithID()
-	return string(i), string(a)
-}
-
-// proposeHere has an entry applied by this node, if it leads. A *NotLeaderError says that it was not.
-func (db *DB) proposeHere(ctx context.Context, entry []byte) (result, error) {
-	if db.raft.State() != raft.Leader {
-		id, addr := db.leader()
-		return result{}, &NotLeaderError{id, addr}
-	}
-	setStamp(entry, db.clock.now())
-	f := db.raft.Apply(entry, enqueueTimeout)
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		return result{}, ctx.Err() // it may be applied yet
-	case <-db.machine.stopped:
-		return result{}, fmt.Errorf("%w: %w", ErrStopped, db.machine.err())
-	}
-	switch {
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress),
-		errors.Is(err, raft.ErrEnqueueTimeout):
-		return result{}, &NotLeaderError{}
-	case errors.Is(err, raft.ErrRaftShutdown) && db.closed.Load():
-		return result{}, ErrClosed
-	case err != nil:
-		return result{}, err
-	}
-	r, ok := f.Response().(*result)
-	if !ok || r.code == codeStopped {
-		return result{}, fmt.Errorf("%w: %w", ErrStopped, db.machine.err())
-	}
-	return *r, nil
-}
-
-// enqueueTimeout bounds how long an entry waits for raft to take it.
-const enqueueTimeout = time.Second
 
 // peers are the connections for calls to other nodes.
 type peers struct {

@@ -12,8 +12,10 @@
 //
 // A write becomes an entry of raft's log: the operation with its options, unevaluated. The leader stamps it with its time; a
 // node that is not the leader passes it on. Once a majority has the entry on their disks every node applies it, to an ebb
-// database of its own, in the order of the log. Conditions, counters, KeepTTL, deadlines, and whether a transaction has read
-// what is still there, are decided when it is applied, the same on every node.
+// database of its own, in the order of the log. Calls that come while others are under way go on together, in one entry; each
+// is then made as if it had been one of its own, and one that breaks the format is nobody else's loss. Conditions, counters,
+// KeepTTL, deadlines, and whether a transaction has read what is still there, are decided when it is applied, the same on
+// every node.
 //
 // Each call is applied once, whatever happens on the way. A node has a session in the cluster, and in it a slot for each call
 // at a time, with a sequence that each call raises; the database remembers the last call of a slot and its result, which are

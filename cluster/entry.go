@@ -13,7 +13,7 @@ import (
 //
 //	offset  size  field
 //	     0     1  Version   1; a node stops at one that it does not know
-//	     1     1  Kind      write, tick, open session, expire sessions
+//	     1     1  Kind      write, tick, open session, expire sessions, pin, calls
 //	     2     8  Stamp     Unix ms, set by the leader; the entry's time is the later of it and the time of the entry before
 //	    10     8  Session   of the caller; 0: none
 //	    18     2  Slot      of the session: one call at a time
@@ -37,7 +37,16 @@ import (
 //	          Delta   8 bytes   if there is one: what Add adds
 //
 // A key, a start, an end, a value is a uvarint length and its bytes. A tick has no body. Open session: 8 bytes of its id.
-// Expire sessions: 8 bytes, how long in ms one has been idle that goes.
+// Expire sessions: 8 bytes, how long in ms one has been idle that goes. A pin has no body.
+//
+// Calls are writes that came together. They have the entry's stamp in common, and are made one after the other as if each were
+// an entry. Session, slot and sequence of the entry are 0. Its body:
+//
+//	Calls     uvarint, and for each:
+//	          Session   8 bytes
+//	          Slot      2 bytes
+//	          Sequence  8 bytes
+//	          Body      uvarint length, and the body of a write
 const (
 	entryVersion = 1
 
@@ -57,7 +66,8 @@ const (
 	kindTick
 	kindOpenSession
 	kindExpireSessions
-	kindPin // a tick at which each node pins a snapshot, to make its digest
+	kindPin   // a tick at which each node pins a snapshot, to make its digest
+	kindCalls // several writes
 )
 
 type opKind uint8
@@ -150,7 +160,7 @@ func decodeHeader(b []byte) (h header, body []byte, err error) {
 	if len(b) < 2 {
 		return header{}, nil, errEntry
 	}
-	if b[versionOffset] != entryVersion || b[kindOffset] > byte(kindPin) {
+	if b[versionOffset] != entryVersion || b[kindOffset] > byte(kindCalls) {
 		return header{}, nil, &errNewer{b[versionOffset], b[kindOffset]}
 	}
 	if len(b) < headerSize || b[kindOffset] == 0 {
@@ -244,6 +254,14 @@ func (r *reader) uvarint() uint64 {
 	return v
 }
 
+func (r *reader) uint16() uint16 {
+	b := r.take(2)
+	if b == nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint16(b)
+}
+
 func (r *reader) uint64() uint64 {
 	if len(r.b) < 8 {
 		r.fail()
@@ -317,6 +335,40 @@ func (r *reader) reads() (keys []host.KeyRead, ranges []host.RangeRead) {
 		ranges = append(ranges, s)
 	}
 	return keys, ranges
+}
+
+// call is one of the writes of an entry that has several. Its body points into the entry.
+type call struct {
+	session  uint64
+	slot     uint16
+	sequence uint64
+	body     []byte
+}
+
+// callOverhead bounds what a call has beside its body.
+const callOverhead = headerSize - sessionOffset + binary.MaxVarintLen32
+
+// appendCall appends the call that an entry of its own has.
+func appendCall(b, entry []byte) []byte {
+	return appendBytes(append(b, entry[sessionOffset:headerSize]...), entry[headerSize:])
+}
+
+// decodeCalls appends the calls of a body to a list.
+func decodeCalls(body []byte, list []call) ([]call, error) {
+	in := reader{b: body}
+	n := in.count()
+	if n == 0 {
+		in.fail()
+	}
+	for i := 0; i < n && !in.bad; i++ {
+		c := call{session: in.uint64(), slot: in.uint16(), sequence: in.uint64()}
+		c.body = in.bytes()
+		list = append(list, c)
+	}
+	if in.bad || len(in.b) > 0 {
+		return nil, errEntry
+	}
+	return list, nil
 }
 
 // maxEntrySize bounds an entry: all keys and values of a call, with some bytes for each.

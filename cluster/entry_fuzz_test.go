@@ -38,17 +38,29 @@ func FuzzBody(f *testing.F) {
 	f.Add(uint8(kindWrite), body(0, op{kind: opDeleteRange, value: key, cond: host.IfAbsent}))
 	f.Add(uint8(kindWrite), body(flagBatch, op{kind: opDeleteRange, value: key, life: host.KeepTTL}))
 	f.Add(uint8(kindTick), []byte("more"))
+	several := func(bodies ...[]byte) []byte {
+		b := []byte{byte(len(bodies))}
+		for i, body := range bodies {
+			entry := appendHeader(nil, &header{session: 9, slot: uint16(i), sequence: 1})
+			b = appendCall(b, append(entry, body...))
+		}
+		return b
+	}
+	put := body(0, op{kind: opPut, key: key, value: value})
+	f.Add(uint8(kindCalls), several(put, body(0, op{kind: opAdd, key: key, delta: 1}), []byte("no body"), put))
+	f.Add(uint8(kindCalls), several(put)[:20])
+	f.Add(uint8(kindCalls), append(several(put, put), 0))
+	f.Add(uint8(kindCalls), []byte{0})
 	f.Add(uint8(kindOpenSession), []byte{1})
 	f.Add(uint8(kindExpireSessions), []byte{})
 	f.Fuzz(func(t *testing.T, kind uint8, body []byte) {
-		if kind == 0 || kind > uint8(kindPin) {
+		if kind == 0 || kind > uint8(kindCalls) {
 			t.Skip()
 		}
 		entry := func(i uint64, h header, body []byte) *raft.Log {
 			h.stamp = 1000 + int64(i)
 			return &raft.Log{Index: i, Term: 1, Type: raft.LogCommand, Data: append(appendHeader(nil, &h), body...)}
 		}
-		put := appendOp(append(appendReads([]byte{0}, nil, nil), 1), &op{kind: opPut, key: key, value: value})
 		logs := []*raft.Log{
 			entry(1, header{kind: kindOpenSession}, []byte{9, 0, 0, 0, 0, 0, 0, 0}),
 			entry(2, header{kind: kindWrite, session: 9, slot: 1, sequence: 1}, put),

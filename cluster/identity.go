@@ -14,7 +14,8 @@ import (
 )
 
 // identity is what a node is, as the file NODE of its directory has it, in JSON. The file is written once, before the
-// node takes part, and then again when the cluster that it asked to join has taken it in.
+// node takes part, then again when the cluster that it asked to join has taken it in, and when a release of a later format opens
+// the directory.
 type identity struct {
 	Format  int    `json:"format"`
 	ID      string `json:"id"`
@@ -23,7 +24,7 @@ type identity struct {
 
 const (
 	identityFile   = "NODE"
-	identityFormat = 1
+	identityFormat = 2 // since 2 an entry may have several calls, and a record may be of a part of one
 	maxID          = 255
 	clusterIDSize  = 16
 )
@@ -63,7 +64,7 @@ func loadIdentity(dir string) (identity, error) {
 		return identity{}, fmt.Errorf("%w: %s: %w", ErrNotCluster, name, err)
 	}
 	raw, err := hex.DecodeString(id.Cluster)
-	if id.Format != identityFormat || id.ID == "" || err != nil || len(raw) != clusterIDSize && len(raw) != 0 {
+	if id.Format < 1 || id.Format > identityFormat || id.ID == "" || err != nil || len(raw) != clusterIDSize && len(raw) != 0 {
 		return identity{}, fmt.Errorf("%w: %s has format %d, this release knows %d", ErrNotCluster, name, id.Format, identityFormat)
 	}
 	return id, nil

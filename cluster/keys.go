@@ -14,8 +14,17 @@ import (
 //	reserved 'h' id (8)           a session: when it was opened, as a stateRecord
 //	reserved 's' id (8) slot (2)  the last call of a slot: a stateRecord and the call's sequence (8) and result
 //
-// A stateRecord is index, term and time of an entry, 8 bytes each, big-endian as keys are. Each entry writes one record in the
-// batch of its operations: so the newest of all records says what is in the database.
+// A stateRecord says which entry has written a record, numbers big-endian as in keys:
+//
+//	offset  size  field
+//	     0     1  Form   0, or 1: calls of the entry follow that are not made yet
+//	     1     7  Index
+//	     8     8  Term
+//	    16     8  Time   of the entry, Unix ms
+//	    24     4  Calls  of form 1: how many of the entry's calls are made
+//
+// Each entry, and each call of an entry of several, writes one record in the batch of its operations: so the newest of all
+// records says what is in the database.
 var reserved = bytes.Repeat([]byte{0xff}, 17)
 
 // ErrReservedKey refuses keys from the first on that begins with 17 bytes of 0xff: the cluster's own lie there.
@@ -26,7 +35,11 @@ const (
 	sessionKey = 'h'
 	slotKey    = 's'
 
+	formWhole = 0
+	formPart  = 1
+
 	stateSize = 24
+	callsSize = 4
 )
 
 // isReserved reports whether a key is not a user's.
@@ -46,22 +59,57 @@ func appendSlotKey(b []byte, id uint64, slot uint16) []byte {
 type stateRecord struct {
 	index, term uint64
 	time        int64
+	calls       uint32 // of an entry of several: how many are made; 0: all
+}
+
+// before reports whether a record was written before another.
+func (s *stateRecord) before(t *stateRecord) bool {
+	// All, 0, is more than any part.
+	return s.index < t.index || s.index == t.index && s.calls-1 < t.calls-1
+}
+
+// whole returns the last entry all of which is in the database, as far as the record tells it: the index is right, and of a part
+// the term is that of the entry after it.
+func (s stateRecord) whole() stateRecord {
+	if s.calls > 0 {
+		s.index, s.calls = s.index-1, 0
+	}
+	return s
 }
 
 func (s stateRecord) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, s.index)
+	form := uint64(formWhole)
+	if s.calls > 0 {
+		form = formPart
+	}
+	b = binary.BigEndian.AppendUint64(b, form<<56|s.index)
 	b = binary.BigEndian.AppendUint64(b, s.term)
-	return binary.BigEndian.AppendUint64(b, uint64(s.time))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.time))
+	if s.calls > 0 {
+		b = binary.BigEndian.AppendUint32(b, s.calls)
+	}
+	return b
 }
 
 // decodeState reads a stateRecord, and returns what follows.
 func decodeState(b []byte) (s stateRecord, rest []byte, ok bool) {
-	if len(b) < stateSize {
+	if len(b) < stateSize || b[0] > formPart {
 		return stateRecord{}, nil, false
 	}
-	return stateRecord{
-		index: binary.BigEndian.Uint64(b),
+	s = stateRecord{
+		index: binary.BigEndian.Uint64(b) & (1<<56 - 1),
 		term:  binary.BigEndian.Uint64(b[8:]),
 		time:  int64(binary.BigEndian.Uint64(b[16:])),
-	}, b[stateSize:], true
+	}
+	rest = b[stateSize:]
+	if b[0] == formPart {
+		if len(rest) < callsSize {
+			return stateRecord{}, nil, false
+		}
+		s.calls, rest = binary.BigEndian.Uint32(rest), rest[callsSize:]
+		if s.calls == 0 {
+			return stateRecord{}, nil, false
+		}
+	}
+	return s, rest, true
 }

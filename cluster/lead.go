@@ -28,6 +28,7 @@ func (db *DB) lead() {
 		}
 		if db.raft.State() != raft.Leader {
 			db.ready.Store(0)
+			db.calls.refuse(&NotLeaderError{})
 			continue
 		}
 		if term := db.raft.CurrentTerm(); term != db.ready.Load() {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -25,7 +24,16 @@ import (
 // applied again after a crash.
 //
 // Entries that come together are made one batch of the database, up to a size. An entry that has to look at what an earlier
-// one of the same batch has written has that batch made first.
+// one of the same batch has written has that batch made first. The calls of an entry of several are the same in this: the
+// batches may part them anywhere.
+//
+//  1. Raft's log has the entry, synced. A crash leaves a state without it, and it is applied after the restart.
+//  2. A batch with the first calls of the entry is made, in which the record of the last says how many they are. A crash leaves
+//     the state before the batch, as in 1, or after it: then the restart goes on with the next call.
+//  3. The batch with the last call is made, whose record says that all of them are. A crash leaves what 2 leaves, or the entry
+//     whole: then the restart skips it. No caller is told anything before.
+//  4. The time and the index are published, and callers told. The database need not have synced anything: a crash leaves any of
+//     the states before, all of which lead to this one.
 type machine struct {
 	shared
 
@@ -41,6 +49,7 @@ type machine struct {
 	touched map[uint64]struct{} // hashes of the keys in batch
 	ranges  bool                // batch deletes a range
 	seed    maphash.Seed
+	calls   []call // scratch: of an entry
 	scratch []byte
 	value   []byte // scratch: of a record
 	failed  error
@@ -111,7 +120,7 @@ func (m *machine) take(db *ebb.DB) error {
 	m.at.time = max(m.at.time, 1)
 	m.reset()
 	m.db.Store(db)
-	m.publish(m.at)
+	m.publish(m.at.whole())
 	m.durable.Store(m.at.time) // Open has synced all that it has found
 	return nil
 }
@@ -137,28 +146,22 @@ func (s *shared) reach(at stateRecord) {
 // Apply is ApplyBatch of one.
 func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch applies entries. The answer to each is a result.
+// ApplyBatch applies entries. The answer to each is a *result, or of an entry of several calls a []result.
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	answers := make([]any, len(logs))
-	results := make([]result, len(logs))
-	last := m.at
+	last := m.at.whole()
 	for i, l := range logs {
-		if l.Type == raft.LogCommand && l.Index > m.at.index && m.failed == nil {
-			results[i] = m.apply(l)
+		if l.Type == raft.LogCommand && m.failed == nil && m.isNext(l.Index) {
+			answers[i] = m.apply(l)
 		}
-		if m.failed != nil {
-			results[i] = result{code: codeStopped}
-		} else {
-			last.index, last.term = l.Index, l.Term
-		}
-		answers[i] = &results[i]
+		last.index, last.term = l.Index, l.Term
 	}
 	if m.failed == nil {
 		m.commit()
 	}
 	if m.failed != nil {
-		for i := range results {
-			results[i] = result{code: codeStopped} // whether it will be found applied is not known here
+		for i := range answers {
+			answers[i] = &result{code: codeStopped} // whether it will be found applied is not known here
 		}
 		return answers
 	}
@@ -166,6 +169,11 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	m.publish(last)
 	m.timePassed(last.time)
 	return answers
+}
+
+// isNext reports whether an entry is not in the state yet, or not all of it is.
+func (m *machine) isNext(index uint64) bool {
+	return index > m.at.index || index == m.at.index && m.at.calls > 0
 }
 
 // fail makes the machine apply no more entries: what this node has would not be what others have.
@@ -190,132 +198,6 @@ func (s *shared) err() error {
 		return *p
 	}
 	return nil
-}
-
-// apply applies an entry: to the batch, or to the database with all before it.
-func (m *machine) apply(l *raft.Log) result {
-	h, body, err := decodeHeader(l.Data)
-	if err != nil {
-		m.fail(fmt.Errorf("cluster: entry %d: %w", l.Index, err))
-		return result{}
-	}
-	if m.batch.Len() > 0 && (m.batch.Len() >= maxBatchOps || m.batch.Size()+int64(len(body)) > maxBatchBytes) {
-		m.commit()
-	}
-	m.at = stateRecord{l.Index, l.Term, max(m.at.time, h.stamp)}
-	switch h.kind {
-	case kindWrite:
-		return m.write(&h, body)
-	case kindOpenSession:
-		return m.openSession(&reader{b: body})
-	case kindExpireSessions:
-		return m.expireSessions(&reader{b: body})
-	case kindPin:
-		m.record()
-		m.commit()
-		if m.failed == nil {
-			m.fail2(m.pins.pin(m.db.Load(), m.at))
-		}
-		return result{version: l.Index}
-	}
-	m.record()
-	return result{}
-}
-
-// fail2 is fail unless err is nil.
-func (m *machine) fail2(err error) {
-	if err != nil {
-		m.fail(err)
-	}
-}
-
-// write applies a write, if it is a call that was not made before.
-func (m *machine) write(h *header, body []byte) result {
-	s := m.sessions[h.session]
-	if s == nil {
-		m.record()
-		return result{code: codeNoSession}
-	}
-	slot := s.slot(h.slot)
-	switch {
-	case h.sequence == 0:
-		m.record()
-		return result{code: codeInvalid}
-	case h.sequence < slot.sequence:
-		m.record()
-		return result{code: codeOldCall}
-	case h.sequence == slot.sequence:
-		r := m.remembered(h)
-		m.record()
-		return r
-	}
-	r := m.evaluate(&reader{b: body})
-	if m.failed != nil {
-		return r
-	}
-	m.scratch = appendSlotKey(m.scratch[:0], h.session, h.slot)
-	m.value = binary.BigEndian.AppendUint64(m.at.append(m.value[:0]), h.sequence)
-	m.value = r.append(m.value)
-	m.put(m.scratch, m.value, 0)
-	slot.sequence = h.sequence
-	s.note(m.at.time)
-	return r
-}
-
-// remembered returns the result of a call that was made before.
-func (m *machine) remembered(h *header) result {
-	m.commit()
-	if m.failed != nil {
-		return result{}
-	}
-	value, err := m.db.Load().Get(appendSlotKey(nil, h.session, h.slot))
-	if err != nil {
-		m.fail(fmt.Errorf("cluster: the last call of a session: %w", err))
-		return result{}
-	}
-	_, rest, ok := decodeState(value)
-	if ok && len(rest) >= 8 {
-		if r, ok := decodeResult(rest[8:]); ok {
-			return r
-		}
-	}
-	m.fail(errors.New("cluster: the last call of a session is damaged"))
-	return result{}
-}
-
-// openSession begins a session. To begin it again does nothing.
-func (m *machine) openSession(in *reader) result {
-	id := in.uint64()
-	if in.bad || id == 0 {
-		m.record()
-		return result{code: codeInvalid}
-	}
-	if m.sessions[id] != nil {
-		m.record()
-		return result{}
-	}
-	m.sessions[id] = &session{used: m.at.time}
-	m.scratch = appendSessionKey(m.scratch[:0], id)
-	m.put(m.scratch, m.at.append(m.value[:0]), 0)
-	return result{}
-}
-
-// expireSessions ends sessions that were idle.
-func (m *machine) expireSessions(in *reader) result {
-	const limit = 256
-	idle := int64(in.uint64())
-	for _, id := range m.sessions.idle(m.at.time, idle, limit) {
-		delete(m.sessions, id)
-		m.delete(appendSessionKey(nil, id))
-		m.deleteRange(appendSlotKey(nil, id, 0), append(appendSlotKey(nil, id, 1<<16-1), 0))
-	}
-	m.record()
-	return result{}
-}
-
-// record writes the record of an entry that is no call.
-func (m *machine) record() {
-	m.put(append(reserved[:len(reserved):len(reserved)], metaKey), m.at.append(m.value[:0]), 0)
 }
 
 // put, delete and deleteRange add an operation to the batch. Each takes one sequence.

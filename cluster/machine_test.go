@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,15 +45,23 @@ func (m *machine) close(t fatal) {
 	check(t, m.db.Load().Close())
 }
 
-// apply applies entries in batches of the sizes that next returns, and notes the results.
-func applyAll(t fatal, m *machine, logs []*raft.Log, results []result, next func(most int) int) {
+// applyAll applies entries in batches of the sizes that next returns, and notes the results of the calls of each.
+func applyAll(t fatal, m *machine, logs []*raft.Log, results [][]result, next func(most int) int) {
 	for len(logs) > 0 {
 		n := next(len(logs))
 		for i, a := range m.ApplyBatch(logs[:n]) {
-			r := *a.(*result)
-			r.value = bytes.Clone(r.value)
+			var list []result
+			switch r := a.(type) {
+			case *result:
+				list = []result{*r}
+			case []result:
+				list = r
+			}
+			for k := range list {
+				list[k].value = bytes.Clone(list[k].value)
+			}
 			if l := logs[i]; results != nil {
-				results[l.Index-1] = r
+				results[l.Index-1] = list
 			}
 		}
 		check(t, m.err())
@@ -227,7 +236,7 @@ func writeEntry(ops []op, flags byte) []byte {
 // draw draws the next entry. Stamps go back now and then, as those of another leader do.
 func (d *entryDrawer) draw() *raft.Log {
 	d.stamp += int64(rapid.IntRange(-10, 25).Draw(d.t, "time passes"))
-	n := rapid.IntRange(0, 19).Draw(d.t, "kind")
+	n := rapid.IntRange(0, 23).Draw(d.t, "kind")
 	var entry []byte
 	switch {
 	case n == 0 || len(d.sessions) == 0:
@@ -239,30 +248,45 @@ func (d *entryDrawer) draw() *raft.Log {
 	case n == 2:
 		entry = appendHeader(nil, &header{kind: kindExpireSessions})
 		entry = binary.LittleEndian.AppendUint64(entry, uint64(rapid.IntRange(20, 400).Draw(d.t, "idle")))
-	case n <= 4:
-		entry = d.txn()
-	case n <= 8:
-		entry = writeEntry(d.batch(), flagBatch)
-	default:
-		entry = writeEntry([]op{d.op()}, 0)
-	}
-	if entry[kindOffset] == byte(kindWrite) {
-		id, slot := rapid.SampledFrom(d.sessions).Draw(d.t, "of session"), uint16(rapid.IntRange(0, 2).Draw(d.t, "slot"))
-		at := [2]uint64{id, uint64(slot)}
-		switch rapid.IntRange(0, 9).Draw(d.t, "call") {
-		case 0: // once more
-		case 1: // late
-			d.next[at] = max(d.next[at], 1) - 1
-		default:
-			d.next[at]++
+	case n <= 7:
+		calls := rapid.IntRange(1, 6).Draw(d.t, "calls")
+		entry = binary.AppendUvarint(appendHeader(nil, &header{kind: kindCalls}), uint64(calls))
+		used := make(map[[2]uint64]bool)
+		for range calls {
+			entry = appendCall(entry, d.write(used))
 		}
-		setCaller(entry, id, slot, d.next[at])
+	default:
+		entry = d.write(make(map[[2]uint64]bool))
 	}
 	setStamp(entry, d.stamp)
 	d.index += uint64(rapid.IntRange(1, 1).Draw(d.t, "gap"))
 	l := &raft.Log{Index: d.index, Term: 1 + d.index/10, Type: raft.LogCommand, Data: entry}
 	d.logs = append(d.logs, l)
 	return l
+}
+
+// write draws a write. A slot has one new call in an entry, which makes used true.
+func (d *entryDrawer) write(used map[[2]uint64]bool) (entry []byte) {
+	switch n := rapid.IntRange(0, 16).Draw(d.t, "write"); {
+	case n <= 1:
+		entry = d.txn()
+	case n <= 5:
+		entry = writeEntry(d.batch(), flagBatch)
+	default:
+		entry = writeEntry([]op{d.op()}, 0)
+	}
+	id, slot := rapid.SampledFrom(d.sessions).Draw(d.t, "of session"), uint16(rapid.IntRange(0, 2).Draw(d.t, "slot"))
+	at := [2]uint64{id, uint64(slot)}
+	switch n := rapid.IntRange(0, 9).Draw(d.t, "call"); {
+	case n == 0 || used[at]: // once more
+	case n == 1: // late
+		d.next[at] = max(d.next[at], 1) - 1
+	default:
+		d.next[at]++
+		used[at] = true
+	}
+	setCaller(entry, id, slot, d.next[at])
+	return entry
 }
 
 // TestMachineModel applies the same entries to several machines: one by one; in other batches; with restarts; with a crash
@@ -277,13 +301,13 @@ func TestMachineModel(t *testing.T) {
 		defer func() { one.close(t) }()
 		d := &entryDrawer{t: t, stamp: 1000, next: make(map[[2]uint64]uint64), m: one}
 		n := rapid.IntRange(1, 60).Draw(t, "entries")
-		want := make([]result, n)
+		want := make([][]result, n)
 		ref := newReference(t)
 		defer ref.db.Close()
 		for i := range n {
 			l := d.draw()
 			applyAll(t, one, []*raft.Log{l}, want, func(int) int { return 1 })
-			ref.apply(t, l, &want[i], one)
+			ref.apply(t, l, want[i], one)
 			if rapid.IntRange(0, 9).Draw(t, "flush") == 0 {
 				check(t, one.checkpoint())
 				check(t, one.db.Load().Flush())
@@ -293,7 +317,7 @@ func TestMachineModel(t *testing.T) {
 		final := digest(t, one)
 
 		batches := func(most int) int { return rapid.IntRange(1, most).Draw(t, "batch") }
-		same := func(what string, m *machine, got []result, from int) {
+		same := func(what string, m *machine, got [][]result, from int) {
 			t.Helper()
 			if d := digest(t, m); d != final {
 				t.Fatalf("%s: %v, want %v: %s, want %s", what, d, final, dump(m), dump(one))
@@ -310,7 +334,7 @@ func TestMachineModel(t *testing.T) {
 		}
 
 		many := openTestMachine(t, filepath.Join(dir, "many"))
-		got := make([]result, n)
+		got := make([][]result, n)
 		applyAll(t, many, d.logs, got, batches)
 		same("in batches", many, got, 0)
 		many.close(t)
@@ -321,7 +345,7 @@ func TestMachineModel(t *testing.T) {
 		again.close(t)
 		check(t, os.CopyFS(filepath.Join(dir, "crashed"), os.DirFS(filepath.Join(dir, "again"))))
 		again = openTestMachine(t, filepath.Join(dir, "again"))
-		got = make([]result, n)
+		got = make([][]result, n)
 		applyAll(t, again, d.logs, got, batches) // raft begins at its last snapshot, or at the beginning
 		same("after a restart", again, got, at)
 		again.close(t)
@@ -376,12 +400,13 @@ func dump(m *machine) (s string) {
 // reference is a database alone, on which the verbs are called that the entries stand for.
 type reference struct {
 	db  *ebb.DB
-	now int64
+	now atomic.Int64
 }
 
 func newReference(t fatal) *reference {
-	r := &reference{now: 1}
-	now := func() int64 { return r.now }
+	r := new(reference)
+	r.now.Store(1)
+	now := r.now.Load
 	o := &ebb.Options{Memory: 8 << 20}
 	host.Root.Serve(o, &host.Host{Now: now, DropBefore: now, Hidden: reserved})
 	db, err := ebb.OpenMemory(o)
@@ -390,20 +415,39 @@ func newReference(t fatal) *reference {
 	return r
 }
 
-// apply makes the call of an entry, if it has one that counts, and compares its answer.
-func (r *reference) apply(t fatal, l *raft.Log, got *result, m *machine) {
+// apply makes the calls of an entry that count, and compares their answers.
+func (r *reference) apply(t fatal, l *raft.Log, got []result, m *machine) {
 	h, body, err := decodeHeader(l.Data)
 	check(t, err)
-	r.now = max(r.now, h.stamp)
-	if h.kind != kindWrite || got.code == codeNoSession || got.code == codeOldCall || h.sequence == 0 {
+	r.now.Store(max(r.now.Load(), h.stamp))
+	calls := []call{{h.session, h.slot, h.sequence, body}}
+	switch h.kind {
+	case kindWrite:
+	case kindCalls:
+		calls, err = decodeCalls(body, nil)
+		check(t, err)
+	default:
 		return
 	}
-	value, err := m.db.Load().Get(appendSlotKey(nil, h.session, h.slot))
+	if len(got) != len(calls) {
+		t.Fatalf("entry %d has %d calls and %d results", l.Index, len(calls), len(got))
+	}
+	for i := range calls {
+		r.call(t, l.Index, &calls[i], uint32((i+1)%len(calls)), &got[i], m)
+	}
+}
+
+// call makes a call, if it counts. last is what its record says of the calls that are made.
+func (r *reference) call(t fatal, index uint64, c *call, last uint32, got *result, m *machine) {
+	if got.code == codeNoSession || got.code == codeOldCall || c.sequence == 0 {
+		return
+	}
+	value, err := m.db.Load().Get(appendSlotKey(nil, c.session, c.slot))
 	check(t, err)
-	if s, _, _ := decodeState(value); s.index != l.Index {
+	if s, _, _ := decodeState(value); s.index != index || s.calls != last {
 		return // a call that was made before
 	}
-	in := reader{b: body}
+	in := reader{b: c.body}
 	flags := in.byte()
 	in.reads()
 	ops, err := m.decodeOps(&in, in.count())
@@ -418,7 +462,7 @@ func (r *reference) apply(t fatal, l *raft.Log, got *result, m *machine) {
 		want = r.one(t, &ops[0], got)
 	}
 	if want != got.code {
-		t.Fatalf("entry %d, %+v: code %d, a database alone has %d", l.Index, ops, got.code, want)
+		t.Fatalf("entry %d, %+v: code %d, a database alone has %d", index, ops, got.code, want)
 	}
 }
 

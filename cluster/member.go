@@ -38,14 +38,25 @@ func (db *DB) serve(conn net.Conn, kind byte) {
 func (db *DB) answer(ctx context.Context, m method, payload []byte) ([]byte, error) {
 	switch m {
 	case methodPropose:
-		if _, _, err := decodeHeader(payload); err != nil { // in the log it would stop every node
+		h, _, err := decodeHeader(payload)
+		if err == nil && h.kind == kindCalls {
+			err = errEntry // they come as methodCalls
+		}
+		if err != nil { // in the log it would stop every node
 			return nil, fmt.Errorf("%w: %w", errRefused, err)
 		}
-		r, err := db.proposeHere(ctx, payload)
+		var r result
+		if h.kind == kindWrite {
+			r, err = db.calls.do(ctx, payload, db.machine.stopped, db.whyStopped)
+		} else {
+			r, err = db.proposeHere(ctx, payload)
+		}
 		if err != nil {
 			return nil, err
 		}
 		return r.append(nil), nil
+	case methodCalls:
+		return db.answerCalls(ctx, payload)
 	case methodReadIndex:
 		if len(payload) != 1 || payload[0] > byte(levelLinearizable) {
 			return nil, errRefused

@@ -30,10 +30,12 @@ type DB struct {
 	clock   *stampClock
 	log     *slog.Logger
 
-	ready   atomic.Uint64 // the term in which this node leads and has applied all that came before; 0: it does not
-	confirm confirmer
-	client  client
-	peers   peers
+	ready    atomic.Uint64 // the term in which this node leads and has applied all that came before; 0: it does not
+	confirm  confirmer
+	client   client
+	calls    gatherer // for raft, if this node leads
+	forwards forwards // for the leader, if another does
+	peers    peers
 
 	work    sync.WaitGroup
 	ctx     context.Context // done when the node closes
@@ -104,6 +106,12 @@ func Open(ctx context.Context, dir string, c Config) (_ *DB, err error) {
 func (db *DB) open(ctx context.Context, id *identity, fresh bool) error {
 	c := &db.config
 	var err error
+	if id.Format < identityFormat {
+		id.Format = identityFormat // an earlier release would not know what this one is about to write
+		if err := id.store(db.dir); err != nil {
+			return err
+		}
+	}
 	if db.machine, err = openMachine(c.FS, filepath.Join(db.dir, "state"), c.Options, db.retry); err != nil {
 		return err
 	}
@@ -119,6 +127,7 @@ func (db *DB) open(ctx context.Context, id *identity, fresh bool) error {
 	db.net.setClusterID(id.Cluster)
 	db.net.serve, db.net.nodeAt = db.serve, db.nodeAt
 	db.client.db, db.confirm.db, db.peers.net = db, db, db.net
+	db.calls.work, db.calls.send = &db.work, db.proposeCalls
 	if err := db.startRaft(); err != nil {
 		return err
 	}
@@ -271,6 +280,8 @@ func (db *DB) close() error {
 		errs = append(errs, db.raft.Shutdown().Error())
 	}
 	db.peers.close()
+	db.calls.close(ErrClosed)
+	db.forwards.close()
 	db.work.Wait()
 	if db.net != nil {
 		db.net.wait()

@@ -253,7 +253,7 @@ func TestEntryOfANewerNode(t *testing.T) {
 	id, addr := f.leader()
 	newer := appendHeader(nil, &header{kind: kindTick})
 	newer[versionOffset]++
-	unknown := appendHeader(nil, &header{kind: kindPin + 1})
+	unknown := appendHeader(nil, &header{kind: kindCalls + 1})
 	for _, entry := range [][]byte{newer, unknown, appendHeader(nil, &header{}), make([]byte, headerSize-1)} {
 		_, err := f.peers.get(id, addr).call(ctx, methodPropose, entry)
 		var failed *callError

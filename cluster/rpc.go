@@ -35,6 +35,7 @@ const (
 	methodDigest
 	methodTime
 	methodAdmin
+	methodCalls
 )
 
 // failure is a status of an answer.
@@ -340,7 +341,10 @@ func serveCalls(conn net.Conn, handle func(ctx context.Context, m method, payloa
 func failureOf(err error) failure {
 	var e *callError
 	var n *NotLeaderError
+	var sent *sentError
 	switch {
+	case errors.As(err, &sent):
+		return failUnknown
 	case errors.As(err, &e):
 		return e.failure
 	case errors.As(err, &n), errors.Is(err, errUnsent):

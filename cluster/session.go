@@ -68,7 +68,7 @@ func loadRecord(e *ebb.Entry, newest *stateRecord, ss sessions) error {
 	if !ok || len(key) == 0 {
 		return fmt.Errorf("cluster: the record %x is damaged", e.Key)
 	}
-	if s.index > newest.index {
+	if newest.before(&s) {
 		*newest = s
 	}
 	switch {
