@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ebbdb/ebb"
-	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
@@ -154,7 +153,4 @@ func (db *DB) View(ctx context.Context, fn func(*ebb.Txn) error, opts ...ReadOpt
 }
 
 // overdue reports whether something is past its deadline by the leader's clock, and not in the log.
-func (db *DB) overdue(now int64) bool {
-	due, err := host.Root.Due(db.machine.db.Load())
-	return err == nil && due != 0 && due <= now
-}
+func (db *DB) overdue(now int64) bool { return db.machine.due.past(now, db.machine.db.Load()) }

@@ -48,6 +48,7 @@ type machine struct {
 	batch   ebb.Batch
 	touched map[uint64]struct{} // hashes of the keys in batch
 	ranges  bool                // batch deletes a range
+	expires int64               // the first deadline in batch; 0: there is none
 	seed    maphash.Seed
 	calls   []call // scratch: of an entry
 	scratch []byte
@@ -68,6 +69,7 @@ type shared struct {
 	index   atomic.Uint64 // the last entry that reads see
 	term    atomic.Uint64
 	pubs    atomic.Uint64 // how often time was moved on
+	due     dueTime
 
 	waiters waiters
 	cause   atomic.Pointer[error] // why no entry is applied any more
@@ -120,6 +122,7 @@ func (m *machine) take(db *ebb.DB) error {
 	m.at.time = max(m.at.time, 1)
 	m.reset()
 	m.db.Store(db)
+	m.due.reset()
 	m.publish(m.at.whole())
 	m.durable.Store(m.at.time) // Open has synced all that it has found
 	return nil
@@ -207,6 +210,9 @@ func (m *machine) put(key, value []byte, deadline int64) {
 		err = m.batch.Put(key, value)
 	} else {
 		err = m.batch.Put(key, value, ebb.ExpireAt(unixMilli(deadline)))
+		if m.expires == 0 || deadline < m.expires {
+			m.expires = deadline
+		}
 	}
 	m.added(key, err)
 }
@@ -238,6 +244,7 @@ func (m *machine) commit() {
 		return
 	}
 	var version uint64
+	m.due.wrote(m.expires)
 	for {
 		err := m.db.Load().Apply(&m.batch, ebb.VersionTo(&version))
 		if err == nil {
@@ -248,6 +255,7 @@ func (m *machine) commit() {
 			return
 		}
 	}
+	m.due.wrote(m.expires)
 	if version != m.sequence {
 		m.fail(fmt.Errorf("cluster: entry %d has version %d, not %d: the state is not that of other nodes", m.at.index, version,
 			m.sequence))
@@ -263,7 +271,7 @@ func (m *machine) reset() {
 	}
 	m.batch.Reset()
 	clear(m.touched)
-	m.ranges = false
+	m.ranges, m.expires = false, 0
 }
 
 // checkpoint makes the state durable, and lets what has expired by then leave the disk: a crash cannot take back the entry
