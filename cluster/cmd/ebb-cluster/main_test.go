@@ -66,6 +66,18 @@ func TestCommand(t *testing.T) {
 	if s := do("status", addr); strings.Count(s, "\tvoter\t") != 3 || !strings.Contains(s, "applied ") {
 		t.Error(s)
 	}
+	do("remove", addr, "c")
+	if s := do("status", addr); strings.Contains(s, c.Addr().String()) {
+		t.Error(s)
+	}
+	do("add", "-replica", addr, "c="+c.Addr().String())
+	if s := do("status", addr); strings.Count(s, "\tvoter\t") != 2 || strings.Count(s, "\treplica\t") != 1 {
+		t.Error(s)
+	}
+	do("add", addr, "c="+c.Addr().String())
+	if s := do("status", addr); strings.Count(s, "\tvoter\t") != 3 {
+		t.Error(s)
+	}
 	if s := do("digest", addr); strings.Count(s, "entry ") != 3 {
 		t.Error(s)
 	}
