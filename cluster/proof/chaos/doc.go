@@ -2,10 +2,10 @@
 //
 //	go run ./chaos -runs 100 -seconds 30 -nodes 3
 //
-// Clients write and read through all nodes: registers (put, get, delete, compare and swap), counters, lists that transactions
-// append to and read by their range, members of a set, and keys that expire. Meanwhile nodes are killed, stopped and continued,
-// cut off from each other, have their clocks set by an hour, run out of disk, are added and removed, and take and install
-// snapshots. After each run everything is healed, and then:
+// Clients write and read through all nodes: registers (put, get, delete, compare and swap), counters, some of which several
+// calls add to at once, lists that transactions append to and read by their range, members of a set, and keys that expire.
+// Meanwhile nodes are killed, stopped and continued, cut off from each other, have their clocks set by an hour, run out of
+// disk, are added and removed, and take and install snapshots. After each run everything is healed, and then:
 //
 //   - every history of registers, counters and lists is linearizable, lists being checked as transactions over a group of them
 //     (porcupine), with no verdict open;

@@ -51,7 +51,7 @@ func runAll() (ok bool, err error) {
 	if *verbose {
 		level = slog.LevelInfo
 	}
-	good := 0
+	good, all := 0, &report{faults: map[string]int{}}
 	for i := range uint64(*runs) {
 		p := &plan{
 			nodes: *nodes, clients: *clients, length: time.Duration(*seconds * float64(time.Second)), seed: *seed + i, dir: *dir,
@@ -62,6 +62,7 @@ func runAll() (ok bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("seed %d: %w", p.seed, err)
 		}
+		all.add(r)
 		if len(r.problems) == 0 {
 			good++
 			fmt.Printf("%d/%d seed %d, %d nodes: good: %v\n", i+1, *runs, p.seed, p.nodes, r)
@@ -75,6 +76,7 @@ func runAll() (ok bool, err error) {
 			fmt.Println(" ", problem)
 		}
 	}
-	fmt.Printf("%d of %d runs were good\n", good, *runs)
+	all.index = fmt.Sprint(all.faults)[len("map"):]
+	fmt.Printf("%d of %d runs were good: %v\n", good, *runs, all)
 	return good == *runs, nil
 }

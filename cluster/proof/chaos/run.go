@@ -50,6 +50,17 @@ func (r *report) String() string {
 		r.done, r.refused, r.unknown, r.parts, r.open, faults, r.snapshots, r.installed, r.longest.Round(time.Millisecond), r.index)
 }
 
+// add adds what came of another run.
+func (r *report) add(other *report) {
+	r.done, r.refused, r.unknown = r.done+other.done, r.refused+other.refused, r.unknown+other.unknown
+	r.parts, r.open = r.parts+other.parts, r.open+other.open
+	r.snapshots, r.installed = r.snapshots+other.snapshots, r.installed+other.installed
+	r.longest = max(r.longest, other.longest)
+	for name, n := range other.faults {
+		r.faults[name] += n
+	}
+}
+
 // run does a run. An error says that it could not be done; what is wrong with the cluster is in the report.
 func (p *plan) run(ctx context.Context) (r *report, err error) {
 	r = &report{}

@@ -62,7 +62,7 @@ func (w *workload) step(client, n int, random *rand.Rand) {
 	epoch := int(time.Since(w.h.began) / window)
 	some := func(kind string, of int) string { return fmt.Sprintf("%s%d.%d", kind, epoch, random.IntN(of)) }
 	value := fmt.Sprintf("%d-%d", client, n)
-	switch random.IntN(14) {
+	switch random.IntN(15) {
 	case 0, 1:
 		w.call(client, random, call{Op: "get", Key: some("r", 2)})
 	case 2:
@@ -84,7 +84,22 @@ func (w *workload) step(client, n int, random *rand.Rand) {
 		w.putMortal(random, "t"+value)
 	case 13:
 		w.readMortal(random)
+	case 14:
+		w.burst(client, "cb"+value, random)
 	}
+}
+
+// burst adds to a counter of its own several times at once: calls that come together share an entry, and each has to look at
+// what those before it have made.
+func (w *workload) burst(client int, key string, random *rand.Rand) {
+	var calls sync.WaitGroup
+	for range 6 {
+		seed := random.Uint64()
+		calls.Go(func() {
+			w.call(client, rand.New(rand.NewPCG(seed, 1)), call{Op: "add", Key: key, Delta: 1})
+		})
+	}
+	calls.Wait()
 }
 
 // micros returns a transaction on the lists of one group.
