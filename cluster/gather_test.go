@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,4 +181,64 @@ func TestPoisonedCompany(t *testing.T) {
 		t.Error(n, err)
 	}
 	tc.agree()
+}
+
+// deafConn is a connection of which nothing is read any more once its owner is deaf.
+type deafConn struct {
+	net.Conn
+	deaf  *atomic.Bool
+	hears chan struct{}
+}
+
+func (c *deafConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.deaf.Load() {
+		<-c.hears
+	}
+	return n, err
+}
+
+// TestLeaderThatAnswersNoMore has a follower send a call to a leader whose answers do not come. When another leads, it is asked
+// the same, and has the result of the one time that the call was made.
+func TestLeaderThatAnswersNoMore(t *testing.T) {
+	var deaf atomic.Bool
+	hears := make(chan struct{})
+	tc := startCluster(t, 3, func(c *Config) {
+		c.CallTimeout = time.Minute
+		if c.ID == "n3" {
+			n1 := c.Peers[0].Addr
+			c.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+				if addr != n1 || err != nil {
+					return conn, err
+				}
+				return &deafConn{conn, &deaf, hears}, nil
+			}
+		}
+	})
+	t.Cleanup(func() { close(hears) })
+	ctx := t.Context()
+	l, f := tc.makeLeader("n1"), tc.nodes["n3"]
+	must(t, f.Put(ctx, []byte("count"), []byte("5")))
+	deaf.Store(true)
+	sum := make(chan int64)
+	for range 2 { // one message, and what waits for it
+		go func() {
+			n, err := f.Add(ctx, []byte("count"), 1)
+			if err != nil {
+				t.Error(err)
+			}
+			sum <- n
+		}()
+	}
+	for v := ""; v < "6"; { // the leader has made one
+		b, err := l.Get(ctx, []byte("count"))
+		must(t, err)
+		v = string(b)
+	}
+	go func() { _ = l.TransferLeadership(ctx, "n2") }()
+	a, b := <-sum, <-sum
+	if a+b != 6+7 {
+		t.Errorf("counted %d and %d, want 6 and 7", a, b)
+	}
 }

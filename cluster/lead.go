@@ -26,6 +26,7 @@ func (db *DB) lead() {
 		case <-db.raft.LeaderCh():
 		case <-ticker.C:
 		}
+		db.forwards.lead(db.leader())
 		if db.raft.State() != raft.Leader {
 			db.ready.Store(0)
 			db.calls.refuse(&NotLeaderError{})

@@ -152,7 +152,7 @@ func (db *DB) startRaft() error {
 	rc.LocalID = raft.ServerID(c.ID)
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = c.Heartbeat, c.Heartbeat, c.Heartbeat/2
 	rc.CommitTimeout = min(10*time.Millisecond, c.Heartbeat/10)
-	rc.MaxAppendEntries, rc.BatchApplyCh = 256, true
+	rc.MaxAppendEntries, rc.BatchApplyCh = 64, true
 	rc.SnapshotThreshold, rc.SnapshotInterval, rc.TrailingLogs = c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs
 	rc.ShutdownOnRemove, rc.NoLegacyTelemetry, rc.Logger = false, true, db.raftLogger()
 	behind, err := behindSnapshot(db.machine, &db.stores)

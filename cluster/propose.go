@@ -147,26 +147,43 @@ type forwards struct {
 		sync.Mutex
 		id, addr string
 		to       *gatherer
+		giveUp   context.CancelFunc // ends the sends of to
 		closed   bool
 	}
 }
 
-// to returns what sends calls to a node. Calls that wait to be sent to another are asked again.
+// to returns what sends calls to a node.
 func (f *forwards) to(db *DB, id, addr string) *gatherer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.to != nil && f.mu.id == id && f.mu.addr == addr {
 		return f.mu.to
 	}
-	if f.mu.to != nil {
-		f.mu.to.close(errUnsent)
-	}
-	f.mu.id, f.mu.addr = id, addr
-	f.mu.to = &gatherer{work: &db.work, send: func(calls []*waiting) { db.forwardCalls(id, addr, calls) }}
+	f.leaveLocked()
+	ctx, giveUp := context.WithCancel(db.ctx)
+	f.mu.id, f.mu.addr, f.mu.giveUp = id, addr, giveUp
+	f.mu.to = &gatherer{work: &db.work, send: func(calls []*waiting) { db.forwardCalls(ctx, id, addr, calls) }}
 	if f.mu.closed {
 		f.mu.to.close(ErrClosed)
 	}
 	return f.mu.to
+}
+
+// lead says who leads. Calls that wait for the answer of another, or to be sent there, are asked again.
+func (f *forwards) lead(id, addr string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if addr != "" && (f.mu.id != id || f.mu.addr != addr) {
+		f.leaveLocked()
+	}
+}
+
+func (f *forwards) leaveLocked() {
+	if f.mu.to != nil {
+		f.mu.to.close(errUnsent)
+		f.mu.giveUp()
+		f.mu.to = nil
+	}
 }
 
 func (f *forwards) close() {
@@ -184,7 +201,7 @@ func (f *forwards) close() {
 //
 // The answer has for each call, in the same order: a byte of status as that of an answer, and a uvarint length and as many bytes:
 // the result, or the text of the failure.
-func (db *DB) forwardCalls(id, addr string, calls []*waiting) {
+func (db *DB) forwardCalls(ctx context.Context, id, addr string, calls []*waiting) {
 	size := binary.MaxVarintLen32
 	var until time.Time
 	for _, w := range calls {
@@ -193,7 +210,7 @@ func (db *DB) forwardCalls(id, addr string, calls []*waiting) {
 			until = w.until
 		}
 	}
-	ctx, cancel := context.WithDeadline(db.ctx, until)
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	if len(calls) == 1 {
 		r, err := db.forward(ctx, id, addr, calls[0].entry)

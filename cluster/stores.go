@@ -27,8 +27,8 @@ func (s *stores) close() (err error) {
 	return err
 }
 
-// cachedEntries is how many of the newest entries are kept in memory, for followers: some batches.
-const cachedEntries = 1024
+// cachedEntries is how many of the newest entries are kept in memory, for followers. Those of several calls have 128 KiB at most.
+const cachedEntries = 256
 
 // open opens the stores of a node.
 func (s *stores) open(dir string, c *Config) error {
