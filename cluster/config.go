@@ -60,8 +60,8 @@ type Config struct {
 
 	// Heartbeat is how long a follower hears nothing before it stands for election. Default: 1 s.
 	Heartbeat time.Duration
-	// SnapshotThreshold is after how many entries a node makes a snapshot, and SnapshotInterval how often it looks. Default: 64 Ki
-	// entries, 2 min.
+	// SnapshotThreshold is after how many entries a node makes a snapshot, and SnapshotInterval how often it looks. An entry is a
+	// call, or several that have come together: with many clients, dozens. Default: 64 Ki entries, 2 min.
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	// TrailingLogs is how many entries are kept behind a snapshot, for followers that lag. Default: 16 Ki.

@@ -106,6 +106,11 @@ func TestGoldenEntries(t *testing.T) {
 				one := appendHeader(nil, &header{session: c.session, slot: c.slot, sequence: c.sequence})
 				again = appendCall(again, append(one, c.body...))
 			}
+			for n := range body {
+				if calls, err := decodeCalls(body[:n], nil); err == nil {
+					t.Errorf("%d bytes of %d are %d calls", n, len(body), len(calls))
+				}
+			}
 		default:
 			again = append(again, body...)
 		}

@@ -244,6 +244,23 @@ func TestNewerEntry(t *testing.T) {
 	}
 }
 
+// TestStoppedAfterItWasSent has a node stop by an entry that it was asked for: others may have applied that, so its outcome is
+// not known. What comes after is not sent, and was not made.
+func TestStoppedAfterItWasSent(t *testing.T) {
+	tc := startCluster(t, 1, nil)
+	l := tc.leader()
+	ctx := t.Context()
+	must(t, l.Put(ctx, []byte("a"), nil))
+	write := one(op{kind: opPut, key: []byte("a")})
+	write[versionOffset]++
+	if _, _, err := l.client.propose(ctx, write); !errors.Is(err, ErrUndetermined) || !errors.Is(err, ErrStopped) {
+		t.Errorf("what has stopped the node: %v", err)
+	}
+	if err := l.Put(ctx, []byte("a"), nil); errors.Is(err, ErrUndetermined) || !errors.Is(err, ErrStopped) {
+		t.Errorf("after it: %v", err)
+	}
+}
+
 // TestEntryOfANewerNode has a leader asked, by a node of a release to come, to write an entry that it does not know: it refuses
 // that. In the log the entry would stop every node of this release.
 func TestEntryOfANewerNode(t *testing.T) {
