@@ -55,11 +55,10 @@ func (m *machine) evaluate(in *reader) result {
 	return m.one(&ops[0])
 }
 
-// decodeOps reads operations.
+// decodeOps reads operations, which are there until the next are read.
 func (m *machine) decodeOps(in *reader, n int) ([]op, error) {
-	var one [1]op
-	ops := one[:0]
-	if n > 1 {
+	ops := m.ops[:0]
+	if n > len(m.ops) {
 		ops = make([]op, 0, min(n, 1<<16))
 	}
 	for range n {

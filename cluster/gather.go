@@ -12,8 +12,10 @@ import (
 // gatherer sends calls of writes on, to raft or to the leader. Those that come while others are under way wait, and go on
 // together: so each costs a part of an entry, of a sync and of a message. A call that comes alone waits for nobody.
 type gatherer struct {
-	work *sync.WaitGroup
-	send func(calls []*waiting) // has calls made, and answers each
+	work    *sync.WaitGroup
+	send    func(calls []*waiting) // has calls made, and answers each
+	stopped <-chan struct{}        // closed when nobody is answered any more
+	cause   func() error           // why
 
 	mu struct {
 		sync.Mutex
@@ -64,23 +66,23 @@ func (w *waiting) answered(o outcome) (result, error) {
 }
 
 // do has a call made. What ends it before its outcome is known, ctx or stopped, is a *sentError unless it was not sent at all.
-func (g *gatherer) do(ctx context.Context, entry []byte, stopped <-chan struct{}, cause func() error) (result, error) {
+func (g *gatherer) do(ctx context.Context, entry []byte) (result, error) {
 	until, _ := ctx.Deadline()
 	w := newWaiting(entry, until)
 	g.add(w)
-	return g.wait(ctx, w, stopped, cause)
+	return g.wait(ctx, w)
 }
 
 // wait is do of a call that was added.
-func (g *gatherer) wait(ctx context.Context, w *waiting, stopped <-chan struct{}, cause func() error) (result, error) {
+func (g *gatherer) wait(ctx context.Context, w *waiting) (result, error) {
 	var err error
 	select {
 	case o := <-w.done:
 		return w.answered(o)
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-stopped:
-		err = cause()
+	case <-g.stopped:
+		err = g.cause()
 	}
 	if g.remove(w) {
 		return w.answered(outcome{err: fmt.Errorf("%w: %w", errUnsent, err)})

@@ -63,7 +63,7 @@ func TestGatherer(t *testing.T) {
 	took(3)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.do(gone, make([]byte, headerSize), nil, nil); !errors.Is(err, errUnsent) {
+	if _, err := h.do(gone, make([]byte, headerSize)); !errors.Is(err, errUnsent) {
 		t.Errorf("a call that was not sent: %v", err)
 	}
 	last := small(2)

@@ -200,7 +200,7 @@ func TestApplyAllocates(t *testing.T) {
 	n := 0
 	each := testing.AllocsPerRun(len(entries)-1, func() { apply(entries[n]); n++ }) / calls
 	t.Logf("%.2f allocations a put", each)
-	if each > 1.25 {
-		t.Errorf("%.2f allocations a put, no more than 1.25 are wanted", each)
+	if each > 0.25 {
+		t.Errorf("%.2f allocations a put, no more than 0.25 are wanted", each)
 	}
 }

@@ -33,7 +33,7 @@ func (db *DB) Ingest(ctx context.Context, r io.Reader) (ebb.IngestInfo, error) {
 	if err != nil {
 		return ebb.IngestInfo{}, err
 	}
-	return info, result.tell(&host.Options{VersionTo: &info.Version}, nil)
+	return info, result.tell(&host.Options{VersionTo: &info.Version})
 }
 
 // ingestEntry reads a snapshot file, and returns the entry that puts what it has and has not expired by now.

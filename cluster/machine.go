@@ -51,6 +51,7 @@ type machine struct {
 	expires int64               // the first deadline in batch; 0: there is none
 	seed    maphash.Seed
 	calls   []call // scratch: of an entry
+	ops     [1]op  // scratch: of a call
 	scratch []byte
 	value   []byte // scratch: of a record
 	failed  error

@@ -47,7 +47,7 @@ func (db *DB) answer(ctx context.Context, m method, payload []byte) ([]byte, err
 		}
 		var r result
 		if h.kind == kindWrite {
-			r, err = db.calls.do(ctx, payload, db.machine.stopped, db.whyStopped)
+			r, err = db.calls.do(ctx, payload)
 		} else {
 			r, err = db.proposeHere(ctx, payload)
 		}

@@ -128,6 +128,7 @@ func (db *DB) open(ctx context.Context, id *identity, fresh bool) error {
 	db.net.serve, db.net.nodeAt = db.serve, db.nodeAt
 	db.client.db, db.confirm.db, db.peers.net = db, db, db.net
 	db.calls.work, db.calls.send = &db.work, db.proposeCalls
+	db.calls.stopped, db.calls.cause = db.machine.stopped, db.whyStopped
 	if err := db.startRaft(); err != nil {
 		return err
 	}

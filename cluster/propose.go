@@ -24,7 +24,7 @@ func (db *DB) proposeOnce(ctx context.Context, entry []byte) (result, error) {
 		var r result
 		var err error
 		if write {
-			r, err = db.calls.do(ctx, entry, db.machine.stopped, db.whyStopped)
+			r, err = db.calls.do(ctx, entry)
 		} else {
 			r, err = db.proposeHere(ctx, entry)
 		}
@@ -38,7 +38,7 @@ func (db *DB) proposeOnce(ctx context.Context, entry []byte) (result, error) {
 		return result{}, &NotLeaderError{id, addr}
 	}
 	if write {
-		return db.forwards.to(db, id, addr).do(ctx, entry, nil, nil)
+		return db.forwards.to(db, id, addr).do(ctx, entry)
 	}
 	return db.forward(ctx, id, addr, entry)
 }
@@ -278,7 +278,7 @@ func (db *DB) answerCalls(ctx context.Context, payload []byte) ([]byte, error) {
 	db.calls.add(queued...)
 	for i, w := range calls {
 		if w != nil {
-			outcomes[i].result, outcomes[i].err = db.calls.wait(ctx, w, db.machine.stopped, db.whyStopped)
+			outcomes[i].result, outcomes[i].err = db.calls.wait(ctx, w)
 		}
 	}
 	var out, one []byte

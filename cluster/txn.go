@@ -43,7 +43,7 @@ func (db *DB) Update(ctx context.Context, fn func(*ebb.Txn) error, opts ...ebb.W
 			return err
 		}
 		if r.code != codeConflict {
-			return r.tell(&given, nil)
+			return r.tell(&given)
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%w: %w", ebb.ErrConflict, err)

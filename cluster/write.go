@@ -127,7 +127,7 @@ func (db *DB) Apply(ctx context.Context, b *ebb.Batch, opts ...ebb.WriteOption) 
 			i++
 		}
 	}
-	return r.tell(&given, nil)
+	return r.tell(&given)
 }
 
 // batchOp returns an operation of a batch as an entry has it.
@@ -211,15 +211,21 @@ func (db *DB) single(ctx context.Context, o *op, call host.Call, opts []ebb.Writ
 	if err != nil {
 		return result{}, err
 	}
-	return r, r.tell(&given, func() error {
-		var condition ebb.WriteOption
-		for _, w := range opts {
-			if c, err := writeOptions(host.Condition, []ebb.WriteOption{w}); err == nil && c.Cond != host.NoCond {
-				condition = w
-			}
+	if r.code == codeCondition {
+		return r, conditionError(o.key, opts, r.version)
+	}
+	return r, r.tell(&given)
+}
+
+// conditionError says which of the options of a call has refused it.
+func conditionError(key []byte, opts []ebb.WriteOption, version uint64) error {
+	var condition ebb.WriteOption
+	for _, w := range opts {
+		if c, err := writeOptions(host.Condition, []ebb.WriteOption{w}); err == nil && c.Cond != host.NoCond {
+			condition = w
 		}
-		return &ebb.ConditionError{Key: append([]byte(nil), o.key...), Condition: condition, Version: r.version}
-	})
+	}
+	return &ebb.ConditionError{Key: append([]byte(nil), key...), Condition: condition, Version: version}
 }
 
 // checkEntry refuses a key and a value that no database takes, or that are too large for a call.
@@ -237,12 +243,10 @@ func checkEntry(key, value []byte) error {
 	return nil
 }
 
-// tell stores what the options ask for, or returns the error of the result.
-func (r *result) tell(given *host.Options, condition func() error) error {
+// tell stores what the options ask for, or returns the error of the result. A condition that has refused it is not told here.
+func (r *result) tell(given *host.Options) error {
 	switch r.code {
 	case codeDone:
-	case codeCondition:
-		return condition()
 	case codeNotFound:
 		return ebb.ErrNotFound
 	case codeNotCounter:
