@@ -243,7 +243,11 @@ func (c *cursor) fill() {
 			}
 			c.sources.Recycle()
 		}
-		run, kept := c.merged.Run(c.Want-len(c.Entries), c.Reverse)
+		want := c.Want - len(c.Entries)
+		if c.dead.open && c.dead.Dead > 0 { // others that are absent may follow
+			want = max(want, maxAhead)
+		}
+		run, kept := c.merged.Run(want, c.Reverse)
 		n, stop, covering := c.Take(run, c.Within(run, c.Reverse), kept, &scan.Absent{
 			Deletes: &c.deletes, Evicted: c.evicted, Hidden: &c.hidden, Own: ownSeq, Seq: c.seq, Now: c.now})
 		c.covering = covering

@@ -11,19 +11,27 @@ import (
 )
 
 // What a walk shows, in either direction, is what point reads of the same moment find: over memtables, tables of level 0 and
-// below, with overwritten, deleted and expired keys and deleted ranges, rows that share a block, that have one of their own
-// and that are too large to be copied with others, in snapshots and in transactions.
+// below, with overwritten, deleted, evicted and expired keys and deleted ranges, rows that share a block, that have one of their
+// own and that are too large to be copied with others, in snapshots and in transactions. Every other database has more keys, of
+// which most have values of one size, in tables of many blocks that are alike, and many small tables above those.
 func TestScansAgreeWithGets(t *testing.T) {
 	seeds := 24
 	if testing.Short() {
 		seeds = 8
 	}
 	for seed := range uint64(seeds) {
-		w := &agreeing{t: t, r: rand.New(rand.NewPCG(seed, 13)), clock: newFakeClock()}
+		w := &agreeing{t: t, r: rand.New(rand.NewPCG(seed, 13)), clock: newFakeClock(), keys: 300}
 		o := manualOptions(vfstest.NewMem(), w.clock, SyncNever)
 		o.memtableSize, o.tableSize = 1<<20, 0
 		o.Compression = []Compression{CompressionNone, CompressionNone, CompressionLZ4}[seed%3]
 		w.db = openTest(t, o)
+		if w.alike = seed%2 == 1; w.alike {
+			w.keys = 1500
+			for i := range w.keys {
+				must(t, w.db.Put(agreeKey(i), w.value()))
+			}
+			must(t, w.db.Compact(t.Context()))
+		}
 		for range 6 {
 			w.change(20 + w.r.IntN(150))
 			snapshot, err := w.db.Snapshot()
@@ -57,22 +65,25 @@ type agreeing struct {
 	r     *rand.Rand
 	clock *fakeClock
 	db    *DB
+	keys  int
+	alike bool // most values are of one size, and flushes frequent
 }
-
-const agreeKeys = 300
 
 func agreeKey(i int) []byte { return fmt.Appendf(nil, "key%04d", i) }
 
-func (w *agreeing) key() []byte { return agreeKey(w.r.IntN(agreeKeys)) }
+func (w *agreeing) key() []byte { return agreeKey(w.r.IntN(w.keys)) }
 
 func (w *agreeing) value() []byte {
 	size := []int{0, 20, 100, 100, 1000, 5000}[w.r.IntN(6)]
+	if w.alike && w.r.IntN(50) > 0 {
+		size = 92
+	}
 	return append(fmt.Appendf(nil, "%08x", w.r.Uint32()), make([]byte, size)...)
 }
 
 func (w *agreeing) span() (start, end []byte) {
-	from := w.r.IntN(agreeKeys)
-	return agreeKey(from), agreeKey(min(agreeKeys, from+1+w.r.IntN(40)))
+	from := w.r.IntN(w.keys)
+	return agreeKey(from), agreeKey(min(w.keys, from+1+w.r.IntN(40)))
 }
 
 // change makes n changes.
@@ -80,6 +91,10 @@ func (w *agreeing) change(n int) {
 	w.t.Helper()
 	for range n {
 		var err error
+		if w.alike && w.r.IntN(20) == 0 {
+			err = w.db.Flush()
+		}
+		must(w.t, err)
 		switch w.r.IntN(60) {
 		case 0:
 			start, end := w.span()
@@ -92,6 +107,9 @@ func (w *agreeing) change(n int) {
 			}
 		case 3:
 			w.clock.add(time.Second)
+			if w.r.IntN(4) == 0 {
+				err = w.db.evicter.evict(w.clock.ms() + 2000)
+			}
 		case 4, 5, 6, 7:
 			err = w.db.Delete(w.key())
 		case 8, 9, 10, 11:
@@ -108,7 +126,7 @@ func (w *agreeing) compare(reader Reader) {
 	w.t.Helper()
 	var all []string // "key=value"
 	var keys []string
-	for i := range agreeKeys {
+	for i := range w.keys {
 		if value, err := reader.Get(agreeKey(i)); err == nil {
 			keys, all = append(keys, string(agreeKey(i))), append(all, fmt.Sprintf("%s=%x", agreeKey(i), value))
 		}

@@ -25,6 +25,7 @@ type Iterator struct {
 	// the key of order[0].
 	order   []*source
 	reverse bool
+	wanted  int // how many entries from the current one on the last Run wants; more than maxWant if there was none
 	heads   heads
 	err     error
 	nothing kv.Entry    // Entry's result where there is none
@@ -57,7 +58,7 @@ var _ kv.Runner = (*Iterator)(nil)
 // neither used nor closed any more.
 func (it *Iterator) Reset(sources []kv.Iterator) {
 	clear(it.sources)
-	it.sources, it.order, it.err, it.one[0] = it.sources[:0], it.order[:0], nil, kv.Entry{}
+	it.sources, it.order, it.err, it.one[0], it.wanted = it.sources[:0], it.order[:0], nil, kv.Entry{}, maxWant+1
 	for i, s := range sources {
 		runs, _ := s.(kv.Runner)
 		it.sources = append(it.sources, source{it: s, runs: runs, age: i, want: 1})
@@ -121,6 +122,10 @@ func (it *Iterator) Prev() bool {
 	return it.step()
 }
 
+// most returns how many entries a source that is moved on is asked for at most: a walk that is soon done should not pay for
+// those that it never comes to.
+func (it *Iterator) most() int { return max(it.wanted-1, 1) }
+
 // Skip moves on in the direction of travel, and lets some of the sources, those whose place in the slice given to Reset is
 // true, pass their entries before to: they go on to their first key that is not before it or, in reverse, that is. If Next or
 // Prev turns round after that, it may show entries that were passed.
@@ -136,7 +141,7 @@ func (it *Iterator) Skip(to []byte, which []bool) bool {
 			s.on = s.it.SeekLT(to)
 		case which[s.age] && !it.reverse && c < 0:
 			s.on = s.it.SeekGE(to)
-		case i >= at || s.next(it.reverse):
+		case i >= at || s.next(it.reverse, it.most()):
 			continue
 		}
 		if !it.stand(s) {
@@ -149,7 +154,7 @@ func (it *Iterator) Skip(to []byte, which []bool) bool {
 // alone makes a step of the only source in the order, which needs no head: until all are positioned anew, there is no other.
 // One source is common, and this takes half the time of step.
 func (it *Iterator) alone(s *source) bool {
-	if s.next(it.reverse) {
+	if s.next(it.reverse, it.most()) {
 		return true
 	}
 	it.order = it.order[:0]
@@ -165,7 +170,7 @@ func (it *Iterator) step() bool {
 	}
 	for i := n - 1; i >= 0; i-- { // the last first, so that those behind are always sorted
 		s := it.order[i]
-		if !s.next(it.reverse) {
+		if !s.next(it.reverse, it.most()) {
 			if !it.end(s) {
 				return false
 			}
@@ -277,7 +282,7 @@ func (it *Iterator) stand(s *source) bool {
 	if !s.on {
 		return it.end(s)
 	}
-	s.ask(it.reverse)
+	s.ask(it.reverse, s.want)
 	return true
 }
 

@@ -4,8 +4,8 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// next moves a source by one entry in the direction of travel.
-func (s *source) next(reverse bool) bool {
+// next moves a source by one entry in the direction of travel. If none is at hand, the source is asked for most entries at most.
+func (s *source) next(reverse bool, most int) bool {
 	if reverse {
 		if s.at > 0 {
 			s.at--
@@ -25,7 +25,7 @@ func (s *source) next(reverse bool) bool {
 	}
 	if s.on {
 		s.want = min(4*s.want, maxWant)
-		s.ask(reverse)
+		s.ask(reverse, min(s.want, most))
 	}
 	return s.on
 }
@@ -40,14 +40,14 @@ func (s *source) settle() {
 	s.from = s.at
 }
 
-// ask takes over what the iterator of a source has at hand, from the entry that it stands on.
-func (s *source) ask(reverse bool) {
+// ask takes over what the iterator of a source has at hand, from the entry that it stands on, up to want entries.
+func (s *source) ask(reverse bool, want int) {
 	s.at, s.from = 0, 0
 	if s.runs == nil {
 		s.entry = s.it.Entry()
 		return
 	}
-	s.run, s.kept = s.runs.Run(s.want, reverse)
+	s.run, s.kept = s.runs.Run(want, reverse)
 	if reverse {
 		s.at, s.from = len(s.run)-1, len(s.run)-1
 	}
@@ -64,6 +64,7 @@ func (s *source) hand(reverse bool) []kv.Entry {
 
 // Run returns entries at hand: see kv.Runner. They are all of the leading source, and no other source has their keys.
 func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
+	it.wanted = want
 	switch {
 	case len(it.order) == 0:
 		return nil, false
@@ -80,7 +81,7 @@ func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
 		if len(it.order) == 1 {
 			s.want = max(s.want, want)
 		}
-		s.ask(reverse)
+		s.ask(reverse, s.want)
 		if run = s.hand(reverse); len(run) <= n {
 			break
 		}
@@ -98,6 +99,7 @@ func (it *Iterator) Pass(n int, reverse bool) {
 		return
 	}
 	s := it.order[0]
+	it.wanted -= n
 	if reverse {
 		n = -n
 	}
