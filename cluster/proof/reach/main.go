@@ -91,7 +91,7 @@ func begin(ctx context.Context, dir string, n int) (*group, error) {
 	for _, p := range peers {
 		db, err := cluster.Open(ctx, filepath.Join(dir, p.ID), cluster.Config{
 			ID: p.ID, Listen: p.Addr, Insecure: true, Peers: peers,
-			SnapshotThreshold: 20_000, SnapshotInterval: time.Second, TrailingLogs: 5000, // a state is to be sent as a snapshot
+			SnapshotThreshold: 1000, SnapshotInterval: time.Second, TrailingLogs: 100, // a state is to be sent as a snapshot
 		})
 		if err != nil {
 			return nil, err
