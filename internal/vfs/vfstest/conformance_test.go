@@ -45,6 +45,7 @@ func systems(t *testing.T, test func(t *testing.T, s system)) {
 		m.Record()
 		test(t, system{m, "root"})
 	})
+	t.Run("Counted on Mem", func(t *testing.T) { test(t, system{vfs.NewCounted(mem(), "root", func() {}), "root"}) })
 	t.Run("Fault on OS", func(t *testing.T) { test(t, system{NewFault(vfs.OS), filepath.ToSlash(t.TempDir())}) })
 	t.Run("Fault on Mem", func(t *testing.T) {
 		f := NewFault(mem())
