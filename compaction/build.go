@@ -48,6 +48,7 @@ type Output struct {
 	Memory      int64           // bytes that the keys of a table may take while it is built: with more the next is begun. 0: any
 	Whole       bool            // make one table, whatever its size and memory, unless that is more than a table can hold
 	Growing     bool            // let a table grow to the size of all before it: few tables, whatever the size of the input
+	Cuts        [][]byte        // ascending; an entry at or behind one is in another table than those before it
 	Cache       *table.Cache
 }
 
@@ -201,7 +202,7 @@ func (b *builder) add(e *kv.Entry) error {
 	if err := b.takeDeletes(out.Key); err != nil {
 		return err
 	}
-	if b.full() {
+	if b.cut(out.Key) || b.full() {
 		if err := b.finish(out.Key); err != nil {
 			return err
 		}
@@ -221,6 +222,14 @@ func (b *builder) add(e *kv.Entry) error {
 		}
 	}
 	return err
+}
+
+// cut reports whether a key lies behind one of the cuts that the entries before it lie before.
+func (b *builder) cut(key []byte) (cut bool) {
+	for len(b.out.Cuts) > 0 && kv.Compare(b.out.Cuts[0], key) <= 0 {
+		b.out.Cuts, cut = b.out.Cuts[1:], true
+	}
+	return cut
 }
 
 // full reports whether the table that is written, if one is, is to be finished.

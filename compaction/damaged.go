@@ -23,6 +23,11 @@ func (p *picker) stuck(level int, t *Table) bool {
 	return p.damaged[t] && len(overlapped) > 0 || p.anyDamaged(overlapped)
 }
 
+// canSink reports whether a table of a level between the first and the last can go down, and there is room for that.
+func (p *picker) canSink(level int, t *Table) bool {
+	return !p.stuck(level, t) && (p.bound == nil || p.fits(p.push("", level, t)))
+}
+
 func (p *picker) anyDamaged(tables []*Table) bool {
 	return len(p.damaged) > 0 && slices.ContainsFunc(tables, func(t *Table) bool { return p.damaged[t] })
 }
@@ -93,18 +98,14 @@ func (p *picker) within0(reason string) *Plan {
 	if most < level0Settled {
 		return nil
 	}
-	plan := &Plan{Reason: reason, older: p.after(0), evicted: p.evicted}
-	plan.older[0] = p.Levels[0][end:]
-	for _, t := range p.Levels[0][end-most : end] {
-		plan.Inputs = append(plan.Inputs, []*Table{t})
-	}
-	return plan
+	return p.rewrite0(reason, end-most, most)
 }
 
 // output returns how the outputs are built. In level 0 the output is one table, of any size: each table there costs every
 // look-up, and several would be merged again.
 func (p *Plan) output(out Output) Output {
 	out = out.At(p.Level)
+	out.Cuts = p.cuts
 	if p.Level == 0 {
 		out.Whole = true
 	}

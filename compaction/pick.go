@@ -23,6 +23,8 @@ type Config struct {
 	Evictions kv.Evictions
 	// Damaged are tables that cannot be read whole. They are not rewritten.
 	Damaged map[*Table]bool
+	// Bound is that of a bounded database; nil: there is all the room that a plan may need.
+	Bound *Bound
 }
 
 const (
@@ -93,11 +95,11 @@ func CostForReads(l *Levels, c Config) (bytes int64, all bool) {
 // PickAll is Pick for a compaction of everything: all data goes to the last level, and nothing stays that is of no use. With
 // damaged tables that is impossible, and PickAll is Pick with Config.Settle.
 func PickAll(l *Levels, now int64, c Config) *Plan {
-	if len(c.Damaged) > 0 {
+	p := newPicker(l, now, c)
+	if len(c.Damaged) > 0 || !p.fits(p.everything()) {
 		c.Settle = true
 		return Pick(l, now, c)
 	}
-	p := newPicker(l, now, c)
 	for _, choose := range []func() *Plan{p.drop, p.dropCovered} {
 		if plan := choose(); plan != nil {
 			return plan
@@ -111,7 +113,7 @@ func PickAll(l *Levels, now int64, c Config) *Plan {
 		return p.everything()
 	}
 	for _, t := range l[bottom] {
-		if p.rewarding([]*Table{t}) {
+		if p.rewarding([]*Table{t}) && p.fits(p.rewrite("", bottom, bottom, []*Table{t})) {
 			return p.rewrite("compact all", bottom, bottom, []*Table{t})
 		}
 	}
@@ -137,13 +139,13 @@ func PickRange(l *Levels, now int64, c Config, start, end []byte) *Plan {
 	}
 	for level := 1; level < bottom; level++ {
 		for _, t := range l[level] {
-			if within(t) && !p.stuck(level, t) {
+			if within(t) && p.canSink(level, t) {
 				return p.push(reason, level, t)
 			}
 		}
 	}
 	for _, t := range l[bottom] {
-		if within(t) && !p.damaged[t] && p.rewarding([]*Table{t}) {
+		if within(t) && !p.damaged[t] && p.rewarding([]*Table{t}) && p.fits(p.rewrite("", bottom, bottom, []*Table{t})) {
 			return p.rewrite(reason, bottom, bottom, []*Table{t})
 		}
 	}
@@ -159,6 +161,7 @@ type picker struct {
 	damaged map[*Table]bool
 	memory  int64
 
+	bound     *Bound
 	alwaysOne bool
 	first     int              // the level that level 0 is compacted into
 	target    [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
@@ -166,7 +169,7 @@ type picker struct {
 
 func newPicker(l *Levels, now int64, c Config) *picker {
 	p := &picker{Levels: l, now: now, evicted: c.Evictions, base: max(c.Base, 1), damaged: c.Damaged,
-		memory: c.Memory, alwaysOne: c.AlwaysOne}
+		memory: c.Memory, bound: c.Bound, alwaysOne: c.AlwaysOne}
 	p.size()
 	return p
 }
@@ -235,7 +238,7 @@ func (p *picker) cheapest(level int) *Table {
 	var best *Table
 	var bestScore float64
 	for _, t := range p.Levels[level] {
-		if p.stuck(level, t) {
+		if !p.canSink(level, t) {
 			continue
 		}
 		var below int64
@@ -300,7 +303,9 @@ func (p *picker) oneIsFew() bool {
 		entries += int64(t.props.Entries)
 	}
 	above, below := p.level0Bytes()
-	return (p.alwaysOne || below >= within0Share*above) && (p.memory == 0 || table.EntryMemory*entries <= p.memory)
+	return (p.alwaysOne || below >= within0Share*above) &&
+		(p.bound == nil || above <= min(p.bound.Table, p.bound.Room-TableCost)) &&
+		(p.memory == 0 || table.EntryMemory*entries <= p.memory)
 }
 
 // level0Bytes returns the sizes of level 0 and of the tables that its compaction would rewrite in the first level.

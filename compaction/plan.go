@@ -19,6 +19,7 @@ type Plan struct {
 
 	older   Levels // the tables that are older than the inputs and not among them
 	evicted kv.Evictions
+	cuts    [][]byte // see Output.Cuts
 }
 
 // Action is how a plan is carried out.
@@ -46,13 +47,21 @@ func (p *Plan) Tables() []*Table {
 	return all
 }
 
-// level0 plans to compact level 0 into the first level, or as many of its tables as can go there. It is nil if none can.
+// level0 plans to compact level 0 into the first level, or as many of its tables as can go there; if there is no room for that,
+// to merge some of them. It is nil if none can.
 func (p *picker) level0(reason string) *Plan {
 	tables := p.free()
-	if to := p.below(tables); to > 0 {
-		return p.rewrite(reason, 0, to, tables)
+	to := p.below(tables)
+	if to == 0 {
+		if plan := p.within0(reason); p.fits(plan) {
+			return plan
+		}
+		return p.merge0(reason)
 	}
-	return p.within0(reason)
+	if plan := p.rewrite(reason, 0, to, tables); p.fits(plan) {
+		return plan
+	}
+	return p.merge0(reason)
 }
 
 // push brings a table one level down.

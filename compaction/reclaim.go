@@ -107,10 +107,15 @@ func (p *picker) reclaim() *Plan {
 			}
 			expired := t.props.ExpiredBytes(p.gone(t))
 			to := min(level+1, bottom)
-			switch stuck := level > 0 && level < bottom && p.stuck(level, t); {
-			case expired > 0 && 2*expired >= t.props.KeyBytes+t.props.ValueBytes:
+			switch stuck := level > 0 && level < bottom && !p.canSink(level, t); {
+			case p.worth(t, expired):
 				if stuck {
 					to = level
+				}
+				if level == 0 && p.bound != nil {
+					if plan := p.rewrite0("reclaim", slices.Index(p.Levels[0], t), 1); p.fits(plan) {
+						return plan
+					}
 				}
 			case stuck:
 				continue
@@ -121,7 +126,10 @@ func (p *picker) reclaim() *Plan {
 				continue
 			}
 			if level > 0 {
-				return p.rewrite("reclaim", level, to, []*Table{t})
+				if plan := p.rewrite("reclaim", level, to, []*Table{t}); p.fits(plan) {
+					return plan
+				}
+				continue
 			}
 			if plan := p.level0("reclaim"); plan != nil && plan.Level > 0 {
 				return plan
