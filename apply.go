@@ -76,9 +76,22 @@ func (b *Batch) begin(p *pipeline, r *reporter) (turn, error) {
 
 func (b *Batch) beginTurn(p *pipeline, r *reporter) (turn, error) {
 	if b.ops.Traits().Ranges {
-		return beginRange(p, r)
+		return beginRange(p, r, b.claim(p))
 	}
-	return p.begin()
+	return p.beginFor(b.claim(p))
+}
+
+// claim returns what the batch claims of a bounded directory.
+func (b *Batch) claim(p *pipeline) claim {
+	if p.bound == nil {
+		return claimRoom
+	}
+	for o := range b.ops.All {
+		if o.Kind != draft.Delete && o.Kind != draft.DeleteRange {
+			return claimRoom
+		}
+	}
+	return claimReserve
 }
 
 // checkConditions tells the operations what their keys have at a time, and returns an error if a condition does not hold.

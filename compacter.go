@@ -26,6 +26,7 @@ type compacter struct {
 	buildMemory int64 // of the keys of a table
 	damage      damagedSet
 	awaited     *lsm.Mem // see readsHavePaid; only the worker's
+	bound       *bound   // nil: there is all the room that a compaction may need
 }
 
 // compactPicked runs the plans that the picker picks, until it picks none.
@@ -110,6 +111,7 @@ func (c *compacter) compaction() compaction.Config {
 		Base:      8 * c.pipeline.memtableSize,
 		Settle:    c.lastFlush.settled(),
 		Memory:    c.buildMemory,
+		Bound:     c.bound.compactions(),
 	}
 }
 
@@ -147,7 +149,12 @@ func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
 		result.Tables = nil
 	case compaction.Rewrite:
 		var err error
-		if result, err = compaction.Run(ctx, p, c.pipeline.dropNow(), c.live.Output(p.Level)); err != nil {
+		out := c.live.Output(p.Level)
+		if c.bound != nil {
+			out = c.bound.begin(p, out)
+			defer c.bound.end()
+		}
+		if result, err = compaction.Run(ctx, p, c.pipeline.dropNow(), out); err != nil {
 			return noSpace(err)
 		}
 	}

@@ -21,12 +21,12 @@ type latestEntry struct {
 //
 // The key is looked up twice: before the turn, so that tables are read while others write, and once more in the turn, when
 // as a rule only memtables have to be asked.
-func (p *pipeline) beginUpdate(key []byte, want lsm.Wanted, w *params) (turn, latestEntry, error) {
+func (p *pipeline) beginUpdate(key []byte, want lsm.Wanted, w *params, c claim) (turn, latestEntry, error) {
 	var cur latestEntry
 	if err := p.lookLatest(key, want, &cur); err != nil {
 		return turn{}, cur, err
 	}
-	t, err := p.begin()
+	t, err := p.beginFor(c)
 	if err != nil {
 		return t, cur, err
 	}

@@ -20,8 +20,8 @@ type DB struct {
 	//
 	// Locks are taken in this order:
 	//
-	// 1. sweeper.mu, ingesting, compacter.compacting, reporter.catching: one sweep, Ingest, compaction, report of expiries at
-	//    a time. These locks are held for long.
+	// 1. freer.looking, sweeper.mu, ingesting, compacter.compacting, reporter.catching: one look for space, sweep, Ingest,
+	//    compaction, report of expiries at a time. These locks are held for long.
 	// 2. pipeline.mu, the commit lock. The background takes it to freeze, to look at the active memtable, to report expiries,
 	//    and to mark the clock.
 	// 3. flusher.flushing: one flush at a time. An Ingest flushes in its turn, holding the commit lock. A read-only database,
@@ -68,6 +68,8 @@ type background struct {
 	sweeper   sweeper
 	settler   settler
 	evicter   evicter
+	bound     *bound // nil unless Options.MaxDisk
+	freer     freer  // with bound
 }
 
 // wire makes the workers known to one another, and gives them the pipeline p and the live set.
@@ -83,6 +85,14 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 	w.pipeline, w.live, w.counters, w.compacter = p, live, n, &c.worker
 	b.settler.pipeline, b.settler.live = p, live
 	b.evicter.pipeline, b.evicter.live, b.evicter.counters, b.evicter.compacter = p, live, n, &c.worker
+	p.bound, c.bound = b.bound, b.bound
+	if b.bound != nil {
+		r := &b.freer
+		r.bound, r.pipeline, r.flusher, r.compacter, r.evicter, r.live, r.manual = b.bound, p, f, c, &b.evicter, live, o.manual
+		p.stall.bindTo(b.bound)
+		b.bound.live, b.bound.look, b.bound.closing, b.bound.refused = live, r.look, h.refusal, &n.refused
+		b.bound.sys, b.bound.clock = &o.sys, func() int64 { return p.clock.Now() }
+	}
 }
 
 // start starts the workers. Requests that were made before are carried out.
@@ -91,6 +101,10 @@ func (b *background) start(h *health) {
 	h.workers.Go(func() { b.compacter.run(b.compacter.compactPicked) })
 	h.workers.Go(b.sweeper.loop)
 	h.workers.Go(b.settler.loop)
+	if b.bound != nil {
+		h.workers.Go(b.freer.loop)
+		b.bound.request() // the directory may have been filled under another MaxDisk
+	}
 }
 
 // directory is where a database is.

@@ -58,7 +58,8 @@ var (
 	// ErrLogTrimmed says that the log does not have changes which were asked for: they went with an obsolete segment, see
 	// Options.RetainLog, or came by an Ingest.
 	ErrLogTrimmed = errors.New("ebb: no longer in the log")
-	// ErrNoSpace says that the disk is full. The write did not happen; reads go on, and writes when there is room.
+	// ErrNoSpace says that the disk is full, or the directory as large as Options.MaxDisk allows. The write did not happen;
+	// reads go on, and writes when there is room.
 	ErrNoSpace = wal.ErrNoSpace
 	// ErrReadOnly refuses writes to a database that was opened with Options.ReadOnly, and in a transaction of View.
 	ErrReadOnly = errors.New("ebb: read-only")

@@ -130,8 +130,8 @@ type BackgroundError struct {
 	Retry time.Duration // the task is tried again after this; 0: never
 }
 
-// DiskFull says that the log has no room for a write, which did not happen. Writes go on when there is room. As long as the
-// disk stays full, DiskFull comes again every ten seconds at most.
+// DiskFull says that the log has no room for a write, or that Options.MaxDisk allows no more. The write did not happen. Writes
+// go on when there is room. As long as there is none, DiskFull comes again every ten seconds at most.
 type DiskFull struct{ Err error }
 
 // Failed says that the database takes no more writes: see ErrFailed.

@@ -10,6 +10,7 @@ import (
 	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/snapfile"
+	"github.com/ebbdb/ebb/internal/vfs"
 )
 
 // IngestOptions configure an Ingest. The zero value works.
@@ -113,6 +114,15 @@ func (db *DB) buildIngest(ctx context.Context, file *snapfile.Reader, seq uint64
 	source.Now, source.Seq = now, seq
 	out := db.live.Output(compaction.NumLevels - 1)
 	out.Growing = true
+	if b := db.bound; b != nil {
+		out.FS = vfs.Metered(out.FS, func(n int64) error {
+			if b.over(db.live.View())+n <= 0 {
+				return nil
+			}
+			db.stall.update()
+			return db.stall.throttle(claimRoom)
+		})
+	}
 	built, err := compaction.Build(ctx, compaction.Input{
 		Source:  source,
 		Older:   func(_, _ []byte) bool { return true },

@@ -34,6 +34,9 @@ func Open(dir string, o *Options) (*DB, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	db := &DB{dir: directory(dir), opts: opts, fs: opts.fs}
+	if db.bound = newBound(&db.opts, dir); db.bound != nil {
+		db.opts.fs, db.fs = db.bound.disk, db.bound.disk
+	}
 	db.wire()
 	db.cursors.live, db.cursors.pool.New, db.txns.New = &db.live, newCursor, newTxnState
 	if err := db.open(); err != nil {
@@ -85,15 +88,15 @@ func (db *DB) wire() {
 	o := &db.opts
 	db.events.start(o, string(db.dir), &db.stats)
 	db.health.init(&o.sys, &db.events, db.stall.wake)
-	db.background.wire(o, &db.health, &db.pipeline, &db.live, &db.stats)
-	s := &db.stall
+	s, p := &db.stall, &db.pipeline
+	p.stall = s
+	db.background.wire(o, &db.health, p, &db.live, &db.stats)
 	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
 	s.flush, s.compact, s.changed.L = &db.flusher.worker, &db.compacter.worker, &s.mu
 	if o.manual {
 		s.flushNow = db.flusher.flushFrozen
 	}
-	p := &db.pipeline
-	p.policy, p.memtableSize, p.health, p.stall = o.Sync, o.memtableSize, &db.health, s
+	p.policy, p.memtableSize, p.health = o.Sync, o.memtableSize, &db.health
 	p.flusher, p.sweeps, p.settles, p.precedences = &db.flusher.worker, db.sweeper.requests, db.settler.requests,
 		make(chan struct{}, 1)
 	p.live, p.trail.known = &db.live, known.NewSet(o.Memory/knownShare)
@@ -129,6 +132,11 @@ func (db *DB) open() error {
 		return err
 	}
 	db.lock, db.fs = lock, vfs.Owned(db.fs, lock, db.health.fail)
+	if db.bound != nil {
+		if err := db.bound.disk.Scan(); err != nil {
+			return err
+		}
+	}
 	state, err := db.loadState()
 	if err != nil {
 		return err
@@ -359,6 +367,9 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 func (db *DB) tablesChanged(v *lsm.View) {
 	if v.Version.HasDeadlines() {
 		db.sweeper.request() // an Ingest may have brought the first
+	}
+	if db.bound != nil {
+		db.bound.changed()
 	}
 	db.stall.update()
 }

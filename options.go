@@ -3,6 +3,7 @@ package ebb
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"time"
 
@@ -133,6 +134,15 @@ type Options struct {
 	// Deleted and expired entries stay on the disk that much longer. Default: 0; then writes that have become tables are gone
 	// from the log at once, and a watcher that is slower gets ErrLogTrimmed.
 	RetainLog int64
+	// MaxDisk bounds the directory, in bytes: log, tables, manifest, what is set aside, and files that were replaced and that an
+	// iterator, a snapshot or a watcher still has open. The directory may exceed it by two memtables and a segment of the log.
+	// When it is nearly full, entries that have a deadline are evicted, those first that would expire first: see Evicted. So
+	// with one TTL for all the oldest go, and with GetTouch those that were not used for the longest. An entry without a
+	// deadline stays: when such entries fill the directory, writes are ErrNoSpace, but for deletes. What overwrites is not
+	// refused as long as all that lives takes two fifths of MaxDisk at most. An eighth is kept for compactions, and no memtable
+	// and no segment is larger than a 32nd, nor is a write, whatever Memory says. The least is 2 MiB more than RetainLog.
+	// Default: 0, no bound. ReadOnly ignores it.
+	MaxDisk int64
 
 	// Clock returns the current time; its monotonic reading is used if it has one. It is called from any goroutine, the
 	// background's among them, but never twice at a time. Default: time.Now.
@@ -173,6 +183,39 @@ const (
 	maxMemory   = 1 << (30 + strconv.IntSize/64*16)
 	maxMemtable = 4 << 30
 )
+
+// These parts of MaxDisk, less what RetainLog takes, are the most that a memtable and a segment of the log have, and the
+// headroom. So a look is made in time when writers outrun it by a memtable, and the headroom is room to merge a few tables.
+const (
+	boundShare    = 32
+	headroomShare = 8
+	leastMemtable = 64 << 10
+)
+
+// boundSizes sets the sizes of memtables, segments and tables for MaxDisk, or refuses it if it is too small.
+func (o *Options) boundSizes() error {
+	if o.MaxDisk == 0 || o.ReadOnly {
+		return nil
+	}
+	least := o.leastDisk()
+	if o.MaxDisk < least {
+		return invalid("MaxDisk", o.MaxDisk, fmt.Sprintf("0, which is no bound, and %d and more", least))
+	}
+	if o.host != nil {
+		return fmt.Errorf("%w: MaxDisk with a Host, which alone decides what goes", ErrInvalidOptions)
+	}
+	part := (o.MaxDisk - o.RetainLog) / boundShare
+	o.memtableSize = min(o.memtableSize, part)
+	o.segmentSize = min(o.segmentSize, part)
+	o.tableSize = min(o.tableSize, part/2) // of several, so that there is room to rewrite some in the headroom
+	return nil
+}
+
+// leastDisk returns the smallest MaxDisk.
+func (o *Options) leastDisk() int64 {
+	least := boundShare * min(leastMemtable, o.memtableSize) // less of a test alone
+	return least + min(o.RetainLog, math.MaxInt64-least)
+}
 
 // cacheMemory returns the part of Memory that is left for the block cache.
 func (o *Options) cacheMemory() int64 {
@@ -254,5 +297,5 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.segmentSize == 0 {
 		c.segmentSize = 64 << 20
 	}
-	return c, nil
+	return c, c.boundSizes()
 }

@@ -34,6 +34,7 @@ type pipeline struct {
 	live         *lsm.Set
 	health       *health
 	stall        *stall
+	bound        *bound // nil: the directory may grow
 	flusher      *worker
 	sweeps       requests      // to the sweeper: a memtable has got its first deadline
 	settles      requests      // to the settler: a write was made while it rested
@@ -85,26 +86,35 @@ func (p *pipeline) start(log *wal.Log, clock *ttl.Clock, w writers) {
 
 // begin returns a turn for a write. It waits while writers are stalled for the background, and while an Update has
 // precedence.
-func (p *pipeline) begin() (turn, error) { return p.beginAhead(nil) }
+func (p *pipeline) begin() (turn, error) { return p.beginAhead(nil, claimRoom) }
 
-// beginAhead is begin for an Update that may have precedence. While the Update has precedence, mu.ahead is own.
-func (p *pipeline) beginAhead(own chan struct{}) (turn, error) {
-	if p.stall.pressure.Load() != 0 {
-		if err := p.stall.throttle(); err != nil {
+// beginFor is begin for a write that claims c of a bounded directory.
+func (p *pipeline) beginFor(c claim) (turn, error) { return p.beginAhead(nil, c) }
+
+// beginAhead is beginFor for an Update that may have precedence. While the Update has precedence, mu.ahead is own.
+func (p *pipeline) beginAhead(own chan struct{}, c claim) (turn, error) {
+	for {
+		if p.stall.pressure.Load() != 0 {
+			if err := p.stall.throttle(c); err != nil {
+				return turn{}, err
+			}
+		}
+		t := p.lock()
+		if ahead := p.mu.ahead; ahead != nil && ahead != own {
+			t.end()
+			<-ahead
+			t = p.lock()
+		}
+		if err := p.health.refusal(); err != nil {
+			t.end()
 			return turn{}, err
 		}
-	}
-	t := p.lock()
-	if ahead := p.mu.ahead; ahead != nil && ahead != own {
+		if p.bound == nil || p.bound.admits(c) {
+			return t, nil
+		}
+		p.stall.update() // of all who have waited for this turn, one has taken the last room
 		t.end()
-		<-ahead
-		t = p.lock()
 	}
-	if err := p.health.refusal(); err != nil {
-		t.end()
-		return turn{}, err
-	}
-	return t, nil
 }
 
 // lock returns a turn without asking whether the database takes writes. It is for turns that make no write of a user.

@@ -151,7 +151,7 @@ func TestPrecedence(t *testing.T) {
 		defer db.Close()
 		p, start := &db.pipeline, time.Now()
 		a := p.takePrecedence()
-		own, err := p.beginAhead(a.own())
+		own, err := p.beginAhead(a.own(), claimRoom)
 		must(t, err)
 		own.end()
 		other := make(chan time.Duration)

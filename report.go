@@ -243,7 +243,7 @@ func (r *reporter) write(t turn, due []ttl.Version) error {
 
 // show makes the reports durable and visible under SyncAlways. Under other policies they are visible already.
 func (r *reporter) show() error {
-	t, err := r.pipeline.begin()
+	t, err := r.pipeline.beginFor(claimNothing)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (r *reporter) catchUpLocked() error {
 // scanDue reports whether to scan: upcoming is not complete up to now, or will not be by the time a scan has ended. Scans
 // slow writers: while upcoming is still complete up to now, a scan that took long is not repeated soon.
 func (r *reporter) scanDue() (bool, error) {
-	t, err := r.pipeline.begin()
+	t, err := r.pipeline.beginFor(claimNothing)
 	if err != nil {
 		return false, err
 	}
@@ -94,7 +94,7 @@ func (r *reporter) reportDue() error {
 
 // due returns the versions in upcoming that are due, from after on, at most reportChunk of them.
 func (r *reporter) due(after ttl.Version) ([]ttl.Version, error) {
-	t, err := r.pipeline.begin()
+	t, err := r.pipeline.beginFor(claimNothing)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (r *reporter) report(due, later []ttl.Version) (unread, err error) {
 	now := r.pipeline.clock.Now()
 	stays := make([]bool, len(due))
 	newest := r.newest(due, now, func(i int, err error) { unread, stays[i] = err, true })
-	t, err := r.pipeline.begin()
+	t, err := r.pipeline.beginFor(claimNothing)
 	if err != nil {
 		return unread, err
 	}
@@ -144,7 +144,7 @@ func (r *reporter) report(due, later []ttl.Version) (unread, err error) {
 //  2. Read the view, outside of turns. Versions that are no longer the newest do no harm.
 //  3. In a turn: upcoming is now complete up to the first deadline that it had no room for.
 func (r *reporter) scan() error {
-	t, err := r.pipeline.begin()
+	t, err := r.pipeline.beginFor(claimNothing)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (r *reporter) scan() error {
 			}
 		}
 	}
-	t, berr := r.pipeline.begin()
+	t, berr := r.pipeline.beginFor(claimNothing)
 	if berr != nil {
 		return errors.Join(err, berr)
 	}
@@ -268,8 +268,8 @@ func (s *reportScan) flush() error {
 // which is complete up to now. A damaged table makes it fail only if upcoming cannot become complete: then nobody knows
 // which versions of the range have expired.
 //
-// It is for an Update that may have precedence, too: own is as for pipeline.beginAhead.
-func (r *reporter) beginDeleteRange(own chan struct{}) (turn, error) {
+// It is for an Update that may have precedence, too: own and c are as for pipeline.beginAhead.
+func (r *reporter) beginDeleteRange(own chan struct{}, c claim) (turn, error) {
 	for {
 		var err error
 		if r.pipeline.clock.Now() >= r.reportedTo.Load() {
@@ -278,7 +278,7 @@ func (r *reporter) beginDeleteRange(own chan struct{}) (turn, error) {
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			return turn{}, err
 		}
-		t, beginErr := r.pipeline.beginAhead(own)
+		t, beginErr := r.pipeline.beginAhead(own, c)
 		if beginErr != nil {
 			return turn{}, beginErr
 		}
@@ -304,7 +304,7 @@ func (r *reporter) beginIngest(tables []*compaction.Table) (t turn, end func(), 
 			r.catching.Unlock()
 			return t, nil, err
 		}
-		if t, err = r.pipeline.begin(); err != nil {
+		if t, err = r.pipeline.beginFor(claimNothing); err != nil {
 			r.catching.Unlock()
 			return t, nil, err
 		}

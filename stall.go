@@ -29,6 +29,7 @@ type stall struct {
 	counters     *counters
 	flush        *worker      // the flusher
 	compact      *worker      // the compacter
+	bound        *bound       // nil: the directory may grow
 	flushNow     func() error // flushes in a database without background goroutines; nil: it has them
 
 	pressure atomic.Int32 // pressureNone to pressureCompact; unless it is pressureNone writers call throttle
@@ -38,6 +39,12 @@ type stall struct {
 		reason string    // why pressure is not pressureNone
 	}
 	changed sync.Cond // the conditions that throttle waits for may have changed
+}
+
+// bindTo makes writers wait for room in a bounded directory.
+func (s *stall) bindTo(b *bound) {
+	s.bound, b.update, b.tables = b, s.update, stopAt
+	b.stopped = func() bool { return s.pressure.Load() == pressureDisk }
 }
 
 // wake lets the writers that wait in throttle look at their conditions again.
@@ -53,6 +60,7 @@ const (
 	pressureSlow    // slowed by the number of tables in level 0
 	pressureFlush   // stopped until a memtable is flushed
 	pressureCompact // stopped until level 0 is compacted
+	pressureDisk    // stopped until space was freed: see bound
 )
 
 // stops reports whether writers are stopped.
@@ -66,7 +74,9 @@ func (s *stall) update() {
 	level0 := len(v.Version.Levels[0])
 	p, reason := int32(pressureNone), ""
 	switch {
-	case v.Mem.Size() >= s.memtableSize && v.Full(s.memtableSize):
+	case s.bound != nil && s.bound.closed(v):
+		p, reason = pressureDisk, "the directory is as large as MaxDisk allows"
+	case s.full(v):
 		p, reason = pressureFlush, "memtables wait for their flush"
 	case level0 >= stopAt:
 		p, reason = pressureCompact, "level 0 waits for its compaction"
@@ -77,6 +87,11 @@ func (s *stall) update() {
 		s.tellLocked(was, p, reason)
 	}
 	s.changed.Broadcast()
+}
+
+// full reports whether nothing more may be written before a memtable is flushed.
+func (s *stall) full(v *lsm.View) bool {
+	return v.Mem.Size() >= s.memtableSize && v.Full(s.memtableSize)
 }
 
 // tellLocked emits the events of a change of pressure. The caller holds mu.
@@ -100,9 +115,17 @@ func (s *stall) awaited() error {
 	return s.flush.err()
 }
 
-// throttle slows or stops a writer, as pressure says. It returns an error if the database takes no writes, or if the
-// flush or the compaction that a stopped writer waits for has failed.
-func (s *stall) throttle() error {
+// refusal returns why a writer is refused in a bounded directory. One that was admitted waits for a flush.
+func (s *stall) refusal(admitted bool) error {
+	if admitted {
+		return s.flush.err()
+	}
+	return s.bound.refusal()
+}
+
+// throttle slows or stops a writer, as pressure says. It returns an error if the database takes no writes, if the flush or the
+// compaction that a stopped writer waits for has failed, or if there is no room for what the writer claims.
+func (s *stall) throttle(c claim) error {
 	if s.pressure.Load() == pressureSlow {
 		behind := len(s.live.View().Version.Levels[0]) - slowAt + 1
 		start := s.health.sys.now()
@@ -113,8 +136,13 @@ func (s *stall) throttle() error {
 	if !stops(s.pressure.Load()) {
 		return nil
 	}
-	if s.flushNow != nil {
-		return s.flushNow() // without background goroutines nobody else flushes
+	if s.flushNow != nil { // without background goroutines nobody else flushes
+		if s.pressure.Load() == pressureDisk {
+			if err := s.bound.freeNow(c); err != nil {
+				return err
+			}
+		}
+		return s.flushNow()
 	}
 	s.counters.stopped.Add(1)
 	start := s.health.sys.now()
@@ -125,7 +153,15 @@ func (s *stall) throttle() error {
 		if err := s.health.refusal(); err != nil {
 			return err
 		}
-		if err := s.awaited(); err != nil {
+		if s.pressure.Load() == pressureDisk {
+			admitted := s.bound.admits(c)
+			if admitted && !s.full(s.live.View()) {
+				return nil
+			}
+			if err := s.refusal(admitted); err != nil {
+				return err
+			}
+		} else if err := s.awaited(); err != nil {
 			return err
 		}
 		s.changed.Wait()

@@ -39,6 +39,13 @@ type Stats struct {
 	Writers               int   // writers that are remembered, some 100 bytes each: see Batch.SetWriter
 	QueuedEvents          int   // events that Options.OnEvent has not been told of yet
 
+	// The bound of the directory: see Options.MaxDisk.
+
+	MaxDisk        int64 // 0: there is none, and the other figures are 0
+	DirectoryBytes int64 // of all files in the directory
+	HeldBytes      int64 // of these, of deleted files that somebody has open
+	RefusedWrites  int64 // with ErrNoSpace for MaxDisk
+
 	// The disk, without the manifest and quarantined tails.
 
 	DiskBytes  int64        // tables, replaced tables and log
@@ -98,7 +105,7 @@ type Stats struct {
 	StoppedWrites    int64         // writes that were stopped for the background to catch up
 	StoppedFor       time.Duration // how long writes were stopped in all
 	LogCutBytes      int64         // of a torn end of the log that Open has found: see TailCut
-	DiskFull         int64         // times that the log had no room
+	DiskFull         int64         // times that the log had no room, or that MaxDisk allowed no more
 	BackgroundErrors int64
 	DamagedTables    int   // live tables that were found damaged since Open and are compacted around: see TableDamaged
 	DamagedBytes     int64 // of the files of damaged tables
@@ -146,6 +153,10 @@ func (db *DB) Stats() Stats {
 	s.addReplaced(db.live.Replaced())
 	s.QueuedEvents = db.events.waiting()
 	s.DiskBytes = s.TableBytes + s.ReplacedBytes + s.Log.DiskBytes
+	if db.bound != nil {
+		s.MaxDisk = db.bound.max
+		s.DirectoryBytes, s.HeldBytes = db.bound.disk.Bytes()
+	}
 	return s
 }
 
@@ -172,6 +183,7 @@ func statsOf(c *counters) Stats {
 		StoppedFor:          time.Duration(c.stoppedFor.Load()),
 		LogCutBytes:         c.logCut.Load(),
 		DiskFull:            c.noSpace.Load(),
+		RefusedWrites:       c.refused.Load(),
 		BackgroundErrors:    c.backgroundErrors.Load(),
 	}
 }

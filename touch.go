@@ -54,7 +54,7 @@ func (db *DB) touch(dst, key []byte, ttl WriteOption, allowed optionSet, opts []
 	if _, err := db.get(nil, key, lsm.WithoutValue, &e); err != nil {
 		return nil, err // most often ErrNotFound: no reason to stop writers
 	}
-	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p)
+	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p, claimOf(ttl.value < 0))
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,11 @@ func (t turn) before(e *wal.Entry) error {
 	if invariant.On {
 		t.check()
 	}
+	if b := t.p.bound; b != nil {
+		if err := b.checkSize(e); err != nil {
+			return err
+		}
+	}
 	if err := t.p.marks.before(); err != nil {
 		return err
 	}
@@ -173,6 +178,9 @@ func (t turn) append(entries []wal.Entry) (end wal.Position, err error) {
 		p.observer.applied(t, e)
 	}
 	p.mu.lastSeq = e.LastSeq()
+	if p.bound != nil {
+		p.bound.wrote()
+	}
 	return end, nil
 }
 

@@ -148,9 +148,21 @@ func (s *txnState) commit(p *params, a *precedence, first bool) error {
 // which waits for the end of precedence: so the commit may conflict.
 func (s *txnState) turn(a *precedence) (turn, error) {
 	if len(s.gone.All()) > 0 {
-		return beginRangeAhead(&s.db.pipeline, s.db.reporter, a.own())
+		return beginRangeAhead(&s.db.pipeline, s.db.reporter, a.own(), s.claim())
 	}
-	return s.db.pipeline.beginAhead(a.own())
+	return s.db.pipeline.beginAhead(a.own(), s.claim())
+}
+
+// claim returns what the writes claim of a bounded directory.
+func (s *txnState) claim() claim {
+	c := claimReserve
+	if s.db.pipeline.bound != nil {
+		s.writes.Ascend(func(w *ownWrite) bool {
+			c = claimOf(w.Kind == kv.Delete)
+			return c == claimReserve
+		})
+	}
+	return c
 }
 
 // wrote reports whether the transaction has written anything.

@@ -34,7 +34,7 @@ func (db *DB) Put(key, value []byte, opts ...WriteOption) error {
 		}
 		return t.put(key, value, &p)
 	}
-	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithoutValue, &p)
+	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithoutValue, &p, claimRoom)
 	if err != nil {
 		return err
 	}
@@ -56,9 +56,9 @@ func (db *DB) Delete(key []byte, opts ...WriteOption) error {
 	}
 	var t turn
 	if p.looks() {
-		t, _, err = db.pipeline.beginUpdate(key, lsm.WithoutValue, &p)
+		t, _, err = db.pipeline.beginUpdate(key, lsm.WithoutValue, &p, claimReserve)
 	} else {
-		t, err = db.pipeline.begin()
+		t, err = db.pipeline.beginFor(claimReserve)
 	}
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (db *DB) DeleteRange(start, end []byte, opts ...WriteOption) error {
 	if isEmpty(start, end) {
 		return db.health.refusal()
 	}
-	t, err := beginRange(&db.pipeline, db.reporter)
+	t, err := beginRange(&db.pipeline, db.reporter, claimReserve)
 	if err != nil {
 		return err
 	}
@@ -98,14 +98,16 @@ func (db *DB) DeletePrefix(prefix []byte, opts ...WriteOption) error {
 }
 
 // beginRange returns a turn to delete a range. r may be nil.
-func beginRange(p *pipeline, r *reporter) (turn, error) { return beginRangeAhead(p, r, nil) }
+func beginRange(p *pipeline, r *reporter, c claim) (turn, error) {
+	return beginRangeAhead(p, r, nil, c)
+}
 
 // beginRangeAhead is beginRange for an Update that may have precedence: own is as for pipeline.beginAhead.
-func beginRangeAhead(p *pipeline, r *reporter, own chan struct{}) (turn, error) {
+func beginRangeAhead(p *pipeline, r *reporter, own chan struct{}, c claim) (turn, error) {
 	if r != nil {
-		return r.beginDeleteRange(own)
+		return r.beginDeleteRange(own, c)
 	}
-	return p.beginAhead(own)
+	return p.beginAhead(own, c)
 }
 
 // isEmpty reports whether no key can lie in a range; a nil end is no bound.
@@ -159,7 +161,7 @@ func (db *DB) CompareAndSwap(key, old, new []byte, opts ...WriteOption) (swapped
 	if err != nil {
 		return false, err
 	}
-	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p)
+	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p, claimRoom)
 	if err != nil {
 		return false, err
 	}
@@ -214,7 +216,7 @@ func (db *DB) Add(key []byte, delta int64, opts ...WriteOption) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p)
+	t, cur, err := db.pipeline.beginUpdate(key, lsm.WithValue, &p, claimRoom)
 	if err != nil {
 		return 0, err
 	}

@@ -189,6 +189,10 @@ func statFields(st ebb.Stats, done bool) []field {
 		{"evicted_and_still_in_tables", bytesCount(st.EvictedBytes)},
 		{"space_amplification", amplification(st.SpaceAmplification())},
 	}
+	if st.MaxDisk > 0 {
+		fields = append(fields, field{"max_disk", bytesCount(st.MaxDisk)}, field{"directory", bytesCount(st.DirectoryBytes)},
+			field{"held", bytesCount(st.HeldBytes)}, field{"writes_refused", st.RefusedWrites})
+	}
 	if st.Failure != nil {
 		fields = append(fields, field{"failure", st.Failure})
 	}

@@ -56,7 +56,9 @@ func (s *Set) commit(e *Edit) error {
 		s.checkLocked()
 	}
 	s.unlinkLocked(dropped)
+	s.releases.begin()
 	s.config.Workers.Go(func() {
+		defer s.releases.end()
 		s.epoch.Wait() // from here on old is read by pins only
 		s.unref(old)
 	})

@@ -25,7 +25,7 @@
 //
 // Commit, Publish, PinFiles, the last Unpin of a version and Close take mu, which is held over the writing of the manifest
 // and the closing of tables. Whoever replaces the view holds replace, never over I/O. mu comes before replace. Readers take
-// neither.
+// neither. The count of releases under way has a lock of its own, the innermost.
 //
 // The caller sees to it that one goroutine at a time freezes or makes another memtable active, and that a memtable is
 // flushed after those that are older. The package knows nothing of the log but positions, starts no goroutine but in

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"sync"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -59,5 +60,39 @@ func (r *replaced) remove(v *Version, closed []*compaction.Table) {
 	r.tables -= len(closed)
 	for _, t := range closed {
 		r.bytes -= t.Size
+	}
+}
+
+// releases counts the versions that were replaced and are still read by calls that began before.
+type releases struct {
+	mu struct {
+		sync.Mutex
+		// +checklocks:Mutex
+		n int
+	}
+	ended sync.Cond
+}
+
+func (r *releases) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.n++
+}
+
+func (r *releases) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.n--
+	r.ended.Broadcast()
+}
+
+// AwaitReleases returns when no version that was replaced is held but by pins: so the tables that went with it are closed,
+// unless a pin holds them. It waits for calls that read, not for pins.
+func (s *Set) AwaitReleases() {
+	r := &s.releases
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.mu.n > 0 {
+		r.ended.Wait()
 	}
 }

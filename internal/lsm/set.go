@@ -53,6 +53,7 @@ type Set struct {
 	view     atomic.Pointer[View]
 	visible  atomic.Uint64 // operations up to this sequence are visible
 	recent   recent        // for whoever freezes
+	releases releases
 
 	mu struct {
 		sync.Mutex
@@ -75,6 +76,7 @@ func (s *Set) Init(c Config) {
 	s.config = c
 	s.rent.memtableSize, s.rent.request = c.MemtableSize, c.Compact
 	s.rent.budget.Store(math.MaxInt64 / 4) // what is there was not rewritten in this life
+	s.releases.ended.L = &s.releases.mu
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.refs = make(map[*compaction.Table]int)
