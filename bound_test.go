@@ -353,6 +353,33 @@ func TestMaxDiskManyWriters(t *testing.T) {
 	disk.within(t, db)
 }
 
+// A transaction that waits for room holds none of it: what it has read is not read again once it is to be written.
+func TestMaxDiskTransactions(t *testing.T) {
+	disk := newWatchedDisk(vfstest.NewMem())
+	db := openTest(t, boundedOptions(disk, newFakeClock()))
+	const writers = 50
+	errs := make(chan error, writers)
+	for w := range writers {
+		go func() {
+			var err error
+			for i := 0; i < 100 && err == nil; i++ {
+				key := fmt.Appendf(nil, "%d %d", w, i)
+				err = db.Update(func(tx *Txn) error {
+					if _, err := tx.Get(key); err != ErrNotFound {
+						return fmt.Errorf("a new key: %w", err)
+					}
+					return tx.Put(key, make([]byte, 3000), TTL(time.Duration(1+i)*time.Minute))
+				})
+			}
+			errs <- err
+		}()
+	}
+	for range writers {
+		must(t, <-errs)
+	}
+	disk.within(t, db)
+}
+
 // Close ends looks that are under way, and writers that wait for them.
 func TestMaxDiskClose(t *testing.T) {
 	for round := range 10 {

@@ -81,7 +81,7 @@ func (tx *Txn) end() {
 	}
 	tx.s, s.begun = nil, nil
 	db := s.db
-	db.live.Unpin(s.view)
+	s.unpin()
 	s.writes.Clear(true)
 	s.gone.Clear()
 	if s.reads.Scans() > 0 {
@@ -89,7 +89,7 @@ func (tx *Txn) end() {
 	}
 	s.reads.Reset()
 	s.probe = ownWrite{}
-	s.db, s.view, s.size = nil, nil, 0
+	s.db, s.size = nil, 0
 	const keep = 1 << 20
 	if s.batch.ops.Memory() > keep {
 		s.batch = Batch{}
@@ -99,11 +99,20 @@ func (tx *Txn) end() {
 	db.txns.Put(s)
 }
 
+// unpin gives up the transaction's view, if it has it yet.
+func (s *txnState) unpin() {
+	if s.view != nil {
+		s.db.live.Unpin(s.view)
+		s.view = nil
+	}
+}
+
 // commit makes the writes of the transaction, unless it would not be serializable.
 //
 //  1. If ranges were scanned, look for conflicts outside of a turn, so that little is left to check in the turn.
 //  2. Encode the writes, unless they depend on what is there: where a range without end has to end.
-//  3. In a turn look for conflicts with the writes made since 1. If there is none, write as any batch is written.
+//  3. Unpin the view: nothing is read any more, and the writes may wait for room that its files take.
+//  4. In a turn look for conflicts with the writes made since 1. If there is none, write as any batch is written.
 //
 // first says that the attempt began with precedence a. Other writes do not wait for the sync: a commit gives precedence up
 // before it, and a conflict needs none.
@@ -119,11 +128,13 @@ func (s *txnState) commit(p *params, a *precedence, first bool) error {
 	if err != nil {
 		return err
 	}
+	after := s.view.FirstAfter(checked)
+	s.unpin()
 	t, err := s.turn(a)
 	if err != nil {
 		return err
 	}
-	_, ok = s.reads.Check(s.view.FirstAfter(checked), checked, t.lastWrites())
+	_, ok = s.reads.Check(after, checked, t.lastWrites())
 	if deadline := s.reads.FirstDeadline(); ok && deadline != 0 {
 		ok = !kv.Expired(deadline, t.now())
 	}
