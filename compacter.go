@@ -148,6 +148,10 @@ func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
 	case compaction.Drop:
 		result.Tables = nil
 	case compaction.Rewrite:
+		if len(p.Inputs) >= lsm.UsualTables { // of level 0
+			c.live.Rent().Merging(true)
+			defer c.live.Rent().Merging(false)
+		}
 		var err error
 		out := c.live.Output(p.Level)
 		if c.bound != nil {

@@ -2,6 +2,8 @@ package ebb
 
 import (
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -164,6 +166,63 @@ func TestReadsWaitForFlush(t *testing.T) {
 	paid(false, 1, 2)
 	must(t, db.flusher.flushFrozen())
 	paid(true, 0, 3)
+}
+
+// While tables of level 0 are made fewer, scans of many of them let others run first, and not before or after.
+func TestScansLetCompactionRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	fault := vfstest.NewFault(vfstest.NewMem())
+	db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
+	for range lsm.UsualTables {
+		must(t, db.Put([]byte("k"), nil))
+		must(t, db.Flush())
+	}
+	var ran atomic.Int64
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				ran.Add(1)
+				runtime.Gosched()
+			}
+		}
+	}()
+	scan := func(when string, lets bool) {
+		const n = 1000
+		before := ran.Load()
+		for range n {
+			for _, err := range db.Range(nil) {
+				must(t, err)
+			}
+		}
+		if ran := ran.Load() - before; ran > n/2 != lets {
+			t.Errorf("%s: beside %d scans another goroutine ran %d times", when, n, ran)
+		}
+	}
+	scan("before", false)
+	fault.Inject(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpCreate {
+			fault.Inject(nil)
+			scan("meanwhile", true)
+		}
+		return nil
+	})
+	db.live.Rent().Pay(1 << 30)
+	must(t, db.compacter.compactPicked())
+	if n := len(db.live.View().Version.Levels[0]); n != 0 || ran.Load() == 0 {
+		t.Errorf("%d tables are in level 0", n)
+	}
+	for range lsm.UsualTables {
+		must(t, db.Put([]byte("k"), nil))
+		must(t, db.Flush())
+	}
+	scan("after", false)
+	close(stop)
+	<-done
 }
 
 // On a full disk reads do not try for ever.

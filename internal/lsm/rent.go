@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -42,6 +43,7 @@ type Rent struct {
 	paid         atomic.Int64
 	asked        atomic.Int64 // of paid, when a check was asked for
 	budget       atomic.Int64 // bytes that may be rewritten for reads
+	merging      atomic.Bool  // tables of level 0 are being made fewer
 	memtableSize int64
 	request      func() // asks for a check whether enough was paid
 }
@@ -87,7 +89,15 @@ func (r *Rent) scan(v *View, tables int) {
 	if cost > 0 {
 		r.Pay(cost)
 	}
+	if tables >= UsualTables && r.merging.Load() {
+		runtime.Gosched()
+	}
 }
+
+// Merging says whether tables of level 0 are being made fewer. Meanwhile scans that have to merge many of them let other
+// goroutines run first: where readers keep all processors busy, and each runs for 10 ms before it is interrupted, the one
+// goroutine that makes them faster gets no more than one of them does, and less, as it waits anew after each system call.
+func (r *Rent) Merging(on bool) { r.merging.Store(on) }
 
 // lookup pays for a look-up that has asked that many of the tables of level 0 in vain.
 func (r *Rent) lookup(asked, tables int) {
