@@ -43,7 +43,7 @@ type Config struct {
 	Insecure bool
 
 	// Options are those of the database. Clock is the wall clock, which only a leader follows. Sync and SyncEvery mean nothing:
-	// the log of the cluster is synced. ExpiryEvents and ReadOnly are refused.
+	// the log of the cluster is synced. ExpiryEvents, MaxDisk and ReadOnly are refused.
 	Options *ebb.Options
 	// Logger is told what raft and the node do. Nil: nobody.
 	Logger *slog.Logger
@@ -134,6 +134,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: TLS has no authorities: RootCAs or ClientCAs", ErrConfig)
 	case c.Options.ExpiryEvents:
 		return fmt.Errorf("%w: Options.ExpiryEvents is not for a cluster", ErrConfig)
+	case c.Options.MaxDisk != 0:
+		return fmt.Errorf("%w: Options.MaxDisk is not for a cluster: each node would evict by itself", ErrConfig)
 	case c.Options.ReadOnly:
 		return fmt.Errorf("%w: Options.ReadOnly is not for a cluster", ErrConfig)
 	case c.Heartbeat < 10*time.Millisecond:

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"sync"
 	"testing"
@@ -118,6 +119,21 @@ func TestTime(t *testing.T) {
 	tc.agree()
 }
 
+// TestOptionsOfAState decides about every option of a database whether it is for the state of a node, which may take no version,
+// and drop nothing, but as the log says.
+func TestOptionsOfAState(t *testing.T) {
+	known := map[string]string{
+		"Sync": "means nothing", "SyncEvery": "means nothing", "Memory": "", "Compression": "", "WriterIdle": "no writer is remembered",
+		"ReadOnly": "refused", "ExpiryEvents": "refused: takes versions", "MaxDisk": "refused: takes versions, and evicts",
+		"RetainLog": "", "Clock": "the wall clock", "OnEvent": "", "Logger": "",
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[ebb.Options]()) {
+		if _, ok := known[f.Name]; f.IsExported() && !ok {
+			t.Errorf("Options.%s: may a node have it?", f.Name)
+		}
+	}
+}
+
 // TestBadInput gives nodes what they refuse, and says why.
 func TestBadInput(t *testing.T) {
 	ctx := t.Context()
@@ -132,6 +148,7 @@ func TestBadInput(t *testing.T) {
 		"peers and join":  func(c *Config) { c.Join = []string{"127.0.0.1:1"} },
 		"no way in":       func(c *Config) { c.Peers = nil },
 		"expiry events":   func(c *Config) { c.Options = &ebb.Options{ExpiryEvents: true} },
+		"a bounded disk":  func(c *Config) { c.Options = &ebb.Options{MaxDisk: 1 << 30} },
 		"a negative wait": func(c *Config) { c.CallTimeout = -1 },
 		"TLS of nobody":   func(c *Config) { c.Insecure, c.TLS = false, &tls.Config{} },
 	} {
