@@ -80,7 +80,8 @@ func newBound(o *Options, dir string) *bound {
 	if o.MaxDisk == 0 || o.ReadOnly {
 		return nil
 	}
-	b := &bound{requests: newRequests(), max: o.MaxDisk, reserve: o.memtableSize, largest: o.memtableSize, target: o.tableSize,
+	b := &bound{requests: newRequests(), max: o.MaxDisk, reserve: o.memtableSize * 3 / 2, largest: o.memtableSize,
+		target:   o.tableSize,
 		headroom: (o.MaxDisk - o.RetainLog) / headroomShare}
 	b.askAbove.Store(-b.margin())
 	b.disk = vfs.NewCounted(o.fs, dir, b.changed)
@@ -184,8 +185,8 @@ func (b *bound) freeNow(c claim) error {
 	if b.admits(c) {
 		return nil
 	}
-	b.refused.Add(1)
 	if r := b.verdict.Load(); r != nil {
+		b.refused.Add(1)
 		return r.err
 	}
 	return b.closing()

@@ -49,11 +49,9 @@ func (d *watchedDisk) within(t *testing.T, db *DB) {
 	}
 }
 
-const leastTestDisk = 2 << 20 // the least there is
-
-// boundedOptions bound a directory to the least there is.
+// boundedOptions bound a directory to half of the least there is.
 func boundedOptions(fs vfs.FS, clock *fakeClock) *Options {
-	return &Options{fs: fs, Clock: clock.Now, Sync: SyncNever, MaxDisk: leastTestDisk}
+	return &Options{fs: fs, Clock: clock.Now, Sync: SyncNever, MaxDisk: 4 << 20, memtableSize: 128 << 10}
 }
 
 // evictions collects what a database has evicted.
@@ -107,6 +105,10 @@ func (v *evictions) check(t *testing.T, db *DB, last map[string]Entry) (there in
 // Whatever is written, the directory stays within the bound, no write is refused that can be made, and what is absent was
 // evicted: with a deadline up to one that an event has told.
 func TestMaxDisk(t *testing.T) {
+	puts := 6000
+	if testing.Short() {
+		puts = 3500
+	}
 	for _, c := range []struct {
 		name  string
 		keys  int // distinct ones
@@ -127,9 +129,9 @@ func TestMaxDisk(t *testing.T) {
 				o.manual, o.OnEvent, o.sys.sleep = manual, v.onEvent, func(time.Duration) {}
 				db := openTest(t, o)
 				r, last := rand.New(rand.NewPCG(1, 2)), map[string]Entry{}
-				for i := range 6000 {
+				for i := range puts {
 					key := fmt.Sprintf("key%06d", r.IntN(c.keys))
-					e := Entry{Value: bytes.Repeat([]byte{byte(i)}, 900+r.IntN(200))}
+					e := Entry{Value: bytes.Repeat([]byte{byte(i)}, 1900+r.IntN(200))}
 					if ttl := c.ttl(i, r); ttl > 0 {
 						e.Deadline = clock.Now().Add(ttl).UnixMilli()
 					}
@@ -144,7 +146,7 @@ func TestMaxDisk(t *testing.T) {
 					st := db.Stats()
 					t.Logf("dir %d tables %d log %d mem %d evictions %d compacted %d flushed %d over %d levels %+v", st.DirectoryBytes, st.TableBytes, st.Log.DiskBytes, st.MemtableBytes, st.Evictions, st.CompactedBytes, st.FlushedBytes, db.bound.over(db.live.View()), st.Levels)
 				}
-				if there := v.check(t, db, last) * 1000; there < int(o.MaxDisk)*c.there/100 {
+				if there := v.check(t, db, last) * 2000; there < int(o.MaxDisk)*c.there/100 {
 					t.Errorf("only %d bytes are there, of %d", there, o.MaxDisk)
 				}
 				if s := db.Stats(); s.RefusedWrites > 0 || s.Failure != nil || s.MaxDisk != o.MaxDisk || s.DirectoryBytes == 0 {
@@ -172,8 +174,11 @@ func (b *bound) describe(v *lsm.View) string {
 // fillUp puts entries without a deadline until there is no room for more, and returns how many there are.
 func fillUp(t *testing.T, db *DB) (n int) {
 	t.Helper()
+	for i := range 1000 { // evicted for them
+		must(t, db.Put(fmt.Appendf(nil, "cached%d", i), make([]byte, 4000), TTL(time.Duration(1000+i)*time.Second)))
+	}
 	for ; n < 10000; n++ {
-		err := db.Put(fmt.Appendf(nil, "key%06d", n), make([]byte, 1000))
+		err := db.Put(fmt.Appendf(nil, "key%06d", n), make([]byte, 2000))
 		if errors.Is(err, ErrNoSpace) {
 			return n
 		}
@@ -230,23 +235,23 @@ func TestFullOfWhatStays(t *testing.T) {
 				o.manual = manual
 				db := openTest(t, o)
 				n := fillUp(t, db)
-				if least := int(o.MaxDisk) * 6 / 10 / 1000; n < least {
+				if least := int(o.MaxDisk) * 6 / 10 / 2000; n < least {
 					t.Errorf("%d entries fill it, want %d", n, least)
 				}
-				if err := db.Put([]byte("more"), make([]byte, 1000)); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "MaxDisk") {
+				if err := db.Put([]byte("more"), make([]byte, 2000)); !errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "MaxDisk") {
 					t.Errorf("put into what is full: %v", err)
 				}
-				content{db}.has(t, "key000000", string(make([]byte, 1000)))
+				content{db}.has(t, "key000000", string(make([]byte, 2000)))
 				must(t, free(db, n))
 				disk.within(t, db)
 				for i := range n / 4 {
-					if err := db.Put(fmt.Appendf(nil, "new%06d", i), make([]byte, 1000)); err != nil {
+					if err := db.Put(fmt.Appendf(nil, "new%06d", i), make([]byte, 2000)); err != nil {
 						t.Fatalf("put %d after half was deleted: %v", i, err)
 					}
 				}
 				content{db}.lacks(t, "key000000")
-				content{db}.has(t, fmt.Sprintf("key%06d", n-1), string(make([]byte, 1000)))
-				if s := db.Stats(); s.RefusedWrites == 0 || s.DiskFull == 0 || s.Evictions != 0 {
+				content{db}.has(t, fmt.Sprintf("key%06d", n-1), string(make([]byte, 2000)))
+				if s := db.Stats(); s.RefusedWrites == 0 || s.DiskFull == 0 {
 					t.Errorf("%d writes refused, %d times full, %d evictions", s.RefusedWrites, s.DiskFull, s.Evictions)
 				}
 				disk.within(t, db)
@@ -263,7 +268,7 @@ func TestFullOfWhatIsHeld(t *testing.T) {
 		o := boundedOptions(disk, clock)
 		db := openTest(t, o)
 		defer db.Close()
-		put := func(i int) error { return db.Put(fmt.Appendf(nil, "key%06d", i%100), make([]byte, 1000)) }
+		put := func(i int) error { return db.Put(fmt.Appendf(nil, "key%06d", i%100), make([]byte, 2000)) }
 		for i := range 200 {
 			must(t, put(i))
 		}
@@ -314,13 +319,13 @@ func TestMaxDiskLargeWrites(t *testing.T) {
 	o := boundedOptions(disk, newFakeClock())
 	db := openTest(t, o)
 	for i := range 200 {
-		must(t, db.Put([]byte{byte(i)}, make([]byte, 64<<10-1), TTL(time.Hour)))
+		must(t, db.Put([]byte{byte(i)}, make([]byte, 128<<10-1), TTL(time.Hour)))
 	}
-	if err := db.Put([]byte("k"), make([]byte, 64<<10)); !errors.Is(err, ErrNoSpace) {
+	if err := db.Put([]byte("k"), make([]byte, 128<<10)); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("a value as large as a memtable: %v", err)
 	}
 	var b Batch
-	for i := range 65 {
+	for i := range 130 {
 		must(t, b.Put([]byte{byte(i)}, make([]byte, 1<<10)))
 	}
 	if err := db.Apply(&b); !errors.Is(err, ErrNoSpace) {
@@ -339,7 +344,7 @@ func TestMaxDiskManyWriters(t *testing.T) {
 	for w := range writers {
 		go func() {
 			for i := range 100 {
-				if err := db.Put(fmt.Appendf(nil, "%d %d", w, i), make([]byte, 3000), TTL(time.Duration(1+i)*time.Minute)); err != nil {
+				if err := db.Put(fmt.Appendf(nil, "%d %d", w, i), make([]byte, 6000), TTL(time.Duration(1+i)*time.Minute)); err != nil {
 					errs <- err
 					return
 				}
@@ -420,7 +425,7 @@ func TestMaxDiskWithExpiryEvents(t *testing.T) {
 	o.ExpiryEvents = true
 	db := openTest(t, o)
 	for i := range 3000 {
-		must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 1000), TTL(time.Duration(1+i%7)*time.Minute)))
+		must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 2000), TTL(time.Duration(1+i%7)*time.Minute)))
 		clock.add(time.Second / 2)
 	}
 	if s := db.Stats(); s.Evictions == 0 || s.ExpiryEvents == 0 {
@@ -435,7 +440,7 @@ func TestMaxDiskIngest(t *testing.T) {
 	ingest := func(db *DB, n int) error {
 		source := openTestIn(t, "source", &Options{fs: vfstest.NewMem(), Clock: clock.Now, Sync: SyncNever})
 		for i := range n {
-			must(t, source.Put(fmt.Appendf(nil, "ingested%06d", i), make([]byte, 1000)))
+			must(t, source.Put(fmt.Appendf(nil, "ingested%06d", i), make([]byte, 2000)))
 		}
 		file, _ := takeBackup(t, source, nil)
 		_, err := db.Ingest(context.Background(), bytes.NewReader(file), nil)
@@ -447,16 +452,16 @@ func TestMaxDiskIngest(t *testing.T) {
 		o.manual = manual
 		db := openTestIn(t, fmt.Sprint("db", manual), o)
 		for i := range 1000 {
-			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 1000), TTL(time.Hour)))
+			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 2000), TTL(time.Hour)))
 		}
 		must(t, ingest(db, 150))
-		content{db}.has(t, "ingested000149", string(make([]byte, 1000)))
+		content{db}.has(t, "ingested000149", string(make([]byte, 2000)))
 		if err := ingest(db, 2500); !errors.Is(err, ErrNoSpace) {
 			t.Errorf("ingest of more than fits: %v", err)
 		}
-		content{db}.has(t, "ingested000149", string(make([]byte, 1000)))
+		content{db}.has(t, "ingested000149", string(make([]byte, 2000)))
 		content{db}.lacks(t, "ingested000150")
-		must(t, db.Put([]byte("after"), make([]byte, 1000)))
+		must(t, db.Put([]byte("after"), make([]byte, 2000)))
 		disk.within(t, db)
 		must(t, db.Close())
 	}
@@ -469,20 +474,20 @@ func TestMaxDiskOfALargerDatabase(t *testing.T) {
 	o.MaxDisk = 0
 	db := openTest(t, o)
 	for i := range 2000 {
-		must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 1000), TTL(time.Hour+time.Duration(i)*time.Second)))
+		must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 2000), TTL(time.Hour+time.Duration(i)*time.Second)))
 	}
 	must(t, db.Compact(context.Background()))
 	must(t, db.Close())
 	o.MaxDisk = boundedOptions(mem, clock).MaxDisk
 	db = openTest(t, o)
 	for i := range 100 {
-		must(t, db.Put(fmt.Appendf(nil, "new%06d", i), make([]byte, 1000)))
+		must(t, db.Put(fmt.Appendf(nil, "new%06d", i), make([]byte, 2000)))
 	}
 	if n := diskBytes(t, mem, "db"); n > o.MaxDisk {
 		t.Errorf("%d bytes", n)
 	}
 	content{db}.lacks(t, "key000000")
-	content{db}.has(t, "new000099", string(make([]byte, 1000)))
+	content{db}.has(t, "new000099", string(make([]byte, 2000)))
 }
 
 func TestMaxDiskOptions(t *testing.T) {
@@ -490,9 +495,9 @@ func TestMaxDiskOptions(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{MaxDisk: 2<<20 - 1}, "MaxDisk is 2097151, allowed: 0, which is no bound, and 2097152 and more"},
-		{Options{MaxDisk: 3 << 20, RetainLog: 1<<20 + 1}, "and 3145729 and more"},
-		{Options{MaxDisk: 1}, "and 2097152 and more"},
+		{Options{MaxDisk: 8<<20 - 1}, "MaxDisk is 8388607, allowed: 0, which is no bound, and 8388608 and more"},
+		{Options{MaxDisk: 9 << 20, RetainLog: 1<<20 + 1}, "and 9437185 and more"},
+		{Options{MaxDisk: 1}, "and 8388608 and more"},
 	} {
 		c.o.fs = vfstest.NewMem()
 		if _, err := Open("db", &c.o); !errors.Is(err, ErrInvalidOptions) || !strings.Contains(err.Error(), c.want) {
@@ -502,11 +507,11 @@ func TestMaxDiskOptions(t *testing.T) {
 			t.Errorf("in memory: %v", err)
 		}
 	}
-	for _, o := range []*Options{{MaxDisk: 2 << 20}, {MaxDisk: 3 << 20, RetainLog: 1 << 20}} {
+	for _, o := range []*Options{{MaxDisk: 8 << 20}, {MaxDisk: 9 << 20, RetainLog: 1 << 20}} {
 		db, err := OpenMemory(o)
 		must(t, err)
-		for i := range 4000 {
-			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 1000), TTL(time.Hour)))
+		for i := range 8000 {
+			must(t, db.Put(fmt.Appendf(nil, "key%06d", i), make([]byte, 2000), TTL(time.Hour)))
 		}
 		if s := db.Stats(); s.Evictions == 0 || s.DirectoryBytes > o.MaxDisk || s.DiskBytes < o.MaxDisk/4 {
 			t.Errorf("%d evictions, %d bytes, %d of tables and log", s.Evictions, s.DirectoryBytes, s.DiskBytes)
@@ -596,11 +601,11 @@ func TestMaxDiskFaults(t *testing.T) {
 		every = 149
 	}
 	for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
-		for n, ops := 0, 1; n < ops; n += every { // a run in which operation n was not reached has had no failure
+		for n, reached := 0, true; reached; n += every {
 			clock, fault := newFakeClock(), vfstest.NewFault(vfstest.NewMem())
-			ops = 0
+			var ops atomic.Int64
 			fault.Inject(func(vfstest.Op) error {
-				if ops++; ops == n+1 {
+				if int(ops.Add(1)) == n+1 {
 					return cause
 				}
 				return nil
@@ -623,6 +628,7 @@ func TestMaxDiskFaults(t *testing.T) {
 				db.Close()
 			}
 			fault.Inject(nil)
+			reached = int(ops.Load()) > n
 			db, err := Open("db", o)
 			if err != nil {
 				t.Fatalf("%v at operation %d: %v", cause, n, err)
@@ -636,9 +642,6 @@ func TestMaxDiskFaults(t *testing.T) {
 				t.Errorf("%v at operation %d: %v", cause, n, err)
 			}
 			must(t, db.Close())
-			if ops > n {
-				ops = max(ops, n+every+1)
-			}
 		}
 	}
 }

@@ -140,7 +140,7 @@ type Options struct {
 	// with one TTL for all the oldest go, and with GetTouch those that were not used for the longest. An entry without a
 	// deadline stays: when such entries fill the directory, writes are ErrNoSpace, but for deletes. What overwrites is not
 	// refused as long as all that lives takes two fifths of MaxDisk at most. An eighth is kept for compactions, and no memtable
-	// and no segment is larger than a 32nd, nor is a write, whatever Memory says. The least is 2 MiB more than RetainLog.
+	// and no segment is larger than a 32nd, nor is a write, whatever Memory says. The least is 8 MiB more than RetainLog.
 	// Default: 0, no bound. ReadOnly ignores it.
 	MaxDisk int64
 
@@ -189,7 +189,7 @@ const (
 const (
 	boundShare    = 32
 	headroomShare = 8
-	leastMemtable = 64 << 10
+	leastMemtable = 256 << 10 // so that what a table has beside its entries is little
 )
 
 // boundSizes sets the sizes of memtables, segments and tables for MaxDisk, or refuses it if it is too small.

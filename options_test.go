@@ -77,7 +77,7 @@ var badOptions = []struct {
 		"Compression": {Compression(3): "Compression is compression(3), allowed: CompressionNone", Compression(9): "Compression is compression(9)"},
 		"WriterIdle":  {time.Duration(-1): "WriterIdle is -1ns, allowed: 0, which is 24h"},
 		"RetainLog":   {int64(-1): "RetainLog is -1, allowed: 0 and more"},
-		"MaxDisk":     {int64(-1): "MaxDisk is -1, allowed: 0, which is no bound, and 2097152 and more", int64(2<<20 - 1): "MaxDisk is 2097151"},
+		"MaxDisk":     {int64(-1): "MaxDisk is -1, allowed: 0, which is no bound, and 8388608 and more", int64(8<<20 - 1): "MaxDisk is 8388607"},
 		"Memory": {int64(-1): "Memory is -1", int64(1): "Memory is 1, allowed: 0, which is 268435456, and 8388608 to",
 			int64(minMemory - 1): "Memory is 8388607", int64(math.MaxInt64): "Memory is 9223372036854775807"},
 		"ReadOnly": anyValue, "ExpiryEvents": anyValue, "Clock": anyValue, "OnEvent": anyValue, "Logger": anyValue,

@@ -11,7 +11,7 @@ import (
 // A cache that never takes more than it may: what was not used for the longest goes when room is needed.
 func Example_boundedCache() {
 	clock := newTestClock(noon)
-	db, err := ebb.OpenMemory(&ebb.Options{MaxDisk: 4 << 20, Clock: clock.Now}) // Open bounds a directory the same way
+	db, err := ebb.OpenMemory(&ebb.Options{MaxDisk: 8 << 20, Clock: clock.Now}) // Open bounds a directory the same way
 	must(err)
 	defer db.Close()
 
@@ -19,7 +19,7 @@ func Example_boundedCache() {
 	get := func(key string) ([]byte, error) {
 		value, err := db.GetTouch([]byte(key), idle)
 		if errors.Is(err, ebb.ErrNotFound) {
-			value = make([]byte, 1000) // as it would be got from elsewhere
+			value = make([]byte, 2000) // as it would be got from elsewhere
 			err = db.Put([]byte(key), value, ebb.TTL(idle))
 		}
 		return value, err

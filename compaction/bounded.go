@@ -1,6 +1,9 @@
 package compaction
 
-import "github.com/ebbdb/ebb/internal/kv"
+import (
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/table"
+)
 
 // A bounded database has little room for what a Rewrite writes before its inputs go. So a plan whose inputs are larger than
 // that room is none:
@@ -44,6 +47,9 @@ func (p *picker) fits(plan *Plan) bool {
 
 // TableCost is how many bytes a table has at most beside its entries and what grows with them: parts begin at a page.
 const TableCost = 5 << 10
+
+// entryCost is how many bytes a table has for an entry at most, beside value and key, which an index may have once more.
+const entryCost = 128
 
 // Need returns how many bytes a Rewrite writes at most.
 func (p *Plan) Need(b *Bound) (n int64) {
@@ -105,7 +111,7 @@ func PickFree(l *Levels, now int64, c Config) *Plan {
 	p := newPicker(l, now, c)
 	choices := []func() *Plan{p.drop, p.dropCovered, p.sink, p.reclaim}
 	if c.Bound != nil && c.Bound.Full {
-		choices = append(choices, p.whole0, p.down, p.split, p.stage)
+		choices = append(choices, p.whole0, p.down, p.split, p.stage, p.join)
 	}
 	for _, choose := range choices {
 		if plan := choose(); plan != nil {
@@ -169,6 +175,28 @@ func (p *picker) stage() *Plan {
 		best = plan
 	}
 	return best
+}
+
+// join plans to make one of neighbours of the last level that surely fit one table: each has some bytes for itself.
+func (p *picker) join() *Plan {
+	tables := p.Levels[bottom]
+	for i := range tables {
+		n, data, entries := 0, uint64(0), uint64(0)
+		for _, t := range tables[i:] {
+			data, entries = data+2*t.props.KeyBytes+t.props.ValueBytes, entries+t.props.Entries
+			if p.damaged[t] || len(t.deletes) > 0 || int64(data+entries*entryCost) > p.bound.Target ||
+				p.memory > 0 && table.EntryMemory*int64(entries) > p.memory {
+				break
+			}
+			n++
+		}
+		if n > 1 {
+			if plan := p.rewrite(full, bottom, bottom, tables[i:i+n]); p.fits(plan) {
+				return plan
+			}
+		}
+	}
+	return nil
 }
 
 // cuts returns keys between which the tables of a level have about half of Bound.Table bytes.
