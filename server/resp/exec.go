@@ -2,6 +2,7 @@ package resp
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/ebbdb/ebb"
@@ -84,9 +85,15 @@ func (c *client) wrote(err error) {
 	}
 }
 
+// outOfBound reports whether an error says that the database is as large as it may be, and not that the disk is full.
+func (c *client) outOfBound(err error) bool {
+	return errors.Is(err, ebb.ErrNoSpace) && !errors.Is(err, syscall.ENOSPC) && c.srv.settings.params["maxmemory"].Get() != "0"
+}
+
 // storeError replies with what an error of the store means to a client.
 func (c *client) storeError(err error) {
 	var known interface{ RedisError() string }
+	oom := c.outOfBound(err)
 	switch {
 	case errors.As(err, &known):
 		c.out.err(known.RedisError())
@@ -98,6 +105,8 @@ func (c *client) storeError(err error) {
 		c.out.err(errStringTooBig)
 	case errors.Is(err, ebb.ErrReadOnly):
 		c.out.err("READONLY You can't write against a read only replica.")
+	case oom:
+		c.out.err("OOM command not allowed when used memory > 'maxmemory': the database has no room, and no key with a TTL to evict")
 	case errors.Is(err, ebb.ErrNoSpace):
 		c.out.err("MISCONF the disk is full: the write was not made")
 	case errors.Is(err, ebb.ErrFailed):
@@ -107,7 +116,7 @@ func (c *client) storeError(err error) {
 	default:
 		c.out.err("ERR " + string(printable([]byte(err.Error()))))
 	}
-	if !errors.Is(err, ebb.ErrKeyEmpty) && !errors.Is(err, ebb.ErrKeyTooLarge) {
+	if !oom && !errors.Is(err, ebb.ErrKeyEmpty) && !errors.Is(err, ebb.ErrKeyTooLarge) {
 		c.srv.counts.storeErrors.Add(1)
 		c.srv.opts.Logger.Warn("store refused", "client", c.about.addr, "err", err)
 	}

@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"errors"
 	"time"
 
 	"github.com/ebbdb/ebb"
@@ -40,10 +41,13 @@ func (c *client) setRun(i, n, last int) int {
 	}
 	c.lastWrite = end > last
 	err := c.srv.store.Apply(c.srv.ctx, &c.batch, c.writeOptions()...)
-	c.wrote(err)
 	if c.batch.Reset(); size > maxIdleBuffer {
 		c.batch = ebb.Batch{} // an idle connection keeps no more than it does of requests
 	}
+	if errors.Is(err, ebb.ErrNoSpace) {
+		return 0 // a bounded database may have room for each, and not for all at once
+	}
+	c.wrote(err)
 	c.ranSets(i, run, err)
 	return run
 }

@@ -109,7 +109,7 @@ func (c *Config) flags() *flag.FlagSet {
 	f.BoolVar(&c.ExpiryEvents, "expiry-events", false, "record every expiry, for notify-keyspace-events x and EBB.WATCH")
 	f.TextVar((*size)(&c.RetainLog), "retain-log", size(0), "log kept for EBB.WATCH to resume from, `size`")
 	f.TextVar((*size)(&c.MaxDisk), "max-disk", size(0), "what the directory may take, `size`; 0: no bound")
-	f.StringVar(&c.Policy, "maxmemory-policy", "noeviction", "what goes when -max-disk is reached, a `name` of Redis")
+	f.StringVar(&c.Policy, "maxmemory-policy", "noeviction", "what goes when -max-disk is reached: `noeviction` or volatile-ttl")
 
 	f.IntVar(&c.MaxClients, "max-clients", 10_000, "`connections` at a time")
 	f.TextVar((*size)(&c.MaxRequest), "max-request", size(64<<20), "a command with its arguments, `size`")

@@ -85,8 +85,10 @@ func TestRefused(t *testing.T) {
 		{"authorities alone", dir("-tls-ca", "x"), nil, "tls-ca needs"},
 		{"two passwords", dir("-requirepass", "hunter2", "-requirepass-file", "x"), nil, "say one"},
 		{"empty password file", dir("-requirepass-file", file(t, "p", "\nhunter2")), nil, "empty"},
-		{"eviction", dir("-maxmemory-policy", "volatile-ttl"), nil, "not there yet"},
-		{"bound", dir("-max-disk", "1GiB"), nil, "not there yet"},
+		{"eviction without a bound", dir("-maxmemory-policy", "volatile-ttl"), nil, "needs max-disk"},
+		{"another eviction", dir("-max-disk", "1GiB", "-maxmemory-policy", "allkeys-lru"), nil, "not there"},
+		{"bound without eviction", dir("-max-disk", "1GiB"), nil, "volatile-ttl alone"},
+		{"too small a bound", dir("-max-disk", "9MiB", "-retain-log", "1025KiB", "-maxmemory-policy", "volatile-ttl"), nil, "9438208 and more"},
 		{"no policy of Redis", dir("-maxmemory-policy", "lru"), nil, "allowed:"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

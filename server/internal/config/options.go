@@ -14,6 +14,7 @@ import (
 func (c *Config) Database(log *slog.Logger) *ebb.Options {
 	return &ebb.Options{
 		Sync: c.Sync, SyncEvery: c.SyncEvery, Memory: c.Memory, Compression: c.Compression, RetainLog: c.RetainLog,
+		MaxDisk:      c.MaxDisk,
 		ExpiryEvents: c.ExpiryEvents || strings.ContainsAny(c.Notify, "xA"),
 		Logger:       log,
 	}

@@ -78,15 +78,22 @@ func (c *choice[T]) String() string {
 var evictionPolicies = []string{"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu",
 	"volatile-random", "volatile-ttl"}
 
-// checkEviction is where the bounded mode comes in: until the database has one, asking for it is an error.
+// leastDisk is the smallest max-disk, beside retain-log: that of ebb.Options.MaxDisk.
+const leastDisk = 8 << 20
+
+// checkEviction refuses what the database does not do: it evicts by deadline, if it has a bound.
 func (c *Config) checkEviction() error {
 	switch {
 	case !slices.Contains(evictionPolicies, c.Policy):
 		return usage("maxmemory-policy is %q, allowed: %s", c.Policy, strings.Join(evictionPolicies, ", "))
-	case c.Policy != "noeviction":
-		return usage("maxmemory-policy %s is not there yet: nothing is evicted, only noeviction is allowed", c.Policy)
-	case c.MaxDisk != 0:
-		return usage("max-disk is not there yet: what the directory takes has no bound but the disk")
+	case c.Policy != "noeviction" && c.Policy != "volatile-ttl":
+		return usage("maxmemory-policy %s is not there: keys that have a TTL go by that, with volatile-ttl", c.Policy)
+	case c.MaxDisk != 0 && c.Policy == "noeviction":
+		return usage("max-disk is for maxmemory-policy volatile-ttl alone: it evicts keys that have a TTL")
+	case c.MaxDisk == 0 && c.Policy != "noeviction":
+		return usage("maxmemory-policy %s needs max-disk: nothing is evicted without a bound", c.Policy)
+	case c.MaxDisk != 0 && c.MaxDisk < leastDisk+c.RetainLog:
+		return usage("max-disk is %d, allowed: 0, and %d and more, which is 8MiB and retain-log", c.MaxDisk, leastDisk+c.RetainLog)
 	}
 	return nil
 }
