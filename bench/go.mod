@@ -13,6 +13,7 @@ require (
 	github.com/ebbdb/ebb v0.0.0-00010101000000-000000000000
 	github.com/google/btree v1.1.3
 	github.com/loov/hrtime v1.0.3
+	github.com/maypok86/otter/v2 v2.4.0
 	github.com/syndtr/goleveldb v1.0.1-0.20220721030215-126854af5e6d
 	github.com/tidwall/buntdb v1.3.0
 	go.etcd.io/bbolt v1.5.0
