@@ -204,7 +204,7 @@ func (b *bound) compactions() *compaction.Bound {
 		return nil
 	}
 	room := b.room()
-	return &compaction.Bound{Room: min(room, max(room-b.headroom, b.headroom)), Table: b.headroom / 2,
+	return &compaction.Bound{Room: min(room, max(room-b.headroom, b.headroom)), Table: b.headroom * 3 / 8,
 		Target: b.target}
 }
 
