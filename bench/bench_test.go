@@ -111,6 +111,21 @@ func TestCommit(t *testing.T) {
 	}
 }
 
+// TestBounded writes at a pace, and reads what is newest.
+func TestBounded(t *testing.T) {
+	t.Parallel()
+	r := bench(t, "-stores", "ebb,ebb-bounded", "-workloads", "bounded", "-pace", "2000000")
+	for _, run := range r.Runs {
+		p := run.Phases[0]
+		if p.Latency["insert"].Count == 0 || p.Latency["read"].Count == 0 || p.UserBytes > 2_000_000 {
+			t.Errorf("%s: %d bytes in %v s, %v", run.Store, p.UserBytes, p.Seconds, p.Latency)
+		}
+	}
+	if len(r.Runs) != 2 {
+		t.Errorf("%d runs", len(r.Runs))
+	}
+}
+
 // TestFailuresAreReported runs against a store that cannot be opened a second time: the profile's place is taken by a file.
 func TestFailuresAreReported(t *testing.T) {
 	t.Parallel()

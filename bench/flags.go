@@ -47,6 +47,7 @@ func parse(args []string, output io.Writer) (*plan, error) {
 	f.Uint64Var(&c.Seed, "seed", 1, "of everything that is random")
 	f.DurationVar(&c.TTLMin, "ttlmin", time.Second, "shortest life of a record of ttl")
 	f.DurationVar(&c.TTLMax, "ttlmax", 30*time.Second, "longest")
+	f.Uint64Var(&c.Pace, "pace", 100_000_000, "`bytes` that bounded writes in a second")
 	f.DurationVar(&c.Linger, "linger", 10*time.Second, "from the last deadline to the look at what the disk holds")
 	f.StringVar(&c.Profile, "profile", "", "`directory` for CPU, heap, mutex and trace profiles of every phase")
 	f.IntVar(&p.runs, "runs", 3, "of which the report has the medians")

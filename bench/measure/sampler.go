@@ -58,3 +58,11 @@ func (s *Sampler) Stop() []Sample {
 // Peaks returns the most of its own memory and of mapped files that the process had at any look, in bytes; 0 where the system
 // does not tell. The sampler has been stopped.
 func (s *Sampler) Peaks() (anon, file int64) { return s.anon, s.file }
+
+// Most returns the largest disk of samples, in bytes.
+func Most(samples []Sample) (disk int64) {
+	for _, s := range samples {
+		disk = max(disk, s.Disk)
+	}
+	return disk
+}

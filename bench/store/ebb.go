@@ -8,10 +8,10 @@ import (
 	"github.com/ebbdb/ebb"
 )
 
-var ebbInfo = ebbWith("ebb", "defaults: 256 MiB for memtables and caches, no compression", 0)
+var ebbInfo = ebbWith("ebb", "defaults: 256 MiB for memtables and caches, no compression", ebb.Options{})
 
-// ebbWith returns ebb with a bound of its memory, 0 for the default.
-func ebbWith(name, settings string, memory int64) Info {
+// ebbWith returns ebb with options.
+func ebbWith(name, settings string, o ebb.Options) Info {
 	return Info{
 		Name:     name,
 		Module:   "github.com/ebbdb/ebb",
@@ -19,7 +19,8 @@ func ebbWith(name, settings string, memory int64) Info {
 		TTL:      "its own, in milliseconds",
 		Survives: true,
 		Answers:  true,
-		open:     func(o Options) (Store, error) { return openEbb(o, memory) },
+		MaxDisk:  o.MaxDisk,
+		open:     func(run Options) (Store, error) { return openEbb(run, o) },
 	}
 }
 
@@ -28,12 +29,12 @@ type ebbStore struct {
 	batches sync.Pool
 }
 
-func openEbb(o Options, memory int64) (Store, error) {
-	options := &ebb.Options{Sync: ebb.SyncNever, Memory: memory}
-	if o.Commit {
-		options.Sync = ebb.SyncAlways
+func openEbb(run Options, o ebb.Options) (Store, error) {
+	o.Sync = ebb.SyncNever
+	if run.Commit {
+		o.Sync = ebb.SyncAlways
 	}
-	db, err := ebb.Open(o.Dir, options)
+	db, err := ebb.Open(run.Dir, &o)
 	if err != nil {
 		return nil, err
 	}

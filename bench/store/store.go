@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/ebbdb/ebb"
 )
 
 // ErrNotFound says that a key is absent.
@@ -52,6 +54,8 @@ type Info struct {
 
 	// Early and Late bound how far from its deadline a key may expire: the granularity of the store's deadlines.
 	Early, Late time.Duration
+	// MaxDisk is the bound of the store's directory, in bytes; 0: it has none.
+	MaxDisk int64
 	// Survives kill -9, says the store, whatever the durability.
 	Survives bool
 	// WriteOnly stores can be loaded, and nothing else.
@@ -66,10 +70,11 @@ type Info struct {
 
 var infos = []Info{ebbInfo, pebbleInfo, badgerInfo, bboltInfo, goleveldbInfo, buntdbInfo, btreeInfo, rawInfo, noneInfo}
 
-// memories are ebb with less and with more memory than by default, which All does not have.
-var memories = []Info{
-	ebbWith("ebb-64MiB", "64 MiB for memtables and caches", 64<<20),
-	ebbWith("ebb-1GiB", "1 GiB for memtables and caches", 1<<30),
+// others are ebb with less and with more memory than by default, and bounded, which All does not have.
+var others = []Info{
+	ebbWith("ebb-64MiB", "64 MiB for memtables and caches", ebb.Options{Memory: 64 << 20}),
+	ebbWith("ebb-1GiB", "1 GiB for memtables and caches", ebb.Options{Memory: 1 << 30}),
+	ebbWith("ebb-bounded", "a directory of 1 GiB at most", ebb.Options{MaxDisk: 1 << 30}),
 }
 
 // All returns every store, ebb first.
@@ -77,7 +82,7 @@ func All() []Info { return slices.Clone(infos) }
 
 // Lookup returns the store of a name.
 func Lookup(name string) (Info, error) {
-	for _, i := range slices.Concat(infos, memories) {
+	for _, i := range slices.Concat(infos, others) {
 		if i.Name == name {
 			return i, nil
 		}

@@ -205,7 +205,7 @@ func TestLookup(t *testing.T) {
 	if _, err := Lookup("nothing"); err == nil {
 		t.Error("there is a store of any name")
 	}
-	for _, info := range append(All(), memories...) {
+	for _, info := range append(All(), others...) {
 		if got, err := Lookup(info.Name); err != nil || got.Name != info.Name || info.Settings == "" || info.TTL == "" {
 			t.Errorf("%s: %+v, %v", info.Name, got, err)
 		}

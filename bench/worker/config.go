@@ -39,6 +39,7 @@ type Config struct {
 	Seed      uint64
 
 	TTLMin, TTLMax time.Duration
+	Pace           uint64        // bytes of keys and values that are written in a second, where writes have a pace
 	Linger         time.Duration // from the last deadline to the look at what the disk still holds
 
 	Acked   []uint64 `json:",omitempty"` // Verify: writes acknowledged, by thread
@@ -51,6 +52,8 @@ const (
 	TTLGroup   = "ttl"
 	LargeGroup = "large"
 	CrashGroup = "crash"
+
+	boundedPhase = "bounded"
 )
 
 // groups has the phases, each group's in the order in which it runs whatever the order it was asked for in. A group shares a process and a
@@ -60,6 +63,7 @@ var groups = []Group{
 	{TTLGroup, []string{"ttl"}},
 	{"queue", []string{"queue", "drain"}},
 	{LargeGroup, []string{"large-load", "large"}},
+	{boundedPhase, []string{boundedPhase}},
 	{CrashGroup, []string{"crash"}},
 }
 
@@ -110,6 +114,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("no records")
 	case c.Threads < 1 || c.Threads >= workload.MaxThreads:
 		return fmt.Errorf("%d threads: 1 to %d", c.Threads, workload.MaxThreads-1)
+	case c.Pace == 0:
+		return fmt.Errorf("a pace of 0 bytes/s")
 	case c.LoadBatch < 1 || c.LoadBatch*c.Threads > workload.Window/2:
 		return fmt.Errorf("%d threads load in batches of %d: together at most %d", c.Threads, c.LoadBatch, workload.Window/2)
 	case c.Ops == 0 && c.Duration <= 0:

@@ -73,6 +73,8 @@ func (r *runner) named(name string) error {
 	switch name {
 	case "queue":
 		return r.queue(name, 0)
+	case boundedPhase:
+		return r.bounded(name)
 	case "drain":
 		return r.queue(name, max(1, min(drainDepth, r.config.Records/uint64(r.config.Threads))))
 	case "load", "large-load":
