@@ -10,7 +10,7 @@ func TestRentAsksRarely(t *testing.T) {
 		r.Pay(ScanBytes)
 	}
 	if asked < 8 || asked > 100 {
-		t.Errorf("for %d bytes reads have asked %d times", ScanBytes<<20, asked)
+		t.Errorf("for %d bytes reads have asked %d times", int64(ScanBytes)<<20, asked)
 	}
 	r.Reset()
 	asked = 0
