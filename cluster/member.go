@@ -66,7 +66,8 @@ func (db *DB) answer(ctx context.Context, m method, payload []byte) ([]byte, err
 			return nil, err
 		}
 		out := binary.LittleEndian.AppendUint64(nil, p.index)
-		return binary.LittleEndian.AppendUint64(out, uint64(p.now)), nil
+		out = binary.LittleEndian.AppendUint64(out, uint64(p.now))
+		return binary.LittleEndian.AppendUint64(out, p.term), nil
 	case methodTime:
 		return db.voterState().append(nil), nil
 	case methodJoin:

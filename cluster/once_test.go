@@ -456,3 +456,34 @@ func TestWatch(t *testing.T) {
 		t.Error(seqs)
 	}
 }
+
+// TestUpdateThatWritesNothing has an Update begin on a leader, and another node lead and write before it ends: what the first had
+// may have been old already when it began, so that it is read anew, whether the function is content with it or not.
+func TestUpdateThatWritesNothing(t *testing.T) {
+	tc := startCluster(t, 3, nil)
+	ctx := t.Context()
+	key := []byte("k")
+	for _, said := range []error{nil, errors.New("not so")} {
+		l := tc.makeLeader("n1")
+		must(t, l.Put(ctx, key, []byte("1")))
+		calls, read := 0, ""
+		err := l.Update(ctx, func(tx *ebb.Txn) error {
+			v, err := tx.Get(key)
+			if err != nil {
+				return err
+			}
+			if calls, read = calls+1, string(v); calls == 1 {
+				must(t, tc.makeLeader("n2").Put(ctx, key, []byte("2")))
+			}
+			return said
+		})
+		if !errors.Is(err, said) || calls != 2 || read != "2" {
+			t.Errorf("read %q in %d calls, %v", read, calls, err)
+		}
+		calls = 0
+		must(t, l.Update(ctx, func(*ebb.Txn) error { calls++; return nil }))
+		if calls != 1 {
+			t.Errorf("%d calls while one node leads", calls)
+		}
+	}
+}

@@ -54,7 +54,8 @@ func (o ReadOption) String() string {
 // readPoint is where a read may begin.
 type readPoint struct {
 	index uint64
-	now   int64 // the time of the leader, Unix ms: what has expired by then is to be absent; 0: whatever the log says
+	now   int64  // the time of the leader, Unix ms: what has expired by then is to be absent; 0: whatever the log says
+	term  uint64 // in which the leader leads, or believes that it does; 0: no leader was asked
 }
 
 // ReadStale and the like are refused: one level at a time.
@@ -80,8 +81,8 @@ func (db *DB) readable(ctx context.Context, opts []ReadOption) (readPoint, error
 	if o.level == levelStale {
 		return readPoint{}, db.fresh(ctx, o.bound)
 	}
-	if o.level == levelLeader && db.leads() {
-		return readPoint{now: db.clock.now()}, nil // it has applied what it has acknowledged
+	if term := db.ready.Load(); o.level == levelLeader && db.leads() {
+		return readPoint{now: db.clock.now(), term: term}, nil // it has applied what it has acknowledged
 	}
 	pause := firstPause
 	for {
@@ -140,10 +141,11 @@ func (db *DB) readIndex(ctx context.Context, l level) (readPoint, error) {
 	if err != nil {
 		return readPoint{}, err
 	}
-	if len(out) != 16 {
-		return readPoint{}, errors.New("cluster: an answer that is none")
+	if len(out) != 24 {
+		return readPoint{}, errAnswer
 	}
-	return readPoint{binary.LittleEndian.Uint64(out), int64(binary.LittleEndian.Uint64(out[8:]))}, nil
+	return readPoint{binary.LittleEndian.Uint64(out), int64(binary.LittleEndian.Uint64(out[8:])),
+		binary.LittleEndian.Uint64(out[16:])}, nil
 }
 
 // readIndexHere answers readIndex on the leader.
@@ -156,7 +158,7 @@ func (db *DB) readIndexHere(ctx context.Context, l level) (readPoint, error) {
 	if !db.leads() {
 		return readPoint{}, &NotLeaderError{}
 	}
-	p := readPoint{index: db.raft.CommitIndex()}
+	p := readPoint{index: db.raft.CommitIndex(), term: term}
 	if l == levelLinearizable {
 		if err := db.confirm.leads(ctx, term); err != nil {
 			return readPoint{}, err

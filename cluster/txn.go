@@ -22,7 +22,8 @@ const maxAttempts = 32
 // the keys with their versions, absent ones among them, and for each range a digest of the keys and versions in it. Where the
 // entry is applied it is checked that fn would read the same there; if not, nothing is written, and fn is called again, 32
 // times at most, then the error is ebb.ErrConflict. So a transaction has the effect of having run in its place in the log,
-// alone. A transaction that writes nothing is a View.
+// alone. A transaction that writes nothing, and one whose fn returns an error, has read what a Linearizable View reads: the
+// leader it began with is asked again, and if another leads by then fn is called again.
 //
 // A range that was read is read again by every node that applies the entry: let it be short.
 func (db *DB) Update(ctx context.Context, fn func(*ebb.Txn) error, opts ...ebb.WriteOption) error {
@@ -32,11 +33,24 @@ func (db *DB) Update(ctx context.Context, fn func(*ebb.Txn) error, opts ...ebb.W
 	}
 	ctx, cancel := db.callContext(ctx)
 	defer cancel()
-	pause := time.Millisecond
+	pause, level := time.Millisecond, Leader
 	for range maxAttempts {
-		entry, err := db.attempt(ctx, fn)
-		if err != nil || entry == nil {
+		entry, term, said, err := db.attempt(ctx, fn, level)
+		if err != nil {
 			return db.explain(err)
+		}
+		if entry == nil {
+			if level == Leader {
+				p, err := db.readable(ctx, []ReadOption{Linearizable})
+				if err != nil {
+					return err
+				}
+				if p.term != term {
+					level = Linearizable
+					continue
+				}
+			}
+			return db.explain(said)
 		}
 		r, err := db.client.write(ctx, entry)
 		if err != nil {
@@ -64,16 +78,16 @@ var errTaken = errors.New("taken apart")
 // errAgain says that a transaction has begun at a time that is not that of what it has pinned.
 var errAgain = errors.New("again")
 
-// attempt runs fn on a state of this node that is no older than the call, and returns the entry that commits it; nil if fn
-// has written nothing.
-func (db *DB) attempt(ctx context.Context, fn func(*ebb.Txn) error) (entry []byte, err error) {
-	p, err := db.readable(ctx, nil)
+// attempt runs fn on a state of this node that is no older than the call, at a level. It returns the entry that commits it, or nil
+// if fn has written nothing or said an error, and the term of the leader that told how old.
+func (db *DB) attempt(ctx context.Context, fn func(*ebb.Txn) error, l ReadOption) (entry []byte, term uint64, said, err error) {
+	p, err := db.readable(ctx, []ReadOption{l})
 	if err != nil {
-		return nil, err
+		return nil, 0, nil, err
 	}
 	if p.now != 0 && db.overdue(p.now) {
 		if err := db.passTime(ctx); err != nil {
-			return nil, err
+			return nil, 0, nil, err
 		}
 	}
 	m := db.machine
@@ -85,8 +99,8 @@ func (db *DB) attempt(ctx context.Context, fn func(*ebb.Txn) error) (entry []byt
 				return errAgain
 			}
 			began = true
-			if err := fn(tx); err != nil {
-				return err
+			if said = fn(tx); said != nil {
+				return said
 			}
 			t, err := host.Root.State(tx)
 			if err != nil {
@@ -99,13 +113,16 @@ func (db *DB) attempt(ctx context.Context, fn func(*ebb.Txn) error) (entry []byt
 		})
 		switch {
 		case err == errTaken:
-			return entry, nil
+			return entry, p.term, nil, nil
 		case err == errAgain && !began, errors.Is(err, ebb.ErrClosed) && m.replaced(state):
 			if ctx.Err() != nil {
-				return nil, ctx.Err()
+				return nil, 0, nil, ctx.Err()
 			}
+			said = nil
+		case said != nil:
+			return nil, p.term, said, nil
 		default:
-			return nil, err
+			return nil, 0, nil, err
 		}
 	}
 }
