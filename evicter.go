@@ -293,7 +293,7 @@ func (f *freer) settled() bool {
 		return false
 	}
 	all, held := f.bound.disk.Bytes()
-	why := "none of it has a deadline"
+	why := "to evict what has a deadline frees none of it"
 	if held > 0 && f.bound.overLive(v) <= 0 {
 		if f.waitsForPins() {
 			f.decide(refusal{changes: changes})

@@ -138,7 +138,8 @@ type Options struct {
 	// iterator, a snapshot or a watcher still has open. The directory may exceed it by two memtables and a segment of the log.
 	// When it is nearly full, entries that have a deadline are evicted, those first that would expire first: see Evicted. So
 	// with one TTL for all the oldest go, and with GetTouch those that were not used for the longest. An entry without a
-	// deadline stays: when such entries fill the directory, writes are ErrNoSpace, but for deletes. What overwrites is not
+	// deadline stays, and a few that have one may, in a table of such: when these fill the directory, writes are ErrNoSpace, but
+	// for deletes. What overwrites is not
 	// refused as long as all that lives takes two fifths of MaxDisk at most. An eighth is kept for compactions, and no memtable
 	// and no segment is larger than a 32nd, nor is a write, whatever Memory says. The least is 8 MiB more than RetainLog.
 	// Default: 0, no bound. ReadOnly ignores it.

@@ -58,11 +58,8 @@ func (c *boundedClient) do() error {
 	if c.writes {
 		return c.expirer.PutUntil(c.key, c.value, time.Now().Add(boundedLife).Truncate(time.Millisecond))
 	}
-	got, err := c.store.Get(c.key, c.got)
-	c.got = got
-	if errors.Is(err, store.ErrNotFound) {
-		c.got, err = c.got[:0], nil
-	}
+	var err error
+	c.got, err = getOrNothing(c.store, c.key, c.got)
 	return err
 }
 

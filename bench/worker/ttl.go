@@ -67,12 +67,18 @@ func (c *ttlClient) do() error {
 	if c.kind == workload.Update {
 		return c.expirer.PutUntil(c.key, c.value, c.deadline)
 	}
-	got, err := c.store.Get(c.key, c.got)
-	c.got = got
-	if errors.Is(err, store.ErrNotFound) {
-		c.got, err = c.got[:0], nil
-	}
+	var err error
+	c.got, err = getOrNothing(c.store, c.key, c.got)
 	return err
+}
+
+// getOrNothing is Get where an absent key has an empty value.
+func getOrNothing(s store.Store, key, buf []byte) ([]byte, error) {
+	got, err := s.Get(key, buf)
+	if errors.Is(err, store.ErrNotFound) {
+		return got[:0], nil
+	}
+	return got, err
 }
 
 func (c *ttlClient) check() (written int) {
