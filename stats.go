@@ -2,7 +2,6 @@ package ebb
 
 import (
 	"cmp"
-	"sync/atomic"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -243,18 +242,4 @@ func (s *Stats) addReplaced(r lsm.Replaced) {
 	s.ReplacedTables, s.ReplacedBytes = r.Tables, r.Bytes
 	s.ReplacedMemtables, s.ReplacedMemtableBytes = r.Memtables, r.MemtableBytes
 	s.Pins, s.OldestPin = r.Pins, r.OldestPin
-}
-
-// counters are the moving parts of Stats. Times are in nanoseconds.
-type counters struct {
-	flushes, flushed, flushedFor           atomic.Int64
-	compactions, compacted, compactedFor   atomic.Int64
-	compactionRead                         atomic.Int64
-	dropped, droppedBytes, sweeps          atomic.Int64
-	expired, evicted                       atomic.Uint64
-	evictions                              atomic.Int64
-	expiryEvents                           atomic.Int64
-	slowed, slowedFor, stopped, stoppedFor atomic.Int64
-	noSpace, backgroundErrors, logCut      atomic.Int64
-	refused                                atomic.Int64
 }
