@@ -33,8 +33,12 @@ const (
 	compressedBlockSize = 32 << 10
 	maxBlockSize        = 64 << 10 // so that every row begins in reach of a slot
 
-	writeSize     = 256 << 10 // of a write to the file
-	largeValue    = writeSize // a value of this size is written from where it is
+	// writeSize is the size of a write to the file, at a multiple of it: Linux then caches a huge page, and maps it by one entry
+	// of its tables. A random look at a mapped table of 1 GiB takes 0.05 us instead of 0.08, and there is one page fault for
+	// each instead of up to thirty.
+	writeSize     = 2 << 20
+	firstBuffer   = 256 << 10 // of memory for writes, which grows as there are more bytes to write
+	largeValue    = 256 << 10 // a value of this size is written from where it is
 	writeBackSize = 1 << 20   // measured: 840 MB/s against 610 for one sync at the end
 	maxEntries    = 1 << 32   // keeps the hash pages within the cache's key
 	maxSeparators = 1 << 29   // bytes; keeps the block index within a record
@@ -93,7 +97,7 @@ func NewWriter(fs vfs.FS, name string, o Options) (*Writer, error) {
 	w := &Writer{
 		fs: fs, name: name, file: file, base: base{seq: o.BaseSeq, time: o.Created},
 		compression: o.Compression, blockSize: o.BlockSize, batch: rows,
-		buf: make([]byte, 0, writeSize+2*o.BlockSize), sum: newSummary(o.Created),
+		buf: make([]byte, 0, firstBuffer), sum: newSummary(o.Created),
 	}
 	h := header{id: o.ID, base: w.base, compression: o.Compression}
 	w.append(&wal.Record{Value: h.append(nil)})
@@ -140,7 +144,7 @@ func (w *Writer) addLarge(e *kv.Entry) error {
 	}
 	head := len(w.buf) - start - len(rows)
 	place := uint64(w.written) + uint64(start+head)
-	if err := w.flush(0); err != nil {
+	if err := w.flushAll(); err != nil {
 		return err
 	}
 	if err := w.write(e.Value); err != nil {
@@ -257,7 +261,7 @@ func (w *Writer) blockDone(place uint64, size blockSize) error {
 	if err := w.batch.Reset(schemaRows); err != nil {
 		return w.fail(err)
 	}
-	return w.flush(writeSize)
+	return w.flush()
 }
 
 // append adds a record to the buffer.
@@ -271,17 +275,29 @@ func (w *Writer) append(r *wal.Record) {
 	}
 }
 
-// flush writes the buffer if it has at least the given number of bytes, and lets the system begin to write back what
-// would otherwise all wait for the sync.
-func (w *Writer) flush(least int) error {
-	if w.err != nil || len(w.buf) < least {
-		return w.err
+// flush writes as much of the buffer as reaches up to multiples of writeSize in the file.
+func (w *Writer) flush() error {
+	for w.err == nil {
+		n := int(writeSize - w.written%writeSize)
+		if len(w.buf) < n {
+			break
+		}
+		if w.write(w.buf[:n]) == nil {
+			w.buf = w.buf[:copy(w.buf, w.buf[n:])]
+		}
 	}
-	err := w.write(w.buf)
-	w.buf = w.buf[:0]
-	return err
+	return w.err
 }
 
+// flushAll writes the whole buffer.
+func (w *Writer) flushAll() error {
+	if w.flush() == nil && len(w.buf) > 0 && w.write(w.buf) == nil {
+		w.buf = w.buf[:0]
+	}
+	return w.err
+}
+
+// write appends bytes to the file, and lets the system begin to write back what would otherwise all wait for the sync.
 func (w *Writer) write(p []byte) error {
 	if _, err := w.file.WriteAt(p, w.written); err != nil {
 		return w.fail(err)
@@ -330,7 +346,7 @@ func (w *Writer) Finish() (*Properties, error) {
 	}
 	properties := w.sum.finish(w.lastKey)
 	w.finishSections(properties)
-	if err := w.flush(0); err != nil { // 1
+	if err := w.flushAll(); err != nil { // 1
 		return nil, err
 	}
 	if err := w.file.Sync(); err != nil { // 2
@@ -378,7 +394,7 @@ func (w *Writer) hashPages() section {
 	for first := 0; first < pages; first += part {
 		payloads = payloads[:min(part, pages-first)*pagePayload]
 		w.hash.layOut(payloads, first, pages)
-		for rest := payloads; len(rest) > 0 && w.flush(writeSize) == nil; rest = rest[pagePayload:] {
+		for rest := payloads; len(rest) > 0 && w.flush() == nil; rest = rest[pagePayload:] {
 			s.size += w.section(rest[:pagePayload]).size
 		}
 	}

@@ -153,7 +153,7 @@ func TestFinishedWriter(t *testing.T) {
 
 // TestWriterFaults fails every operation of a writer in turn.
 func TestWriterFaults(t *testing.T) {
-	c := testContent(20_000) // several writes
+	c := testContent(80_000) // several writes
 	write := func(fsys vfs.FS) (*Writer, error) {
 		w, err := NewWriter(fsys, testName, defaults(Options{}))
 		if err != nil {
