@@ -77,7 +77,8 @@ type cursor struct {
 const (
 	// A cursor reads one entry at first, then four times as many each time, up to maxAhead, or fewer that are large.
 	maxAhead = 128
-	// maxCopies bounds how many blocks the sources keep for one reading: a walk over absent entries may come over any number.
+	// maxCopies bounds how many blocks the sources keep for one reading, but for those of the last run: a walk over absent
+	// entries may come over any number.
 	maxCopies = 32
 	// maxMoves bounds how long one stay in the epoch lasts: Close, and whoever frees a table, wait for its end.
 	maxMoves = 1024

@@ -25,22 +25,23 @@ const firstRow = batch.HeaderSize
 type Iterator struct {
 	t       *Reader
 	scratch scratch
-	copies  *Copies // where mapped blocks are copied to; nil: they are not
-	copied  []byte  // the memory of such a copy; nil if block is none
-	source  []byte  // what copied is a copy of,
-	place   int     // which begins here in the mapping
-	asked   int     // up to where in the mapping the processor was asked for what is to be copied
-	wanted  int     // rows that a walk in reverse wants beyond those of the block
-	before  []byte  // what the processor is still to be asked for of the block before, which such a walk comes to next
-	came    int     // the last block that was asked for so; -1 if none was
-	filled  int     // up to where it is one, from start on
-	number  int     // of the block that rows are of; -1 if there are none
-	block   []byte  // its batch, or memory for as much of it as was copied
+	copies  *Copies  // where mapped blocks are copied to; nil: they are not
+	copied  []byte   // the memory of such a copy; nil if block is none
+	source  []byte   // what copied is a copy of,
+	place   int      // which begins here in the mapping
+	asked   int      // up to where in the mapping the processor was asked for what is to be copied
+	wanted  int      // rows that a walk in reverse wants beyond those of the block
+	before  []byte   // what the processor is still to be asked for of the block before, which such a walk comes to next
+	came    int      // the last block that was asked for so; -1 if none was
+	filled  int      // up to where it is one, from start on
+	number  int      // of the last block that rows are of; -1 if there are none
+	behind  [][]byte // copies of the blocks before it that rows are of: see extend
+	block   []byte   // its batch, or memory for as much of it as was copied
 	touched byte
 	rows    []kv.Entry // some of it, without a gap
 	mapped  int        // how many of rows, and of the array behind them, may have pointers into the mapping
-	start   int        // where in the block rows begin,
-	end     int        // and end
+	start   int        // where in the first of the blocks rows begin,
+	end     int        // and in the last end
 	ahead   int        // how many rows to decode next time
 	at      int        // the row it stands on; -1 if nowhere
 	like    likely     // to what the next row is
@@ -111,6 +112,11 @@ func (it *Iterator) restart() {
 	if it.copied == nil {
 		it.mapped = max(it.mapped, len(it.rows))
 	}
+	for i, b := range it.behind {
+		it.copies.give(b)
+		it.behind[i] = nil
+	}
+	it.behind = it.behind[:0]
 	it.rows, it.start, it.end, it.filled, it.before = it.rows[:0], firstRow, firstRow, firstRow, nil
 }
 
@@ -149,9 +155,10 @@ func (it *Iterator) Next() bool {
 
 // Prev moves to the entry before the one it stands on.
 func (it *Iterator) Prev() bool {
+	low := it.low()
 	if it.at == 0 && it.start > firstRow {
 		first := it.rows[0].Key // in the block
-		if !it.whole() || !it.read(func() error {
+		if !it.enter(low) || !it.whole() || !it.read(func() error {
 			it.at = it.search(first)
 			return nil
 		}) {
@@ -164,8 +171,11 @@ func (it *Iterator) Prev() bool {
 	case it.at > 0:
 		return it.stand(it.at - 1)
 	}
-	return it.enter(it.number-1) && it.whole() && it.stand(len(it.rows)-1)
+	return it.enter(low-1) && it.whole() && it.stand(len(it.rows)-1)
 }
+
+// low returns the first of the blocks that rows are of.
+func (it *Iterator) low() int { return it.number - len(it.behind) }
 
 // SeekGE moves to the first entry with a key >= key.
 func (it *Iterator) SeekGE(key []byte) bool {

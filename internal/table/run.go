@@ -7,25 +7,48 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
-// Run returns the entries at hand: see kv.Runner. They are the rows of the block that are decoded and, forward, more of them
-// if those are not enough. An entry is kept if the block was copied.
+// Run returns the entries at hand: see kv.Runner. They are the rows that are decoded and, if those are not enough, more of the
+// block or, forward, of the blocks that follow. An entry is kept if its block was copied.
 func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
 	switch {
 	case it.at < 0:
 		return nil, false
 	case reverse:
 		it.wanted = want - it.at - 1
-		if it.wanted > 0 && it.start > firstRow {
+		if it.wanted > 0 && it.start > firstRow && len(it.behind) == 0 {
 			it.back()
 		}
 		return it.rows[max(0, it.at+1-want) : it.at+1], it.copied != nil
 	}
 	it.wanted = 0
-	if more := want - (len(it.rows) - it.at); more > 0 && it.end < len(it.block) {
+	if more := want - (len(it.rows) - it.at); more > 0 {
 		// The step that comes to a row that is bad, or not to be had, finds that again, and says so.
-		_ = vfs.Guard(func() { _ = it.decode(more) })
+		_ = vfs.Guard(func() { _ = it.extend(len(it.rows) + more) })
 	}
 	return it.rows[it.at:min(len(it.rows), it.at+want)], it.copied != nil
+}
+
+// mostBehind is how many blocks rows are of at most, beside the last one. Their copies are held until a step leads out of them.
+const mostBehind = 8
+
+// extend decodes rows of the block, and of those that follow as long as they are copied, until there are n rows.
+func (it *Iterator) extend(n int) error {
+	for {
+		if err := it.decode(n - len(it.rows)); err != nil || len(it.rows) >= n {
+			return err
+		}
+		i := it.number + 1
+		if it.copied == nil || len(it.behind) == mostBehind || i == it.t.index.blocks() || !it.t.maps(i) {
+			return nil
+		}
+		block, err := it.t.block(i, &it.scratch)
+		if err != nil || len(block) > copySize {
+			return err
+		}
+		it.behind = append(it.behind, it.copied)
+		it.number, it.block, it.end, it.filled, it.before = i, block, firstRow, firstRow, nil
+		it.copy(i)
+	}
 }
 
 // Pass moves by n entries within the last run.
