@@ -9,7 +9,7 @@ import (
 )
 
 // scanLayouts are where the records of a scan lie: in one sorted run; the same with a twentieth as many new ones in the
-// memtable; with as many again in four tables of level 0.
+// memtable; with as many again in four tables of level 0. Where they were loaded in no order, all are in 24 tables of level 0.
 var scanLayouts = []string{"settled", "memtable", "level0"}
 
 // layOut fills a database whose background does nothing with records of 24 bytes and a value each.
@@ -21,11 +21,12 @@ func layOut(b *testing.B, layout string, records, value int) *DB {
 	}
 	b.Cleanup(func() { db.Close() })
 	v := make([]byte, value)
+	order := func(i int) uint64 { return uint64(i) }
 	put := func(from, to int) {
 		var batch Batch
 		key := make([]byte, 0, 24)
 		for i := from; i < to; i++ {
-			if err := batch.Put(benchKey(key, uint64(i)), v); err != nil {
+			if err := batch.Put(benchKey(key, order(i)), v); err != nil {
 				b.Fatal(err)
 			}
 			if batch.Len() == 100 || i == to-1 {
@@ -34,12 +35,23 @@ func layOut(b *testing.B, layout string, records, value int) *DB {
 				}
 				batch.Reset()
 			}
-			if m := db.live.View().Mem; m.Size() > 16<<20 {
+			if m := db.live.View().Mem; m.Size() > 64<<20 {
 				if err := db.Flush(); err != nil {
 					b.Fatal(err)
 				}
 			}
 		}
+	}
+	if layout == "loaded" {
+		places := rand.Perm(records)
+		order = func(i int) uint64 { return uint64(places[i]) }
+		for i := range 24 {
+			put(i*records/24, (i+1)*records/24)
+			if err := db.Flush(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return db
 	}
 	put(0, records)
 	if err := db.Compact(b.Context()); err != nil {
@@ -72,6 +84,12 @@ func BenchmarkScan(b *testing.B) {
 		b.Run(fmt.Sprintf("value=%d", size), func(b *testing.B) {
 			records := *benchRecords * 100 / size
 			benchScans(b, layOut(b, "settled", records, size), records, 50)
+		})
+	}
+	for _, size := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("loaded/value=%d", size), func(b *testing.B) {
+			records := *benchRecords * 100 / size
+			benchScans(b, layOut(b, "loaded", records, size), records, 50)
 		})
 	}
 }

@@ -65,3 +65,13 @@ type Runner interface {
 	// Pass moves to the entry of the last run that lies n entries behind the one the iterator stands on, in reverse before it.
 	Pass(n int, reverse bool)
 }
+
+// Aimer is an Iterator of which a seek waits for memory. Where many are sought at once, to aim them all before the first seek
+// lets the processor wait for all of them together.
+type Aimer interface {
+	Iterator
+	// Aim finds where a seek to a key will begin. The seek is the next positioning call.
+	Aim(key []byte)
+	// Fetch, after Aim, asks the processor for what the seek will read first.
+	Fetch()
+}

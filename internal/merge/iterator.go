@@ -35,6 +35,7 @@ type Iterator struct {
 type source struct {
 	it    kv.Iterator
 	runs  kv.Runner // it, if it gives runs; otherwise nil
+	aims  kv.Aimer  // it, if it can be aimed; otherwise nil
 	entry *kv.Entry // the one that the source stands on
 	head  uint64    // of entry's key; complemented in reverse, so that the smaller one is always first
 	age   int       // 0 is the newest
@@ -61,7 +62,8 @@ func (it *Iterator) Reset(sources []kv.Iterator) {
 	it.sources, it.order, it.err, it.one[0], it.wanted = it.sources[:0], it.order[:0], nil, kv.Entry{}, maxWant+1
 	for i, s := range sources {
 		runs, _ := s.(kv.Runner)
-		it.sources = append(it.sources, source{it: s, runs: runs, age: i, want: 1})
+		aims, _ := s.(kv.Aimer)
+		it.sources = append(it.sources, source{it: s, runs: runs, aims: aims, age: i, want: 1})
 	}
 }
 
@@ -238,6 +240,9 @@ func (s *source) position(p position, key []byte) bool {
 // position moves all sources and sorts them.
 func (it *Iterator) position(p position, key []byte) bool {
 	it.err, it.reverse = nil, p == last || p == seekLT
+	if p == seekGE || p == seekLT {
+		it.aim(key)
+	}
 	for i := range it.sources {
 		s := &it.sources[i]
 		s.want = 1
@@ -246,6 +251,24 @@ func (it *Iterator) position(p position, key []byte) bool {
 		}
 	}
 	return it.arrange()
+}
+
+// aim aims the sources at a key, if there are several.
+func (it *Iterator) aim(key []byte) {
+	const several = 3
+	if len(it.sources) < several {
+		return
+	}
+	for i := range it.sources {
+		if s := &it.sources[i]; s.aims != nil {
+			s.aims.Aim(key)
+		}
+	}
+	for i := range it.sources {
+		if s := &it.sources[i]; s.aims != nil {
+			s.aims.Fetch()
+		}
+	}
 }
 
 // turn moves by one step against the direction of travel. Every source stands on its first key that is not behind the

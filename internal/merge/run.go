@@ -24,10 +24,20 @@ func (s *source) next(reverse bool, most int) bool {
 		s.on = s.it.Next()
 	}
 	if s.on {
-		s.want = min(4*s.want, maxWant)
+		s.want = min(s.more()*s.want, maxWant)
 		s.ask(reverse, min(s.want, most))
 	}
 	return s.on
+}
+
+// more returns how many times as many entries as last time a source is asked for. Of large ones those that nobody takes cost
+// most.
+func (s *source) more() int {
+	const large = 512 // bytes
+	if len(s.entry.Value) >= large {
+		return 2
+	}
+	return 4
 }
 
 // settle moves the iterator of a source to the entry that the source stands on.
@@ -77,7 +87,7 @@ func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
 	n := it.leads(run, want)
 	for n == len(run) && n < want { // the source may have more of them
 		s.settle()
-		s.want = max(s.want, n+1, min(want, 4*n))
+		s.want = max(s.want, n+1, min(want, s.more()*n))
 		if len(it.order) == 1 {
 			s.want = max(s.want, want)
 		}

@@ -29,13 +29,45 @@ func (it *Iterator) copy(i int) {
 		near = min(n, nearSize)
 	}
 	const line = 64
-	touched := byte(0)
-	for at := 0; at < near; at += line {
+	touched, step := byte(0), line
+	if it.like.end >= largeRow {
+		step = it.like.end
+	}
+	for at := 0; at < near; at += step {
 		touched ^= it.source[at]
 	}
 	it.touched = touched // keeps the loads alive
+	if step > line {
+		it.asked = 0
+		return
+	}
 	it.asked = it.place + near
 	it.ask(min(n, near+nearSize/2))
+}
+
+// Aim finds the block that a seek begins in.
+func (it *Iterator) Aim(key []byte) {
+	if prefetch.On {
+		it.aimed = it.t.index.find(key)
+	}
+}
+
+// Fetch asks for what copy is going to look at.
+func (it *Iterator) Fetch() {
+	i := it.aimed
+	if i < 0 || i >= it.t.index.blocks() || !it.t.maps(i) {
+		return
+	}
+	_, off, head, end := it.t.index.place(i)
+	rows := it.t.mem[off+head : end]
+	if it.like.end < largeRow {
+		prefetch.Lines(rows[:min(len(rows), nearSize)])
+		return
+	}
+	const key = 40 // bytes, with what comes before it
+	for at := 0; at < min(len(rows), copySize); at += it.like.end {
+		prefetch.Lines(rows[at:min(len(rows), at+key)])
+	}
 }
 
 const (
@@ -47,6 +79,8 @@ const (
 	// nearSize is how far ahead of the rows that are decoded the processor is asked for lines: decoding so much takes as long as
 	// the memory.
 	nearSize = 2 << 10
+	// largeRow is the size from which on only where rows begin is looked at to find one.
+	largeRow = 512
 )
 
 // askBefore readies the block before to be asked for while the rows of this one are decoded, if a walk in reverse wants it.

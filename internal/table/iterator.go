@@ -32,6 +32,7 @@ type Iterator struct {
 	asked   int      // up to where in the mapping the processor was asked for what is to be copied
 	wanted  int      // rows that a walk in reverse wants beyond those of the block
 	before  []byte   // what the processor is still to be asked for of the block before, which such a walk comes to next
+	aimed   int      // the block that the seek to come begins in; -1: nobody has looked
 	came    int      // the last block that was asked for so; -1 if none was
 	filled  int      // up to where it is one, from start on
 	number  int      // of the last block that rows are of; -1 if there are none
@@ -55,7 +56,10 @@ const (
 	maxAhead   = 64
 )
 
-var _ kv.Runner = (*Iterator)(nil)
+var (
+	_ kv.Runner = (*Iterator)(nil)
+	_ kv.Aimer  = (*Iterator)(nil)
+)
 
 // NewIterator returns an iterator over the table.
 func (t *Reader) NewIterator() *Iterator {
@@ -95,7 +99,7 @@ func (it *Iterator) drop() {
 	it.leave()
 	clear(it.rows[:it.mapped])
 	it.block, it.source, it.number, it.at, it.mapped, it.asked = nil, nil, -1, -1, 0, 0
-	it.before, it.came, it.wanted = nil, -1, 0
+	it.before, it.came, it.wanted, it.aimed = nil, -1, 0, -1
 }
 
 // leave gives up the rows that are decoded, and the copy of the block if there is one.
@@ -180,19 +184,27 @@ func (it *Iterator) low() int { return it.number - len(it.behind) }
 // SeekGE moves to the first entry with a key >= key.
 func (it *Iterator) SeekGE(key []byte) bool {
 	it.ahead = seekAhead
-	return it.enter(it.t.index.find(key)) && it.forward(key)
+	return it.enter(it.find(key)) && it.forward(key)
 }
 
 // SeekLT moves to the last entry with a key < key.
 func (it *Iterator) SeekLT(key []byte) bool {
 	it.ahead = firstAhead
-	if !it.enter(it.t.index.find(key)) || !it.read(func() error { return it.decodeBefore(key) }) {
+	if !it.enter(it.find(key)) || !it.read(func() error { return it.decodeBefore(key) }) {
 		return false
 	}
 	if n := len(it.rows); n > 0 {
 		return it.stand(n - 1)
 	}
 	return it.enter(it.number-1) && it.whole() && it.stand(len(it.rows)-1)
+}
+
+// find returns the block that a seek to a key begins in.
+func (it *Iterator) find(key []byte) int {
+	if it.aimed >= 0 {
+		return it.aimed
+	}
+	return it.t.index.find(key)
 }
 
 // search returns the first decoded row with a key >= key.
@@ -209,7 +221,7 @@ func (it *Iterator) stand(i int) bool {
 // enter makes block i the one that it reads, at its beginning, with no row decoded. It fails if there is no such block or it
 // cannot be had, and leaves the iterator standing nowhere.
 func (it *Iterator) enter(i int) bool {
-	it.at, it.err = -1, nil
+	it.at, it.aimed, it.err = -1, -1, nil
 	if i < 0 || i >= it.t.index.blocks() {
 		return false
 	}
@@ -244,7 +256,10 @@ func (it *Iterator) forward(key []byte) bool {
 	}) {
 		return false
 	}
-	it.ahead = min(max(2*it.ahead, firstAhead), maxAhead)
+	it.ahead = min(2*it.ahead, maxAhead)
+	if it.like.end < largeRow {
+		it.ahead = max(it.ahead, firstAhead)
+	}
 	if next == len(it.rows) { // all of the block was skipped
 		return it.forward(nil)
 	}

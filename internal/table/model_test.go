@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sort"
 	"testing"
 
 	"github.com/ebbdb/ebb/internal/kv"
@@ -150,7 +151,19 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 	at := -1
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
 		var ok bool
-		switch rapid.IntRange(0, 12).Draw(t, "step") {
+		switch rapid.IntRange(0, 14).Draw(t, "step") {
+		case 13, 14:
+			key, before := c.entries[rapid.IntRange(0, len(c.entries)-1).Draw(t, "entry")].Key, rapid.Bool().Draw(t, "before")
+			if rapid.Bool().Draw(t, "aim") {
+				it.Aim(key)
+				it.Fetch()
+			}
+			at = sort.Search(len(c.entries), func(i int) bool { return kv.Compare(c.entries[i].Key, key) >= 0 })
+			if ok = it.SeekGE(key); before {
+				at--
+				it.Aim(key)
+				ok = it.SeekLT(key)
+			}
 		case 10, 11:
 			if ok = at >= 0; ok {
 				run, first, to, keep := walkRun(t, &it, c, at)
