@@ -72,33 +72,36 @@ func run() error {
 // group is the nodes of a cluster.
 type group struct {
 	dir   string
+	peers []cluster.Peer
 	nodes []*cluster.DB
 }
 
 func begin(ctx context.Context, dir string, n int) (*group, error) {
 	c := &group{dir: dir}
-	var peers []cluster.Peer
 	for i := range n {
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.2.%d:0", i+1))
 		if err != nil {
 			return nil, err
 		}
-		peers = append(peers, cluster.Peer{ID: fmt.Sprintf("n%d", i+1), Addr: ln.Addr().String()})
+		c.peers = append(c.peers, cluster.Peer{ID: fmt.Sprintf("n%d", i+1), Addr: ln.Addr().String()})
 		if err := ln.Close(); err != nil {
 			return nil, err
 		}
 	}
-	for _, p := range peers {
-		db, err := cluster.Open(ctx, filepath.Join(dir, p.ID), cluster.Config{
-			ID: p.ID, Listen: p.Addr, Insecure: true, Peers: peers,
-			SnapshotThreshold: 1000, SnapshotInterval: time.Second, TrailingLogs: 100, // a state is to be sent as a snapshot
-		})
+	return c, c.open(ctx, cluster.Config{})
+}
+
+// open opens the nodes, with what a configuration has beside addresses.
+func (c *group) open(ctx context.Context, config cluster.Config) error {
+	for _, p := range c.peers {
+		config.ID, config.Listen, config.Insecure, config.Peers = p.ID, p.Addr, true, c.peers
+		db, err := cluster.Open(ctx, filepath.Join(c.dir, p.ID), config)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.nodes = append(c.nodes, db)
 	}
-	return c, c.nodes[0].Put(ctx, []byte("settled"), nil)
+	return c.nodes[0].Put(ctx, []byte("settled"), nil)
 }
 
 func (c *group) close() {
@@ -107,6 +110,7 @@ func (c *group) close() {
 			fmt.Fprintln(os.Stderr, "reach:", err)
 		}
 	}
+	c.nodes = nil
 }
 
 // leader returns the node that leads, and one that does not.
@@ -214,8 +218,13 @@ func (c *group) reads(ctx context.Context) error {
 	return nil
 }
 
-// install brings the state to a size, and has a new node join while clients write.
-func (c *group) install(ctx context.Context, state int64, clients, size int, length time.Duration) error {
+// fill brings the state to a size, and has the log forget it: a new node can get it as a snapshot only. It leaves the nodes as
+// they are by default.
+func (c *group) fill(ctx context.Context, state int64, size int) error {
+	c.close()
+	if err := c.open(ctx, cluster.Config{SnapshotThreshold: 1000, SnapshotInterval: time.Second, TrailingLogs: 100}); err != nil {
+		return err
+	}
 	leader, _ := c.leader()
 	const each, keys = 64 << 10, 32
 	value := make([]byte, each)
@@ -232,14 +241,27 @@ func (c *group) install(ctx context.Context, state int64, clients, size int, len
 			return err
 		}
 	}
-	put := func(k, v []byte) error { return leader.Put(ctx, k, v) }
-	for !c.snapshotOf(leader, state) { // small writes push the state out of the log
-		if _, err := rate(64, size, time.Second, put); err != nil {
-			return err
+	for _, db := range c.nodes {
+		for !c.snapshotOf(db, state) { // small writes push the state out of the log
+			_, err := rate(64, size, time.Second, func(k, v []byte) error { return leader.Put(ctx, k, v) })
+			if err != nil {
+				return err
+			}
 		}
 	}
+	c.close()
+	return c.open(ctx, cluster.Config{})
+}
+
+// install has a new node join that is to be sent a large state, while clients write.
+func (c *group) install(ctx context.Context, state int64, clients, size int, length time.Duration) error {
+	if err := c.fill(ctx, state, size); err != nil {
+		return err
+	}
+	leader, _ := c.leader()
+	put := func(k, v []byte) error { return leader.Put(ctx, k, v) }
 	var before []float64
-	for range 3 {
+	for range 5 {
 		r, err := rate(clients, size, length, put)
 		if err != nil {
 			return err
@@ -261,14 +283,24 @@ func (c *group) install(ctx context.Context, state int64, clients, size int, len
 			if err != nil {
 				return err
 			}
+			took := time.Since(began)
+			mean, old := sum(during)/float64(len(during)), sum(before)/float64(len(before))
 			slices.Sort(before)
 			slices.Sort(during)
-			fmt.Printf("%d MiB on a new node in %v: %d clients write %.0f/s meanwhile, %.0f/s before: %.2f (medians)\n", state>>20,
-				time.Since(began).Round(time.Millisecond), clients, during[len(during)/2], before[1], during[len(during)/2]/before[1])
+			middle, oldMiddle := during[len(during)/2], before[len(before)/2]
+			fmt.Printf("%d MiB on a new node in %v: %d clients write %.0f/s meanwhile, %.0f/s before: %.2f (means), %.2f (medians)\n",
+				state>>20, took.Round(time.Millisecond), clients, mean, old, mean/old, middle/oldMiddle)
 			return nil
 		default:
 		}
 	}
+}
+
+func sum(list []float64) (s float64) {
+	for _, x := range list {
+		s += x
+	}
+	return s
 }
 
 // snapshotOf reports whether the newest snapshot of a node has the state.
