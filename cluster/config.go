@@ -64,8 +64,12 @@ type Config struct {
 	// call, or several that have come together: with many clients, dozens. Default: 64 Ki entries, 2 min.
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
-	// TrailingLogs is how many entries are kept behind a snapshot, for followers that lag. Default: 16 Ki.
+	// TrailingLogs is how many entries are kept behind a snapshot, for followers that lag. What is written while a node is sent a
+	// snapshot is kept for it besides. Default: 16 Ki.
 	TrailingLogs uint64
+	// SnapshotRate bounds the bytes a second at which this node, if it leads, sends snapshots, to all nodes together. Less than 0:
+	// no bound. Default: 32 MiB.
+	SnapshotRate int64
 
 	// Dial connects to an address. Default: a net.Dialer.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -101,6 +105,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.TrailingLogs == 0 {
 		c.TrailingLogs = 16 << 10
+	}
+	if c.SnapshotRate == 0 {
+		c.SnapshotRate = 32 << 20
 	}
 	if c.Options == nil {
 		c.Options = &ebb.Options{}

@@ -27,6 +27,7 @@ type DB struct {
 	stores  stores
 	raft    *raft.Raft
 	net     *transport
+	sender  *sender
 	clock   *stampClock
 	log     *slog.Logger
 
@@ -145,9 +146,11 @@ func (db *DB) open(ctx context.Context, id *identity, fresh bool) error {
 // startRaft takes steps 2 to 4 of open.
 func (db *DB) startRaft() error {
 	c := &db.config
-	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	trans := &sender{kept: db.stores.log, pace: newPace(c.SnapshotRate), leads: db.leadsIn, ctx: db.ctx}
+	trans.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: db.net, MaxPool: 3, Timeout: 10 * time.Second, Logger: db.raftLogger(),
 	})
+	db.sender = trans
 	db.stores.closers = append(db.stores.closers, trans)
 	rc := raft.DefaultConfig()
 	rc.LocalID = raft.ServerID(c.ID)

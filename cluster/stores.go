@@ -14,7 +14,7 @@ import (
 
 // stores are where raft keeps its log, its votes and snapshots.
 type stores struct {
-	log       raft.LogStore
+	log       *keptLog
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	closers   []io.Closer
@@ -38,9 +38,11 @@ func (s *stores) open(dir string, c *Config) error {
 	}
 	s.closers = append(s.closers, store)
 	s.stable = store
-	if s.log, err = raft.NewLogCache(cachedEntries, store); err != nil {
+	cache, err := raft.NewLogCache(cachedEntries, store)
+	if err != nil {
 		return err
 	}
+	s.log = &keptLog{LogCache: cache, trailing: c.TrailingLogs, newest: s.newestSnapshot}
 	snaps, err := snapstore.Open(filepath.Join(dir, "snapshots"), &snapstore.Options{FS: c.FS})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ type flags struct {
 	cert, key, ca                               string
 	insecure, replica                           bool
 	timeout                                     time.Duration
-	memory                                      int64
+	memory, rate                                int64
 }
 
 func run(ctx context.Context, args []string, out, log io.Writer) error {
@@ -77,6 +77,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	f.BoolVar(&f.replica, "replica", false, "without a vote")
 	f.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
 	f.Int64Var(&f.memory, "memory", 0, "bytes of Options.Memory; 0: 256 MiB")
+	f.Int64Var(&f.rate, "snapshot-rate", 0, "bytes a second at which snapshots are sent; 0: 32 MiB; -1: no bound")
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -137,7 +138,8 @@ func (f *flags) start(ctx context.Context, log io.Writer) error {
 	}
 	c := cluster.Config{
 		ID: f.id, Listen: f.listen, Advertise: f.advertise, ReadReplica: f.replica, TLS: config, Insecure: f.insecure,
-		Options: &ebb.Options{Memory: f.memory}, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		SnapshotRate: f.rate,
+		Options:      &ebb.Options{Memory: f.memory}, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 	if f.peers != "" {
 		if c.Peers, err = parsePeers(f.peers); err != nil {
