@@ -9,6 +9,7 @@ import (
 
 	"github.com/ebbdb/ebb/internal/copies"
 	"github.com/ebbdb/ebb/internal/dir"
+	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
 	"github.com/ebbdb/ebb/internal/manifest"
@@ -111,6 +112,9 @@ func (db *DB) checkpoint(ctx context.Context, target string, state *manifest.Sta
 // back. If it comes after, the first one may be left as name + ".swap." and the last part of other, and other be free: Swap is
 // ErrTargetExists then, until that directory is renamed.
 func Swap(name, other string) error { return swap(vfs.OS, name, other) }
+
+// A host has a file system of its own.
+func init() { host.Root.Swap = swap }
 
 func swap(fs vfs.FS, name, other string) error {
 	a, err := fs.Abs(name)

@@ -1,9 +1,15 @@
 package ebb
 
 import (
+	"cmp"
+	"sort"
+	"time"
+
 	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/kv"
 	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/ttl"
+	"github.com/ebbdb/ebb/wal"
 )
 
 // hostCalls are the options that each call takes beside the common ones.
@@ -31,7 +37,9 @@ func init() {
 	r.Options = func(call host.Call, opts any) (host.Options, error) { return hostOptions(call, opts.([]WriteOption)) }
 	r.State = func(tx any) (*host.Txn, error) { return tx.(*Txn).hostState() }
 	r.Due = func(db any) (int64, error) { return hostDue(db.(*DB)) }
-	r.Swap = swap
+	r.ReportFrom = func(db any, after int64, on bool) { hostReporterOf(db.(*DB)).begin(after, on) }
+	r.Unreported = func(db any) int64 { return hostReporterOf(db.(*DB)).reportedTo.Load() }
+	r.Report = func(db any, to int64) (uint64, error) { return hostReporterOf(db.(*DB)).report(to) }
 }
 
 // hostOptions is host.Root.Options.
@@ -151,4 +159,182 @@ func hostDue(db *DB) (int64, error) {
 		}
 	}
 	return next, nil
+}
+
+// hostReporter reports what expires when the host says so, and in an order that is the same for every database of the same
+// content. So what the reports take, and what is written after them, has the same sequences on all nodes of a cluster. It reports
+// nothing by itself, not even before a write that replaces what has expired: its host has it report first.
+//
+// By itself it looks ahead, so that a report rarely has to wait for a scan. What a database learns early is its own business.
+type hostReporter struct {
+	reporter
+	requests       // to the loop: on has changed
+	memory   int64 // for upcoming
+	on       bool  // guarded by the commit lock
+}
+
+// leastUpcoming is the memory for what expires next where the options give it none.
+const leastUpcoming = 1 << 20
+
+// newHostReporter returns a reporter that reports nothing yet.
+func newHostReporter(db *DB) *hostReporter {
+	h := &hostReporter{requests: newRequests(), memory: cmp.Or(db.opts.expiryMemory, leastUpcoming)}
+	h.pipeline, h.live, h.counters, h.manual, h.hosted = &db.pipeline, &db.live, &db.stats, db.opts.manual, true
+	h.begin(0, false)
+	return h
+}
+
+// hostReporterOf returns the reporter of a database that has a host, nil of another.
+func hostReporterOf(db *DB) *hostReporter {
+	h, _ := db.pipeline.observer.(*hostReporter)
+	return h
+}
+
+func (h *hostReporter) before(turn, *wal.Entry) error { return nil }
+
+func (h *hostReporter) applied(t turn, e *wal.Entry) {
+	if h.on {
+		h.reporter.applied(t, e)
+	}
+}
+
+// dropNow returns now: Host.DropBefore says what was reported.
+func (h *hostReporter) dropNow(now int64) int64 { return now }
+
+// begin is host.Root.ReportFrom.
+func (h *hostReporter) begin(after int64, on bool) {
+	h.catching.Lock()
+	defer h.catching.Unlock()
+	t := h.pipeline.lock()
+	defer t.end()
+	h.on = on
+	h.upcoming = ttl.NewUpcoming(h.memory)
+	h.upcoming.Fill()
+	h.upcoming.Filled(true) // nothing is to be reported
+	if on {
+		h.upcoming.Forget(after + 1)
+	}
+	h.publish(t)
+	h.requests.request()
+}
+
+// report is host.Root.Report.
+func (h *hostReporter) report(to int64) (seq uint64, err error) {
+	for {
+		due, bound, err := h.known(to)
+		switch {
+		case err != nil:
+			return 0, err
+		case len(due) > 0:
+			err = h.reportAll(due, to)
+		case bound <= to:
+			err = h.extend(to)
+		default:
+			return h.end()
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// known returns what is due, in order, as far as upcoming is complete, at most reportChunk of it, and the deadline up to which
+// it is complete.
+func (h *hostReporter) known(to int64) (due []ttl.Version, bound int64, err error) {
+	t, err := h.pipeline.beginFor(claimNothing)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer t.end()
+	due = h.upcoming.Due(nil, to, ttl.Version{}, reportChunk)
+	n := sort.Search(len(due), func(i int) bool { return !due[i].Before(h.upcoming.Bound()) })
+	return due[:n], h.upcoming.Complete(), nil
+}
+
+// reportAll reports those of due that are the newest of their keys. As nobody else writes, they are looked up before the turn.
+func (h *hostReporter) reportAll(due []ttl.Version, to int64) error {
+	var unread error
+	newest := h.newest(due, to, func(_ int, err error) { unread = cmp.Or(unread, err) })
+	if unread != nil {
+		return unread
+	}
+	t, err := h.pipeline.beginFor(claimNothing)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	if err := h.write(t, newest); err != nil {
+		return err
+	}
+	for _, v := range due {
+		h.upcoming.Remove(v)
+	}
+	h.publish(t)
+	t.wakeBackground()
+	t.freezeIfFull()
+	return nil
+}
+
+// extend scans for more, if upcoming is not complete up to a time.
+func (h *hostReporter) extend(to int64) error {
+	h.catching.Lock()
+	defer h.catching.Unlock()
+	if _, bound, err := h.known(to); err != nil || bound > to {
+		return err
+	}
+	return h.scan()
+}
+
+// end shows what was reported, and returns the newest sequence.
+func (h *hostReporter) end() (seq uint64, err error) {
+	t, err := h.pipeline.beginFor(claimNothing)
+	if err != nil {
+		return 0, err
+	}
+	seq = t.lastSeq()
+	t.end()
+	return seq, h.show()
+}
+
+// loop looks ahead, until Close.
+func (h *hostReporter) loop() {
+	timer := time.NewTimer(reportPause)
+	defer timer.Stop()
+	pause := reportPause
+	for {
+		select {
+		case <-h.pipeline.health.work.Done():
+			return
+		case <-timer.C:
+		case <-h.requests:
+		}
+		on, err := h.lookAhead()
+		switch {
+		case h.pipeline.health.closed.Load():
+			return
+		case err != nil:
+			pause = min(2*pause, retryLast)
+			h.pipeline.health.events.backgroundError("look for what expires next", err, pause)
+		default:
+			pause = reportPause
+		}
+		if timer.Stop(); on {
+			timer.Reset(pause)
+		}
+	}
+}
+
+// lookAhead scans if upcoming has room, and is not complete for long. It reports whether anything is to be reported at all.
+func (h *hostReporter) lookAhead() (on bool, err error) {
+	h.catching.Lock()
+	defer h.catching.Unlock()
+	t := h.pipeline.lock()
+	left := h.upcoming.Complete() - h.pipeline.clock.Now()
+	scans := h.on && left <= scanAhead+h.rest.cost.Milliseconds() && h.upcoming.Low() && h.rest.over(h.pipeline.health.sys.now())
+	on = h.on
+	t.end()
+	if scans {
+		err = h.scan()
+	}
+	return on, err
 }

@@ -1,10 +1,16 @@
 package ebb
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/ebbdb/ebb/internal/draft"
 	"github.com/ebbdb/ebb/internal/host"
@@ -200,4 +206,128 @@ func TestHostDue(t *testing.T) {
 	due(3601000)
 	now = 3601000
 	due(0)
+}
+
+// hostedDB is a database whose host reports what expires.
+type hostedDB struct {
+	db        *DB
+	now, drop int64
+	next      uint64 // the sequence of the first change that was not looked at
+}
+
+func openHosted(t *rapid.T, memory int64) *hostedDB {
+	h := &hostedDB{now: 1, next: 1}
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.RetainLog, o.expiryMemory = 1<<30, memory
+	o.host = &host.Host{Now: func() int64 { return h.now }, DropBefore: func() int64 { return h.drop }, Hidden: []byte{0xff}}
+	db, err := Open("db", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.db = db
+	return h
+}
+
+// changes returns the changes up to a sequence that were not looked at.
+func (h *hostedDB) changes(t *rapid.T, upTo uint64) (list []string) {
+	if h.next > upTo {
+		return nil
+	}
+	for c, err := range h.db.Watch(t.Context(), &WatchOptions{From: h.next}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list = append(list, c.text()); c.Seq == upTo {
+			break
+		}
+	}
+	h.next = upTo + 1
+	return list
+}
+
+// TestHostReportsModel has two databases of the same content, with little room and with enough for what expires next, flushed and
+// compacted each in its own way, report the same in the same order: all that has expired, once, by deadline and key.
+func TestHostReportsModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := openHosted(t, rapid.SampledFrom([]int64{200, 300, 1000}).Draw(t, "memory"))
+		defer a.db.Close()
+		b := openHosted(t, 0)
+		defer b.db.Close()
+		both := []*hostedDB{a, b}
+		now, on := int64(1), false
+		live := map[string]Change{}
+		seq := uint64(0)
+		key := func(name string) []byte { return []byte{byte(rapid.IntRange('a', 'p').Draw(t, name))} }
+		each := func(fn func(*hostedDB) error) {
+			for _, h := range both {
+				if err := fn(h); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		report := func(*rapid.T) {
+			now += int64(rapid.IntRange(0, 4).Draw(t, "time passes"))
+			var want []string
+			for _, c := range slices.SortedFunc(maps.Values(live), func(a, b Change) int {
+				return cmp.Or(cmp.Compare(a.Deadline, b.Deadline), bytes.Compare(a.Key, b.Key))
+			}) {
+				if c.Deadline > now {
+					break
+				}
+				if delete(live, string(c.Key)); on {
+					seq++
+					r := Change{Kind: ChangeExpire, Key: c.Key, Seq: seq, Version: c.Seq, Deadline: c.Deadline}
+					want = append(want, r.text())
+				}
+			}
+			each(func(h *hostedDB) error {
+				h.changes(t, seq-uint64(len(want)))
+				h.now = now
+				got, err := host.Root.Report(h.db, now)
+				if err != nil || got != seq || host.Root.Unreported(h.db) <= now {
+					t.Fatalf("the sequence is %d, %v, and should be %d; what comes next is at %d", got, err, seq, host.Root.Unreported(h.db))
+				}
+				h.drop = now
+				if list := h.changes(t, seq); !slices.Equal(list, want) {
+					t.Fatalf("at %d reported %v, want %v", now, list, want)
+				}
+				return nil
+			})
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"switch": func(*rapid.T) {
+				report(t)
+				on = !on
+				each(func(h *hostedDB) error { host.Root.ReportFrom(h.db, now, on); return nil })
+			},
+			"put": func(*rapid.T) {
+				c := Change{Key: key("key"), Deadline: now + int64(rapid.IntRange(1, 6).Draw(t, "left"))}
+				seq++
+				c.Seq = seq
+				each(func(h *hostedDB) error {
+					return h.db.Put(c.Key, make([]byte, 100), ExpireAt(time.UnixMilli(c.Deadline)))
+				})
+				live[string(c.Key)] = c
+			},
+			"delete": func(*rapid.T) {
+				k := key("key")
+				seq++
+				each(func(h *hostedDB) error { return h.db.Delete(k) })
+				delete(live, string(k))
+			},
+			"delete range": func(*rapid.T) {
+				start, end := key("start"), key("end")
+				if bytes.Compare(start, end) >= 0 {
+					return
+				}
+				seq++
+				each(func(h *hostedDB) error { return h.db.DeleteRange(start, end) })
+				maps.DeleteFunc(live, func(k string, _ Change) bool { return k >= string(start) && k < string(end) })
+			},
+			"report": report, "report2": report,
+			"look ahead": func(*rapid.T) { _, _ = hostReporterOf(both[rapid.IntRange(0, 1).Draw(t, "of")].db).lookAhead() },
+			"flush":      func(*rapid.T) { _ = both[rapid.IntRange(0, 1).Draw(t, "of")].db.Flush() },
+			"compact":    func(*rapid.T) { _ = both[rapid.IntRange(0, 1).Draw(t, "of")].db.Compact(t.Context()) },
+		})
+	})
 }

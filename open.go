@@ -49,6 +49,9 @@ func Open(dir string, o *Options) (*DB, error) {
 		if db.reporter != nil {
 			db.health.workers.Go(db.reporter.loop)
 		}
+		if r := hostReporterOf(db); r != nil {
+			db.health.workers.Go(r.loop)
+		}
 	}
 	db.flusher.request()
 	db.compacter.request()
@@ -160,7 +163,10 @@ func (db *DB) open() error {
 			return err
 		}
 	}
-	if db.opts.ExpiryEvents {
+	switch {
+	case db.opts.host != nil:
+		db.pipeline.observer = newHostReporter(db)
+	case db.opts.ExpiryEvents:
 		db.reporter = &reporter{
 			pipeline: &db.pipeline, counters: &db.stats, manual: db.opts.manual,
 			live:     &db.live,

@@ -26,7 +26,7 @@ import (
 // A version that was evicted before it has expired is not reported: it is absent already, which watchers are told by the
 // eviction. Any other version that expires is reported at least once, and before anything that follows from its absence:
 //
-//   - Completeness: every unreported version with a deadline below upcoming.Complete is in upcoming. Writes add the versions
+//   - Completeness: every unreported version that comes before upcoming.Bound is in upcoming. Writes add the versions
 //     that they make, and a scan adds those that were there before. The loop reports the versions in upcoming that are due.
 //   - A write that is to replace, delete or evict a version which has expired, and which the loop has not come to, reports
 //     that version first: see before.
@@ -40,6 +40,7 @@ type reporter struct {
 	live     *lsm.Set
 	counters *counters
 	manual   bool // nobody runs the loop
+	hosted   bool // a host says when to report: a scan does not
 
 	catching sync.Mutex // held by whoever catches up, and taken before the commit lock
 	rest     scanRest   // guarded by catching

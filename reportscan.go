@@ -137,12 +137,12 @@ func (r *reporter) report(due, later []ttl.Version) (unread, err error) {
 	return unread, nil
 }
 
-// scan reads all versions that expire at upcoming.Complete or later, reports those that are due, and adds the others to
-// upcoming, as many as it has room for.
+// scan reads all versions from upcoming.Bound on, reports those that are due, and adds the others to upcoming, as many as it
+// has room for. For a host it adds those that are due, too: see hostReporter.
 //
 //  1. In a turn: from here on writes add every version with a deadline to upcoming. Older versions are in the view.
 //  2. Read the view, outside of turns. Versions that are no longer the newest do no harm.
-//  3. In a turn: upcoming is now complete up to the first deadline that it had no room for.
+//  3. In a turn: upcoming is now complete up to the first version that it had no room for.
 func (r *reporter) scan() error {
 	t, err := r.pipeline.beginFor(claimNothing)
 	if err != nil {
@@ -160,18 +160,18 @@ func (r *reporter) scan() error {
 	if !r.manual {
 		defer func() { r.rest.ended(start, sys.now()) }()
 	}
-	s := reportScan{r: r, from: r.upcoming.Complete(), shown: start}
+	s := reportScan{r: r, from: r.upcoming.Bound(), shown: start}
 	r.upcoming.Fill()
 	var sources []kv.Iterator
 	for _, m := range append([]*lsm.Mem{v.Mem}, v.Frozen...) {
-		if m.Deadlines.Entries() > 0 && m.Deadlines.Max() >= s.from {
+		if m.Deadlines.Entries() > 0 && m.Deadlines.Max() >= s.from.Deadline {
 			sources = append(sources, m.NewIterator(math.MaxUint64))
 		}
 	}
 	t.end()
 	for _, level := range v.Version.Levels {
 		for _, t := range level {
-			if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from {
+			if p := t.Reader.Properties(); p.DeadlineEntries > 0 && p.MaxDeadline >= s.from.Deadline {
 				sources = append(sources, t.Reader.NewScanner())
 			}
 		}
@@ -195,10 +195,10 @@ func (r *reporter) scan() error {
 	return err
 }
 
-// reportScan reads the versions whose deadline is from or later.
+// reportScan reads the versions that do not come before from.
 type reportScan struct {
 	r          *reporter
-	from       int64
+	from       ttl.Version
 	due, later []ttl.Version
 	shown      time.Time // when reports were last shown
 }
@@ -228,13 +228,16 @@ func (s *reportScan) read(it kv.Iterator) error {
 	return nil
 }
 
-// take adds an entry to due or later, if its deadline is from or later.
+// take adds an entry to due or later, unless it comes before from.
 func (s *reportScan) take(e *kv.Entry) {
-	if e.Kind != kv.Put || e.Deadline == 0 || e.Deadline < s.from {
+	if e.Kind != kv.Put || e.Deadline == 0 || e.Deadline < s.from.Deadline {
 		return
 	}
 	v := ttl.Version{Deadline: e.Deadline, Seq: e.Seq, Key: string(e.Key)}
-	if kv.Expired(e.Deadline, s.r.pipeline.clock.Now()) {
+	if v.Before(s.from) {
+		return
+	}
+	if !s.r.hosted && kv.Expired(e.Deadline, s.r.pipeline.clock.Now()) {
 		s.due = append(s.due, v)
 	} else {
 		s.later = append(s.later, v)
@@ -250,6 +253,9 @@ func (s *reportScan) flush() error {
 		if err != nil || unread != nil {
 			return errors.Join(err, unread)
 		}
+	}
+	if r.hosted {
+		return nil
 	}
 	// A version in upcoming that cannot be looked up does not end the scan: it has been, or will be, the error of catchUp.
 	if err := r.reportDue(); err != nil && !errors.Is(err, ErrCorrupt) {

@@ -195,6 +195,8 @@ func (db *DB) addMemtables(s *Stats, v *lsm.View, now int64) {
 	s.UserBytes, s.Writers, s.NegativeBytes = t.userBytes(), len(t.writers().index), t.p.trail.known.Memory()
 	if r := db.reporter; r != nil {
 		s.UpcomingBytes = r.upcoming.Bytes()
+	} else if r := hostReporterOf(db); r != nil {
+		s.UpcomingBytes = r.upcoming.Bytes()
 	}
 	s.MemtableExpiredBytes = uint64(v.Mem.Deadlines.ExpiredBytes(now))
 	t.end()

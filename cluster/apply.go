@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/host"
 )
 
 // apply applies an entry: to the batch, or to the database with all before it.
@@ -20,6 +23,12 @@ func (m *machine) apply(l *raft.Log) any {
 		made = int(m.at.calls)
 	}
 	m.at = stateRecord{index: l.Index, term: l.Term, time: max(m.at.time, h.stamp)}
+	if m.reports.Load() {
+		m.report()
+		if m.failed != nil {
+			return nil
+		}
+	}
 	if h.kind == kindCalls {
 		return m.several(body, made)
 	}
@@ -51,9 +60,60 @@ func (m *machine) single(h *header, body []byte) result {
 			m.fail2(m.pins.pin(m.db.Load(), m.at))
 		}
 		return result{version: m.at.index}
+	case kindReport:
+		return m.setReports(body)
 	}
 	m.record()
 	return result{}
+}
+
+// setReports begins or ends reporting what expires after the entry.
+func (m *machine) setReports(body []byte) result {
+	if len(body) != 1 || body[0] > 1 {
+		m.record()
+		return result{code: codeInvalid}
+	}
+	m.put(ownKey(nil, reportKey), append(m.at.append(m.value[:0]), body[0]), 0)
+	if on := body[0] == 1; on != m.reports.Load() {
+		m.commit() // what earlier entries have written with a deadline up to now is not to be reported
+		if m.failed == nil {
+			m.reportFrom(on)
+		}
+	}
+	return result{}
+}
+
+// reportFrom begins or ends reporting what expires after the newest entry.
+func (m *machine) reportFrom(on bool) {
+	host.Root.ReportFrom(m.db.Load(), m.at.time, on)
+	m.reports.Store(on)
+}
+
+// report reports what has expired by the time of the entry, before the entry does anything: see machine. While nothing is due it
+// costs as good as nothing.
+//
+// Reads tell by the time of the entry from before the first report on: so that what has one deadline goes at once.
+func (m *machine) report() {
+	now := m.at.time
+	if (m.expires == 0 || m.expires > now) && host.Root.Unreported(m.db.Load()) > now {
+		return
+	}
+	m.commit()
+	if m.failed != nil {
+		return
+	}
+	m.passTime(now)
+	for {
+		seq, err := host.Root.Report(m.db.Load(), now)
+		if err == nil {
+			m.sequence = seq
+			return
+		}
+		if !errors.Is(err, ebb.ErrNoSpace) || !m.retry() {
+			m.fail(fmt.Errorf("cluster: what has expired at entry %d: %w", m.at.index, err))
+			return
+		}
+	}
 }
 
 // several makes the calls of an entry but for those that are made.

@@ -43,7 +43,8 @@ type Config struct {
 	Insecure bool
 
 	// Options are those of the database. Clock is the wall clock, which only a leader follows. Sync and SyncEvery mean nothing:
-	// the log of the cluster is synced. ExpiryEvents, MaxDisk and ReadOnly are refused.
+	// the log of the cluster is synced. ExpiryEvents is for all nodes: what the leader has counts, and goes into the log. MaxDisk
+	// and ReadOnly are refused.
 	Options *ebb.Options
 	// Logger is told what raft and the node do. Nil: nobody.
 	Logger *slog.Logger
@@ -139,8 +140,6 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: TLS has no certificate", ErrConfig)
 	case c.TLS != nil && c.TLS.RootCAs == nil && c.TLS.ClientCAs == nil:
 		return fmt.Errorf("%w: TLS has no authorities: RootCAs or ClientCAs", ErrConfig)
-	case c.Options.ExpiryEvents:
-		return fmt.Errorf("%w: Options.ExpiryEvents is not for a cluster", ErrConfig)
 	case c.Options.MaxDisk != 0:
 		return fmt.Errorf("%w: Options.MaxDisk is not for a cluster: each node would evict by itself", ErrConfig)
 	case c.Options.ReadOnly:

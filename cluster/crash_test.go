@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -16,7 +17,7 @@ import (
 const crashDir = "node/state"
 
 func openCrashMachine(t fatal, fs *vfstest.Mem) *machine {
-	m, err := openMachine(fs, crashDir, &ebb.Options{Memory: 8 << 20}, func() bool { return false })
+	m, err := openMachine(fs, crashDir, &ebb.Options{Memory: 8 << 20, RetainLog: 1 << 30}, func() bool { return false })
 	check(t, err)
 	return m
 }
@@ -65,18 +66,63 @@ func (o op) asPut() op { return op{kind: opPut, key: o.key, value: []byte("100")
 // whole, in part, or not at all.
 func TestCrashStatesOfCalls(t *testing.T) {
 	logs := callEntries()
+	parts := map[string]int{}
+	crashStates(t, logs, func(m *machine) {
+		if v, err := m.db.Load().Get([]byte("count")); err != nil || string(v) != "103" {
+			t.Fatalf("counted %s, %v", v, err)
+		}
+	}, func(m *machine) {
+		parts[fmt.Sprint(m.at.index, ".", m.at.calls)]++
+	})
+	t.Log(parts)
+	for _, part := range []string{"2.2", "2.4", "4.1", "4.4", "6.2"} {
+		if parts[part] == 0 {
+			t.Errorf("no crash has left %s: calls made of an entry", part)
+		}
+	}
+}
+
+// TestCrashStatesOfReports applies entries amid which something expires, and tries all states that a crash may leave: each expiry
+// is reported once, with the same sequence, whether all that an entry has to report was there, the first of it, or nothing.
+func TestCrashStatesOfReports(t *testing.T) {
+	logs := reportEntries()
+	var want []string
+	parts := map[int]int{}
+	crashStates(t, logs, func(m *machine) {
+		if got := reportsOf(t, m); want == nil {
+			want = got
+		} else if !slices.Equal(got, want) {
+			t.Fatalf("reports %v, want %v", got, want)
+		}
+	}, func(m *machine) {
+		n := 0 // reports behind the last record
+		eachChange(t, m, 1, func(c *ebb.Change) {
+			if n++; c.Kind != ebb.ChangeExpire {
+				n = 0
+			}
+		})
+		parts[n]++
+	})
+	t.Log(parts)
+	for _, n := range []int{0, 4, 256, 512, 603} {
+		if parts[n] == 0 {
+			t.Errorf("no crash has left %d reports without their entry", n)
+		}
+	}
+}
+
+// crashStates applies entries, and then again after each crash that they may meet: all leads to the same. done is called with a
+// machine that has all, found with one as it was found.
+func crashStates(t *testing.T, logs []*raft.Log, done, found func(*machine)) {
 	mem := vfstest.NewMem()
 	m := openCrashMachine(t, mem)
 	mem.Record()
 	results := make([][]result, len(logs))
 	applyAll(t, m, logs, results, func(int) int { return 1 })
 	want, sequence, used := digest(t, m), m.sequence, m.sessions.used()
-	if v, err := m.db.Load().Get([]byte("count")); err != nil || string(v) != "103" {
-		t.Fatalf("counted %s, %v", v, err)
-	}
+	done(m)
 	m.close(t)
 
-	parts := map[string]int{}
 	var tried vfstest.Tried
 	vfstest.EachCrash(t, mem, vfstest.CrashPoints{Random: 1}, func(c *vfstest.Crash) error {
 		if tried.Before(c, nil) {
@@ -84,7 +130,7 @@ func TestCrashStatesOfCalls(t *testing.T) {
 		}
 		m := openCrashMachine(t, c.FS)
 		defer m.close(t)
-		parts[fmt.Sprint(m.at.index, ".", m.at.calls)]++
+		found(m)
 		if seen := m.index.Load(); m.at.calls > 0 && seen >= m.at.index || m.at.calls == 0 && seen != m.at.index {
 			return fmt.Errorf("reads see entry %d, and the state has %d calls of %d", seen, m.at.calls, m.at.index)
 		}
@@ -100,12 +146,7 @@ func TestCrashStatesOfCalls(t *testing.T) {
 				}
 			}
 		}
+		done(m)
 		return nil
 	})
-	t.Log(parts)
-	for _, part := range []string{"2.2", "2.4", "4.1", "4.4", "6.2"} {
-		if parts[part] == 0 {
-			t.Errorf("no crash has left %s: calls made of an entry", part)
-		}
-	}
 }

@@ -52,6 +52,12 @@
 // returns that it is absent: so a key lives to its millisecond by the leader's clock, and for reads at Stale until the next
 // entry. What is expired once stays so, on every node, at every level for which reads are monotonic.
 //
+// Reports of what expires (ebb.Options.ExpiryEvents) take versions, and so are a part of entries: each begins by reporting what has
+// expired by its time, in the order of deadlines and keys. Nothing that was not reported leaves the disk, and nothing that has
+// expired is replaced or deleted before it was reported. So what is reported follows from the entries alone, whatever a node's
+// files look like, and whatever a crash has left of the reports. Whether there are any an entry says, which a leader writes when its
+// options say otherwise than the log.
+//
 // # The state
 //
 // The state machine is an ebb.DB that is not synced with each write, as raft's log is. Each entry writes one record, with its

@@ -40,6 +40,11 @@ func (d *dueTime) reset() {
 	d.mu.writes++
 }
 
+// unreported reports whether something that was not reported may have expired by a time.
+func (s *shared) unreported(now int64) bool {
+	return s.reports.Load() && host.Root.Unreported(s.db.Load()) <= now
+}
+
 // past reports whether something is to expire by a time.
 func (d *dueTime) past(now int64, state *ebb.DB) bool {
 	d.mu.Lock()

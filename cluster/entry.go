@@ -13,7 +13,7 @@ import (
 //
 //	offset  size  field
 //	     0     1  Version   1; a node stops at one that it does not know
-//	     1     1  Kind      write, tick, open session, expire sessions, pin, calls
+//	     1     1  Kind      write, tick, open session, expire sessions, pin, calls, report
 //	     2     8  Stamp     Unix ms, set by the leader; the entry's time is the later of it and the time of the entry before
 //	    10     8  Session   of the caller; 0: none
 //	    18     2  Slot      of the session: one call at a time
@@ -37,7 +37,8 @@ import (
 //	          Delta   8 bytes   if there is one: what Add adds
 //
 // A key, a start, an end, a value is a uvarint length and its bytes. A tick has no body. Open session: 8 bytes of its id.
-// Expire sessions: 8 bytes, how long in ms one has been idle that goes. A pin has no body.
+// Expire sessions: 8 bytes, how long in ms one has been idle that goes. A pin has no body. Report: 1 byte, 1 if what expires from
+// here on is reported, 0 if not.
 //
 // Calls are writes that came together. They have the entry's stamp in common, and are made one after the other as if each were
 // an entry. Session, slot and sequence of the entry are 0. Its body:
@@ -66,8 +67,11 @@ const (
 	kindTick
 	kindOpenSession
 	kindExpireSessions
-	kindPin   // a tick at which each node pins a snapshot, to make its digest
-	kindCalls // several writes
+	kindPin    // a tick at which each node pins a snapshot, to make its digest
+	kindCalls  // several writes
+	kindReport // whether expiries are reported
+
+	lastKind = kindReport
 )
 
 type opKind uint8
@@ -160,7 +164,7 @@ func decodeHeader(b []byte) (h header, body []byte, err error) {
 	if len(b) < 2 {
 		return header{}, nil, errEntry
 	}
-	if b[versionOffset] != entryVersion || b[kindOffset] > byte(kindCalls) {
+	if b[versionOffset] != entryVersion || b[kindOffset] > byte(lastKind) {
 		return header{}, nil, &errNewer{b[versionOffset], b[kindOffset]}
 	}
 	if len(b) < headerSize || b[kindOffset] == 0 {

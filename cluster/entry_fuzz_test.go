@@ -52,9 +52,10 @@ func FuzzBody(f *testing.F) {
 	f.Add(uint8(kindCalls), append(several(put, put), 0))
 	f.Add(uint8(kindCalls), []byte{0})
 	f.Add(uint8(kindOpenSession), []byte{1})
+	f.Add(uint8(kindReport), []byte{1})
 	f.Add(uint8(kindExpireSessions), []byte{})
 	f.Fuzz(func(t *testing.T, kind uint8, body []byte) {
-		if kind == 0 || kind > uint8(kindCalls) {
+		if kind == 0 || kind > uint8(lastKind) {
 			t.Skip()
 		}
 		entry := func(i uint64, h header, body []byte) *raft.Log {

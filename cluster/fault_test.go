@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/ebbdb/ebb"
+	"github.com/ebbdb/ebb/internal/host"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
@@ -45,7 +47,12 @@ func giveUp() bool { return false }
 // TestErrorAtEveryOperation has the disk of the state fail at any operation: the node stops, and opened again it comes to the
 // same state as others, each call made once.
 func TestErrorAtEveryOperation(t *testing.T) {
-	logs := callEntries()
+	for _, logs := range [][]*raft.Log{callEntries(), reportEntries()} {
+		errorAtEveryOperation(t, logs)
+	}
+}
+
+func errorAtEveryOperation(t *testing.T, logs []*raft.Log) {
 	counter := vfstest.NewFault(vfstest.NewMem())
 	want, err := applyOn(counter, logs, giveUp)
 	must(t, err)
@@ -97,6 +104,51 @@ func TestFullDiskOfTheState(t *testing.T) {
 	}
 	if full == 0 {
 		t.Error("the disk was never full")
+	}
+}
+
+// TestFullDiskOfReports has no room for the reports of what has expired: the node waits amid them, where a checkpoint does not take
+// them for made, and a read finds none of the keys, and goes on with the next once there is room.
+func TestFullDiskOfReports(t *testing.T) {
+	const keys = 700
+	logs := []*raft.Log{}
+	add := func(stamp int64, data []byte) {
+		setStamp(data, stamp)
+		logs = append(logs, &raft.Log{Index: uint64(len(logs) + 1), Term: 1, Type: raft.LogCommand, Data: data})
+	}
+	add(1000, binary.LittleEndian.AppendUint64(appendHeader(nil, &header{kind: kindOpenSession}), 9))
+	add(1000, reportEntry(true))
+	for i := range uint64(keys) {
+		key := fmt.Appendf(make([]byte, 0, 60<<10), "%05d", i)
+		add(1000, callsOf(i+1, one(op{kind: opPut, key: key[:cap(key)], life: host.At, lifeValue: 2000})))
+	}
+	last := len(logs)
+	add(2000, appendHeader(nil, &header{kind: kindTick}))
+
+	fault := vfstest.NewFault(vfstest.NewMem())
+	var m *machine
+	asked := 0
+	m, err := openMachine(fault, crashDir, &ebb.Options{Memory: 512 << 20, RetainLog: 1 << 30}, func() bool {
+		if asked++; asked == 3 {
+			fault.SetRoom(-1)
+		}
+		must(t, m.checkpoint())
+		if n := m.db.Load().Stats().ExpiryEvents; m.durable.Load() != 1000 || n == 0 || n == keys {
+			t.Errorf("%d reports are made, and what has expired by %d may leave the disk", n, m.durable.Load())
+		}
+		for e := range m.db.Load().Range(&ebb.IterOptions{KeysOnly: true}) {
+			t.Fatalf("%.5s is there, while others of its deadline are not", e.Key)
+		}
+		return true
+	})
+	must(t, err)
+	defer m.close(t)
+	applyAll(t, m, logs[:last], nil, func(most int) int { return most })
+	fault.SetRoom(1 << 20)
+	applyAll(t, m, logs[last:], nil, func(int) int { return 1 })
+	must(t, m.checkpoint())
+	if got := reportsOf(t, m); len(got) != keys || asked < 3 || m.durable.Load() != 2000 {
+		t.Errorf("%d reports after %d tries, durable %d", len(got), asked, m.durable.Load())
 	}
 }
 

@@ -73,6 +73,7 @@ func TestGoldenEntries(t *testing.T) {
 		{"session", goldenEntry(kindOpenSession, []byte{1, 2, 3, 4, 5, 6, 7, 8}), "01 03" + goldenHead + "0102030405060708"},
 		{"expire sessions", goldenEntry(kindExpireSessions, []byte{9, 0, 0, 0, 0, 0, 0, 0}), "01 04" + goldenHead + "0900000000000000"},
 		{"pin", goldenEntry(kindPin, nil), "01 05" + goldenHead},
+		{"report", goldenEntry(kindReport, reportEntry(true)[headerSize:]), "01 07" + goldenHead + "01"},
 		{"calls", goldenEntry(kindCalls, appendCall(appendCall([]byte{2}, goldenEntry(kindWrite, put)), goldenEntry(kindWrite, put[:3]))),
 			"01 06" + goldenHead + "02  1817161514131211 2221 3837363534333231 0b 000000 01 01 00 01 6b 02 7676" +
 				"  1817161514131211 2221 3837363534333231 03 000000"},

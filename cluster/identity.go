@@ -24,7 +24,7 @@ type identity struct {
 
 const (
 	identityFile   = "NODE"
-	identityFormat = 2 // since 2 an entry may have several calls, and a record may be of a part of one
+	identityFormat = 3 // since 2 an entry may have several calls, and a record may be of a part of one; since 3 expiries are reported
 	maxID          = 255
 	clusterIDSize  = 16
 )

@@ -13,6 +13,7 @@ import (
 //	reserved 'm'                  the newest entry that wrote no other record
 //	reserved 'h' id (8)           a session: when it was opened, as a stateRecord
 //	reserved 's' id (8) slot (2)  the last call of a slot: a stateRecord and the call's sequence (8) and result
+//	reserved 'x'                  whether expiries are reported: the stateRecord of the entry that said so, and 1 or 0 (1)
 //
 // A stateRecord says which entry has written a record, numbers big-endian as in keys:
 //
@@ -34,6 +35,7 @@ const (
 	metaKey    = 'm'
 	sessionKey = 'h'
 	slotKey    = 's'
+	reportKey  = 'x'
 
 	formWhole = 0
 	formPart  = 1

@@ -19,6 +19,7 @@ func (db *DB) lead() {
 	ticker := time.NewTicker(db.config.Tick)
 	defer ticker.Stop()
 	var l leading
+	var told notedReports
 	for {
 		select {
 		case <-db.ctx.Done():
@@ -27,6 +28,7 @@ func (db *DB) lead() {
 		case <-ticker.C:
 		}
 		db.forwards.lead(db.leader())
+		told.look(db)
 		if db.raft.State() != raft.Leader {
 			db.ready.Store(0)
 			db.calls.refuse(&NotLeaderError{})
@@ -75,10 +77,42 @@ func (l *leading) look(db *DB) {
 		l.swept = now
 		db.work.Go(db.expireSessions)
 	}
-	if db.overdue(db.clock.now()) {
-		ctx, cancel := context.WithTimeout(db.ctx, db.config.Heartbeat)
-		defer cancel()
+	ctx, cancel := context.WithTimeout(db.ctx, db.config.Heartbeat)
+	defer cancel()
+	if db.machine.reports.Load() != db.config.Options.ExpiryEvents {
+		_, _ = db.proposeHere(ctx, reportEntry(db.config.Options.ExpiryEvents)) // the next look tries again
+	}
+	if now := db.clock.now(); db.overdue(now) || db.machine.unreported(now) {
 		_ = db.tick(ctx)
+	}
+}
+
+// reportEntry returns an entry that begins or ends reporting what expires.
+func reportEntry(on bool) []byte {
+	body := byte(0)
+	if on {
+		body = 1
+	}
+	return append(appendHeader(nil, &header{kind: kindReport}), body)
+}
+
+// notedReports is since when the log has not said what Options.ExpiryEvents of the node does, and whether that was told.
+type notedReports struct {
+	since time.Time
+	told  bool
+}
+
+// look tells the logger of the node, once, that its options are not those of the leader, which has had the time to say so.
+func (n *notedReports) look(db *DB) {
+	want := db.config.Options.ExpiryEvents
+	switch {
+	case want == db.machine.reports.Load():
+		*n = notedReports{}
+	case n.since.IsZero() || db.machine.term.Load() != db.raft.CurrentTerm():
+		n.since = time.Now()
+	case !n.told && time.Since(n.since) > agreeEvery:
+		n.told = true
+		db.log.Warn("Options.ExpiryEvents is not what the leader has, which counts", "node", db.config.ID, "here", want)
 	}
 }
 

@@ -27,12 +27,19 @@ import (
 // one of the same batch has written has that batch made first. The calls of an entry of several are the same in this: the
 // batches may part them anywhere.
 //
+// While expiries are reported, which an entry begins and ends, whatever has expired by the time of an entry is reported before the
+// entry does anything. What that is depends on the content alone, as nothing leaves the disk, and nothing is replaced or deleted,
+// that was not reported. So reports are a part of the entry: of the state before it, whoever makes them, at once or in parts, each
+// takes the same sequence.
+//
 //  1. Raft's log has the entry, synced. A crash leaves a state without it, and it is applied after the restart.
-//  2. A batch with the first calls of the entry is made, in which the record of the last says how many they are. A crash leaves
-//     the state before the batch, as in 1, or after it: then the restart goes on with the next call.
-//  3. The batch with the last call is made, whose record says that all of them are. A crash leaves what 2 leaves, or the entry
+//  2. What has expired by its time is reported, without a record. A crash leaves the state of the entry before and some of the
+//     reports, the first: the restart finds the others due, and makes them.
+//  3. A batch with the first calls of the entry is made, in which the record of the last says how many they are. A crash leaves
+//     the state before the batch, as in 2, or after it: then the restart goes on with the next call.
+//  4. The batch with the last call is made, whose record says that all of them are. A crash leaves what 3 leaves, or the entry
 //     whole: then the restart skips it. No caller is told anything before.
-//  4. The time and the index are published, and callers told. The database need not have synced anything: a crash leaves any of
+//  5. The time and the index are published, and callers told. The database need not have synced anything: a crash leaves any of
 //     the states before, all of which lead to this one.
 type machine struct {
 	shared
@@ -66,7 +73,9 @@ type machine struct {
 type shared struct {
 	db      atomic.Pointer[ebb.DB]
 	time    atomic.Int64  // Unix ms: by which reads tell what has expired
-	durable atomic.Int64  // a time that the database cannot fall back behind, whatever crashes
+	settled atomic.Int64  // a time by which whatever has expired and is reported was reported
+	durable atomic.Int64  // a settled time that the database cannot fall back behind, whatever crashes
+	reports atomic.Bool   // expiries are reported, as the log says
 	index   atomic.Uint64 // the last entry that reads see
 	term    atomic.Uint64
 	pubs    atomic.Uint64 // how often time was moved on
@@ -109,7 +118,7 @@ func openMachine(fs vfs.FS, dir string, opts *ebb.Options, retry func() bool) (*
 
 // take makes a database the state.
 func (m *machine) take(db *ebb.DB) error {
-	newest, ss, err := loadRecords(db)
+	r, err := loadRecords(db)
 	if err != nil {
 		return err
 	}
@@ -119,11 +128,12 @@ func (m *machine) take(db *ebb.DB) error {
 	}
 	m.sequence = s.Seq()
 	s.Close()
-	m.at, m.sessions = newest, ss
+	m.at, m.sessions = r.newest, r.sessions
 	m.at.time = max(m.at.time, 1)
 	m.reset()
 	m.db.Store(db)
 	m.due.reset()
+	m.reportFrom(r.reports)
 	m.publish(m.at.whole())
 	m.durable.Store(m.at.time) // Open has synced all that it has found
 	return nil
@@ -131,11 +141,17 @@ func (m *machine) take(db *ebb.DB) error {
 
 // publish makes what was applied visible: first the time, so that what was written before it is there, then the index.
 func (s *shared) publish(at stateRecord) {
-	if at.time != s.time.Load() {
-		s.pubs.Add(1)
-		s.time.Store(at.time)
-	}
+	s.passTime(at.time)
+	s.settled.Store(at.time)
 	s.reach(at)
+}
+
+// passTime makes a time the one by which reads tell what has expired. What was written before it was committed.
+func (s *shared) passTime(to int64) {
+	if to != s.time.Load() {
+		s.pubs.Add(1)
+		s.time.Store(to)
+	}
 }
 
 // reach notes that all entries up to one were applied. It is not after a later one.
@@ -276,9 +292,9 @@ func (m *machine) reset() {
 }
 
 // checkpoint makes the state durable, and lets what has expired by then leave the disk: a crash cannot take back the entry
-// that said so.
+// that said so, nor its reports.
 func (m *machine) checkpoint() error {
-	t := m.time.Load()
+	t := m.settled.Load()
 	if err := m.db.Load().Sync(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -35,7 +37,7 @@ func check(t fatal, err error) {
 }
 
 func openTestMachine(t fatal, dir string) *machine {
-	m, err := openMachine(nil, dir, &ebb.Options{Memory: 8 << 20}, func() bool { return false })
+	m, err := openMachine(nil, dir, &ebb.Options{Memory: 8 << 20, RetainLog: 1 << 30}, func() bool { return false })
 	check(t, err)
 	return m
 }
@@ -236,7 +238,7 @@ func writeEntry(ops []op, flags byte) []byte {
 // draw draws the next entry. Stamps go back now and then, as those of another leader do.
 func (d *entryDrawer) draw() *raft.Log {
 	d.stamp += int64(rapid.IntRange(-10, 25).Draw(d.t, "time passes"))
-	n := rapid.IntRange(0, 23).Draw(d.t, "kind")
+	n := rapid.IntRange(0, 25).Draw(d.t, "kind")
 	var entry []byte
 	switch {
 	case n == 0 || len(d.sessions) == 0:
@@ -248,6 +250,8 @@ func (d *entryDrawer) draw() *raft.Log {
 	case n == 2:
 		entry = appendHeader(nil, &header{kind: kindExpireSessions})
 		entry = binary.LittleEndian.AppendUint64(entry, uint64(rapid.IntRange(20, 400).Draw(d.t, "idle")))
+	case n >= 24:
+		entry = reportEntry(n == 24 || len(d.logs)%2 == 0)
 	case n <= 7:
 		calls := rapid.IntRange(1, 6).Draw(d.t, "calls")
 		entry = binary.AppendUvarint(appendHeader(nil, &header{kind: kindCalls}), uint64(calls))
@@ -314,7 +318,7 @@ func TestMachineModel(t *testing.T) {
 			}
 		}
 		ref.compare(t, one)
-		final := digest(t, one)
+		final, reports := digest(t, one), reportsOf(t, one)
 
 		batches := func(most int) int { return rapid.IntRange(1, most).Draw(t, "batch") }
 		same := func(what string, m *machine, got [][]result, from int) {
@@ -333,38 +337,59 @@ func TestMachineModel(t *testing.T) {
 			}
 		}
 
+		told := func(what string, m *machine) {
+			t.Helper()
+			if got := reportsOf(t, m); !slices.Equal(got, reports) {
+				t.Fatalf("%s: reports %v, want %v", what, got, reports)
+			}
+		}
+		// upkeep has what may leave the disk of a machine leave it, now and then.
+		upkeep := func(m *machine) func(int) int {
+			return func(most int) int {
+				if rapid.IntRange(0, 4).Draw(t, "upkeep") == 0 {
+					check(t, m.checkpoint())
+					check(t, m.db.Load().Flush())
+					check(t, m.db.Load().Compact(context.Background()))
+				}
+				return batches(most)
+			}
+		}
+
 		many := openTestMachine(t, filepath.Join(dir, "many"))
 		got := make([][]result, n)
-		applyAll(t, many, d.logs, got, batches)
+		applyAll(t, many, d.logs, got, upkeep(many))
 		same("in batches", many, got, 0)
+		told("in batches", many)
 		many.close(t)
 
 		at := rapid.IntRange(0, n).Draw(t, "restart at")
 		again := openTestMachine(t, filepath.Join(dir, "again"))
-		applyAll(t, again, d.logs[:at], nil, batches)
+		applyAll(t, again, d.logs[:at], nil, upkeep(again))
 		again.close(t)
 		check(t, os.CopyFS(filepath.Join(dir, "crashed"), os.DirFS(filepath.Join(dir, "again"))))
 		again = openTestMachine(t, filepath.Join(dir, "again"))
 		got = make([][]result, n)
 		applyAll(t, again, d.logs, got, batches) // raft begins at its last snapshot, or at the beginning
 		same("after a restart", again, got, at)
+		told("after a restart", again)
 		again.close(t)
 
 		again = openTestMachine(t, filepath.Join(dir, "crashed"))
 		applyAll(t, again, d.logs, got, batches)
 		same("after a crash", again, got, at)
+		told("after a crash", again)
 		snap := snapshotOf(t, again)
 		again.close(t)
 
 		from := openTestMachine(t, filepath.Join(dir, "from"))
-		applyAll(t, from, d.logs[:at], nil, batches)
+		applyAll(t, from, d.logs[:at], nil, upkeep(from))
 		part := snapshotOf(t, from)
 		from.close(t)
 		behind := rapid.IntRange(0, at).Draw(t, "behind")
 		installed := openTestMachine(t, filepath.Join(dir, "installed"))
 		applyAll(t, installed, d.logs[:behind], nil, batches)
 		check(t, installed.Restore(io.NopCloser(bytes.NewReader(part))))
-		applyAll(t, installed, d.logs[at:], got, batches)
+		applyAll(t, installed, d.logs[at:], got, upkeep(installed))
 		same("after a snapshot", installed, got, at)
 		check(t, installed.Restore(io.NopCloser(bytes.NewReader(snap))))
 		same("of a snapshot", installed, nil, 0)

@@ -227,7 +227,7 @@ func (db *DB) keepDurable() {
 			return
 		case <-ticker.C:
 		}
-		if db.machine.durable.Load() < db.machine.time.Load() {
+		if db.machine.durable.Load() < db.machine.settled.Load() {
 			if err := db.machine.checkpoint(); err != nil && !errors.Is(err, ebb.ErrClosed) {
 				db.log.Warn("the state was not synced", "node", db.config.ID, "err", err)
 			}

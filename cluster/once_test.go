@@ -124,7 +124,7 @@ func TestTime(t *testing.T) {
 func TestOptionsOfAState(t *testing.T) {
 	known := map[string]string{
 		"Sync": "means nothing", "SyncEvery": "means nothing", "Memory": "", "Compression": "", "WriterIdle": "no writer is remembered",
-		"ReadOnly": "refused", "ExpiryEvents": "refused: takes versions", "MaxDisk": "refused: takes versions, and evicts",
+		"ReadOnly": "refused", "ExpiryEvents": "an entry says whether, see kindReport", "MaxDisk": "refused: takes versions, and evicts",
 		"RetainLog": "", "Clock": "the wall clock", "OnEvent": "", "Logger": "",
 	}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[ebb.Options]()) {
@@ -147,7 +147,6 @@ func TestBadInput(t *testing.T) {
 		"one peer twice":  func(c *Config) { c.Peers = append(c.Peers, c.Peers[0]) },
 		"peers and join":  func(c *Config) { c.Join = []string{"127.0.0.1:1"} },
 		"no way in":       func(c *Config) { c.Peers = nil },
-		"expiry events":   func(c *Config) { c.Options = &ebb.Options{ExpiryEvents: true} },
 		"a bounded disk":  func(c *Config) { c.Options = &ebb.Options{MaxDisk: 1 << 30} },
 		"a negative wait": func(c *Config) { c.CallTimeout = -1 },
 		"TLS of nobody":   func(c *Config) { c.Insecure, c.TLS = false, &tls.Config{} },
@@ -287,7 +286,7 @@ func TestEntryOfANewerNode(t *testing.T) {
 	id, addr := f.leader()
 	newer := appendHeader(nil, &header{kind: kindTick})
 	newer[versionOffset]++
-	unknown := appendHeader(nil, &header{kind: kindCalls + 1})
+	unknown := appendHeader(nil, &header{kind: lastKind + 1})
 	for _, entry := range [][]byte{newer, unknown, appendHeader(nil, &header{}), make([]byte, headerSize-1)} {
 		_, err := f.peers.get(id, addr).call(ctx, methodPropose, entry)
 		var failed *callError

@@ -48,28 +48,36 @@ func (ss sessions) idle(now, idle int64, limit int) []uint64 {
 	return ids
 }
 
-// load reads the records of a database, and returns the newest entry that is in it.
-func loadRecords(db *ebb.DB) (newest stateRecord, ss sessions, err error) {
-	ss = make(sessions)
-	for e, err := range db.Range(&ebb.IterOptions{Prefix: reserved}) {
-		if err != nil {
-			return stateRecord{}, nil, err
-		}
-		if err := loadRecord(&e, &newest, ss); err != nil {
-			return stateRecord{}, nil, err
-		}
-	}
-	return newest, ss, nil
+// records are what the records of a database say.
+type records struct {
+	newest   stateRecord // the newest entry that is in it
+	sessions sessions
+	reports  bool // expiries are reported
 }
 
-func loadRecord(e *ebb.Entry, newest *stateRecord, ss sessions) error {
+// loadRecords reads the records of a database.
+func loadRecords(db *ebb.DB) (r records, err error) {
+	r.sessions = make(sessions)
+	for e, err := range db.Range(&ebb.IterOptions{Prefix: reserved}) {
+		if err != nil {
+			return records{}, err
+		}
+		if err := r.load(&e); err != nil {
+			return records{}, err
+		}
+	}
+	return r, nil
+}
+
+func (r *records) load(e *ebb.Entry) error {
+	ss := r.sessions
 	key := e.Key[len(reserved):]
 	s, rest, ok := decodeState(e.Value)
 	if !ok || len(key) == 0 {
 		return fmt.Errorf("cluster: the record %x is damaged", e.Key)
 	}
-	if newest.before(&s) {
-		*newest = s
+	if r.newest.before(&s) {
+		r.newest = s
 	}
 	switch {
 	case key[0] == metaKey && len(key) == 1:
@@ -84,6 +92,8 @@ func loadRecord(e *ebb.Entry, newest *stateRecord, ss sessions) error {
 		}
 		owner.slot(binary.BigEndian.Uint16(key[9:])).sequence = binary.BigEndian.Uint64(rest)
 		owner.note(s.time)
+	case key[0] == reportKey && len(key) == 1 && len(rest) == 1 && rest[0] <= 1:
+		r.reports = rest[0] == 1
 	default:
 		return fmt.Errorf("cluster: the record %x is unknown", e.Key)
 	}

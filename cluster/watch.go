@@ -14,6 +14,8 @@ import (
 // what a call, a batch or a transaction has changed has ebb.Change.More set but for the last. Sequences are the same on every
 // node: a watcher can go on on another where it has ended on one, as far as that one's log reaches (ebb.Options.RetainLog).
 //
+// If the leader has ebb.Options.ExpiryEvents, what expires is told as ebb.ChangeExpire, with the same sequences too.
+//
 // A node that gets a snapshot has no changes up to it: they are told as one ebb.ChangeGap, up to which the data is to be read
 // anew.
 func (db *DB) Watch(ctx context.Context, o *ebb.WatchOptions) iter.Seq2[ebb.Change, error] {

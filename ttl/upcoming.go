@@ -1,7 +1,6 @@
 package ttl
 
 import (
-	"cmp"
 	"math"
 
 	"github.com/google/btree"
@@ -16,10 +15,16 @@ type Version struct {
 	Key      string
 }
 
+// Before reports whether a version comes before another in the order in which they expire: by deadline, and by key where that is
+// the same. So the order of the newest versions of some keys does not depend on when they were written.
+func (v Version) Before(w Version) bool {
+	return v.Deadline < w.Deadline || v.Deadline == w.Deadline && v.Key < w.Key
+}
+
 // Upcoming is what expires next of a database that is too large to be kept in mind as a whole: the versions with the first
 // deadlines, as many as fit a limit.
 //
-// It is complete up to a time: of every key whose newest version expires before Complete, that version is in it. To keep
+// It is complete up to a bound: of every key whose newest version comes before Bound, that version is in it. To keep
 // that true the owner tells every write, by Set or by Remove, and extends it by scanning what there is: see Fill. It has one
 // version of a key at most, so that a key which is given new deadlines again and again takes no more room than another. It
 // may have versions that are not the newest: of keys that were deleted by range, or that a scan has read too late.
@@ -28,10 +33,20 @@ type Version struct {
 type Upcoming struct {
 	limit   int64 // of bytes
 	bytes   int64
-	first   *btree.BTreeG[Version] // by deadline
+	first   *btree.BTreeG[Version] // in the order of Before
 	byKey   map[string]Version     // the same versions
-	upTo    int64                  // complete up to but not including this deadline
-	filling int64                  // versions before it are taken in: upTo, or how far a scan will have made it complete
+	upTo    Version                // complete up to but not including this one
+	filling Version                // versions before it are taken in: upTo, or how far a scan will have made it complete
+}
+
+// endless is behind all versions.
+var endless = Version{Deadline: math.MaxInt64}
+
+func earlier(v, w Version) Version {
+	if w.Before(v) {
+		return w
+	}
+	return v
 }
 
 // versionSize is about the memory that a version takes beside its key, in the tree and in the map: measured at 100,000 versions.
@@ -39,9 +54,7 @@ const versionSize = 120
 
 // NewUpcoming returns an Upcoming that takes up to limit bytes and knows of nothing yet: Complete is 0.
 func NewUpcoming(limit int64) *Upcoming {
-	return &Upcoming{limit: limit, byKey: make(map[string]Version), first: btree.NewG(32, func(a, b Version) bool {
-		return cmp.Or(cmp.Compare(a.Deadline, b.Deadline), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Key, b.Key)) < 0
-	})}
+	return &Upcoming{limit: limit, byKey: make(map[string]Version), first: btree.NewG(32, Version.Before)}
 }
 
 // Set takes note of a version, which expires at deadline, or never if that is 0. It takes the place of an older one of the
@@ -57,12 +70,15 @@ func (u *Upcoming) Set(key []byte, seq uint64, deadline int64) {
 	if known {
 		u.take(old)
 	}
-	if deadline == 0 || deadline >= u.filling {
+	if deadline == 0 || deadline > u.filling.Deadline {
 		return
 	}
 	v := Version{deadline, seq, old.Key}
 	if !known {
 		v.Key = string(key)
+	}
+	if !v.Before(u.filling) {
+		return
 	}
 	u.first.ReplaceOrInsert(v)
 	u.byKey[v.Key] = v
@@ -70,7 +86,7 @@ func (u *Upcoming) Set(key []byte, seq uint64, deadline int64) {
 	for u.bytes > u.limit {
 		last, _ := u.first.Max()
 		u.take(last)
-		u.filling, u.upTo = last.Deadline, min(u.upTo, last.Deadline)
+		u.filling, u.upTo = last, earlier(u.upTo, last)
 	}
 }
 
@@ -103,16 +119,19 @@ func (u *Upcoming) Due(dst []Version, now int64, after Version, most int) []Vers
 // Next returns a time before which nothing expires that it was told of or that is still to be scanned.
 func (u *Upcoming) Next() int64 {
 	if v, ok := u.first.Min(); ok {
-		return min(u.upTo, v.Deadline)
+		return min(u.upTo.Deadline, v.Deadline)
 	}
-	return u.upTo
+	return u.upTo.Deadline
 }
 
 // Complete returns the deadline up to which it is complete; math.MaxInt64: it has all.
-func (u *Upcoming) Complete() int64 { return u.upTo }
+func (u *Upcoming) Complete() int64 { return u.upTo.Deadline }
+
+// Bound returns the version up to which it is complete: its deadline is Complete, and of that deadline it has the keys before.
+func (u *Upcoming) Bound() Version { return u.upTo }
 
 // Low reports whether it is no longer complete for all and has room for twice what it holds, so that a scan would extend it.
-func (u *Upcoming) Low() bool { return u.upTo < math.MaxInt64 && u.bytes < u.limit/2 }
+func (u *Upcoming) Low() bool { return u.upTo.Deadline < math.MaxInt64 && u.bytes < u.limit/2 }
 
 // Len returns the number of versions.
 func (u *Upcoming) Len() int { return u.first.Len() }
@@ -121,8 +140,8 @@ func (u *Upcoming) Len() int { return u.first.Len() }
 func (u *Upcoming) Bytes() int64 { return u.bytes }
 
 // Fill begins a scan: from now on whatever is Set is taken in, as far as there is room. The owner then Sets what there is
-// that expires at Complete or later, and ends the scan by Filled.
-func (u *Upcoming) Fill() { u.filling = math.MaxInt64 }
+// that does not come before Bound, and ends the scan by Filled.
+func (u *Upcoming) Fill() { u.filling = endless }
 
 // Filled ends a scan. If that has seen everything, Upcoming is complete as far as there was room.
 func (u *Upcoming) Filled(everything bool) {
@@ -135,6 +154,6 @@ func (u *Upcoming) Filled(everything bool) {
 
 // Forget says that there are versions from a deadline on that were not Set. No scan is under way.
 func (u *Upcoming) Forget(from int64) {
-	u.upTo = min(u.upTo, from)
+	u.upTo = earlier(u.upTo, Version{Deadline: from})
 	u.filling = u.upTo
 }

@@ -27,6 +27,19 @@ var Root struct {
 	// Due returns the next time, Unix ms, by which something in an *ebb.DB will have expired that has not by now, as exactly as
 	// the histograms of memtables and tables know; 0 if nothing will. It looks at every table, and reads no file.
 	Due func(db any) (int64, error)
+	// ReportFrom begins to report what expires after a time in an *ebb.DB, or ends it: see Options.ExpiryEvents. What has expired by
+	// then is not reported: of it some may have left the disk.
+	ReportFrom func(db any, after int64, on bool)
+	// Unreported returns a time before which nothing expires that is to be reported, and was not; math.MaxInt64 if nothing will.
+	Unreported func(db any) int64
+	// Report reports what has expired by a time, in the order of deadlines and, of one deadline, of keys, and returns the sequence
+	// of the newest write then. Each report takes a sequence. Nothing else writes meanwhile. If it fails, the first of them may have
+	// been made, and called once more it goes on with the next.
+	//
+	// So the host decides which sequences reports take. What it reports, and in which order, depends on the content alone: not on
+	// memtables and tables, nor on what was called before, as long as DropBefore is before what is to be reported, and as long as
+	// nothing that has expired is replaced or deleted before it was reported, which the database does not do by itself.
+	Report func(db any, to int64) (seq uint64, err error)
 	// Swap is ebb.Swap on a file system.
 	Swap func(fs vfs.FS, name, other string) error
 }
@@ -37,7 +50,8 @@ type Host struct {
 	// clock: time does not run on between two calls, and no mark of the log or of the manifest counts.
 	Now func() int64
 	// DropBefore returns the time by which something must have expired for its bytes to leave the disk: at most Now. What has
-	// expired after that may be asked for again, if a crash takes the newest writes and the host makes them once more.
+	// expired after that may be asked for again, if a crash takes the newest writes and the host makes them once more; or it is to
+	// be reported yet: see Root.Report.
 	DropBefore func() int64
 	// Hidden is the first key of the host's own. Walks without an end, and without a prefix that begins with it, end there.
 	Hidden []byte

@@ -52,7 +52,7 @@ type flags struct {
 	*flag.FlagSet
 	id, listen, advertise, peers, join, metrics string
 	cert, key, ca                               string
-	insecure, replica                           bool
+	insecure, replica, events                   bool
 	timeout                                     time.Duration
 	memory, rate                                int64
 }
@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	f.StringVar(&f.cert, "cert", "", "certificate of the node, or of who operates")
 	f.StringVar(&f.key, "key", "", "its key")
 	f.StringVar(&f.ca, "ca", "", "certificates of the authorities of all")
+	f.BoolVar(&f.events, "expiry-events", false, "report what expires to watchers; on all nodes: what the leader has counts")
 	f.BoolVar(&f.insecure, "insecure", false, "no TLS, on the loopback")
 	f.BoolVar(&f.replica, "replica", false, "without a vote")
 	f.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for an answer")
@@ -149,6 +150,7 @@ func (f *flags) start(ctx context.Context, log io.Writer) error {
 	if f.join != "" {
 		c.Join = strings.Split(f.join, ",")
 	}
+	c.Options.ExpiryEvents = f.events
 	db, err := cluster.Open(ctx, f.Arg(0), c)
 	if err != nil {
 		return err

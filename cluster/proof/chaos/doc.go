@@ -13,6 +13,9 @@
 //   - no key is gone before its time, and none that was seen to have expired is back;
 //   - the digests of all nodes agree at one entry.
 //
+// Nodes of runs with an odd seed report what expires (ebb.Options.ExpiryEvents): reports take versions, so that nodes which did not
+// report the same would differ in their digests.
+//
 // A run is made by its seed as far as the faults go; what the machine does in between is its own. A failed run keeps its
 // directory, and says what it found. The same program is the node: chaos node ... is what it starts.
 package main

@@ -48,6 +48,7 @@ func runNode(args []string) error {
 	join := flags.String("join", "", "addr,... of nodes to join")
 	via := flags.String("via", "{}", "where to dial nodes, JSON by address")
 	heartbeat := flags.Duration("heartbeat", 400*time.Millisecond, "of raft")
+	events := flags.Bool("expiry-events", false, "report what expires")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func runNode(args []string) error {
 	}
 	c := cluster.Config{
 		ID: *id, Listen: *listen, Insecure: true, Dial: n.dial, FS: n.disk, Heartbeat: *heartbeat,
-		Options:           &ebb.Options{Memory: 8 << 20, Clock: n.now},
+		Options:           &ebb.Options{Memory: 8 << 20, Clock: n.now, ExpiryEvents: *events},
 		CallTimeout:       callTimeout,
 		SnapshotThreshold: 64, SnapshotInterval: 300 * time.Millisecond, TrailingLogs: 32,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})),

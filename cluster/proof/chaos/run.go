@@ -67,6 +67,9 @@ func (p *plan) run(ctx context.Context) (r *report, err error) {
 	if r.dir, err = os.MkdirTemp(p.dir, fmt.Sprintf("run-%d-%d-", p.nodes, p.seed)); err != nil {
 		return r, err
 	}
+	if p.seed%2 == 1 {
+		p.more = append(slices.Clip(p.more), "-expiry-events")
+	}
 	g := newGroup(r.dir)
 	defer g.close()
 	if err := g.begin(p.nodes, p.more...); err != nil {
