@@ -31,6 +31,10 @@ type ID [16]byte
 type Options struct {
 	// Sync is the policy of Append and AppendAll. Default: SyncAlways.
 	Sync SyncPolicy
+	// OneWriter says that appends come from one goroutine at a time, which waits for the disk after each: so a sync need not wait
+	// for others to join it, and what is appended is written by a system call, which costs less than the fault of a mapped page
+	// that has just been written back. It is a hint.
+	OneWriter bool
 	// Interval is the period of SyncInterval. Default: 100 ms.
 	Interval time.Duration
 	// SegmentSize is the length in bytes at which a segment is sealed, at most 1 GiB. A record that is larger gets a segment

@@ -122,9 +122,15 @@ func (l *Log) newSegment(file string) (*segment, error) {
 	return s, nil
 }
 
-// mapActive makes appends to s go through a mapping, where there are mappings.
+// mapActive makes appends to s go through a mapping, where there are mappings. Where a sync follows each they do not: the sync
+// leaves the page write-protected, and the fault of the next append, which makes all of a folio dirty, costs more than a system
+// call that writes the bytes alone. Then a byte is mapped: where that can be done, it is worth it to overwrite zeros.
 func (l *Log) mapActive(s *segment) error {
-	err := s.file.MapWrites(l.opts.SegmentSize)
+	limit := l.opts.SegmentSize
+	if l.opts.OneWriter {
+		limit = 1
+	}
+	err := s.file.MapWrites(limit)
 	if err == nil {
 		s.mapped = true
 	} else if errors.Is(err, vfs.ErrNotSupported) {

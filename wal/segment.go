@@ -45,7 +45,7 @@ type segment struct {
 	off      int64      // end of the last record
 	zeroed   int64      // end of the file, which is zero from off on
 	flushing int64      // up to here the background goroutine has started the bytes on their way to the disk
-	mapped   bool       // writes below zeroed are copies into memory
+	mapped   bool       // writes below zeroed overwrite zeros: they are copies into memory, or are not with OneWriter
 	zeroing  *extension // by the background goroutine; nil while there is none
 	zeroSize int64      // bytes of one write of zeros
 	records  uint32     // in the segment

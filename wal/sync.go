@@ -39,7 +39,9 @@ func (l *Log) SyncTo(p Position) error {
 			continue // another leader has synced, or failed to
 		}
 		// The leader before has just woken its followers. Letting them run first gathers what they append next.
-		runtime.Gosched()
+		if !l.opts.OneWriter {
+			runtime.Gosched()
+		}
 		l.syncAll()
 		l.turn.release(l.settled)
 		l.tail.wake()

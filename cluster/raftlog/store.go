@@ -113,7 +113,7 @@ func (s *Store) open(o *Options) error {
 	}
 	st := newState()
 	s.log, err = wal.Open(s.dir, &wal.Options{
-		SegmentSize: o.SegmentSize, ID: e.id, Anchor: e.anchor, OnEvent: o.OnEvent, FS: s.fs,
+		OneWriter: true, SegmentSize: o.SegmentSize, ID: e.id, Anchor: e.anchor, OnEvent: o.OnEvent, FS: s.fs,
 		Replay:    func(e *wal.Entry) error { return st.replay(s.dir, e) },
 		ReplayEnd: func() error { return st.check(s.dir) },
 	})
