@@ -21,13 +21,22 @@ import (
 type keptLog struct {
 	*raft.LogCache
 	trailing uint64
-	newest   func() uint64 // the index of the newest snapshot
-	holds    atomic.Int32  // how many there are
+	newest   func() uint64          // the index of the newest snapshot
+	ahead    func(logs []*raft.Log) // told of entries before they are stored; nil: nobody is
+	holds    atomic.Int32           // how many there are
 
 	mu struct {
 		sync.Mutex
 		holds map[raft.ServerID]*hold
 	}
+}
+
+// StoreLogs stores entries. Followers are sent them meanwhile, if this node leads: see pipelines.
+func (k *keptLog) StoreLogs(logs []*raft.Log) error {
+	if k.ahead != nil {
+		k.ahead(logs)
+	}
+	return k.LogCache.StoreLogs(logs)
 }
 
 // hold is the entries that a node will need: those from index on.

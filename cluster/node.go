@@ -143,10 +143,15 @@ func (db *DB) open(ctx context.Context, id *identity, fresh bool) error {
 	return nil
 }
 
+// maxAppendEntries is how many entries raft sends to a follower at a time.
+const maxAppendEntries = 64
+
 // startRaft takes steps 2 to 4 of open.
 func (db *DB) startRaft() error {
 	c := &db.config
-	trans := &sender{kept: db.stores.log, pace: newPace(c.SnapshotRate), leads: db.leadsIn, ctx: db.ctx}
+	ahead := &pipelines{commit: db.commitIndex}
+	db.stores.log.ahead = ahead.send
+	trans := &sender{kept: db.stores.log, ahead: ahead, pace: newPace(c.SnapshotRate), leads: db.leadsIn, ctx: db.ctx}
 	trans.NetworkTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: db.net, MaxPool: 3, Timeout: 10 * time.Second, Logger: db.raftLogger(),
 	})
@@ -156,7 +161,7 @@ func (db *DB) startRaft() error {
 	rc.LocalID = raft.ServerID(c.ID)
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = c.Heartbeat, c.Heartbeat, c.Heartbeat/2
 	rc.CommitTimeout = min(10*time.Millisecond, c.Heartbeat/10)
-	rc.MaxAppendEntries, rc.BatchApplyCh = 64, true
+	rc.MaxAppendEntries, rc.BatchApplyCh = maxAppendEntries, true
 	rc.SnapshotThreshold, rc.SnapshotInterval, rc.TrailingLogs = c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs
 	rc.ShutdownOnRemove, rc.NoLegacyTelemetry, rc.Logger = false, true, db.raftLogger()
 	behind, err := behindSnapshot(db.machine, &db.stores)
@@ -179,6 +184,14 @@ func (db *DB) startRaft() error {
 }
 
 func (db *DB) raftLogger() *raftLogger { return &raftLogger{to: db.log.With("node", db.config.ID)} }
+
+// commitIndex returns the last entry that is known to be committed.
+func (db *DB) commitIndex() uint64 {
+	if db.raft == nil {
+		return 0
+	}
+	return db.raft.CommitIndex()
+}
 
 // nodeAt returns the id of the member at an address, "" if none is known there.
 func (db *DB) nodeAt(addr string) string {

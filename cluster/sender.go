@@ -18,6 +18,7 @@ type sender struct {
 	*raft.NetworkTransport
 	pace  *pace
 	kept  *keptLog
+	ahead *pipelines
 	leads func(term uint64) error // why a snapshot of a term's leader is not sent any further, or nil
 	ctx   context.Context         // done when the node closes
 	sends atomic.Int64            // snapshots, begun
@@ -59,35 +60,14 @@ func (s *sender) AppendEntries(id raft.ServerID, to raft.ServerAddress, args *ra
 	return err
 }
 
-// AppendEntriesPipeline is AppendEntries for one request after another.
+// AppendEntriesPipeline is AppendEntries for one request after another, and for entries that raft is about to store: see
+// aheadPipeline.
 func (s *sender) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
-	p, err := s.NetworkTransport.AppendEntriesPipeline(id, to)
+	inner, err := s.NetworkTransport.AppendEntriesPipeline(id, to)
 	if err != nil {
 		return nil, err
 	}
-	return &sentPipeline{AppendPipeline: p, kept: s.kept, id: id}, nil
-}
-
-// sentPipeline is a pipeline of raft. Only one goroutine appends to it.
-type sentPipeline struct {
-	raft.AppendPipeline
-	kept *keptLog
-	id   raft.ServerID
-	n    int
-	sent [16]uint64 // the newest requests' PrevLogEntry
-}
-
-// AppendEntries sends a request. Of the requests of a pipeline raft has fewer under way than sent has room for, so the one of
-// that many before was answered: the node has what came before it.
-func (p *sentPipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	f, err := p.AppendPipeline.AppendEntries(args, resp)
-	if err == nil && p.kept.holds.Load() > 0 {
-		slot := &p.sent[p.n%len(p.sent)]
-		p.kept.has(p.id, *slot) // 0 of the first
-		*slot = args.PrevLogEntry
-		p.n++
-	}
-	return f, err
+	return s.ahead.open(inner, id, s.kept), nil
 }
 
 // pace bounds how many bytes pass a second, of all that it is asked for.
