@@ -486,3 +486,27 @@ func TestUpdateThatWritesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestUpdateThatWritesNothingWaitsForNothing has an Update of a follower write nothing, while that applies no entry any more: what
+// was written since the Update has read is not waited for.
+func TestUpdateThatWritesNothingWaitsForNothing(t *testing.T) {
+	tc := startCluster(t, 3, func(c *Config) { c.Heartbeat = 2 * time.Second }) // nobody else is elected meanwhile
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	must(t, tc.leader().Put(ctx, []byte("k"), []byte("1")))
+	f := tc.follower()
+	var held bool
+	pins := &f.machine.pins
+	err := f.Update(ctx, func(tx *ebb.Txn) error {
+		if !held {
+			held = true
+			pins.mu.Lock() // the next pin is not applied here
+		}
+		_, _, err := tc.leader().client.propose(ctx, appendHeader(nil, &header{kind: kindPin}))
+		must(t, err)
+		_, err = tx.Get([]byte("k"))
+		return err
+	})
+	pins.mu.Unlock()
+	must(t, err)
+}

@@ -53,7 +53,7 @@ func (o ReadOption) String() string {
 
 // readPoint is where a read may begin.
 type readPoint struct {
-	index uint64
+	index uint64 // 0: this node has come to it
 	now   int64  // the time of the leader, Unix ms: what has expired by then is to be absent; 0: whatever the log says
 	term  uint64 // in which the leader leads, or believes that it does; 0: no leader was asked
 }
@@ -81,6 +81,15 @@ func (db *DB) readable(ctx context.Context, opts []ReadOption) (readPoint, error
 	if o.level == levelStale {
 		return readPoint{}, db.fresh(ctx, o.bound)
 	}
+	p, err := db.readPointOf(ctx, o)
+	if err != nil || p.index == 0 {
+		return p, err
+	}
+	return p, db.reach(ctx, p.index)
+}
+
+// readPointOf returns where a read at a level other than Stale may begin, which this node need not have come to.
+func (db *DB) readPointOf(ctx context.Context, o ReadOption) (readPoint, error) {
 	if term := db.ready.Load(); o.level == levelLeader && db.leads() {
 		return readPoint{now: db.clock.now(), term: term}, nil // it has applied what it has acknowledged
 	}
@@ -88,7 +97,7 @@ func (db *DB) readable(ctx context.Context, opts []ReadOption) (readPoint, error
 	for {
 		p, err := db.readIndex(ctx, o.level)
 		if err == nil {
-			return p, db.reach(ctx, p.index)
+			return p, nil
 		}
 		var refused *NotLeaderError
 		if db.config.NoForward && errors.As(err, &refused) || errors.Is(err, ErrStopped) || errors.Is(err, ErrClosed) {

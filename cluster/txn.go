@@ -41,7 +41,8 @@ func (db *DB) Update(ctx context.Context, fn func(*ebb.Txn) error, opts ...ebb.W
 		}
 		if entry == nil {
 			if level == Leader {
-				p, err := db.readable(ctx, []ReadOption{Linearizable})
+				// What the leader has written since is nothing that was to be read: this node need not come to that.
+				p, err := db.readPointOf(ctx, Linearizable)
 				if err != nil {
 					return err
 				}
