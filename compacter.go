@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ebbdb/ebb/compaction"
@@ -26,7 +28,8 @@ type compacter struct {
 	buildMemory int64 // of the keys of a table
 	damage      damagedSet
 	awaited     *lsm.Mem // see readsHavePaid; only the worker's
-	bound       *bound   // nil: there is all the room that a compaction may need
+	overwritten overwritten
+	bound       *bound // nil: there is all the room that a compaction may need
 }
 
 // compactPicked runs the plans that the picker picks, until it picks none.
@@ -65,13 +68,15 @@ func (c *compacter) readsHavePaid() bool {
 		memory = v.Mem.Size()
 	}
 	levels := &v.Version.Levels
-	if memory == 0 && len(levels[0]) == 0 {
+	if memory == 0 && len(levels[0]) == 0 && levels.Runs() == 0 {
 		rent.Reset()
 		return false
 	}
-	cost, all := compaction.CostForReads(levels, c.compaction())
-	cost += memory
-	if rent.Paid() < cost || !rent.Allows(cost, memory) {
+	cost := compaction.CostForReads(levels, c.compaction(), memory)
+	if !cost.Flush {
+		memory = 0
+	}
+	if cost.Bytes == 0 || rent.Paid() < cost.Bytes || !rent.Allows(cost.Bytes, memory) {
 		return false
 	}
 	switch {
@@ -83,7 +88,7 @@ func (c *compacter) readsHavePaid() bool {
 		return false
 	}
 	rent.Reset()
-	rent.Spend(cost, all)
+	rent.Spend(cost.Bytes, cost.All)
 	return true
 }
 
@@ -112,6 +117,22 @@ func (c *compacter) compaction() compaction.Config {
 		Settle:    c.lastFlush.settled(),
 		Memory:    c.buildMemory,
 		Bound:     c.bound.compactions(),
+
+		Overwritten: c.overwritten.share(),
+	}
+}
+
+// overwritten is which part of what came into the last level has overwritten something, by the last compactions. It is not
+// stored: after Open it is taken to be half, until a compaction has shown it.
+type overwritten struct{ less atomic.Uint64 } // Float64bits of half less the share
+
+func (o *overwritten) share() float64 { return 0.5 - math.Float64frombits(o.less.Load()) }
+
+// note takes a share into account, three times as much as all before it: one compaction of many entries says nearly all. The
+// caller holds compacting.
+func (o *overwritten) note(share float64, ok bool) {
+	if ok {
+		o.less.Store(math.Float64bits(0.5 - (o.share()+3*share)/4))
 	}
 }
 
@@ -166,6 +187,7 @@ func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
 	if err != nil {
 		return noSpace(err)
 	}
+	c.overwritten.note(p.Overwritten(result))
 	if p.Action == compaction.Drop {
 		c.dropped(p, inputs)
 	} else {

@@ -46,8 +46,7 @@ func TestReadsCompact(t *testing.T) {
 	}
 	level0 := func() int { return len(db.live.View().Version.Levels[0]) }
 	cost := func() int64 {
-		bytes, _ := compaction.CostForReads(&db.live.View().Version.Levels, db.compacter.compaction())
-		return bytes
+		return compaction.CostForReads(&db.live.View().Version.Levels, db.compacter.compaction(), 0).Bytes
 	}
 
 	put(0, 1)

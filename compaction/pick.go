@@ -17,6 +17,8 @@ type Config struct {
 	Paid bool
 	// Memory bounds what the keys of a table may take while it is built, in bytes, where level 0 is merged into one; 0: any.
 	Memory int64
+	// Overwritten is which part of the entries that come into the last level overwrite one there, as far as is known.
+	Overwritten float64
 	// AlwaysOne says that level 0 is merged into one table where its tables are to be fewer, whatever it overlaps. For tests.
 	AlwaysOne bool
 	// Evictions are those that are durable. The levels are no newer than they are.
@@ -50,17 +52,19 @@ const (
 //     hides something;
 //   - tables of which newer range deletes cover all are dropped unread;
 //   - damaged tables leave level 0;
-//   - level 0 is compacted when it is large against what it overlaps, or has too many tables, a level when it is larger than
-//     its target, whichever is more over;
+//   - level 0 is compacted when it is large against what it overlaps or has too many tables, or merged into one table if it is
+//     little; a level when it is larger than its target, whichever is more over; a part of the runs when they are large or many;
 //   - tables of which half has expired or was evicted are rewritten; tables of mostly tombstones, and tables that hide much
 //     more than they hold, are pushed down towards the level in which tombstones go;
-//   - level 0 is compacted if reads have paid for it, as Config.Paid says, or merged into one table if that is much less work;
+//   - level 0 is compacted if reads have paid for it, as Config.Paid says, or merged into one table if that is much less work, or
+//     a part of the runs goes into the last level;
 //   - if Config.Settle says so, the same is done if level 0 has more than a few tables, and the levels above the last are
 //     pushed down if their size, or the size of what they hide, is large against that of the last.
 //
-// Targets follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
-// Leveled Compaction", RocksDB wiki): so the last level holds nine tenths of the data, and level 0 is compacted directly
-// into the first level that is worth having.
+// The levels between the first and the last are runs: see inRuns. In a bounded database and beside damage they have targets.
+// These follow from the size of the last level, each a tenth of the next, as with RocksDB's dynamic level bytes ("Dynamic
+// Leveled Compaction", RocksDB wiki): so the last level holds nine tenths of the data, and level 0 is compacted directly into
+// the first level that is worth having.
 //
 // Carrying a plan out always brings tables down, or makes them fewer or smaller, so picking comes to an end.
 func Pick(l *Levels, now int64, c Config) *Plan {
@@ -81,15 +85,46 @@ func Pick(l *Levels, now int64, c Config) *Plan {
 	return nil
 }
 
-// CostForReads returns how many bytes the compaction that Config.Paid asks for would read now, and whether it would bring all of
-// level 0 and what that overlaps into one run.
-func CostForReads(l *Levels, c Config) (bytes int64, all bool) {
+// ReadCost is what reads have to pay for fewer sources.
+type ReadCost struct {
+	Bytes int64 // that are read; 0: there is nothing to pay for
+	All   bool  // it brings all that it reads, and all above, into one run
+	Flush bool  // the active memtable is to be flushed first
+}
+
+// CostForReads returns what the compaction that Config.Paid asks for would cost now. memory is the size of the active memtable,
+// 0 if it is not to be flushed.
+func CostForReads(l *Levels, c Config, memory int64) ReadCost {
 	p := newPicker(l, 0, c)
-	above, below := p.level0Bytes()
-	if p.oneIsFew() {
-		return above, false
+	if memory > 0 && (!p.inRuns() || p.Runs() == 0 && p.first == bottom || len(l[0]) >= level0Settled-1) {
+		cost := p.readCost()
+		return ReadCost{Bytes: cost.Bytes + memory, All: cost.All, Flush: true}
 	}
-	return above + below, true
+	return p.readCost()
+}
+
+func (p *picker) readCost() ReadCost {
+	plan := p.fewerSources("")
+	if plan == nil {
+		return ReadCost{}
+	}
+	cost := ReadCost{All: plan.Level > 0}
+	for _, t := range plan.Tables() {
+		cost.Bytes += t.Size
+	}
+	if p.inRuns() {
+		tables := 0
+		for level := range bottom {
+			tables += len(p.Levels[level])
+		}
+		for _, t := range plan.Tables() {
+			if !slices.Contains(p.Levels[bottom], t) {
+				tables--
+			}
+		}
+		cost.All = plan.Level == bottom && tables == 0
+	}
+	return cost
 }
 
 // PickAll is Pick for a compaction of everything: all data goes to the last level, and nothing stays that is of no use. With
@@ -161,16 +196,21 @@ type picker struct {
 	damaged map[*Table]bool
 	memory  int64
 
-	bound     *Bound
-	alwaysOne bool
-	first     int              // the level that level 0 is compacted into
-	target    [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
+	bound       *Bound
+	alwaysOne   bool
+	overwritten float64
+	first       int              // the level that level 0 is compacted into
+	target      [NumLevels]int64 // sizes in bytes; 0 for the levels that should be empty
 }
 
 func newPicker(l *Levels, now int64, c Config) *picker {
 	p := &picker{Levels: l, now: now, evicted: c.Evictions, base: max(c.Base, 1), damaged: c.Damaged,
-		memory: c.Memory, bound: c.Bound, alwaysOne: c.AlwaysOne}
-	p.size()
+		memory: c.Memory, bound: c.Bound, alwaysOne: c.AlwaysOne, overwritten: c.Overwritten}
+	if p.inRuns() {
+		p.sizeRuns()
+	} else {
+		p.size()
+	}
 	return p
 }
 
@@ -198,6 +238,9 @@ func (p *picker) size() {
 
 // overfull finds the level that is most over its target.
 func (p *picker) overfull() *Plan {
+	if p.inRuns() {
+		return p.overfullRuns()
+	}
 	var worst *Plan
 	score := 1.0
 	if s := p.level0Score(); s >= score {
@@ -229,7 +272,11 @@ func (p *picker) level0Score() float64 {
 		return count // no table can leave level 0: its size does not matter
 	}
 	above, below := p.level0Bytes()
-	return max(count, float64(above)/float64(p.base+level0Share*below))
+	limit := p.base + level0Share*below
+	if below == 0 && p.inRuns() && p.first < bottom {
+		limit = fullRun * p.base // level 0 becomes a run
+	}
+	return max(count, float64(above)/float64(limit))
 }
 
 // cheapest returns the table of a level that moves the most bytes, expired ones counted double, for each byte that has to be
@@ -267,6 +314,13 @@ func (p *picker) settle() *Plan {
 	if float64(above) <= settleShare*float64(p.bytes(bottom)) {
 		return nil
 	}
+	if p.inRuns() {
+		if plan, _, _ := p.bestSlice(); plan != nil {
+			plan.Reason = "settle"
+			return plan
+		}
+		return p.level0("settle")
+	}
 	for level := bottom - 1; level > 0; level-- {
 		if t := p.cheapest(level); t != nil {
 			return p.push("settle", level, t)
@@ -277,7 +331,7 @@ func (p *picker) settle() *Plan {
 
 // forReads plans the compaction that reads have paid for.
 func (p *picker) forReads() *Plan {
-	plan := p.fewer("reads have paid")
+	plan := p.fewerSources("reads have paid")
 	if plan != nil {
 		plan.ForReads = true
 	}
@@ -303,6 +357,9 @@ func (p *picker) oneIsFew() bool {
 		entries += int64(t.props.Entries)
 	}
 	above, below := p.level0Bytes()
+	if p.inRuns() {
+		below = p.Total() - p.bytes(0)
+	}
 	return (p.alwaysOne || below >= within0Share*above) &&
 		(p.bound == nil || above <= min(p.bound.Table, p.bound.Room-TableCost)) &&
 		(p.memory == 0 || table.EntryMemory*entries <= p.memory)

@@ -31,6 +31,9 @@ func expiring(at int64, entries uint64) table.Properties {
 
 func TestPick(t *testing.T) {
 	const now, size, base = 1000, 100, 1 << 20
+	sized := func(file uint64, from, to int, size int64) *Table {
+		return fake(file, from, to, size, table.Properties{})
+	}
 	large := func(file uint64, from, to int) *Table { return fake(file, from, to, base+1000, table.Properties{}) }
 	plain := func(file uint64, from, to int) *Table { return fake(file, from, to, size, table.Properties{}) }
 	old := func(file uint64, from, to int) *Table { return fake(file, from, to, size, expiring(500, size)) }
@@ -52,6 +55,7 @@ func TestPick(t *testing.T) {
 		paid   bool
 		memory int64
 		evict  kv.Evictions
+		over   float64
 		action Action
 		files  []uint64 // of the inputs; nil: no plan
 		level  int
@@ -71,8 +75,9 @@ func TestPick(t *testing.T) {
 			memory: table.EntryMemory*4*size - 1, files: []uint64{5, 4, 3, 2, 1}, level: 6},
 		{name: "reads have paid for few tables", levels: Levels{0: four[1:], 6: {fake(1, 5, 40, 8*size, table.Properties{})}},
 			paid: true, files: []uint64{4, 3, 2, 1}, level: 6},
-		{name: "reads have paid for nothing", levels: Levels{5: {fake(2, 0, 9, 1<<30, table.Properties{Entries: 10})},
-			6: {fake(1, 5, 20, 1<<34, table.Properties{Entries: 10})}}, paid: true},
+		{name: "reads have paid for a part of a run", levels: Levels{5: {sized(3, 0, 9, size), sized(2, 9, 20, 2*size)},
+			6: {sized(1, 0, 20, 1<<34)}}, paid: true, action: Rewrite, files: []uint64{2, 1}, level: 6},
+		{name: "reads have paid for nothing", levels: Levels{0: four[1:], 6: {sized(1, 5, 20, 1<<34)}}, paid: true},
 		{name: "settled", levels: Levels{6: {plain(1, 0, 9)}}, settle: true},
 		{name: "expired whole", levels: Levels{6: {old(1, 0, 9), plain(2, 9, 20)}}, action: Drop, files: []uint64{1}},
 		{name: "expired above something older stays, and what is reclaimed goes down",
@@ -93,8 +98,26 @@ func TestPick(t *testing.T) {
 				6: {plain(1, 19, 30), plain(7, 40, 50)}}, action: Rewrite, files: []uint64{5, 4, 3, 2, 1}, level: 6},
 		{name: "level 0 is not", levels: Levels{0: {large(5, 0, 9)}, 6: {large(1, 0, 9)}}},
 		{name: "level 0 has too many tables",
-			levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Most), 6: {large(1, 0, 9)}},
+			levels: Levels{0: slices.Repeat([]*Table{sized(5, 0, 9, base/16)}, level0Most), 6: {large(1, 0, 9)}},
 			action: Rewrite, files: append(slices.Repeat([]uint64{5}, level0Most), 1), level: 6},
+		{name: "level 0 has too many tables, and is little",
+			levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Most), 6: {large(1, 0, 9)}},
+			action: Rewrite, files: slices.Repeat([]uint64{5}, level0Most)},
+		{name: "level 0 becomes a run",
+			levels: Levels{0: slices.Repeat([]*Table{sized(5, 0, 9, base/16)}, level0Most), 5: {large(2, 0, 9)},
+				6: {sized(1, 0, 9, 4*base)}}, action: Rewrite, files: slices.Repeat([]uint64{5}, level0Most), level: 4},
+		{name: "runs are large", levels: Levels{4: {large(4, 0, 9)}, 5: {sized(3, 0, 5, 3*base), sized(2, 5, 9, 8*base)},
+			6: {sized(1, 0, 9, 4*base)}}, action: Rewrite, files: []uint64{4, 3, 2, 1}, level: 6},
+		{name: "runs overwrite much", levels: Levels{5: {sized(2, 0, 9, 3*base)},
+			6: {sized(1, 0, 9, 4*base)}}, over: 0.75, action: Rewrite, files: []uint64{2, 1}, level: 6},
+		{name: "runs overwrite less", levels: Levels{5: {sized(2, 0, 9, 3*base)},
+			6: {sized(1, 0, 9, 4*base)}}, over: 0.25},
+		{name: "runs are many", levels: Levels{2: {plain(5, 0, 9)}, 3: {plain(4, 0, 9)}, 4: {plain(3, 0, 9)}, 5: {large(2, 0, 9)},
+			6: {sized(1, 0, 9, 4*base)}}, action: Rewrite, files: []uint64{5, 4, 3}, level: 4},
+		{name: "runs are not", levels: Levels{3: {plain(4, 0, 9)}, 4: {plain(3, 0, 9)}, 5: {large(2, 0, 9)},
+			6: {sized(1, 0, 9, 4*base)}}},
+		{name: "a run moves down", levels: Levels{2: {plain(4, 0, 9)}, 4: {plain(3, 0, 9)}, 6: {sized(1, 0, 9, 4*base)}},
+			action: Move, files: []uint64{3}, level: 5},
 		{name: "level 0 has not", levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Most-1), 6: {large(1, 0, 9)}}},
 		{name: "level 0 has too many to rest",
 			levels: Levels{0: slices.Repeat([]*Table{plain(5, 0, 9)}, level0Settled), 6: {plain(1, 0, 9)}},
@@ -111,7 +134,8 @@ func TestPick(t *testing.T) {
 			action: Rewrite, files: []uint64{9, 2}, level: 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid, Memory: c.memory, Evictions: c.evict})
+			plan := Pick(&c.levels, now, Config{Base: base, Settle: c.settle, Paid: c.paid, Memory: c.memory,
+				Evictions: c.evict, Overwritten: c.over})
 			if plan == nil {
 				if c.files != nil {
 					t.Fatal("no plan")
@@ -126,6 +150,33 @@ func TestPick(t *testing.T) {
 				t.Errorf("%v %v to level %d (%s), want %v %v to %d", plan.Action, files, plan.Level, plan.Reason, c.action, c.files, c.level)
 			}
 		})
+	}
+}
+
+// How much was overwritten is known of what comes into the last level.
+func TestOverwritten(t *testing.T) {
+	of := func(entries uint64) *Table { return fake(1, 0, 9, 100, table.Properties{Entries: entries}) }
+	above, last := of(100), of(1000)
+	two := [][]*Table{{above}, {last}}
+	for _, c := range []struct {
+		name    string
+		plan    Plan
+		read    uint64
+		share   float64
+		unknown bool
+	}{
+		{name: "nothing", plan: Plan{Level: bottom, Inputs: two, into: []*Table{last}}, read: 1100},
+		{name: "a quarter", plan: Plan{Level: bottom, Inputs: two, into: []*Table{last}}, read: 1075, share: 0.25},
+		{name: "all, and by one another", plan: Plan{Level: bottom, Inputs: [][]*Table{{above}, {above}, {last}}, into: []*Table{last}},
+			read: 900, share: 1},
+		{name: "another level", plan: Plan{Level: bottom - 1, Inputs: two, into: []*Table{last}}, unknown: true},
+		{name: "nothing below", plan: Plan{Level: bottom, Inputs: [][]*Table{{above}}}, unknown: true},
+		{name: "nothing above", plan: Plan{Level: bottom, Inputs: [][]*Table{{last}}, into: []*Table{last}}, unknown: true},
+		{name: "a move", plan: Plan{Level: bottom, Action: Move, Inputs: [][]*Table{{above}}}, unknown: true},
+	} {
+		if share, ok := c.plan.Overwritten(Result{Entries: c.read}); share != c.share || ok == c.unknown {
+			t.Errorf("%s: %v, %t", c.name, share, ok)
+		}
 	}
 }
 

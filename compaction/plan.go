@@ -20,6 +20,7 @@ type Plan struct {
 	older   Levels // the tables that are older than the inputs and not among them
 	evicted kv.Evictions
 	cuts    [][]byte // see Output.Cuts
+	into    []*Table // of the inputs, those that lie in Level already
 }
 
 // Action is how a plan is carried out.
@@ -58,7 +59,11 @@ func (p *picker) level0(reason string) *Plan {
 		}
 		return p.merge0(reason)
 	}
-	if plan := p.rewrite(reason, 0, to, tables); p.fits(plan) {
+	plan := p.rewrite(reason, 0, to, tables)
+	if p.inRuns() {
+		plan.cut(p.Levels, p.base)
+	}
+	if p.fits(plan) {
 		return plan
 	}
 	return p.merge0(reason)
@@ -86,7 +91,8 @@ func (p *picker) rewrite(reason string, from, to int, tables []*Table) *Plan {
 		overlapped = p.overlapping(to, start, end)
 	}
 	if len(overlapped) > 0 {
-		plan.Inputs = append(plan.Inputs, slices.Clone(overlapped))
+		plan.into = slices.Clone(overlapped)
+		plan.Inputs = append(plan.Inputs, plan.into)
 	} else if from != to && disjoint(tables) && (!p.rewarding(tables) || p.damaged[tables[0]]) {
 		plan.Action = Move
 	}

@@ -77,12 +77,12 @@ func (r *Rent) Spend(cost int64, all bool) {
 // Worth reports whether a memtable costs scans enough to be flushed for them.
 func (r *Rent) Worth(m *Mem) bool { return m.Size() >= min(r.memtableSize, usualMemtable)/worthPart }
 
-// scan pays for a scan of a view that has to merge that many tables of level 0.
+// scan pays for a scan of a view that has to merge that many tables of level 0, and the runs below it.
 func (r *Rent) scan(v *View, tables int) {
 	if r == nil {
 		return
 	}
-	cost := int64(tables) * ScanBytes
+	cost := int64(tables+v.Version.runs) * ScanBytes
 	if r.Worth(v.Mem) {
 		cost += ScanBytes * min(v.Mem.Size(), usualMemtable) / min(r.memtableSize, usualMemtable)
 	}

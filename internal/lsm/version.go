@@ -19,6 +19,7 @@ type Version struct {
 
 	deletes   [compaction.NumLevels]tableDeletes
 	deadlines bool // an entry in the tables has a deadline
+	runs      int  // between level 0 and the last level
 	rent      *Rent
 	refs      atomic.Int64
 }
@@ -31,7 +32,7 @@ type tableDeletes struct {
 
 // newVersion returns a version with one reference. If rent is nil reads pay none.
 func newVersion(levels compaction.Levels, evictions kv.Evictions, rent *Rent) *Version {
-	v := &Version{Levels: levels, Evictions: evictions, rent: rent}
+	v := &Version{Levels: levels, Evictions: evictions, runs: levels.Runs(), rent: rent}
 	for level, t := range levels.All() {
 		p := t.Reader.Properties()
 		v.LastSeq = max(v.LastSeq, p.MaxSeq)
