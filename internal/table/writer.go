@@ -3,6 +3,7 @@ package table
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/ebbdb/ebb/batch"
@@ -33,11 +34,11 @@ const (
 	compressedBlockSize = 32 << 10
 	maxBlockSize        = 64 << 10 // so that every row begins in reach of a slot
 
-	// writeSize is the size of a write to the file, at a multiple of it: Linux then caches a huge page, and maps it by one entry
+	// mostWrite is the size of a write to the file, at a multiple of it: Linux then caches a huge page, and maps it by one entry
 	// of its tables. A random look at a mapped table of 1 GiB takes 0.05 us instead of 0.08, and there is one page fault for
-	// each instead of up to thirty.
-	writeSize     = 2 << 20
-	firstBuffer   = 256 << 10 // of memory for writes, which grows as there are more bytes to write
+	// each instead of up to thirty. A file begins with smaller ones: what a write takes is not more than what is there.
+	mostWrite     = 2 << 20
+	leastWrite    = 256 << 10
 	largeValue    = 256 << 10 // a value of this size is written from where it is
 	writeBackSize = 1 << 20   // measured: 840 MB/s against 610 for one sync at the end
 	maxEntries    = 1 << 32   // keeps the hash pages within the cache's key
@@ -97,7 +98,7 @@ func NewWriter(fs vfs.FS, name string, o Options) (*Writer, error) {
 	w := &Writer{
 		fs: fs, name: name, file: file, base: base{seq: o.BaseSeq, time: o.Created},
 		compression: o.Compression, blockSize: o.BlockSize, batch: rows,
-		buf: make([]byte, 0, firstBuffer), sum: newSummary(o.Created),
+		buf: make([]byte, 0, leastWrite), sum: newSummary(o.Created),
 	}
 	h := header{id: o.ID, base: w.base, compression: o.Compression}
 	w.append(&wal.Record{Value: h.append(nil)})
@@ -275,10 +276,11 @@ func (w *Writer) append(r *wal.Record) {
 	}
 }
 
-// flush writes as much of the buffer as reaches up to multiples of writeSize in the file.
+// flush writes the buffer up to where writes begin: see mostWrite.
 func (w *Writer) flush() error {
 	for w.err == nil {
-		n := int(writeSize - w.written%writeSize)
+		size := int64(1) << (bits.Len64(uint64(min(max(w.written, leastWrite), mostWrite))) - 1)
+		n := int(size - w.written%size)
 		if len(w.buf) < n {
 			break
 		}
