@@ -108,13 +108,14 @@ func (c *compacter) freezeForReads(m *lsm.Mem) {
 
 // compaction returns how to compact now: the levels of a view that was loaded before the call.
 func (c *compacter) compaction() compaction.Config {
-	v := c.live.View().Version
+	view := c.live.View()
+	v := view.Version
 	damaged, _ := c.damage.in(v)
 	return compaction.Config{
 		Evictions: v.Evictions,
 		Damaged:   damaged,
 		Base:      8 * c.pipeline.memtableSize,
-		Settle:    c.lastFlush.settled(),
+		Settle:    c.lastFlush.settled(view, c.pipeline.memtableSize),
 		Memory:    c.buildMemory,
 		Bound:     c.bound.compactions(),
 

@@ -80,8 +80,10 @@ func (f *flusher) flush(m *lsm.Mem) error {
 		return noSpace(err)
 	}
 	f.flushed(built, f.health.sys.since(start))
-	f.last.set()
-	time.AfterFunc(settleAfter+settleAfter/10, func() { f.compacter.request() })
+	f.last.set(f.live.View())
+	for _, after := range []time.Duration{settleAfter, fillsIn} {
+		time.AfterFunc(after+after/10, func() { f.compacter.request() })
+	}
 	f.trim.before(next)
 	return nil
 }

@@ -104,6 +104,46 @@ func TestSpaceComesBackByItself(t *testing.T) {
 	}
 }
 
+// A database that is written to does not settle, however long ago its last flush is, and does once little is written.
+func TestSettlesOnlyIdle(t *testing.T) {
+	now := time.Now()
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.memtableSize, o.sys.now = 64<<10, func() time.Time { return now }
+	db := openTest(t, o)
+	n := 0
+	fill := func(part int64) {
+		for before := db.live.View().Mem.Size(); db.live.View().Mem.Size() < before+part*o.memtableSize/100; n++ {
+			must(t, db.Put(fmt.Appendf(nil, "key%05d", n), make([]byte, 100)))
+		}
+	}
+	is := func(want bool, when string) {
+		t.Helper()
+		if got := db.compacter.compaction().Settle; got != want {
+			t.Errorf("%s: settled %t", when, got)
+		}
+	}
+	is(true, "before the first flush")
+	fill(90)
+	must(t, db.Flush())
+	is(false, "right after a flush")
+	fill(50)
+	now = now.Add(2 * time.Second)
+	is(false, "half a memtable in two seconds")
+	now = now.Add(time.Second)
+	is(true, "half a memtable in three seconds")
+
+	turn := db.pipeline.lock()
+	must(t, turn.freeze())
+	turn.end()
+	now = now.Add(time.Hour)
+	is(false, "a memtable waits for its flush")
+	fill(30)
+	must(t, db.flusher.flushFrozen())
+	is(false, "its flush")
+	now = now.Add(settleAfter)
+	is(true, "a second after, and nothing was written meanwhile")
+}
+
 // A memtable of small entries that has expired whole is flushed, and sweeps that find nothing new neither ask for a
 // compaction again nor tell anything.
 func TestSweepsOfWhatIsNotWorthIt(t *testing.T) {

@@ -146,24 +146,40 @@ func (s *sweeper) sweepMemtable(now int64) (next int64, frozen bool) {
 }
 
 // settleAfter is how long after the last flush the database counts as idle: then it compacts only to save space. It is also
-// how often the settler looks at the active memtable.
-const settleAfter = time.Second
+// how often the settler looks at the active memtable. A database in which the active memtable has grown since so fast that it
+// would be full after fillsIn is not idle: on a busy machine one flush of a load may be longer ago than settleAfter.
+const (
+	settleAfter = time.Second
+	fillsIn     = 5 * time.Second
+)
 
 // flushTime is when the last flush was, by a monotonic clock. The zero value is long ago.
 type flushTime struct {
 	sys *system
-	at  atomic.Pointer[time.Time]
+	at  atomic.Pointer[flushMoment]
 }
 
-func (f *flushTime) set() {
-	now := f.sys.now()
-	f.at.Store(&now)
+// flushMoment is the end of a flush.
+type flushMoment struct {
+	time time.Time
+	mem  *lsm.Mem // the active memtable
+	size int64    // its size
 }
 
-// settled reports whether the last flush is so long ago that the database counts as idle.
-func (f *flushTime) settled() bool {
+func (f *flushTime) set(v *lsm.View) { f.at.Store(&flushMoment{f.sys.now(), v.Mem, v.Mem.Size()}) }
+
+// settled reports whether the last flush is so long ago, and so little was written since, that the database counts as idle.
+func (f *flushTime) settled(v *lsm.View, memtableSize int64) bool {
 	at := f.at.Load()
-	return at == nil || f.sys.since(*at) >= settleAfter
+	if at == nil {
+		return true
+	}
+	since, grown := f.sys.since(at.time), v.Mem.Size()
+	if v.Mem == at.mem {
+		grown -= at.size
+	}
+	return since >= settleAfter && len(v.Frozen) == 0 &&
+		float64(grown)*float64(fillsIn) <= float64(memtableSize)*float64(since)
 }
 
 // The settler flushes a memtable that is not full but hides a large part of the tables. A delete of everything, for example,
