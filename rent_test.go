@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -167,8 +168,8 @@ func TestReadsWaitForFlush(t *testing.T) {
 	paid(true, 0, 3)
 }
 
-// While tables of level 0 are made fewer, scans of many of them let others run first, and not before or after.
-func TestScansLetCompactionRun(t *testing.T) {
+// While tables of level 0 are made fewer, reads of many of them let others run first, and not before or after.
+func TestReadsLetCompactionRun(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	fault := vfstest.NewFault(vfstest.NewMem())
 	db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
@@ -200,6 +201,15 @@ func TestScansLetCompactionRun(t *testing.T) {
 		}
 		if ran := ran.Load() - before; ran > n/2 != lets {
 			t.Errorf("%s: beside %d scans another goroutine ran %d times", when, n, ran)
+		}
+		before = ran.Load()
+		for range n * lsm.LookupSample {
+			if _, err := db.Get([]byte("j")); !errors.Is(err, ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		if ran := ran.Load() - before; ran > n/2 != lets {
+			t.Errorf("%s: beside %d look-ups another goroutine ran %d times", when, n*lsm.LookupSample, ran)
 		}
 	}
 	scan("before", false)

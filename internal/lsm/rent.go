@@ -94,15 +94,19 @@ func (r *Rent) scan(v *View, tables int) {
 	}
 }
 
-// Merging says whether tables of level 0 are being made fewer. Meanwhile scans that have to merge many of them let other
-// goroutines run first: where readers keep all processors busy, and each runs for 10 ms before it is interrupted, the one
-// goroutine that makes them faster gets no more than one of them does, and less, as it waits anew after each system call.
+// Merging says whether tables of level 0 are being made fewer. Meanwhile scans that have to merge many of them, and one look-up
+// in LookupSample of those that ask many, let other goroutines run first: where readers keep all processors busy, and each runs
+// for 10 ms before it is interrupted, the one goroutine that makes them faster gets no more than one of them does, and less, as
+// it waits anew after each system call.
 func (r *Rent) Merging(on bool) { r.merging.Store(on) }
 
 // lookup pays for a look-up that has asked that many of the tables of level 0 in vain.
 func (r *Rent) lookup(asked, tables int) {
 	if r != nil && tables >= UsualTables && asked > 0 && rand.Uint32()%LookupSample == 0 { //permit:rand.Uint32 a sample
 		r.Pay(int64(asked) * lookupBytes * LookupSample)
+		if r.merging.Load() {
+			runtime.Gosched()
+		}
 	}
 }
 
