@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
@@ -201,4 +202,46 @@ func TestIterOptionsOfIterators(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// A look-up reads nothing of most tables of level 0 that lack its key: their filters say so. A database that was opened with these
+// tables reads each.
+func TestGetReadsFewTables(t *testing.T) {
+	fault := vfstest.NewFault(vfstest.NewMem())
+	fault.Inject(vfstest.FailFrom(vfstest.OpMap, "", 1, vfs.ErrNotSupported)) // so that reads are seen
+	o := manualOptions(fault, newFakeClock(), SyncNever)
+	o.memtableSize = 1 << 20
+	db, err := Open("db", o)
+	must(t, err)
+	const tables, keys = 20, 50
+	key := func(table, i int) []byte { return fmt.Appendf(nil, "key%03d of %02d", i, table) }
+	for table := range tables {
+		for i := range keys {
+			must(t, db.Put(key(table, i), key(i, table)))
+		}
+		must(t, db.Flush())
+	}
+	reads := func() int {
+		t.Helper()
+		before := fault.Count(vfstest.OpRead)
+		for table := range tables {
+			for i := range keys {
+				content{db}.has(t, string(key(table, i)), string(key(i, table)))
+				if _, err := db.Get(append(key(table, i), 'x')); !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+				}
+			}
+		}
+		return fault.Count(vfstest.OpRead) - before
+	}
+	if n := reads(); n > 3*tables*keys {
+		t.Errorf("%d reads in %d tables for %d keys that are there and as many that are not", n, tables, tables*keys)
+	}
+	must(t, db.Close())
+	db, err = Open("db", o)
+	must(t, err)
+	if n := reads(); n < tables/2*2*tables*keys {
+		t.Errorf("%d reads of tables without filters", n)
+	}
+	must(t, db.Close())
 }

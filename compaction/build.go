@@ -48,12 +48,15 @@ type Output struct {
 	Memory      int64           // bytes that the keys of a table may take while it is built: with more the next is begun. 0: any
 	Whole       bool            // make one table, whatever its size and memory, unless that is more than a table can hold
 	Growing     bool            // let a table grow to the size of all before it: few tables, whatever the size of the input
+	Filter      bool            // give the tables filters: see table.Filter
 	Cuts        [][]byte        // ascending; an entry at or behind one is in another table than those before it
 	Cache       *table.Cache
 }
 
-// At returns how the tables of a level are built: above the last they are not compressed, as they are soon written again.
+// At returns how the tables of a level are built: above the last they are not compressed, as they are soon written again. Tables
+// of level 0, which may be many, have filters.
 func (o Output) At(level int) Output {
+	o.Filter = level == 0
 	if level < bottom {
 		o.Compression = wal.CompressionNone
 	}
@@ -308,12 +311,16 @@ func (b *builder) finish(upper []byte) error {
 	if err != nil {
 		return err
 	}
+	w := b.writer
 	b.writer = nil
 	b.lower = append([]byte(nil), upper...)
 	id := table.Identity{Database: b.out.Database, File: b.file}
 	r, err := table.Open(b.out.FS, b.out.Name(b.file), id, b.out.Cache)
 	if err != nil {
 		return errors.Join(err, b.out.FS.Remove(b.out.Name(b.file)))
+	}
+	if b.out.Filter {
+		r.SetFilter(w.Filter())
 	}
 	b.result.Tables = append(b.result.Tables, NewTable(r))
 	b.result.Bytes += p.FileSize

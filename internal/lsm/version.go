@@ -8,6 +8,7 @@ import (
 	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/invariant"
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/table"
 )
 
 // Version is a set of tables. It does not change. Its tables stay open as long as anybody holds a reference.
@@ -88,7 +89,14 @@ func (v *Version) pin() {
 // Get finds the newest version of a key in the tables, describes it in e, and appends its value to dst if want says so. It
 // is false if the tables have no version of the key, or the key was deleted.
 func (v *Version) Get(dst, key []byte, want Wanted, e *kv.Entry) ([]byte, bool, error) {
+	var hash uint64
+	if len(v.Levels[0]) > 0 {
+		hash = table.Hash(key)
+	}
 	for i, t := range v.Levels[0] {
+		if t.Deletes == nil && t.Reader.Lacks(hash) {
+			continue
+		}
 		if out, known, found, err := ask(t, dst, key, want, e); known || err != nil {
 			v.rent.lookup(i, len(v.Levels[0]))
 			return out, found, err

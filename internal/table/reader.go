@@ -34,6 +34,7 @@ type Reader struct {
 
 	cache   *Cache
 	cacheID uint64
+	filter  *Filter // nil: there is none
 }
 
 // bitmap is a set of numbers that only ever grows. Any goroutine may use it.
@@ -180,8 +181,10 @@ func (t *Reader) ID() Identity { return t.id }
 // been read of it lies in the operating system's page cache.
 func (t *Reader) MappedBytes() int64 { return int64(len(t.mem)) }
 
-// IndexBytes returns the memory of what Open has read of the block index, and of the bits for what was verified.
-func (t *Reader) IndexBytes() int64 { return t.index.memory() + 8*int64(len(t.pages)+len(t.chunks)) }
+// IndexBytes returns the memory of what Open has read of the block index, of the bits for what was verified, and of the filter.
+func (t *Reader) IndexBytes() int64 {
+	return t.index.memory() + 8*int64(len(t.pages)+len(t.chunks)) + t.filter.memory()
+}
 
 // Share returns which part of the table's entries, by their size, lies in start <= key < end, to about a block. It reads
 // nothing.
