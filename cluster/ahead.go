@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync"
@@ -93,7 +94,7 @@ type aheadPipeline struct {
 		ready bool                      // there is one
 		ahead *aheadRequest             // that raft has not sent yet; nil: there is none
 		asked []*aheadRequest           // whose answer is not delivered
-		err   error                     // of a request ahead that could not be sent
+		err   error                     // why nothing is sent any more: a request ahead could not be, or the follower has refused one
 	}
 }
 
@@ -111,9 +112,7 @@ func (p *aheadPipeline) sendAhead() {
 			p.wire.Lock()
 			if req := p.claim(logs); req != nil {
 				if _, err := p.inner.AppendEntries(&req.AppendEntriesRequest, new(raft.AppendEntriesResponse)); err != nil {
-					p.mu.Lock()
-					p.mu.err = err
-					p.mu.Unlock()
+					p.end(err)
 				}
 			}
 			p.wire.Unlock()
@@ -121,6 +120,13 @@ func (p *aheadPipeline) sendAhead() {
 			return
 		}
 	}
+}
+
+// end has nothing sent any more.
+func (p *aheadPipeline) end(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.err = cmp.Or(p.mu.err, err)
 }
 
 // claim returns a request for entries, nil if they do not follow what was sent, or if something has gone ahead already.
@@ -173,21 +179,25 @@ func (p *aheadPipeline) went(req *raft.AppendEntriesRequest) (bool, error) {
 	return true, nil
 }
 
-var errDisorder = errors.New("cluster: entries are sent again that were sent")
+var (
+	errDisorder = errors.New("cluster: entries are sent again that were sent")
+	errRejected = errors.New("cluster: the follower has refused entries")
+)
 
 func lastOf(req *raft.AppendEntriesRequest) uint64 { return req.Entries[len(req.Entries)-1].Index }
 
 // AppendEntries sends a request, unless it was sent ahead: then there is no future, which raft does not look at.
 func (p *aheadPipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	if p.kept.holds.Load() > 0 {
-		// Of the requests of a pipeline raft has fewer under way than past has room for, so that the one of that many before was
-		// answered: the node has what came before it.
+	went, err := p.went(req)
+	if p.kept.holds.Load() > 0 && (!went || len(req.Entries) > 0) {
+		// Of the requests of a pipeline that are sent fewer are under way than past has room for, so that the one of that many before
+		// was answered: the node has what came before it.
 		slot := &p.past[p.n%len(p.past)]
 		p.kept.has(p.id, *slot) // 0 of the first
 		*slot = req.PrevLogEntry
 		p.n++
 	}
-	if went, err := p.went(req); went || err != nil {
+	if went || err != nil {
 		return nil, err
 	}
 	p.wire.Lock()
@@ -202,6 +212,9 @@ func (p *aheadPipeline) AppendEntries(req *raft.AppendEntriesRequest, resp *raft
 }
 
 // deliver hands answers to raft, in their order: that to a request ahead once raft has sent it.
+//
+// Raft takes none after one that refuses. It may be about to send, and would wait for those under way to be taken, in a pipeline that
+// only it closes: so they are taken here.
 func (p *aheadPipeline) deliver() {
 	for {
 		var f raft.AppendFuture
@@ -219,6 +232,22 @@ func (p *aheadPipeline) deliver() {
 		}
 		select {
 		case p.out <- f:
+		case <-p.stop:
+			return
+		}
+		if !f.Response().Success {
+			p.end(errRejected)
+			p.discard()
+			return
+		}
+	}
+}
+
+// discard takes answers for nobody.
+func (p *aheadPipeline) discard() {
+	for {
+		select {
+		case <-p.inner.Consumer():
 		case <-p.stop:
 			return
 		}

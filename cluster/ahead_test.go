@@ -29,10 +29,14 @@ func (w *wire) Close() error                       { w.closed = true; return nil
 // wireAnswer is the answer to a request.
 type wireAnswer struct {
 	raft.AppendFuture
-	req *raft.AppendEntriesRequest
+	req     *raft.AppendEntriesRequest
+	refused bool
 }
 
 func (a wireAnswer) Request() *raft.AppendEntriesRequest { return a.req }
+func (a wireAnswer) Response() *raft.AppendEntriesResponse {
+	return &raft.AppendEntriesResponse{Success: !a.refused}
+}
 
 func entries(term uint64, from, to uint64) (list []*raft.Log) {
 	for i := from; i <= to; i++ {
@@ -145,6 +149,50 @@ func TestAheadOfAnswers(t *testing.T) {
 		w.sends(t, 7, 18, 19, 19)
 		if _, err := p.AppendEntries(request(3, 16, entries(3, 17, 18)), nil); !errors.Is(err, errDisorder) {
 			t.Error(err)
+		}
+	})
+}
+
+// TestAheadRefused has a follower refuse: raft takes the first such answer, and no more. Those that follow hold nobody up, and raft is
+// told to begin anew.
+func TestAheadRefused(t *testing.T) {
+	aheadTest(t, func(t *testing.T, p *aheadPipeline, w *wire, ps *pipelines) {
+		ps.send(entries(3, 13, 13))
+		w.sends(t, 2, 12, 13, 13)
+		w.answers <- wireAnswer{req: w.sent[0], refused: true}
+		if r := p.delivered(); r != w.sent[0] {
+			t.Errorf("the answer to %+v was delivered", r)
+		}
+		for range 4 {
+			w.answers <- wireAnswer{req: w.sent[1], refused: true}
+			synctest.Wait()
+			for _, logs := range [][]*raft.Log{nil, entries(3, 13, 13)} {
+				if _, err := p.AppendEntries(request(3, 12, logs), nil); !errors.Is(err, errRejected) {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
+
+// TestAheadAndHolds has raft, while the leader stores what went ahead, ask again and again: that is not sent, and says nothing of what
+// a node has that was sent a snapshot.
+func TestAheadAndHolds(t *testing.T) {
+	aheadTest(t, func(t *testing.T, p *aheadPipeline, w *wire, ps *pipelines) {
+		cache, err := raft.NewLogCache(4, raft.NewInmemStore())
+		must(t, err)
+		p.kept.LogCache = cache
+		must(t, cache.StoreLogs(entries(3, 1, 100)))
+		must(t, p.kept.hold("a", 10))
+		ps.send(entries(3, 13, 13))
+		w.sends(t, 2, 12, 13, 13)
+		for range 100 {
+			_, err := p.AppendEntries(request(3, 12, nil), nil)
+			must(t, err)
+		}
+		w.sends(t, 2, 12, 13, 13)
+		if h := p.kept.mu.holds["a"]; h == nil || h.index != 10 {
+			t.Errorf("%+v is held of a node that has answered nothing", h)
 		}
 	})
 }
