@@ -15,7 +15,8 @@ import (
 // snapshot after each, for ever.
 //
 // Entries are held from the one of the snapshot on while it is sent, and then from the newest on that the node is known to have,
-// until the rest is within TrailingLogs. A node of which nothing is seen for a while is not waited for: see holdGrace. The entry
+// until the rest is within TrailingLogs. A node of which nothing is seen for a while, or that comes no nearer to the end of the log,
+// is not waited for: see holdGrace. The entry
 // of the newest snapshot is always kept: whoever is sent that one is asked whether it has it, and so can be, if there is a newer
 // snapshot by then.
 type keptLog struct {
@@ -43,11 +44,13 @@ func (k *keptLog) StoreLogs(logs []*raft.Log) error {
 type hold struct {
 	index uint64
 	began time.Time
-	moved time.Time // the node has last taken a part of the snapshot, or entries
+	moved time.Time // the node has last taken a part of the snapshot, or been nearer to the end of the log than ever
+	least uint64    // how many entries it had not then; 0: it has asked for none yet
 }
 
-// holdGrace is how long entries are held for a node of which nothing is seen, beside the time that it took it to get where it is:
-// it verifies the snapshot and makes its state of it, and then asks for entries.
+// holdGrace is how long entries are held for a node that gains nothing, beside the time that it took it to get where it is: it
+// verifies the snapshot and makes its state of it, and then asks for entries. A node for which more is written than it can take would
+// make the log grow for ever: it is sent another snapshot in the end.
 const holdGrace = time.Minute
 
 var errOvertaken = errors.New("cluster: the log does not go back to the snapshot any more")
@@ -93,10 +96,15 @@ func (k *keptLog) has(id raft.ServerID, index uint64) {
 	if h == nil || index < h.index {
 		return
 	}
-	if index > h.index {
-		h.index, h.moved = index, time.Now()
+	h.index = index
+	if err != nil {
+		return
 	}
-	if err == nil && last-min(last, index) <= k.trailing/2 {
+	lacks := last - min(last, index)
+	if lacks < h.least || h.least == 0 {
+		h.least, h.moved = lacks, time.Now()
+	}
+	if lacks <= k.trailing/2 {
 		k.releaseLocked(id)
 	}
 }

@@ -137,6 +137,40 @@ func TestKeptLog(t *testing.T) {
 	must(t, k.hold("a", 50))
 }
 
+// TestKeptLogOfSlow has a node come on for a day after its snapshot: one that comes nearer to the end of the log is waited for, one
+// for which the log grows as fast is not, as the log would grow for ever.
+func TestKeptLogOfSlow(t *testing.T) {
+	for _, c := range []struct {
+		steps uint64 // of the node, for each entry
+		held  bool
+	}{{1, false}, {2, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			cache, err := raft.NewLogCache(4, raft.NewInmemStore())
+			must(t, err)
+			const seconds, behind = 24 * 3600, 24*3600 + 100
+			k := &keptLog{LogCache: cache, trailing: 10, newest: func() uint64 { return 1 << 60 }}
+			for i := range uint64(behind) {
+				must(t, k.StoreLog(&raft.Log{Index: i + 1}))
+			}
+			must(t, k.hold("a", 1))
+			for i := range uint64(seconds) {
+				must(t, k.StoreLog(&raft.Log{Index: behind + i + 1}))
+				k.has("a", 1+(i+1)*c.steps)
+				time.Sleep(time.Second)
+			}
+			const last = behind + seconds
+			must(t, k.DeleteRange(1, last-10))
+			want := uint64(last - 9)
+			if c.held {
+				want = 1 + seconds*c.steps
+			}
+			if first, err := k.FirstIndex(); err != nil || first != want {
+				t.Errorf("%d entries for each: the log begins at %d, %v, want %d", c.steps, first, err, want)
+			}
+		})
+	}
+}
+
 // narrow is a connection that takes so many bytes, and more once it is told to.
 type narrow struct {
 	net.Conn
