@@ -145,6 +145,12 @@ func TestAheadOfAnswers(t *testing.T) {
 		_, err := p.AppendEntries(request(3, 15, entries(3, 16, 18)), nil) // raft has more by now: all of it is sent
 		must(t, err)
 		w.sends(t, 6, 15, 16, 18)
+		for _, r := range w.sent[4:] {
+			w.answers <- wireAnswer{req: r}
+			if got := p.delivered(); got != r {
+				t.Errorf("the answer to %+v was delivered, want %+v", got, r)
+			}
+		}
 		ps.send(entries(3, 19, 19))
 		w.sends(t, 7, 18, 19, 19)
 		if _, err := p.AppendEntries(request(3, 16, entries(3, 17, 18)), nil); !errors.Is(err, errDisorder) {
