@@ -125,7 +125,6 @@ func BenchmarkGet(b *testing.B) {
 	})
 }
 
-// BenchmarkPut writes new keys and overwrites, without sync, by one and by eight goroutines.
 // BenchmarkGetLevel0 looks keys up in the tables of level 0 that a load leaves, 184,000 records each: as they were written, with
 // their filters, and as they were opened, without.
 func BenchmarkGetLevel0(b *testing.B) {
@@ -169,6 +168,7 @@ func BenchmarkGetLevel0(b *testing.B) {
 	}
 }
 
+// BenchmarkPut writes new keys and overwrites, without sync, by one and by eight goroutines.
 func BenchmarkPut(b *testing.B) {
 	for _, writers := range []int{1, 8} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
