@@ -107,7 +107,9 @@ func TestPick(t *testing.T) {
 			levels: Levels{0: slices.Repeat([]*Table{sized(5, 0, 9, base/16)}, level0Most), 5: {large(2, 0, 9)},
 				6: {sized(1, 0, 9, 4*base)}}, action: Rewrite, files: slices.Repeat([]uint64{5}, level0Most), level: 4},
 		{name: "runs are large", levels: Levels{4: {large(4, 0, 9)}, 5: {sized(3, 0, 5, 3*base), sized(2, 5, 9, 8*base)},
-			6: {sized(1, 0, 9, 4*base)}}, action: Rewrite, files: []uint64{4, 3, 2, 1}, level: 6},
+			6: {sized(1, 0, 9, 4*base)}}, evict: evicted, action: Rewrite, files: []uint64{4, 3, 2, 1}, level: 6},
+		{name: "a run of tombstones is rewritten", levels: Levels{5: {tombs}, 6: {plain(1, 60, 70)}},
+			action: Rewrite, files: []uint64{9}, level: 6},
 		{name: "runs overwrite much", levels: Levels{5: {sized(2, 0, 9, 3*base)},
 			6: {sized(1, 0, 9, 4*base)}}, over: 0.75, action: Rewrite, files: []uint64{2, 1}, level: 6},
 		{name: "runs overwrite less", levels: Levels{5: {sized(2, 0, 9, 3*base)},
@@ -141,6 +143,9 @@ func TestPick(t *testing.T) {
 					t.Fatal("no plan")
 				}
 				return
+			}
+			if plan.Action == Rewrite && !slices.Equal(plan.evicted, c.evict) {
+				t.Errorf("it leaves out %v, evicted is %v", plan.evicted, c.evict)
 			}
 			var files []uint64
 			for _, in := range plan.Tables() {
@@ -230,6 +235,9 @@ func (s *simulation) carryOut(p *Plan) error {
 		s.levels = s.levels.Replace(inputs, p.Level, inputs)
 		return nil
 	}
+	if err := s.checkOlder(p); err != nil {
+		return err
+	}
 	merged, tombs, n := map[int]uint64{}, uint64(0), uint64(0)
 	for _, in := range inputs {
 		n += in.props.Entries
@@ -263,6 +271,25 @@ func (s *simulation) carryOut(p *Plan) error {
 		outputs = append(outputs, s.add(rows, q))
 	}
 	s.levels = s.levels.Replace(inputs, p.Level, outputs)
+	return nil
+}
+
+// checkOlder checks that a Rewrite knows all that may hold older versions of what it writes: it leaves out tombstones that hide
+// nothing else.
+func (s *simulation) checkOlder(p *Plan) error {
+	inputs := p.Tables()
+	for _, other := range s.levels.All() {
+		if slices.Contains(inputs, other) || slices.Contains(p.older.all(), other) {
+			continue
+		}
+		for _, in := range inputs {
+			for k, seq := range s.rows[in] {
+				if older, ok := s.rows[other][k]; ok && older < seq {
+					return fmt.Errorf("%s: key %d of table %d may hide one of table %d, which is left out", p.Reason, k, in.File, other.File)
+				}
+			}
+		}
+	}
 	return nil
 }
 

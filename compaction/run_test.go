@@ -249,11 +249,14 @@ func (s *store) checkLevels(t fatal) {
 func (s *store) plan(t *rapid.T) *Plan {
 	config := Config{Evictions: s.evictions, Base: rapid.Int64Range(1, 5000).Draw(t, "base"), Settle: rapid.Bool().Draw(t, "settle"),
 		Paid: rapid.Bool().Draw(t, "paid")}
-	switch rapid.SampledFrom([]string{"pick", "all", "any", "any", "any"}).Draw(t, "plan") {
+	p := newPicker(&s.levels, s.now, config)
+	switch rapid.SampledFrom([]string{"pick", "all", "slice", "any", "any", "any"}).Draw(t, "plan") {
 	case "pick":
 		return Pick(&s.levels, s.now, config)
 	case "all":
 		return PickAll(&s.levels, s.now, config)
+	case "slice":
+		return s.slice(t, p)
 	}
 	var levels []int
 	for level, tables := range s.levels {
@@ -272,7 +275,6 @@ func (s *store) plan(t *rapid.T) *Plan {
 		i := rapid.IntRange(0, len(tables)-1).Draw(t, "first")
 		tables = tables[i:rapid.IntRange(i+1, len(tables)).Draw(t, "end")]
 	}
-	p := newPicker(&s.levels, s.now, config)
 	to := max(from, 1)
 	for to < bottom && len(s.levels[to]) == 0 || to == from && from < bottom { // no further than the next tables below
 		to++
@@ -281,6 +283,18 @@ func (s *store) plan(t *rapid.T) *Plan {
 		}
 	}
 	return p.rewrite("any", from, to, tables)
+}
+
+// slice returns a plan to bring any table between the first and the last level down to any level below, nil if there is none.
+func (s *store) slice(t *rapid.T, p *picker) *Plan {
+	between := slices.Concat(s.levels[1:bottom]...)
+	if len(between) == 0 {
+		return nil
+	}
+	table := rapid.SampledFrom(between).Draw(t, "table")
+	from := slices.IndexFunc(s.levels[:], func(tables []*Table) bool { return slices.Contains(tables, table) })
+	plan, _, _ := p.slice("slice", from, table, rapid.IntRange(from+1, bottom).Draw(t, "to"))
+	return plan
 }
 
 func testKey(t *rapid.T, label string) string {
