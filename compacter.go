@@ -68,7 +68,7 @@ func (c *compacter) readsHavePaid() bool {
 		memory = v.Mem.Size()
 	}
 	levels := &v.Version.Levels
-	if memory == 0 && len(levels[0]) == 0 && levels.Runs() == 0 {
+	if memory == 0 && len(levels[0]) == 0 && (levels.Runs() == 0 || c.bound != nil) {
 		rent.Reset()
 		return false
 	}

@@ -349,6 +349,7 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 		Dir:          db.dir,
 		ReadOnly:     o.ReadOnly,
 		MemtableSize: o.memtableSize,
+		Bounded:      o.MaxDisk > 0,
 		TableSize:    o.tableSize,
 		BuildMemory:  o.buildMemory,
 		Compression:  o.Compression,

@@ -130,6 +130,31 @@ func TestReadsCompact(t *testing.T) {
 	}
 }
 
+// Reads pay for runs, which are merged for them, but not for the levels of a bounded database, which are not.
+func TestReadsPayForRuns(t *testing.T) {
+	for _, bounded := range []bool{false, true} {
+		o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+		if bounded {
+			o.MaxDisk = 64 << 20
+		}
+		db := openTest(t, o)
+		must(t, db.Put([]byte("key"), nil))
+		must(t, db.Flush())
+		tables := db.live.View().Version.Levels[0]
+		must(t, db.live.Commit(&lsm.Edit{Remove: tables, Add: tables, Level: compaction.NumLevels - 2}))
+		for _, err := range db.Range(nil) {
+			must(t, err)
+		}
+		want := int64(lsm.ScanBytes)
+		if bounded {
+			want = 0
+		}
+		if n := db.live.Rent().Paid(); n != want {
+			t.Errorf("bounded %t: a scan of a level has paid %d bytes, want %d", bounded, n, want)
+		}
+	}
+}
+
 // What reads have paid for begins with the flush of the memtables that are there: a compaction without them would leave them
 // above what it has made.
 func TestReadsWaitForFlush(t *testing.T) {

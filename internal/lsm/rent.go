@@ -45,6 +45,7 @@ type Rent struct {
 	budget       atomic.Int64 // bytes that may be rewritten for reads
 	merging      atomic.Bool  // tables of level 0 are being made fewer
 	memtableSize int64
+	levels       bool   // what lies between level 0 and the last level is no run, and is not compacted for reads
 	request      func() // asks for a check whether enough was paid
 }
 
@@ -77,12 +78,15 @@ func (r *Rent) Spend(cost int64, all bool) {
 // Worth reports whether a memtable costs scans enough to be flushed for them.
 func (r *Rent) Worth(m *Mem) bool { return m.Size() >= min(r.memtableSize, usualMemtable)/worthPart }
 
-// scan pays for a scan of a view that has to merge that many tables of level 0, and the runs below it.
+// scan pays for a scan of a view that has to merge that many tables of level 0, and the runs below it, if that is what they are.
 func (r *Rent) scan(v *View, tables int) {
 	if r == nil {
 		return
 	}
-	cost := int64(tables+v.Version.runs) * ScanBytes
+	cost := int64(tables) * ScanBytes
+	if !r.levels {
+		cost += int64(v.Version.runs) * ScanBytes
+	}
 	if r.Worth(v.Mem) {
 		cost += ScanBytes * min(v.Mem.Size(), usualMemtable) / min(r.memtableSize, usualMemtable)
 	}

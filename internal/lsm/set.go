@@ -24,6 +24,7 @@ type Config struct {
 	ReadOnly bool    // tables are neither made nor removed; Commit is not called
 
 	MemtableSize int64           // the size of a full memtable, in bytes
+	Bounded      bool            // the directory has a bound: there are no runs, see compaction.Config.Bound
 	TableSize    int64           // at which a compaction begins the next table
 	BuildMemory  int64           // of the keys of a table that is built
 	Compression  wal.Compression // of the last level
@@ -74,7 +75,7 @@ type Set struct {
 // Init readies a set that has no view yet: Loader.Publish gives it one. Until then only NewLoader and Close may be called.
 func (s *Set) Init(c Config) {
 	s.config = c
-	s.rent.memtableSize, s.rent.request = c.MemtableSize, c.Compact
+	s.rent.memtableSize, s.rent.request, s.rent.levels = c.MemtableSize, c.Compact, c.Bounded
 	s.rent.budget.Store(math.MaxInt64 / 4) // what is there was not rewritten in this life
 	s.releases.ended.L = &s.releases.mu
 	s.mu.Lock()
