@@ -331,3 +331,40 @@ func TestHostReportsModel(t *testing.T) {
 		})
 	})
 }
+
+// TestHostReportsBehindScan reports when a scan has read a part of what there is, and failed: what it has found is not reported before
+// what it has not come to.
+func TestHostReportsBehindScan(t *testing.T) {
+	now := int64(1)
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.RetainLog = 1 << 20
+	o.host = &host.Host{Now: func() int64 { return now }, DropBefore: func() int64 { return 0 }, Hidden: []byte{0xff}}
+	db := openTest(t, o)
+	for deadline, key := range map[int64]string{10: "a", 5: "b", 7: "c"} {
+		must(t, db.Put([]byte(key), nil, ExpireAt(time.UnixMilli(deadline))))
+	}
+	host.Root.ReportFrom(db, now, true)
+	h := hostReporterOf(db)
+	e, err := db.Stat([]byte("a"))
+	must(t, err)
+	turn := h.pipeline.lock()
+	h.upcoming.Fill()
+	h.upcoming.Set([]byte("a"), e.Version, e.Deadline)
+	h.upcoming.Filled(false)
+	h.publish(turn)
+	turn.end()
+	now = 10
+	if seq, err := host.Root.Report(db, now); seq != 6 || err != nil {
+		t.Fatalf("the sequence is %d, %v", seq, err)
+	}
+	var got []string
+	for c, err := range db.Watch(t.Context(), &WatchOptions{From: 4}) {
+		must(t, err)
+		if got = append(got, string(c.Key)); c.Seq == 6 {
+			break
+		}
+	}
+	if want := []string{"b", "c", "a"}; !slices.Equal(got, want) {
+		t.Errorf("%q were reported, want %q", got, want)
+	}
+}
