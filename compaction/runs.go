@@ -12,8 +12,9 @@ import (
 //   - Level 0, when it is full, becomes a run of the level above the topmost run, merged with none of them.
 //   - What runs and the last level have of some keys is merged into the last level once the runs have level0Share times as much
 //     of these keys: a byte is rewritten there 1.5 times in all. Where much of it overwrites, less is enough, so that at most
-//     overwrittenShare of the last level is overwritten. Each such merge is small, so level 0 does not wait for long. Tables of
-//     runs are cut where those of the last level are, so that they overlap no neighbours.
+//     overwrittenShare of the last level is overwritten, and so it is if level 0 and the runs together have level0Share times as
+//     much, and twice Config.Base more: at worst all of it overwrites. Each such merge is small, so level 0 does not wait for
+//     long. Tables of runs are cut where those of the last level are, so that they overlap no neighbours.
 //   - With more than runsMost runs, which every read asks, the topmost are merged into a lower one in the same way.
 //
 // In a bounded database, where what is overwritten must not take that much space, and while a table is damaged, levels are sized
@@ -77,14 +78,22 @@ func (p *picker) overfullRuns() *Plan {
 	if plan := p.settleDown(); plan != nil {
 		return plan
 	}
-	if plan, moved, below := p.bestSlice(); plan != nil &&
-		(float64(moved) >= p.lastShare()*float64(below) || p.bytes(bottom) <= leastLast*p.base) {
+	if plan, moved, below := p.bestSlice(); plan != nil && (float64(moved) >= p.lastShare()*float64(below) ||
+		p.bytes(bottom) <= leastLast*p.base || p.above() > level0Share*p.bytes(bottom)+leastLast*p.base) {
 		return plan
 	}
 	if p.Runs() > runsMost {
 		return p.fewerRuns()
 	}
 	return nil
+}
+
+// above returns the bytes that lie above the last level.
+func (p *picker) above() (n int64) {
+	for level := range bottom {
+		n += p.bytes(level)
+	}
+	return n
 }
 
 // lastShare returns how many times as large as what they overlap in the last level runs become.
