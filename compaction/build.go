@@ -49,14 +49,15 @@ type Output struct {
 	Whole       bool            // make one table, whatever its size and memory, unless that is more than a table can hold
 	Growing     bool            // let a table grow to the size of all before it: few tables, whatever the size of the input
 	Filter      bool            // give the tables filters: see table.Filter
+	Huge        bool            // let huge pages map the tables: see table.Options
 	Cuts        [][]byte        // ascending; an entry at or behind one is in another table than those before it
 	Cache       *table.Cache
 }
 
 // At returns how the tables of a level are built: above the last they are not compressed, as they are soon written again. Tables
-// of level 0, which may be many, have filters.
+// of level 0, which may be many, have filters, and are written as it costs least.
 func (o Output) At(level int) Output {
-	o.Filter = level == 0
+	o.Filter, o.Huge = level == 0, level > 0
 	if level < bottom {
 		o.Compression = wal.CompressionNone
 	}
@@ -295,6 +296,7 @@ func (b *builder) begin() error {
 		BaseSeq:     b.in.BaseSeq,
 		Created:     max(b.in.Now, 0),
 		Compression: b.out.Compression,
+		Huge:        b.out.Huge,
 	})
 	return err
 }

@@ -57,6 +57,7 @@ func TestModel(t *testing.T) {
 		c := genContent(rt)
 		o := Options{
 			BaseSeq:     rapid.SampledFrom([]uint64{0, 100}).Draw(rt, "base"),
+			Huge:        rapid.Bool().Draw(rt, "huge"),
 			BlockSize:   rapid.SampledFrom([]int{1, 64, 300, 4096}).Draw(rt, "block size"),
 			Compression: rapid.SampledFrom(compressions).Draw(rt, "compression"),
 		}

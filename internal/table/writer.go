@@ -24,6 +24,9 @@ type Options struct {
 	// BlockSize is the size of a block in bytes before compression, up to 64 KiB; 0 is 4 KiB, or 32 KiB with
 	// compression. An entry that is larger gets a block of its own.
 	BlockSize int
+	// Huge has the file written so that Linux caches it in huge pages, where the file system lets it, and maps each by one entry of
+	// its tables: that takes an eighth more of the processor than smaller writes, which leave its near cache less.
+	Huge bool
 }
 
 const (
@@ -34,11 +37,11 @@ const (
 	compressedBlockSize = 32 << 10
 	maxBlockSize        = 64 << 10 // so that every row begins in reach of a slot
 
-	// mostWrite is the size of a write to the file, at a multiple of it: Linux then caches a huge page, and maps it by one entry
-	// of its tables. A random look at a mapped table of 1 GiB takes 0.05 us instead of 0.08, and there is one page fault for
-	// each instead of up to thirty. A file begins with smaller ones: what a write takes is not more than what is there.
-	mostWrite     = 2 << 20
+	// leastWrite is the size of a write to the file. With Options.Huge writes grow with it, so that none takes more than what is
+	// there, up to hugeWrite, and each begins at a multiple of its size. A random look at a mapped table of 1 GiB takes 0.05 us
+	// then instead of 0.08, and there is one page fault for each instead of up to thirty.
 	leastWrite    = 256 << 10
+	hugeWrite     = 2 << 20
 	largeValue    = 256 << 10 // a value of this size is written from where it is
 	writeBackSize = 1 << 20   // measured: 840 MB/s against 610 for one sync at the end
 	maxEntries    = 1 << 32   // keeps the hash pages within the cache's key
@@ -55,6 +58,7 @@ type Writer struct {
 
 	compression wal.Compression
 	blockSize   int
+	mostWrite   int64
 	batch       *batch.Builder
 	rows        []hashedRow // of the block being filled
 	prefix      []byte      // of the row being added
@@ -97,8 +101,11 @@ func NewWriter(fs vfs.FS, name string, o Options) (*Writer, error) {
 	}
 	w := &Writer{
 		fs: fs, name: name, file: file, base: base{seq: o.BaseSeq, time: o.Created},
-		compression: o.Compression, blockSize: o.BlockSize, batch: rows,
+		compression: o.Compression, blockSize: o.BlockSize, mostWrite: leastWrite, batch: rows,
 		buf: make([]byte, 0, leastWrite), sum: newSummary(o.Created),
+	}
+	if o.Huge {
+		w.mostWrite = hugeWrite
 	}
 	h := header{id: o.ID, base: w.base, compression: o.Compression}
 	w.append(&wal.Record{Value: h.append(nil)})
@@ -276,10 +283,10 @@ func (w *Writer) append(r *wal.Record) {
 	}
 }
 
-// flush writes the buffer up to where writes begin: see mostWrite.
+// flush writes the buffer up to where writes begin: see leastWrite.
 func (w *Writer) flush() error {
 	for w.err == nil {
-		size := int64(1) << (bits.Len64(uint64(min(max(w.written, leastWrite), mostWrite))) - 1)
+		size := int64(1) << (bits.Len64(uint64(min(max(w.written, leastWrite), w.mostWrite))) - 1)
 		n := int(size - w.written%size)
 		if len(w.buf) < n {
 			break

@@ -151,6 +151,22 @@ func TestFinishedWriter(t *testing.T) {
 	}
 }
 
+// With Huge a file is written in pieces that grow with it, each at a multiple of its size.
+func TestHugeWrites(t *testing.T) {
+	c := testContent(80_000)
+	for _, huge := range []bool{false, true} {
+		fault := vfstest.NewFault(vfstest.NewMem())
+		size := build(t, fault, testName, c, Options{Huge: huge}).FileSize
+		want := int(size/leastWrite) + 1
+		if huge { // 256 KiB twice, 512 KiB, 1 MiB and then 2 MiB at a time
+			want = 4 + int((size-hugeWrite)/hugeWrite) + 1
+		}
+		if n := fault.Count(vfstest.OpWrite); n != want || size < 2*hugeWrite {
+			t.Errorf("huge %t: %d bytes in %d writes, want %d", huge, size, n, want)
+		}
+	}
+}
+
 // TestWriterFaults fails every operation of a writer in turn.
 func TestWriterFaults(t *testing.T) {
 	c := testContent(80_000) // several writes
