@@ -170,7 +170,7 @@ func (c *compacter) runPlan(ctx context.Context, p *compaction.Plan) error {
 	case compaction.Drop:
 		result.Tables = nil
 	case compaction.Rewrite:
-		if len(p.Inputs) >= lsm.UsualTables { // of level 0
+		if len(p.Inputs) >= lsm.UsualTables { // of level 0, or of runs: each is a source that reads are spared
 			c.live.Rent().Merging(true)
 			defer c.live.Rent().Merging(false)
 		}

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -111,18 +110,12 @@ func TestFullDiskOfTheState(t *testing.T) {
 // them for made, and a read finds none of the keys, and goes on with the next once there is room.
 func TestFullDiskOfReports(t *testing.T) {
 	const keys = 700
-	logs := []*raft.Log{}
-	add := func(stamp int64, data []byte) {
-		setStamp(data, stamp)
-		logs = append(logs, &raft.Log{Index: uint64(len(logs) + 1), Term: 1, Type: raft.LogCommand, Data: data})
-	}
-	add(1000, binary.LittleEndian.AppendUint64(appendHeader(nil, &header{kind: kindOpenSession}), 9))
-	add(1000, reportEntry(true))
+	logs, add := reportingLog()
 	for i := range uint64(keys) {
 		key := fmt.Appendf(make([]byte, 0, 60<<10), "%05d", i)
 		add(1000, callsOf(i+1, one(op{kind: opPut, key: key[:cap(key)], life: host.At, lifeValue: 2000})))
 	}
-	last := len(logs)
+	last := len(*logs)
 	add(2000, appendHeader(nil, &header{kind: kindTick}))
 
 	fault := vfstest.NewFault(vfstest.NewMem())
@@ -143,9 +136,9 @@ func TestFullDiskOfReports(t *testing.T) {
 	})
 	must(t, err)
 	defer m.close(t)
-	applyAll(t, m, logs[:last], nil, func(most int) int { return most })
+	applyAll(t, m, (*logs)[:last], nil, func(most int) int { return most })
 	fault.SetRoom(1 << 20)
-	applyAll(t, m, logs[last:], nil, func(int) int { return 1 })
+	applyAll(t, m, (*logs)[last:], nil, func(int) int { return 1 })
 	must(t, m.checkpoint())
 	if got := reportsOf(t, m); len(got) != keys || asked < 3 || m.durable.Load() != 2000 {
 		t.Errorf("%d reports after %d tries, durable %d", len(got), asked, m.durable.Load())

@@ -16,9 +16,8 @@ import (
 //
 // Entries are held from the one of the snapshot on while it is sent, and then from the newest on that the node is known to have,
 // until the rest is within TrailingLogs. A node of which nothing is seen for a while, or that comes no nearer to the end of the log,
-// is not waited for: see holdGrace. The entry
-// of the newest snapshot is always kept: whoever is sent that one is asked whether it has it, and so can be, if there is a newer
-// snapshot by then.
+// is not waited for: see holdGrace. The entry of the newest snapshot is always kept: whoever is sent that one is asked whether it
+// has it, and so can be, if there is a newer snapshot by then.
 type keptLog struct {
 	*raft.LogCache
 	trailing uint64

@@ -197,17 +197,23 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// reportingLog returns entries that open session 9 and begin to report what expires, and what adds more to them.
+func reportingLog() (logs *[]*raft.Log, add func(stamp int64, data []byte)) {
+	logs = new([]*raft.Log)
+	add = func(stamp int64, data []byte) {
+		setStamp(data, stamp)
+		*logs = append(*logs, &raft.Log{Index: uint64(len(*logs) + 1), Term: 1, Type: raft.LogCommand, Data: data})
+	}
+	add(1000, binary.LittleEndian.AppendUint64(appendHeader(nil, &header{kind: kindOpenSession}), 9))
+	add(1000, reportEntry(true))
+	return logs, add
+}
+
 // TestReportsOfMany has more expire at one time than a node knows at a time, on two nodes with different room for it: both come to
 // the same, in several scans.
 func TestReportsOfMany(t *testing.T) {
 	const each, batches = 1000, 25
-	var logs []*raft.Log
-	add := func(stamp int64, data []byte) {
-		setStamp(data, stamp)
-		logs = append(logs, &raft.Log{Index: uint64(len(logs) + 1), Term: 1, Type: raft.LogCommand, Data: data})
-	}
-	add(1000, binary.LittleEndian.AppendUint64(appendHeader(nil, &header{kind: kindOpenSession}), 9))
-	add(1000, reportEntry(true))
+	logs, add := reportingLog()
 	for i := range uint64(batches) {
 		var ops []op
 		for k := range uint64(each) {
@@ -224,10 +230,10 @@ func TestReportsOfMany(t *testing.T) {
 		o.RetainLog = 1 << 30
 		m, err := openMachine(nil, t.TempDir(), &o, func() bool { return false })
 		must(t, err)
-		applyAll(t, m, logs[:10], nil, func(int) int { return 1 })
+		applyAll(t, m, (*logs)[:10], nil, func(int) int { return 1 })
 		must(t, m.checkpoint())
 		must(t, m.db.Load().Flush())
-		applyAll(t, m, logs[10:], nil, func(most int) int { return min(3, most) })
+		applyAll(t, m, (*logs)[10:], nil, func(most int) int { return min(3, most) })
 		got, d := reportsOf(t, m), digest(t, m)
 		if len(got) != each*batches {
 			t.Errorf("%d reports, want %d", len(got), each*batches)
@@ -274,6 +280,16 @@ func TestReportSurvives(t *testing.T) {
 	}
 }
 
+// reporting waits until a node reports what expires, or does not.
+func (tc *testCluster) reporting(db *DB, on bool) {
+	tc.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); db.machine.reports.Load() != on; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tc.t.Fatalf("reports are not %t", on)
+		}
+	}
+}
+
 // TestExpiryEvents watches what expires on two nodes: each expiry is told once, with the same sequence. Then another leads, whose
 // options are others: it ends the reports, and the nodes agree.
 func TestExpiryEvents(t *testing.T) {
@@ -287,9 +303,7 @@ func TestExpiryEvents(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	l := tc.makeLeader("n1")
-	for !l.machine.reports.Load() {
-		time.Sleep(time.Millisecond)
-	}
+	tc.reporting(l, true)
 	for i := range 20 {
 		must(t, l.Put(ctx, fmt.Appendf(nil, "k%d", i), nil, ebb.TTL(time.Duration(20+i/4)*time.Millisecond)))
 	}
