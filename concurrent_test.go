@@ -145,6 +145,11 @@ func TestBatchesAreSeenWhole(t *testing.T) {
 				}
 			})
 		}
+		readers.Go(func() {
+			for !done.Load() {
+				db.live.Sort(done.Load)
+			}
+		})
 		for i := range 400 {
 			must(t, write(i+1))
 		}

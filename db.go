@@ -65,6 +65,7 @@ type DB struct {
 type background struct {
 	flusher   flusher
 	compacter compacter
+	sorter    worker // builds sorted views
 	sweeper   sweeper
 	settler   settler
 	evicter   evicter
@@ -81,6 +82,7 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 	c.init("compact", h)
 	c.pipeline, c.live, c.counters, c.lastFlush, c.buildMemory = p, live, n, &f.last, o.buildMemory
 	c.damage.live, c.damage.events, c.damage.sys = live, h.events, &o.sys
+	b.sorter.init("sort", h)
 	w.requests, b.settler.requests = newRequests(), newRequests()
 	w.pipeline, w.live, w.counters, w.compacter = p, live, n, &c.worker
 	b.settler.pipeline, b.settler.live = p, live
@@ -96,9 +98,17 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 }
 
 // start starts the workers. Requests that were made before are carried out.
-func (b *background) start(h *health) {
+func (b *background) start(h *health, live *lsm.Set) {
 	h.workers.Go(func() { b.flusher.run(b.flusher.flushFrozen) })
 	h.workers.Go(func() { b.compacter.run(b.compacter.compactPicked) })
+	h.workers.Go(func() {
+		b.sorter.run(func() error {
+			if live.SortPaid() {
+				live.Sort(func() bool { return h.work.Err() != nil })
+			}
+			return nil
+		})
+	})
 	h.workers.Go(b.sweeper.loop)
 	h.workers.Go(b.settler.loop)
 	if b.bound != nil {

@@ -44,7 +44,7 @@ func Open(dir string, o *Options) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", dir, noSpace(err)), db.release())
 	}
 	if !opts.manual && !opts.ReadOnly {
-		db.background.start(&db.health)
+		db.background.start(&db.health, &db.live)
 		db.health.workers.Go(func() { db.pipeline.marks.loop(db.health.work, db.pipeline.tickClock) })
 		if db.reporter != nil {
 			db.health.workers.Go(db.reporter.loop)
@@ -355,6 +355,7 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 		Compression:  o.Compression,
 		Cache:        db.cache,
 		GapMemory:    o.Memory / gapShare,
+		SortedMemory: o.sortedMemory,
 		WorthGap:     o.worthGap,
 		Closed:       &db.health.closed,
 		Failure:      db.health.failure,
@@ -363,6 +364,7 @@ func (db *DB) initLive(state *manifest.State) (err error) {
 		Workers:      &db.health.workers,
 		Changed:      db.tablesChanged,
 		Compact:      db.compacter.request,
+		Sort:         db.sorter.request,
 		Clock:        db.clock.Now,
 		Anchor:       func() wal.Anchor { return db.log.Anchor() },
 		Now:          o.sys.now,

@@ -63,6 +63,10 @@ const (
 	gapShare = 64
 	// What loads have found to be nowhere may take 1/knownShare of Memory: some 14,000 keys by default.
 	knownShare = 64
+	// A sorted view of tables may take 1/sortedShare of Memory, twice while another is built: by default it has up to 3 million
+	// entries. Where blocks are compressed, the cache needs most of it.
+	sortedShare           = 16
+	compressedSortedShare = 64
 	// A run of worthGap dead entries is remembered as a gap: that costs as much as some 20 steps, and a seek over the gap some
 	// 10.
 	worthGap = 64
@@ -167,6 +171,7 @@ type Options struct {
 	tableSize    int64      // 0: 64 MiB; the size at which compaction begins the next table
 	segmentSize  int64      // 0: 64 MiB
 	buildMemory  int64      // 0: an eighth of Memory; for the keys of a table that is built
+	sortedMemory int64      // 0: by Memory, and nothing of a database that is only read, which has no background; negative: nothing
 	worthGap     int        // 0: 64; so many dead entries in a row are remembered as a gap
 	replayBatch  int        // 0: replay.Batch, or less with a small Memory; bytes that one goroutine of a replay hands to the next
 	expiryMemory int64      // 0: an eighth of Memory if ExpiryEvents; for the keys that expire next
@@ -220,7 +225,7 @@ func (o *Options) leastDisk() int64 {
 
 // cacheMemory returns the part of Memory that is left for the block cache.
 func (o *Options) cacheMemory() int64 {
-	return max(o.Memory-2*(1+lsm.MaxFrozen)*o.memtableSize-o.buildMemory-o.expiryMemory, 1<<20)
+	return max(o.Memory-2*(1+lsm.MaxFrozen)*o.memtableSize-o.buildMemory-o.expiryMemory-2*o.sortedMemory, 1<<20)
 }
 
 // check refuses values that are not allowed.
@@ -285,6 +290,14 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.expiryMemory == 0 && c.ExpiryEvents {
 		c.expiryMemory = c.Memory / 8
+	}
+	switch {
+	case c.ReadOnly || c.sortedMemory < 0:
+		c.sortedMemory = 0
+	case c.sortedMemory == 0 && c.Compression != CompressionNone:
+		c.sortedMemory = c.Memory / compressedSortedShare
+	case c.sortedMemory == 0:
+		c.sortedMemory = c.Memory / sortedShare
 	}
 	if c.buildMemory == 0 {
 		c.buildMemory = c.Memory / 8

@@ -15,7 +15,7 @@ import (
 // Scans that find keys in several places bring them into one, but not before they have paid for it.
 func TestReadsCompact(t *testing.T) {
 	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
-	o.memtableSize = 32 << 10
+	o.memtableSize, o.sortedMemory = 32<<10, -1
 	db := openTest(t, o)
 	put := func(from, to int) {
 		t.Helper()
@@ -197,7 +197,9 @@ func TestReadsWaitForFlush(t *testing.T) {
 func TestReadsLetCompactionRun(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	fault := vfstest.NewFault(vfstest.NewMem())
-	db := openTest(t, manualOptions(fault, newFakeClock(), SyncNever))
+	o := manualOptions(fault, newFakeClock(), SyncNever)
+	o.sortedMemory = -1
+	db := openTest(t, o)
 	for range lsm.UsualTables {
 		must(t, db.Put([]byte("k"), nil))
 		must(t, db.Flush())

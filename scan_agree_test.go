@@ -95,12 +95,15 @@ func (w *agreeing) change(n int) {
 			err = w.db.Flush()
 		}
 		must(w.t, err)
-		switch w.r.IntN(60) {
+		switch w.r.IntN(61) {
 		case 0:
 			start, end := w.span()
 			err = w.db.DeleteRange(start, end)
 		case 1:
 			err = w.db.Flush()
+			fallthrough
+		case 60:
+			w.db.live.Sort(func() bool { return w.r.IntN(20) == 0 })
 		case 2:
 			if w.r.IntN(4) == 0 {
 				err = w.db.Compact(w.t.Context())

@@ -9,7 +9,8 @@ import (
 )
 
 // scanLayouts are where the records of a scan lie: in one sorted run; the same with a twentieth as many new ones in the
-// memtable; with as many again in four tables of level 0. Where they were loaded in no order, all are in 24 tables of level 0.
+// memtable; with as many again in four tables of level 0. Where they were loaded in no order, all are in 24 tables of level 0,
+// of which there is a sorted view or none.
 var scanLayouts = []string{"settled", "memtable", "level0"}
 
 // layOut fills a database whose background does nothing with records of 24 bytes and a value each.
@@ -87,9 +88,16 @@ func BenchmarkScan(b *testing.B) {
 		})
 	}
 	for _, size := range []int{100, 1000} {
+		records := *benchRecords * 100 / size
 		b.Run(fmt.Sprintf("loaded/value=%d", size), func(b *testing.B) {
-			records := *benchRecords * 100 / size
 			benchScans(b, layOut(b, "loaded", records, size), records, 50)
+		})
+		b.Run(fmt.Sprintf("sorted/value=%d", size), func(b *testing.B) {
+			db := layOut(b, "loaded", records, size)
+			start := time.Now()
+			db.live.Sort(func() bool { return false })
+			b.Logf("sorted in %v", time.Since(start))
+			benchScans(b, db, records, 50)
 		})
 	}
 }

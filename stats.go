@@ -27,7 +27,7 @@ type Stats struct {
 	ActiveBytes   int64            // of the live memtable that takes the writes; part of MemtableBytes
 	Frozen        int              // memtables that wait for their flush
 	Cache         table.CacheStats // the cache of blocks that are compressed or not mapped
-	IndexBytes    int64            // of the parts of live tables that are always in memory
+	IndexBytes    int64            // of the parts of live tables that are always in memory, and of their sorted view
 	MappedBytes   int64            // of mapped live table files; blocks read from them lie in the operating system's page cache
 
 	// ReplacedMemtables have become tables and are still in memory: a reader holds them, see Pins, or the garbage collector
@@ -224,6 +224,7 @@ func (db *DB) addLog(s *Stats, v *lsm.View) {
 
 // addTables adds the figures of the tables of a version.
 func (s *Stats) addTables(v *lsm.Version, now int64) {
+	s.IndexBytes += v.SortedBytes()
 	for level, t := range v.Levels.All() {
 		l, p := &s.Levels[level], t.Reader.Properties()
 		l.Tables++

@@ -44,6 +44,7 @@ func (s *Set) commit(e *Edit) error {
 		return errors.Join(err, s.discard(e.Add))
 	}
 	v := newVersion(levels, state.Evictions, &s.rent)
+	v.order.Store(s.orderOf(&v.Levels, old.order.Load(), false))
 	dropped := old.without(v)
 	s.refLocked(v)
 	s.swap(e, v, dropped)

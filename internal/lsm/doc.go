@@ -8,6 +8,7 @@
 //	Mem       a memtable, with facts for the log and the sweeper
 //	Sources, Deletes   the iterators that a walk over a view merges, and the range deletes that cover its entries
 //	Rent      the cost to reads of the tables that they have to ask
+//	order     the sorted view of a version's tables, and whether another is worth its cost
 //	Loader    opens the tables that a manifest names
 //
 // # What holds

@@ -69,7 +69,7 @@ func (b *bench) open(state *manifest.State, readOnly bool) {
 	b.Set = new(Set)
 	b.Init(Config{
 		FS: b.fault, Dir: "db", ReadOnly: readOnly,
-		MemtableSize: 1 << 20, TableSize: 1 << 20, BuildMemory: 1 << 20, GapMemory: 1 << 16, WorthGap: 2,
+		MemtableSize: 1 << 20, TableSize: 1 << 20, BuildMemory: 1 << 20, GapMemory: 1 << 16, WorthGap: 2, SortedMemory: 1 << 10,
 		Closed: &b.closed, Workers: &b.workers,
 		Failure: func() error { b.mu.Lock(); defer b.mu.Unlock(); return b.failed },
 		Fail: func(err error) error {
@@ -81,6 +81,7 @@ func (b *bench) open(state *manifest.State, readOnly bool) {
 		Report:  func(_ string, err error) { b.mu.Lock(); defer b.mu.Unlock(); b.reports = append(b.reports, err) },
 		Changed: func(*View) { b.changed++ },
 		Compact: func() {},
+		Sort:    func() {},
 		Clock:   func() int64 { return b.clock },
 		Anchor:  func() wal.Anchor { return wal.Anchor{Position: wal.Position{Segment: b.segment}} },
 		Now:     func() time.Time { return b.now },

@@ -77,6 +77,7 @@ func (l *Loader) Publish(active *Mem, frozen []*Mem, lastSeq uint64, log *wal.Re
 	v := &View{Mem: active, Frozen: frozen, Log: log}
 	if log == nil {
 		v.Version, v.Gaps = newVersion(l.levels, l.state.Evictions, &s.rent), s.newGaps(s.appliedSeq)
+		v.Version.order.Store(s.orderOf(&v.Version.Levels, nil, false))
 	} else {
 		v.Version, v.Gaps = newVersion(l.levels, l.state.Evictions, nil), s.newGaps(func() uint64 { return lastSeq })
 	}

@@ -44,9 +44,11 @@ type Rent struct {
 	asked        atomic.Int64 // of paid, when a check was asked for
 	budget       atomic.Int64 // bytes that may be rewritten for reads
 	merging      atomic.Bool  // tables of level 0 are being made fewer
+	sorting      atomic.Int64 // what scans have paid for a sorted view, in nanoseconds
 	memtableSize int64
 	levels       bool   // what lies between level 0 and the last level is no run, and is not compacted for reads
 	request      func() // asks for a check whether enough was paid
+	sort         func() // asks for a sorted view
 }
 
 // Paid returns what was paid since the last Reset.
@@ -79,12 +81,17 @@ func (r *Rent) Spend(cost int64, all bool) {
 func (r *Rent) Worth(m *Mem) bool { return m.Size() >= min(r.memtableSize, usualMemtable)/worthPart }
 
 // scan pays for a scan of a view that has to merge that many tables of level 0, and the runs below it, if that is what they are.
+// Of these it first pays for a sorted view, if one is worth it. It pays for a compaction as if there were one.
 func (r *Rent) scan(v *View, tables int) {
 	if r == nil {
 		return
 	}
-	cost := int64(tables) * ScanBytes
-	if !r.levels {
+	o := v.Version.order.Load()
+	if o.saves > 0 {
+		r.paySorting(o)
+	}
+	cost := int64(max(tables-o.saves, 0)) * ScanBytes
+	if !r.levels && !o.covers.deep && !(o.saves > 0 && o.plan.deep) {
 		cost += int64(v.Version.runs) * ScanBytes
 	}
 	if r.Worth(v.Mem) {
@@ -93,8 +100,15 @@ func (r *Rent) scan(v *View, tables int) {
 	if cost > 0 {
 		r.Pay(cost)
 	}
-	if tables >= UsualTables && r.merging.Load() {
+	if tables >= UsualTables && (r.merging.Load() || o.saves > 0 && r.sorting.Load() >= o.cost) {
 		runtime.Gosched()
+	}
+}
+
+// paySorting pays for a sorted view what that would spare a scan, and asks for it once that suffices.
+func (r *Rent) paySorting(o *order) {
+	if r.sorting.Add(int64(o.saves)*sourceTime) >= o.cost {
+		r.sort()
 	}
 }
 

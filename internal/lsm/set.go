@@ -30,6 +30,7 @@ type Config struct {
 	Compression  wal.Compression // of the last level
 	Cache        *table.Cache    // of blocks; may be nil
 	GapMemory    int64           // for the known gaps, in bytes
+	SortedMemory int64           // for a sorted view of tables, in bytes; while one is built there are two
 	WorthGap     int             // so many dead entries in a row make a gap
 
 	Closed  *atomic.Bool        // reads are refused
@@ -39,6 +40,7 @@ type Config struct {
 	Workers *sync.WaitGroup     // counts background goroutines and checkpoints, all of which end before Close
 	Changed func(v *View)       // the tables have changed; called without locks
 	Compact func()              // reads may have paid for a compaction; called by readers, returns at once
+	Sort    func()              // scans have paid for a sorted view; called by readers, returns at once
 	Clock   func() int64        // how far time has come, for the manifest: Unix ms
 	Anchor  func() wal.Anchor   // how far the log has come, for the manifest
 	Now     func() time.Time    // monotonic, to tell how long a replaced version has been held
@@ -75,7 +77,7 @@ type Set struct {
 // Init readies a set that has no view yet: Loader.Publish gives it one. Until then only NewLoader and Close may be called.
 func (s *Set) Init(c Config) {
 	s.config = c
-	s.rent.memtableSize, s.rent.request, s.rent.levels = c.MemtableSize, c.Compact, c.Bounded
+	s.rent.memtableSize, s.rent.request, s.rent.sort, s.rent.levels = c.MemtableSize, c.Compact, c.Sort, c.Bounded
 	s.rent.budget.Store(math.MaxInt64 / 4) // what is there was not rewritten in this life
 	s.releases.ended.L = &s.releases.mu
 	s.mu.Lock()

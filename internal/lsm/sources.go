@@ -16,13 +16,14 @@ type Sources struct {
 	list   []kv.Iterator
 	mems   []*memtable.Iterator
 	level0 []*table.Iterator
+	sorted table.SortedIterator
 	levels [compaction.NumLevels]levelIterator
 	copies table.Copies
 
-	overlaid int      // how many of level0 are in list
-	newest   []uint64 // the newest sequence in each source of list, but for the levels, which come last
-	version  *Version
-	isOlder  []bool // scratch
+	overlaid int                   // how many of level0 are in list
+	newest   []uint64              // the newest sequence in each source of list, but for the levels, which come last
+	below    [][]*compaction.Table // the levels, from 1 on, that are in list
+	isOlder  []bool                // scratch
 }
 
 // levelIterator walks the tables of one level, which do not overlap.
@@ -67,8 +68,9 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 		s.mems[i].Reset(m.Memtable, seq)
 		s.add(s.mems[i], m.Stats().MaxSeq)
 	}
-	n := 0
-	for _, t := range v.Version.Levels[0] {
+	o := v.Version.order.Load()
+	n, single := 0, len(v.Version.Levels[0])-len(o.covers.Levels[0])
+	for _, t := range v.Version.Levels[0][:single] {
 		if !t.Within(lower, upper) {
 			continue
 		}
@@ -79,9 +81,17 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 		s.add(s.level0[n], t.Reader.Properties().MaxSeq)
 		n++
 	}
-	s.overlaid, s.version = n, v.Version
-	for level := 1; level < compaction.NumLevels; level++ {
-		if tables := v.Version.Levels[level]; len(tables) > 0 {
+	if o.sorted != nil {
+		s.sorted.Reset(o.sorted, copies)
+		s.add(&s.sorted, o.newest)
+		n++
+	}
+	s.overlaid, s.below = n, v.Version.Levels[1:]
+	if o.covers.deep {
+		s.below = nil
+	}
+	for i, tables := range s.below {
+		if level := 1 + i; len(tables) > 0 {
 			l := &s.levels[level]
 			l.copies = copies
 			l.Reset(tables, l.open)
@@ -91,7 +101,7 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 	return s.list
 }
 
-// Overlaid returns how many tables of level 0 are among the iterators.
+// Overlaid returns how many tables of level 0 are among the iterators, where a sorted view counts as one.
 func (s *Sources) Overlaid() int { return s.overlaid }
 
 // Recycle ends the life of the kept entries that runs of the iterators have given.
@@ -112,7 +122,7 @@ func (s *Sources) Older(seq uint64, start, end []byte) []bool {
 	for _, newest := range s.newest {
 		s.isOlder = append(s.isOlder, newest < seq)
 	}
-	for _, tables := range s.version.Levels[1:] {
+	for _, tables := range s.below {
 		if len(tables) > 0 {
 			s.isOlder = append(s.isOlder, compaction.NewestIn(tables, start, end) < seq)
 		}
@@ -127,5 +137,5 @@ func (s *Sources) Older(seq uint64, start, end []byte) []bool {
 func (s *Sources) Release() {
 	clear(s.list)
 	s.copies.Recycle()
-	s.version = nil
+	s.below = nil
 }

@@ -21,6 +21,7 @@ type Version struct {
 	deletes   [compaction.NumLevels]tableDeletes
 	deadlines bool // an entry in the tables has a deadline
 	runs      int  // between level 0 and the last level
+	order     atomic.Pointer[order]
 	rent      *Rent
 	refs      atomic.Int64
 }
@@ -44,6 +45,7 @@ func newVersion(levels compaction.Levels, evictions kv.Evictions, rent *Rent) *V
 		}
 	}
 	v.refs.Store(1)
+	v.order.Store(new(order))
 	return v
 }
 

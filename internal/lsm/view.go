@@ -163,7 +163,7 @@ func (v *View) Scan(seq uint64) *merge.Iterator {
 // Pin keeps the tables of the view open until Set.Unpin. The caller has pinned the view itself: see Set.Pin.
 func (v *View) Pin() { v.Version.pin() }
 
-// PayForScan counts a scan that has to merge that many tables of level 0.
+// PayForScan counts a scan that has to merge that many tables of level 0, as Sources.Overlaid counts them.
 func (v *View) PayForScan(tables int) { v.Version.rent.scan(v, tables) }
 
 // HasDeadlines reports whether an entry of the view has a deadline. Nobody may write meanwhile.

@@ -174,3 +174,36 @@ func BenchmarkGuard(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSort builds the sorted view of 24 tables that overlap, the first time with their blocks not verified.
+func BenchmarkSort(b *testing.B) {
+	for _, size := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("value=%d", size), func(b *testing.B) {
+			const tables = 24
+			entries := *benchCount * 100 / size
+			rnd := rand.New(rand.NewPCG(1, 2))
+			in := make([][]kv.Entry, tables)
+			value := make([]byte, size)
+			for i := range entries {
+				n := rnd.IntN(tables)
+				in[n] = append(in[n], kv.Entry{Key: benchKey(nil, i), Value: value, Seq: uint64(i)})
+			}
+			var runs [][]*Reader
+			for n := range in {
+				name := filepath.ToSlash(filepath.Join(b.TempDir(), "table"))
+				build(b, vfs.OS, name, content{entries: in[n]}, Options{})
+				r := mustOpen(b, vfs.OS, name, nil)
+				defer r.Close()
+				runs = append(runs, []*Reader{r})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				s, err := Sort(runs, never)
+				if err != nil || s.Len() != entries {
+					b.Fatal(s.Len(), err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*entries), "ns/entry")
+		})
+	}
+}

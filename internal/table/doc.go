@@ -1,7 +1,8 @@
 // Package table builds and reads tables: immutable files of entries in key order, at most one entry a key.
 //
 // It owns the file format (format.go), the Writer that makes a file, the Reader that answers from it, the Iterator over
-// one, the Properties that tell a compaction what is inside, and the Cache of blocks that had to be read or decompressed.
+// one, the Sorted view of several, the Properties that tell a compaction what is inside, and the Cache of blocks that had to be
+// read or decompressed.
 // Which entries of other tables a tombstone, a deadline or a range delete hides is for the caller to find out.
 //
 // A look-up goes from the hash of the key to one slot of eight bytes, and from there to the row: no search, no filter. A

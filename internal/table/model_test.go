@@ -114,7 +114,7 @@ func compareSeek(t *rapid.T, r *Reader, c content, key []byte) {
 }
 
 // expectAt checks where an iterator stands: on entry i, or nowhere if there is none.
-func expectAt(t *rapid.T, it *Iterator, ok bool, c content, i int) {
+func expectAt(t *rapid.T, it kv.Iterator, ok bool, c content, i int) {
 	t.Helper()
 	if it.Err() != nil {
 		t.Fatal(it.Err())
@@ -135,6 +135,14 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 		it.ResetCopying(r, &copies)
 	}
 	defer it.Close()
+	walk(t, &it, &copies, c)
+}
+
+// walk moves a new iterator about. Of kept entries copies are recycled.
+func walk(t *rapid.T, it interface {
+	kv.Runner
+	kv.Aimer
+}, copies *Copies, c content) {
 	if run, _ := it.Run(1, false); it.Next() || it.Prev() || len(run) > 0 {
 		t.Errorf("a new iterator moved, or has %d entries at hand", len(run))
 	}
@@ -155,6 +163,9 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 		switch rapid.IntRange(0, 14).Draw(t, "step") {
 		case 13, 14:
 			key, before := c.entries[rapid.IntRange(0, len(c.entries)-1).Draw(t, "entry")].Key, rapid.Bool().Draw(t, "before")
+			if rapid.Bool().Draw(t, "other") {
+				key = genKey().Draw(t, "key")
+			}
 			if rapid.Bool().Draw(t, "aim") {
 				it.Aim(key)
 				it.Fetch()
@@ -167,7 +178,7 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 			}
 		case 10, 11:
 			if ok = at >= 0; ok {
-				run, first, to, keep := walkRun(t, &it, c, at)
+				run, first, to, keep := walkRun(t, it, c, at)
 				if at = to; keep {
 					kept, keptWant = append(kept, run...), append(keptWant, c.entries[first:first+len(run)]...)
 				}
@@ -192,7 +203,7 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 				at--
 			}
 		}
-		expectAt(t, &it, ok, c, at)
+		expectAt(t, it, ok, c, at)
 		if !ok {
 			at = -1
 		}
@@ -201,7 +212,7 @@ func compareWalk(t *rapid.T, r *Reader, c content) {
 
 // walkRun checks a run of an iterator that stands on entry at, and passes over some of it. It returns a copy of the run, the
 // index of the run's first entry, and that of the entry that the iterator stands on then.
-func walkRun(t *rapid.T, it *Iterator, c content, at int) (run []kv.Entry, first, to int, kept bool) {
+func walkRun(t *rapid.T, it kv.Runner, c content, at int) (run []kv.Entry, first, to int, kept bool) {
 	want, reverse := rapid.IntRange(1, 40).Draw(t, "want"), rapid.Bool().Draw(t, "reverse")
 	run, kept = it.Run(want, reverse)
 	if first = at; reverse {

@@ -1,0 +1,174 @@
+package lsm
+
+import (
+	"slices"
+
+	"github.com/ebbdb/ebb/compaction"
+	"github.com/ebbdb/ebb/internal/table"
+)
+
+// order is what a Version knows of the order of its entries: a sorted view of the oldest tables, if there is one, and whether
+// another would be worth its cost. It does not change.
+type order struct {
+	sorted *table.Sorted // nil: there is none
+	covers cover         // the tables of sorted,
+	newest uint64        // and the newest sequence in them
+
+	plan  cover // the tables that another sorted view would have
+	saves int   // how many sources that would spare a scan; 0: another is not worth it
+	cost  int64 // of building it, in nanoseconds
+}
+
+// cover is the tables that a sorted view is of: the oldest of level 0 and, if it is deep, all below.
+type cover struct {
+	compaction.Levels
+	deep bool
+}
+
+const (
+	// sortEntry is how many nanoseconds it takes to sort an entry, and sortByte a byte, which may have to be verified.
+	sortEntry = 100
+	sortByte  = 0.1
+	// sourceTime is how many nanoseconds a source takes of a scan. Somebody waits for a scan, and nobody for the background.
+	sourceTime = 4 * 2000
+	// mostSorted is how many tables a sorted view has.
+	mostSorted = 250
+)
+
+// orderOf returns the order of levels, of which old, if not nil, may know something. If failed is true another sorted view is not
+// worth its cost.
+func (s *Set) orderOf(levels *compaction.Levels, old *order, failed bool) *order {
+	o := new(order)
+	if old != nil && old.sorted != nil && old.covers.partOf(levels) {
+		o.sorted, o.covers, o.newest = old.sorted, old.covers, old.newest
+	}
+	if failed {
+		return o
+	}
+	var entries uint64
+	var bytes int64
+	o.plan, entries, bytes = sortable(levels, s.config.SortedMemory)
+	if o.saves = max(o.covers.sources(levels)-o.plan.sources(levels), 0); o.saves > 0 {
+		o.cost = int64(sortEntry*entries) + int64(sortByte*float64(bytes))
+	}
+	return o
+}
+
+// partOf reports whether levels still have the tables where these are.
+func (c *cover) partOf(levels *compaction.Levels) bool {
+	newer := len(levels[0]) - len(c.Levels[0])
+	if newer < 0 || !slices.Equal(levels[0][newer:], c.Levels[0]) {
+		return false
+	}
+	for i := 1; c.deep && i < len(levels); i++ {
+		if !slices.Equal(levels[i], c.Levels[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// sources returns how many sources a scan of levels merges if a sorted view covers c.
+func (c *cover) sources(levels *compaction.Levels) int {
+	n := len(levels[0]) - max(len(c.Levels[0])-1, 0)
+	for _, tables := range levels[1:] {
+		if len(tables) > 0 && !c.deep {
+			n++
+		}
+	}
+	return n
+}
+
+// runs returns the tables, the newest first, as runs that do not overlap.
+func (c *cover) runs() (runs [][]*table.Reader) {
+	readers := func(tables []*compaction.Table) {
+		var run []*table.Reader
+		for _, t := range tables {
+			run = append(run, t.Reader)
+		}
+		if len(run) > 0 {
+			runs = append(runs, run)
+		}
+	}
+	for i := range c.Levels[0] {
+		readers(c.Levels[0][i : i+1])
+	}
+	for i := 1; c.deep && i < len(c.Levels); i++ {
+		readers(c.Levels[i])
+	}
+	return runs
+}
+
+// sortable returns the tables of levels that a sorted view can cover with so many bytes of memory, and their entries and bytes.
+func sortable(levels *compaction.Levels, memory int64) (c cover, entries uint64, bytes int64) {
+	tables := 0
+	take := func(t *compaction.Table) bool {
+		n := t.Reader.Properties().Entries
+		// A scan skips what a range delete covers only in sources all of whose entries are older.
+		if tables++; tables > mostSorted || t.Deletes != nil || !t.Reader.Sortable() || table.SortedMemory(entries+n) > memory {
+			return false
+		}
+		entries, bytes = entries+n, bytes+t.Size
+		return true
+	}
+	first := len(levels[0])
+	for first > 0 && take(levels[0][first-1]) {
+		first--
+	}
+	c.Levels[0] = levels[0][first:]
+	if first > 0 || len(levels[0]) == 0 {
+		return c, entries, bytes
+	}
+	shallow, of, size := c, entries, bytes
+	for i, tables := range levels[1:] {
+		for _, t := range tables {
+			if !take(t) {
+				return shallow, of, size
+			}
+		}
+		c.Levels[1+i] = tables
+	}
+	c.deep = true
+	return c, entries, bytes
+}
+
+// SortPaid reports whether scans have paid for another sorted view.
+func (s *Set) SortPaid() bool {
+	o := s.view.Load().Version.order.Load()
+	return o.saves > 0 && s.rent.sorting.Load() >= o.cost
+}
+
+// Sort builds the sorted view that would spare scans of the newest version most, unless that has it, or gives up once stop is
+// true. A table that cannot be read is nobody's failure here: reads and compactions find and report it.
+func (s *Set) Sort(stop func() bool) {
+	v, _, ok := s.Pin()
+	if !ok {
+		return
+	}
+	defer s.Unpin(v)
+	o := v.Version.order.Load()
+	if o.saves == 0 {
+		return
+	}
+	sorted, err := table.Sort(o.plan.runs(), stop)
+	built := &order{sorted: sorted, covers: o.plan}
+	for _, t := range built.covers.All() {
+		built.newest = max(built.newest, t.Reader.Properties().MaxSeq)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.view.Load().Version
+	if err != nil {
+		built = now.order.Load()
+	}
+	now.order.Store(s.orderOf(&now.Levels, built, err != nil))
+	s.rent.sorting.Store(0)
+}
+
+// SortedBytes returns the bytes of memory of the sorted view of a version.
+func (v *Version) SortedBytes() int64 {
+	if o := v.order.Load(); o.sorted != nil {
+		return o.sorted.Memory()
+	}
+	return 0
+}

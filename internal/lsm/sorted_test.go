@@ -1,0 +1,198 @@
+package lsm
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/merge"
+	"github.com/ebbdb/ebb/internal/op"
+)
+
+func never() bool { return false }
+
+// scan returns what a scan of the newest view shows, and how many sources it merges.
+func (b *bench) scan() (entries []string, sources int) {
+	b.t.Helper()
+	v, seq, ok := b.Pin()
+	if !ok {
+		b.t.Fatal("closed")
+	}
+	defer b.Unpin(v)
+	var s Sources
+	s.Init()
+	list := s.Open(v, seq, nil, nil, nil, false)
+	defer s.Release()
+	var m merge.Iterator
+	m.Reset(list)
+	defer m.Close()
+	for ok := m.First(); ok; ok = m.Next() {
+		entries = append(entries, fmt.Sprintf("%s@%d", m.Entry().Key, m.Entry().Seq))
+	}
+	if m.Err() != nil {
+		b.t.Error(m.Err())
+	}
+	return entries, len(list)
+}
+
+// A sorted view takes the place of the tables that it is of, in scans of the version that it was built for and of later ones as
+// long as these have all of the tables, and in no other.
+func TestSorted(t *testing.T) {
+	b := newBench(t)
+	expect := func(when string, sources int, deep bool) {
+		t.Helper()
+		got, n := b.scan()
+		o := b.View().Version.order.Load()
+		b.View().Version.order.Store(new(order))
+		want, _ := b.scan()
+		b.View().Version.order.Store(o)
+		if n != sources || o.covers.deep != deep || !slices.Equal(got, want) {
+			t.Errorf("%s: a scan of %d sources, deep %v, shows %q; want %d, %v, %q", when, n, o.covers.deep, got, sources, deep, want)
+		}
+		if (b.View().Version.SortedBytes() > 0) != (o.sorted != nil) {
+			t.Errorf("%s: a sorted view takes %d bytes", when, b.View().Version.SortedBytes())
+		}
+	}
+	b.flush("a", "c", "e")
+	b.flush("b", "c", "d")
+	expect("two tables", 3, false)
+	b.Sort(never)
+	expect("two tables, sorted", 2, true)
+	b.flush("a", "f")
+	expect("a newer table", 3, true)
+	b.Sort(func() bool { return true })
+	expect("a newer table, and a view that was stopped", 3, true)
+	if b.SortPaid() {
+		t.Error("what was tried is paid again")
+	}
+	b.flush("g")
+	b.Sort(never)
+	expect("four tables, sorted", 2, true)
+	b.compact()
+	expect("compacted", 2, false)
+	b.Sort(never)
+	expect("one run", 2, false)
+	b.flush("c", "h")
+	b.flush("b")
+	expect("a run and two tables", 4, false)
+	b.Sort(never)
+	expect("a run and two tables, sorted", 2, true)
+	b.compact()
+	expect("compacted again", 2, false)
+
+	// Range deletes are left to the sources that know of them.
+	b.flush("m")
+	b.seq++
+	must(t, b.View().Mem.Apply(&op.Op{Kind: op.DeleteRange, Seq: b.seq, Key: []byte("a"), End: []byte("c")}))
+	b.flush("n")
+	b.flush("o")
+	b.flush("p")
+	b.Sort(never)
+	expect("a table with a range delete in the middle", 6, false)
+}
+
+// What a sorted view may take bounds the tables that it is of: the oldest, and those below level 0 all or not at all.
+func TestSortedMemory(t *testing.T) {
+	b := newBench(t)
+	flush := func(n int) {
+		var keys []string
+		for i := range n {
+			keys = append(keys, fmt.Sprintf("%03d", i))
+		}
+		b.flush(keys...)
+	}
+	flush(100)
+	b.compact()
+	flush(100) // some 600 bytes each
+	b.Sort(never)
+	if _, n := b.scan(); n != 3 {
+		t.Errorf("%d sources, want the memtable, the table and the level, which have more entries than the memory", n)
+	}
+	flush(60)
+	flush(60)
+	b.Sort(never)
+	if _, n := b.scan(); n != 4 || b.View().Version.SortedBytes() > b.config.SortedMemory+64 {
+		t.Errorf("%d sources and %d bytes, want the memtable, the newest table, the sorted view and the level", n, b.View().Version.SortedBytes())
+	}
+}
+
+// Scans pay for a sorted view what it spares them, ask for it, and do not pay for a compaction of its tables.
+func TestSortPaid(t *testing.T) {
+	b := newBench(t)
+	asked := 0
+	b.rent.sort = func() { asked++ }
+	scan := func() { b.View().PayForScan(len(b.View().Version.Levels[0])) }
+	b.flush("a")
+	scan()
+	if before := b.Rent().Paid(); asked > 0 || before != ScanBytes {
+		t.Errorf("one table: asked %d times, paid %d", asked, before)
+	}
+	b.Rent().Reset()
+	b.flush("b")
+	b.flush("c")
+	o := b.View().Version.order.Load()
+	o.cost = 5 * sourceTime
+	b.View().Version.order.Store(o)
+	for n := range 3 {
+		if scan(); (asked > 0) != (n == 2) || b.SortPaid() != (n == 2) {
+			t.Errorf("after %d scans that would be spared 2 sources: asked %d times, paid %v", n+1, asked, b.SortPaid())
+		}
+	}
+	if paid := b.Rent().Paid(); paid != 3*ScanBytes {
+		t.Errorf("for a compaction 3 scans have paid %d", paid)
+	}
+	b.Sort(never)
+	if asked = 0; b.SortPaid() {
+		t.Error("it is paid for twice")
+	}
+	scan()
+	if asked > 0 {
+		t.Error("a scan pays for what is there")
+	}
+}
+
+// Scans beside commits and the building of sorted views show every key, and the newest version that they may.
+func TestSortBesideChanges(t *testing.T) {
+	b := newBench(t)
+	const rounds, keys = 60, 8
+	b.flush("k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7")
+	var done atomic.Bool
+	var others sync.WaitGroup
+	for range 2 {
+		others.Go(func() {
+			for last := ""; !done.Load() && !t.Failed(); {
+				entries, _ := b.scan()
+				if now := strings.Join(entries, " "); len(entries) != keys {
+					t.Errorf("after %s: %s", last, now)
+				} else {
+					last = now
+				}
+			}
+		})
+	}
+	others.Go(func() {
+		for !done.Load() {
+			b.Sort(done.Load)
+		}
+	})
+	for n := range rounds {
+		b.put(fmt.Sprint("k", n%keys), fmt.Sprint("k", n%3))
+		must(t, b.Commit(b.flushEdit()))
+		if n%7 == 6 {
+			b.compact()
+		}
+	}
+	done.Store(true)
+	others.Wait()
+	entries, _ := b.scan()
+	v, seq, _ := b.Pin()
+	defer b.Unpin(v)
+	for _, e := range entries {
+		key, at, _ := strings.Cut(e, "@")
+		b.reads(v, min(seq, math.MaxUint64), key, key+"@"+at)
+	}
+}

@@ -1,0 +1,217 @@
+package table
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/vfs"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
+	"github.com/ebbdb/ebb/wal"
+	"pgregory.net/rapid"
+)
+
+func never() bool { return false }
+
+// openContent builds and opens a table of the content.
+func openContent(tb testing.TB, fs vfs.FS, n int, c content, o Options) *Reader {
+	tb.Helper()
+	name := fmt.Sprintf("%06d.tbl", n)
+	build(tb, fs, name, c, o)
+	return mustOpen(tb, fs, name, nil)
+}
+
+// cutAt cuts a content into parts of which each has an entry.
+func cutAt(c content, cuts []int) (parts []content) {
+	from := 0
+	for _, to := range append(cuts, len(c.entries)) {
+		if to > from {
+			parts, from = append(parts, content{entries: c.entries[from:to]}), to
+		}
+	}
+	return parts
+}
+
+// TestSortedModel compares a sorted view of runs of tables with a map that was given the oldest first.
+func TestSortedModel(t *testing.T) {
+	var it SortedIterator // one for all, so that what is left of an earlier use would show
+	rapid.Check(t, func(rt *rapid.T) {
+		mem, tables := vfstest.NewMem(), 0
+		newest := make(map[string]kv.Entry)
+		var runs [][]*Reader
+		for range rapid.IntRange(1, 8).Draw(rt, "runs") {
+			c := genContent(rt)
+			for _, e := range c.entries {
+				newest[string(e.Key)] = e
+			}
+			cuts := rapid.SliceOfN(rapid.IntRange(1, len(c.entries)), 0, 3).Draw(rt, "cuts")
+			slices.Sort(cuts)
+			o := Options{BlockSize: rapid.SampledFrom([]int{1, 64, 300, 4096}).Draw(rt, "block size")}
+			var run []*Reader
+			for _, part := range cutAt(c, cuts) {
+				tables++
+				run = append(run, openContent(t, mem, tables, part, o))
+			}
+			runs = append([][]*Reader{run}, runs...)
+		}
+		var c content
+		for _, k := range slices.Sorted(maps.Keys(newest)) {
+			c.entries = append(c.entries, newest[k])
+		}
+		s, err := Sort(runs, never)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if most := SortedMemory(uint64(8 * 150)); s.Len() != len(c.entries) || s.Memory() > most+8*int64(tables)+64 {
+			t.Errorf("%d entries and %d bytes, want %d and at most %d", s.Len(), s.Memory(), len(c.entries), most)
+		}
+		copies := new(Copies)
+		if it.Reset(s, nil); rapid.Bool().Draw(rt, "copying") {
+			it.Reset(s, copies)
+		}
+		walk(rt, &it, copies, c)
+		it.Close()
+		for _, t := range slices.Concat(runs...) {
+			t.Close()
+		}
+	})
+}
+
+// TestSortedSeek seeks every key and every place between two keys of a view with many groups, some of which have one head.
+func TestSortedSeek(t *testing.T) {
+	var c [3]content
+	var all content
+	for i := range 3000 {
+		k := fmt.Appendf(nil, "user%03d", i/10)
+		if i%1000 < 100 {
+			k = append(k, "same head, for as long as it takes "...) // which group heads do not tell apart
+		}
+		e := kv.Entry{Key: fmt.Appendf(k, "%04d", i), Seq: 1, Value: []byte{byte(i)}}
+		all.entries = append(all.entries, e)
+	}
+	slices.SortFunc(all.entries, func(a, b kv.Entry) int { return bytes.Compare(a.Key, b.Key) })
+	for i, e := range all.entries {
+		c[i%3].entries = append(c[i%3].entries, e)
+	}
+	mem := vfstest.NewMem()
+	var runs [][]*Reader
+	for i := range c {
+		runs = append(runs, []*Reader{openContent(t, mem, i, c[i], Options{})})
+	}
+	s, err := Sort(runs, never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var it SortedIterator
+	it.Reset(s, nil)
+	at := func(ok bool, i int) {
+		t.Helper()
+		if want := i >= 0 && i < len(all.entries); ok != want || ok && !sameEntry(it.Entry(), &all.entries[i]) {
+			t.Fatalf("entry %d: %v, %s", i, ok, describe(it.Entry()))
+		}
+	}
+	for i, e := range all.entries {
+		at(it.SeekGE(e.Key), i)
+		at(it.SeekLT(e.Key), i-1)
+		after := append(bytes.Clone(e.Key), 0)
+		at(it.SeekGE(after), i+1)
+		at(it.SeekLT(after), i)
+	}
+	for key, i := range map[string]int{"": 0, "u": 0, "user": 0, "usee": 0, "uses": 3000, "v": 3000, "user\xff": 3000} {
+		at(it.SeekGE([]byte(key)), i)
+		at(it.SeekLT([]byte(key)), i-1)
+	}
+}
+
+// TestSortStops checks that Sort ends when it is told to, and that of a table with a bad block there is no sorted view.
+func TestSortStops(t *testing.T) {
+	mem := vfstest.NewMem()
+	r := openContent(t, mem, 1, testContent(5000), Options{})
+	calls := 0
+	if _, err := Sort([][]*Reader{{r}}, func() bool { calls++; return calls == 3 }); !errors.Is(err, ErrStopped) {
+		t.Errorf("told to stop: %v", err)
+	}
+	file := mustReadFile(t, mem, "000001.tbl")
+	file[len(file)/3] ^= 1
+	mem = vfstest.NewMem()
+	if err := mem.WriteFile("000001.tbl", file); err != nil {
+		t.Fatal(err)
+	}
+	r = mustOpen(t, mem, "000001.tbl", nil)
+	if _, err := Sort([][]*Reader{{r}}, never); err == nil || !strings.Contains(err.Error(), "000001.tbl") {
+		t.Errorf("a table with a bad block: %v", err)
+	}
+}
+
+// TestSortable: what is read in blocks has no place for a row.
+func TestSortable(t *testing.T) {
+	mem := vfstest.NewMem()
+	if r := openContent(t, mem, 1, testContent(100), Options{}); !r.Sortable() {
+		t.Error("a mapped table is not sortable")
+	}
+	if r := openContent(t, mem, 2, testContent(100), Options{Compression: wal.CompressionLZ4}); r.Sortable() {
+		t.Error("a compressed table is sortable")
+	}
+	if r := mustOpen(t, pread{mem}, "000001.tbl", nil); r.Sortable() {
+		t.Error("a table that is not mapped is sortable")
+	}
+}
+
+// TestFaultInSorted cuts a file under a sorted view, as a failing disk would: each reading is an error that names the file, and
+// so is sorting.
+func TestFaultInSorted(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a mapped file can be cut short on Linux")
+	}
+	dir := t.TempDir()
+	name := filepath.Join(dir, testName)
+	build(t, vfs.OS, name, testContent(20_000), Options{})
+	r := mustOpen(t, vfs.OS, name, nil)
+	defer r.Close()
+	s, err := Sort([][]*Reader{{r}}, never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var it SortedIterator
+	it.Reset(s, nil)
+	if !it.First() {
+		t.Fatal(it.Err())
+	}
+	if err := os.Truncate(name, 4096); err != nil {
+		t.Fatal(err)
+	}
+	isFault := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, vfs.ErrFault) || !strings.Contains(err.Error(), testName) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for it.Next() {
+		run, _ := it.Run(64, false)
+		it.Pass(len(run)-1, false)
+	}
+	isFault("a walk", it.Err())
+	for what, move := range map[string]func() bool{
+		"Last":   it.Last,
+		"SeekGE": func() bool { return it.SeekGE(key(15_000)) },
+		"SeekLT": func() bool { return it.SeekLT(key(15_000)) },
+	} {
+		if move() {
+			t.Errorf("%s found something", what)
+		}
+		isFault(what, it.Err())
+	}
+	if it.Entry().Key != nil || it.Next() || it.Prev() {
+		t.Error("it stands somewhere after a fault")
+	}
+	_, err = Sort([][]*Reader{{r}}, never)
+	isFault("sorting", err)
+}
