@@ -41,7 +41,12 @@ func (f *flusher) flushUntil(ctx context.Context) error {
 			f.trim.again()
 			return nil
 		}
-		if err := f.flush(v.Frozen[len(v.Frozen)-1]); err != nil {
+		oldest, pace := v.Frozen[len(v.Frozen)-1], &f.pipeline.stall.pace
+		size := oldest.Size()
+		pace.flushBegins(f.health.sys.now())
+		err := f.flush(oldest)
+		pace.flushEnds(f.health.sys.now(), size, err)
+		if err != nil {
 			return fmt.Errorf("flush: %w", err)
 		}
 		f.succeeded()

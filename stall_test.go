@@ -1,0 +1,102 @@
+package ebb
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ebbdb/ebb/internal/lsm"
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
+)
+
+// A put waits until as much of the flush has passed as of the memtable is full, beyond what was when pacing began.
+func TestPace(t *testing.T) {
+	var p pace
+	at := func(d time.Duration) time.Time { return time.Unix(1000, 0).Add(d) }
+	const size = 1 << 20
+	p.begin(at(0), 0, size)
+	if d := p.wait(at(0), 0.9); d != 0 {
+		t.Errorf("no flush is known, and a put waits for %v", d)
+	}
+	p.flushBegins(at(0))
+	p.flushEnds(at(100*time.Millisecond), size, nil)
+	p.flushBegins(at(100 * time.Millisecond))
+	p.flushEnds(at(time.Hour), size, syscall.ENOSPC)
+	p.flushBegins(at(2 * time.Hour))
+	p.flushEnds(at(2*time.Hour+300*time.Millisecond), size, nil)
+	// A flush is taken to last 200 ms: half of what is new, and half of what was.
+	for _, c := range []struct {
+		name        string
+		began, from time.Duration // -1: the flush has not begun
+		fill        float64       // when pacing began
+		now         time.Duration
+		full        float64
+		want        time.Duration
+	}{
+		{"in step", 0, 0, 0, 50 * time.Millisecond, 0.25, 0},
+		{"a little ahead", 0, 0, 0, 50 * time.Millisecond, 0.252, 0},
+		{"ahead", 0, 0, 0, 50 * time.Millisecond, 0.5, 50 * time.Millisecond},
+		{"far ahead", 0, 0, 0, 0, 1, mostPace},
+		{"behind", 0, 0, 0, 150 * time.Millisecond, 0.5, 0},
+		{"begun before", 0, 100 * time.Millisecond, 0.5, 100 * time.Millisecond, 0.75, 50 * time.Millisecond},
+		{"not begun", -1, 100 * time.Millisecond, 0, 200 * time.Millisecond, 0.75, 50 * time.Millisecond},
+		{"overdue", 0, 250 * time.Millisecond, 0, 250 * time.Millisecond, 1, 0},
+		{"full", 0, 0, 1, 0, 1, 0},
+	} {
+		if p.began = (time.Time{}); c.began >= 0 {
+			p.flushBegins(at(c.began))
+		}
+		p.begin(at(c.from), c.fill, size)
+		if got := p.wait(at(c.now), c.full); got < c.want-time.Microsecond || got > c.want+time.Microsecond {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Puts into the last memtable that there is room for are spread over the flush under way, and none waits for most of it. They are
+// not paced before, nor once a memtable was flushed.
+func TestPacedWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+		var longest time.Duration
+		o.sys.now = time.Now
+		o.sys.sleep = func(d time.Duration) { longest = max(longest, d); time.Sleep(d) }
+		db := openTest(t, o)
+		db.stall.flushNow = nil // somebody else flushes
+		put := func(i int) { must(t, db.Put(fmt.Appendf(nil, "%03d", i), make([]byte, o.memtableSize/100))) }
+		i := 0
+		for ; len(db.live.View().Frozen) < lsm.MaxFrozen; i++ {
+			put(i)
+		}
+		if longest > 0 {
+			t.Errorf("a put has waited for %v before", longest)
+		}
+		const flush = time.Second
+		p := &db.stall.pace
+		p.flushBegins(time.Now())
+		time.Sleep(flush)
+		p.flushEnds(time.Now(), db.live.View().Oldest().Size(), nil)
+		p.flushBegins(time.Now())
+		db.stall.update()
+		start := time.Now()
+		for !db.stall.full(db.live.View()) {
+			put(i)
+			i++
+		}
+		if took := time.Since(start); took < flush*9/10 || took > flush || longest > flush/20 {
+			t.Errorf("puts were spread over %v of %v, and the longest has waited for %v", took, flush, longest)
+		}
+		if s := db.Stats(); s.SlowedFor != time.Since(start) || s.StoppedWrites > 0 {
+			t.Errorf("%d writes were slowed, for %v, and %d stopped", s.SlowedWrites, s.SlowedFor, s.StoppedWrites)
+		}
+		must(t, db.flusher.flushFrozen())
+		longest = 0
+		put(i)
+		if longest > 0 {
+			t.Errorf("a put has waited for %v after the flush", longest)
+		}
+		must(t, db.Close())
+	})
+}
