@@ -31,6 +31,10 @@ const (
 	sortedGroup = 16
 	// maxSorted is how many tables a Sorted has at most.
 	maxSorted = math.MaxUint8 + 1
+	// sortedStep is how many entries Sort merges between two calls of stop, if they are small, and sortedBytes the bytes of a row
+	// that count as one more.
+	sortedStep  = 1 << 10
+	sortedBytes = 8 << 10
 )
 
 // ErrStopped says that Sort was told to stop.
@@ -47,8 +51,12 @@ func (s *Sorted) Memory() int64 {
 // Len returns the number of entries.
 func (s *Sorted) Len() int { return len(s.places) }
 
-// Sortable reports whether a table may be one of a Sorted: it is mapped, its rows are not compressed, and lie within 4 GiB.
-func (t *Reader) Sortable() bool { return t.rows != nil && uint64(len(t.rows)) <= math.MaxUint32 }
+// Sortable reports whether a table may be one of a Sorted: it is mapped, its rows are not compressed, and lie within 4 GiB. One
+// that says that it has more entries than bytes is not: Sort takes memory for as many as the tables say.
+func (t *Reader) Sortable() bool {
+	n := uint64(len(t.rows))
+	return t.rows != nil && n <= math.MaxUint32 && t.properties.Entries <= n
+}
 
 // Sort returns the sorted view of runs of tables, the newest first: the tables of a run are in the order of their keys. All are
 // sortable, at least one has an entry, and there are at most 256. It reads all keys, and verifies all blocks that were not. stop
@@ -72,7 +80,8 @@ type sortedBuilder struct {
 	s     *Sorted
 	walks []rowWalk
 	order []standing // the runs that stand on a row, by their keys, and a newer one first among equals
-	now   *rowWalk   // that was moved last: one that reads mapped memory has a table
+	work  int        // done since stop was asked
+	now   *Reader    // whose rows were read last
 }
 
 // standing is a run that stands on a row. It has no pointer: the order changes with each entry.
@@ -110,18 +119,17 @@ func (b *sortedBuilder) init(runs [][]*Reader) {
 
 // some merges some entries under one guard. The first time it finds where the runs begin.
 func (b *sortedBuilder) some(first bool) (err error) {
-	const guarded = 1024
 	fault := vfs.Guard(func() {
 		for i := 0; first && i < len(b.walks) && err == nil; i++ {
 			b.order = slices.Insert(b.order, 0, standing{run: i})
 			err = b.move(0)
 		}
-		for n := 0; n < guarded && err == nil && len(b.order) > 0; n++ {
+		for b.work = 0; b.work < sortedStep && err == nil && len(b.order) > 0; b.work++ {
 			err = b.step()
 		}
 	})
 	if fault != nil {
-		return b.now.tables[0].fault(fault)
+		return b.now.fault(fault)
 	}
 	return err
 }
@@ -130,12 +138,15 @@ func (b *sortedBuilder) some(first bool) (err error) {
 func (b *sortedBuilder) step() error {
 	s, first := b.s, b.order[0]
 	lead := &b.walks[first.run]
+	if len(s.places) == cap(s.places) { // what the properties say of the number of entries is not true
+		return lead.tables[0].badRow(lead.number)
+	}
 	if len(s.places)%sortedGroup == 0 {
 		s.heads = append(s.heads, first.head)
 	}
 	s.which, s.places = append(s.which, uint8(lead.first)), append(s.places, lead.place)
 	n := 1
-	for n < len(b.order) && b.order[n].head == first.head && kv.Compare(b.walks[b.order[n].run].key, lead.key) == 0 {
+	for n < len(b.order) && b.order[n].head == first.head && kv.Compare(b.key(b.order[n]), lead.key) == 0 {
 		n++
 	}
 	for i := n - 1; i >= 0; i-- { // the last first, so that those behind are always sorted
@@ -150,12 +161,12 @@ func (b *sortedBuilder) step() error {
 func (b *sortedBuilder) move(i int) error {
 	run := b.order[i].run
 	w := &b.walks[run]
-	b.now = w
-	on, err := w.next()
+	on, err := w.next(&b.now)
 	if !on {
 		b.order = slices.Delete(b.order, i, i+1)
 		return err
 	}
+	b.work += w.size / sortedBytes
 	if !bytes.HasPrefix(w.key, b.s.prefix) { // what the properties say of the keys is not true
 		return w.tables[0].badRow(w.number)
 	}
@@ -172,8 +183,15 @@ func (b *sortedBuilder) before(x, y standing) bool {
 	if x.head != y.head {
 		return x.head < y.head
 	}
-	c := kv.Compare(b.walks[x.run].key, b.walks[y.run].key)
+	c := kv.Compare(b.key(x), b.key(y))
 	return c < 0 || c == 0 && x.run < y.run
+}
+
+// key returns the key of the row that a run stands on, to be read.
+func (b *sortedBuilder) key(x standing) []byte {
+	w := &b.walks[x.run]
+	b.now = w.tables[0]
+	return w.key
 }
 
 // rowWalk walks the rows of a run of tables.
@@ -186,11 +204,13 @@ type rowWalk struct {
 	at     int   // where in the block the next row begins
 
 	key   []byte
+	size  int // of the row
 	place uint32
 }
 
-// next moves to the next row. It is false at the end, or at a row or a block that is bad.
-func (w *rowWalk) next() (bool, error) {
+// next moves to the next row, and sets now to the table that it reads. It is false at the end, or at a row or a block that is
+// bad.
+func (w *rowWalk) next(now **Reader) (bool, error) {
 	for w.at == len(w.block) {
 		if len(w.tables) == 0 {
 			return false, nil
@@ -200,6 +220,7 @@ func (w *rowWalk) next() (bool, error) {
 			w.tables, w.first, w.number = w.tables[1:], w.first+1, -1
 			continue
 		}
+		*now = t
 		var err error
 		if w.block, err = t.block(w.number, nil); err != nil {
 			return false, err
@@ -209,11 +230,12 @@ func (w *rowWalk) next() (bool, error) {
 	}
 	var r row
 	t := w.tables[0]
+	*now = t
 	next := t.base.decodeRow(&r, w.block, w.at)
 	if next == 0 {
 		return false, t.badRow(w.number)
 	}
-	w.key, w.place, w.at = r.keyIn(w.block), uint32(w.off)+uint32(w.at), next
+	w.key, w.place, w.size, w.at = r.keyIn(w.block), uint32(w.off)+uint32(w.at), next-w.at, next
 	const line = 64
 	prefetch.Lines(w.block[next:min(next+line, len(w.block))]) // its turn comes after those of the other runs
 	return true, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -214,4 +215,50 @@ func TestFaultInSorted(t *testing.T) {
 	}
 	_, err = Sort([][]*Reader{{r}}, never)
 	isFault("sorting", err)
+}
+
+// TestFaultInSortedKeys has keys go while Sort compares those of two tables, after a third, which is named last, has ended.
+func TestFaultInSortedKeys(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a mapped file can be cut short on Linux")
+	}
+	dir := t.TempDir()
+	c := testContent(4000)
+	var runs [][]*Reader
+	for i, n := range []int{sortedStep, len(c.entries), len(c.entries)} {
+		name := filepath.Join(dir, fmt.Sprint(i))
+		build(t, vfs.OS, name, content{entries: c.entries[:n]}, Options{})
+		r := mustOpen(t, vfs.OS, name, nil)
+		defer r.Close()
+		runs = append(runs, []*Reader{r})
+	}
+	calls := 0
+	_, err := Sort(runs, func() bool {
+		if calls++; calls == 2 { // the first table has ended
+			for i := range runs {
+				if err := os.Truncate(filepath.Join(dir, fmt.Sprint(i)), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return false
+	})
+	if !errors.Is(err, vfs.ErrFault) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Sort: %v", err)
+	}
+}
+
+// TestSortLyingProperties: what the properties say of the number of entries neither crashes Sort nor takes more memory than that.
+func TestSortLyingProperties(t *testing.T) {
+	mem := vfstest.NewMem()
+	r := openContent(t, mem, 1, testContent(100), Options{})
+	for _, n := range []uint64{1 << 40, 1 << 62, 1 << 63, math.MaxUint64} {
+		if r.properties.Entries = n; r.Sortable() {
+			t.Errorf("a table that says it has %d entries is sortable", n)
+		}
+	}
+	r.properties.Entries = 99
+	if s, err := Sort([][]*Reader{{r}}, never); err == nil || s != nil || !strings.Contains(err.Error(), "000001.tbl") {
+		t.Errorf("a table with an entry more than it says: %v", err)
+	}
 }
