@@ -262,3 +262,37 @@ func TestSortLyingProperties(t *testing.T) {
 		t.Errorf("a table with an entry more than it says: %v", err)
 	}
 }
+
+// TestSortedWindow walks with runs that are asked for before the last has come to its end, as a merge does where another source
+// has a key now and then: what the iterator keeps at hand does not grow.
+func TestSortedWindow(t *testing.T) {
+	c := testContent(20_000)
+	s, err := Sort([][]*Reader{{openContent(t, vfstest.NewMem(), 1, c, Options{})}}, never)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reverse := range []bool{false, true} {
+		var it SortedIterator
+		copies := new(Copies)
+		it.Reset(s, copies)
+		next, n := it.Next, 1
+		ok := it.First()
+		if reverse {
+			next, ok = it.Prev, it.Last()
+		}
+		for ; ok; ok = next() {
+			copies.Recycle()
+			run, _ := it.Run(100, reverse)
+			if len(run) > 1 {
+				it.Pass(len(run)-2, reverse)
+				n += len(run) - 2
+			}
+			if n++; len(it.rows) > mostRows || len(it.copied) > mostRows {
+				t.Fatalf("reverse %v: %d rows and %d copies at hand after %d entries", reverse, len(it.rows), len(it.copied), n)
+			}
+		}
+		if n-1 != len(c.entries) || it.Err() != nil {
+			t.Errorf("reverse %v: %d entries, %v", reverse, n-1, it.Err())
+		}
+	}
+}

@@ -9,6 +9,10 @@ import (
 	"github.com/ebbdb/ebb/internal/vfs"
 )
 
+// mostRows is how many rows a SortedIterator keeps decoded, and copied, at most. A merge with a source that has a key now and
+// then asks for more before it has come to the end of the last run, again and again.
+const mostRows = 256
+
 // SortedIterator walks the entries of a Sorted; it is a kv.Runner. Entry's slices alias the mappings of the tables, or copies of
 // rows. They are valid until the next positioning call, and not after a table is closed. What Iterator says of mapped memory,
 // guards and errors holds for it, too. Once its memory has grown no method allocates.
@@ -273,13 +277,13 @@ func (it *SortedIterator) Run(want int, reverse bool) (run []kv.Entry, kept bool
 	}
 	// The step that comes to a row that is bad, or not to be had, finds that again, and says so.
 	if reverse {
-		if more := min(want-it.at-1, it.first); more > 0 {
+		if more := min(want-it.at-1, it.first, mostRows-len(it.rows)); more > 0 {
 			it.back(more)
 		}
 		return it.rows[max(0, it.at+1-want) : it.at+1], len(it.copied) > 0
 	}
-	if it.at+want > len(it.rows) {
-		_ = vfs.Guard(func() { _ = it.extend(it.at + want) })
+	if n := min(it.at+want, mostRows); n > len(it.rows) {
+		_ = vfs.Guard(func() { _ = it.extend(n) })
 	}
 	return it.rows[it.at:min(len(it.rows), it.at+want)], len(it.copied) > 0
 }
