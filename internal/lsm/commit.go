@@ -48,6 +48,7 @@ func (s *Set) commit(e *Edit) error {
 	dropped := old.without(v)
 	s.refLocked(v)
 	s.swap(e, v, dropped)
+	s.retireOrders(v.order.Load())
 	if len(e.Remove) == 0 {
 		for _, t := range e.Add {
 			s.rent.earn(t.Size)

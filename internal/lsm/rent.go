@@ -87,10 +87,11 @@ func (r *Rent) scan(v *View, tables int) {
 		return
 	}
 	o := v.Version.order.Load()
-	if o.saves > 0 {
-		r.paySorting(o)
+	spared := o.spares(tables)
+	if spared > 0 {
+		r.paySorting(o, spared)
 	}
-	cost := int64(max(tables-o.saves, 0)) * ScanBytes
+	cost := int64(max(tables-spared, 0)) * ScanBytes
 	if !r.levels && !o.covers.deep && !(o.saves > 0 && o.plan.deep) {
 		cost += int64(v.Version.runs) * ScanBytes
 	}
@@ -106,8 +107,8 @@ func (r *Rent) scan(v *View, tables int) {
 }
 
 // paySorting pays for a sorted view what that would spare a scan, and asks for it once that suffices.
-func (r *Rent) paySorting(o *order) {
-	if r.sorting.Add(int64(o.saves)*sourceTime) >= o.cost {
+func (r *Rent) paySorting(o *order, spared int) {
+	if r.sorting.Add(int64(spared)*sourceTime) >= o.cost {
 		r.sort()
 	}
 }

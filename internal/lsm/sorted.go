@@ -14,9 +14,10 @@ type order struct {
 	covers cover         // the tables of sorted,
 	newest uint64        // and the newest sequence in them
 
-	plan  cover // the tables that another sorted view would have
-	saves int   // how many sources that would spare a scan; 0: another is not worth it
-	cost  int64 // of building it, in nanoseconds
+	plan   cover // the tables that another sorted view would have
+	saves  int   // how many sources that would spare a scan; 0: another is not worth it
+	levels int   // how many sources there are below level 0 that it would cover, and sorted does not
+	cost   int64 // of building it, in nanoseconds
 }
 
 // cover is the tables that a sorted view is of: the oldest of level 0 and, if it is deep, all below.
@@ -51,7 +52,31 @@ func (s *Set) orderOf(levels *compaction.Levels, old *order, failed bool) *order
 	if o.saves = max(o.covers.sources(levels)-o.plan.sources(levels), 0); o.saves > 0 {
 		o.cost = int64(sortEntry*entries) + int64(sortByte*float64(bytes))
 	}
+	for _, tables := range levels[1:] {
+		if o.plan.deep && !o.covers.deep && len(tables) > 0 {
+			o.levels++
+		}
+	}
 	return o
+}
+
+// spares returns how many sources another sorted view would spare a scan that has to merge that many tables of level 0, which may
+// be fewer than there are: those that lie between its bounds.
+func (o *order) spares(tables int) int { return max(min(o.saves, tables+o.levels-1), 0) }
+
+// retireOrders has the replaced versions that are still held ask for no sorted view, as they get none, and let go of one that the
+// newest version does not have: pins may hold any number of versions, and memory is for one view, and another that is built.
+func (s *Set) retireOrders(newest *order) {
+	s.replace.Lock()
+	defer s.replace.Unlock()
+	for v := range s.replace.replaced.versions {
+		switch o := v.order.Load(); {
+		case o.sorted != newest.sorted:
+			v.order.Store(new(order))
+		case o.saves > 0:
+			v.order.Store(&order{sorted: o.sorted, covers: o.covers, newest: o.newest})
+		}
+	}
 }
 
 // partOf reports whether levels still have the tables where these are.
@@ -158,10 +183,11 @@ func (s *Set) Sort(stop func() bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.view.Load().Version
-	if err != nil {
+	if err != nil || !built.covers.partOf(&now.Levels) {
 		built = now.order.Load()
 	}
 	now.order.Store(s.orderOf(&now.Levels, built, err != nil))
+	s.retireOrders(now.order.Load())
 	s.rent.sorting.Store(0)
 }
 

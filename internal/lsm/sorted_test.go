@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ebbdb/ebb/compaction"
 	"github.com/ebbdb/ebb/internal/merge"
 	"github.com/ebbdb/ebb/internal/op"
 )
@@ -194,5 +195,95 @@ func TestSortBesideChanges(t *testing.T) {
 	for _, e := range entries {
 		key, at, _ := strings.Cut(e, "@")
 		b.reads(v, min(seq, math.MaxUint64), key, key+"@"+at)
+	}
+}
+
+// A sorted view that a change of the tables has overtaken takes nothing from what there is.
+func TestSortOvertaken(t *testing.T) {
+	b := newBench(t)
+	for i := range 300 { // more than the memory, so that the level is not sorted
+		b.put(fmt.Sprintf("%03d", i))
+	}
+	b.flush("z")
+	b.compact()
+	b.flush("a", "c")
+	b.flush("b")
+	b.Sort(never)
+	last := b.flush("d")
+	gone := false
+	b.Sort(func() bool {
+		if !gone { // as a table goes in which all has expired
+			must(t, b.Commit(&Edit{Remove: []*compaction.Table{last}}))
+		}
+		gone = true
+		return false
+	})
+	if _, n := b.scan(); n != 3 || b.View().Version.SortedBytes() == 0 {
+		t.Errorf("%d sources, %d bytes of a sorted view; want the memtable, the sorted view, the level", n, b.View().Version.SortedBytes())
+	}
+}
+
+// Scans of a version that was replaced ask for no sorted view, as it gets none, and it keeps none that the newest does not have.
+func TestSortReplaced(t *testing.T) {
+	b := newBench(t)
+	asked := 0
+	b.rent.sort = func() { asked++ }
+	pin := func() *View {
+		v, _, ok := b.Pin()
+		if !ok {
+			t.Fatal("closed")
+		}
+		t.Cleanup(func() { b.Unpin(v) })
+		return v
+	}
+	b.flush("a")
+	b.flush("b")
+	b.flush("c")
+	first := pin()
+	b.Sort(never)
+	b.flush("d")
+	second := pin()
+	b.compact()
+	for _, v := range []*View{first, second} {
+		for range 2 {
+			b.rent.sorting.Store(1 << 40)
+			v.PayForScan(len(v.Version.Levels[0]))
+		}
+		if asked > 0 || v.Version.SortedBytes() > 0 {
+			t.Errorf("a replaced version asks %d times for a sorted view, and has one of %d bytes", asked, v.Version.SortedBytes())
+		}
+	}
+
+	b.flush("e")
+	b.flush("f")
+	b.Sort(never)
+	third := pin()
+	b.flush("g")
+	if third.Version.SortedBytes() == 0 {
+		t.Error("the sorted view is gone that the newest version has, too")
+	}
+	b.Sort(never)
+	if third.Version.SortedBytes() > 0 {
+		t.Error("a replaced version keeps a sorted view that the newest does not have")
+	}
+}
+
+// A scan between bounds pays for what a sorted view would spare it, not others.
+func TestSortPaidBetweenBounds(t *testing.T) {
+	b := newBench(t)
+	for range 5 {
+		b.flush("a")
+	}
+	v := b.View()
+	for _, test := range []struct {
+		tables      int
+		spared, own int64
+	}{{0, 0, 0}, {1, 0, 1}, {3, 2, 1}, {5, 4, 1}} {
+		b.rent.sorting.Store(0)
+		b.Rent().Reset()
+		v.PayForScan(test.tables)
+		if n, paid := b.rent.sorting.Load(), b.Rent().Paid(); n != test.spared*sourceTime || paid != test.own*ScanBytes {
+			t.Errorf("a scan of %d of 5 tables has paid %d sources of a sorted view, and %d bytes", test.tables, n/sourceTime, paid)
+		}
 	}
 }
