@@ -114,7 +114,44 @@ func readHostile(t *testing.T, data []byte, c content, fs func(vfs.FS) vfs.FS) {
 		it.SeekGE(c.entries[i].Key)
 		it.SeekLT(c.entries[i].Key)
 	}
+	readHostileSorted(t, r, c, len(data))
 	_ = r.Verify(context.Background())
 	_ = r.Properties().AllExpired(testTime)
 	_ = r.Properties().ExpiredBytes(testTime)
+}
+
+// readHostileSorted reads a sorted view of a table that may say anything, twice.
+func readHostileSorted(t *testing.T, r *Reader, c content, size int) {
+	if !r.Sortable() {
+		return
+	}
+	s, err := Sort([][]*Reader{{r}, {r}}, never)
+	if err != nil {
+		return
+	}
+	var it SortedIterator
+	for _, copies := range []*Copies{nil, new(Copies)} {
+		it.Reset(s, copies)
+		n := 0
+		for ok := it.First(); ok; ok = it.Next() {
+			run, _ := it.Run(20, false)
+			it.Pass(len(run)-1, false)
+			if n += len(run); n > 2*size {
+				t.Fatalf("%d entries in %d bytes, twice", n, size)
+			}
+		}
+		for ok := it.Last(); ok; ok = it.Prev() {
+			run, _ := it.Run(20, true)
+			it.Pass(len(run)-1, true)
+			n -= len(run)
+		}
+		if it.Err() != nil || n != 0 {
+			t.Errorf("%d entries more forwards than backwards, %v", n, it.Err())
+		}
+		for i := range c.entries {
+			it.SeekGE(c.entries[i].Key)
+			it.SeekLT(c.entries[i].Key)
+		}
+		it.Close()
+	}
 }

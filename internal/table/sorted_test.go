@@ -50,8 +50,12 @@ func TestSortedModel(t *testing.T) {
 		var runs [][]*Reader
 		for range rapid.IntRange(1, 8).Draw(rt, "runs") {
 			c := genContent(rt)
-			for _, e := range c.entries {
-				newest[string(e.Key)] = e
+			large := rapid.SampledFrom([]int{1, 10, 14}).Draw(rt, "large") // 300 bytes become 3000 or 4200: a few, or none, to a copy
+			for i, e := range c.entries {
+				if len(e.Value) == 300 {
+					e.Value = bytes.Repeat(e.Value, large)
+				}
+				c.entries[i], newest[string(e.Key)] = e, e
 			}
 			cuts := rapid.SliceOfN(rapid.IntRange(1, len(c.entries)), 0, 3).Draw(rt, "cuts")
 			slices.Sort(cuts)
@@ -80,6 +84,11 @@ func TestSortedModel(t *testing.T) {
 		}
 		walk(rt, &it, copies, c)
 		it.Close()
+		for i, e := range it.rows[:cap(it.rows)] {
+			if e.Key != nil || e.Value != nil {
+				rt.Fatalf("row %d of a closed iterator points into a mapping", i)
+			}
+		}
 		for _, t := range slices.Concat(runs...) {
 			t.Close()
 		}
