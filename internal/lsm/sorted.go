@@ -164,7 +164,8 @@ func (s *Set) SortPaid() bool {
 }
 
 // Sort builds the sorted view that would spare scans of the newest version most, unless that has it, or gives up once stop is
-// true. A table that cannot be read is nobody's failure here: reads and compactions find and report it.
+// true, or a table of it goes: nobody else holds that, and its file takes up space. A table that cannot be read is nobody's
+// failure here: reads and compactions find and report it.
 func (s *Set) Sort(stop func() bool) {
 	v, _, ok := s.Pin()
 	if !ok {
@@ -175,18 +176,22 @@ func (s *Set) Sort(stop func() bool) {
 	if o.saves == 0 {
 		return
 	}
-	sorted, err := table.Sort(o.plan.runs(), stop)
+	overtaken := func() bool {
+		now := s.view.Load().Version
+		return now != v.Version && !o.plan.partOf(&now.Levels)
+	}
+	sorted, err := table.Sort(o.plan.runs(), func() bool { return stop() || overtaken() })
 	built := &order{sorted: sorted, covers: o.plan}
 	for _, t := range built.covers.All() {
 		built.newest = max(built.newest, t.Reader.Properties().MaxSeq)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.view.Load().Version
-	if err != nil || !built.covers.partOf(&now.Levels) {
+	now, gone := s.view.Load().Version, overtaken()
+	if err != nil || gone {
 		built = now.order.Load()
 	}
-	now.order.Store(s.orderOf(&now.Levels, built, err != nil))
+	now.order.Store(s.orderOf(&now.Levels, built, err != nil && !gone))
 	s.retireOrders(now.order.Load())
 	s.rent.sorting.Store(0)
 }

@@ -223,6 +223,34 @@ func TestSortOvertaken(t *testing.T) {
 	}
 }
 
+// A sorted view of which a table goes is given up at once: who builds it has the tables pinned.
+func TestSortGivesUp(t *testing.T) {
+	b := newBench(t)
+	b.config.SortedMemory = 1 << 20
+	for i := range 3000 {
+		b.put(fmt.Sprintf("%04d", i))
+	}
+	b.flush("a")
+	b.flush("b")
+	calls := 0
+	b.Sort(func() bool {
+		switch calls++; calls {
+		case 1:
+			b.flush("c") // is none of its tables
+		case 2:
+			b.compact()
+		}
+		return false
+	})
+	if calls != 2 || b.View().Version.SortedBytes() > 0 {
+		t.Errorf("asked %d times, %d bytes of a sorted view", calls, b.View().Version.SortedBytes())
+	}
+	b.flush("d")
+	if o := b.View().Version.order.Load(); o.saves == 0 {
+		t.Error("no sorted view is worth its cost any more")
+	}
+}
+
 // Scans of a version that was replaced ask for no sorted view, as it gets none, and it keeps none that the newest does not have.
 func TestSortReplaced(t *testing.T) {
 	b := newBench(t)
