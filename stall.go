@@ -201,9 +201,9 @@ func (s *stall) throttle(c claim) error {
 	return nil
 }
 
-// pace spreads what writers wait for a flush. While as many memtables wait as may, the active one fills evenly over the time that
-// the flush under way is going to take: so no put waits for all of that time, as one would that finds the memtable full. If a flush
-// takes longer than the last ones did, writers are stopped for the rest.
+// pace spreads what writers wait for a flush. While as many memtables wait as may, the active one fills evenly over the time
+// that the flush under way is going to take: so no put waits for all of that time, as one would that finds the memtable full. If
+// a flush takes longer than the last ones did, writers are stopped for the rest.
 type pace struct {
 	mu      sync.Mutex
 	perByte float64   // of a memtable that is flushed, in nanoseconds, by the last flushes; 0: none is known

@@ -32,6 +32,9 @@ const (
 	sortByte  = 0.1
 	// sourceTime is how many nanoseconds a source takes of a scan. Somebody waits for a scan, and nobody for the background.
 	sourceTime = 4 * 2000
+	// sortedShare is how many bytes of tables a sorted view has at most for each byte of memory: rows of 5 KiB on average. To read a
+	// larger one takes longer than to find it, and to build a view of them all of the disk's time for as long as that lasts.
+	sortedShare = 1 << 10
 	// mostSorted is how many tables a sorted view has.
 	mostSorted = 250
 )
@@ -130,7 +133,8 @@ func sortable(levels *compaction.Levels, memory int64) (c cover, entries uint64,
 	take := func(t *compaction.Table) bool {
 		n := t.Reader.Properties().Entries
 		// A scan skips what a range delete covers only in sources all of whose entries are older.
-		if tables++; tables > mostSorted || t.Deletes != nil || !t.Reader.Sortable() || table.SortedMemory(entries+n) > memory {
+		if tables++; tables > mostSorted || t.Deletes != nil || !t.Reader.Sortable() || table.SortedMemory(entries+n) > memory ||
+			(bytes+t.Size)/sortedShare > memory {
 			return false
 		}
 		entries, bytes = entries+n, bytes+t.Size

@@ -121,6 +121,21 @@ func TestSortedMemory(t *testing.T) {
 	}
 }
 
+// A sorted view of large rows would spare scans little, and take long to build.
+func TestSortedLargeRows(t *testing.T) {
+	b := newBench(t)
+	for range 4 {
+		b.seq++
+		must(t, b.View().Mem.Apply(&op.Op{Kind: op.Put, Seq: b.seq, Key: []byte("k"), Value: make([]byte, 400<<10)}))
+		b.Show(b.seq)
+		b.flush("a")
+	}
+	b.Sort(never)
+	if _, n := b.scan(); n != 4 {
+		t.Errorf("%d sources, want the memtable, two tables, and a sorted view of two with less than 1 MiB", n)
+	}
+}
+
 // Scans pay for a sorted view what it spares them, ask for it, and do not pay for a compaction of its tables.
 func TestSortPaid(t *testing.T) {
 	b := newBench(t)
