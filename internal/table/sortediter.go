@@ -236,26 +236,28 @@ func (it *SortedIterator) extend(n int) error {
 		if err != nil {
 			return err
 		}
-		if it.copies != nil && !it.copy(e, row) && have > 0 {
-			return nil
+		if copied, err := it.copy(e, row); err != nil || !copied && it.copies != nil && have > 0 {
+			return err
 		}
 		it.rows = it.rows[:have+1]
 	}
 	return nil
 }
 
-// copy gives an entry a copy of its row, unless the row is large.
-func (it *SortedIterator) copy(e *kv.Entry, row []byte) bool {
-	if len(row) > copySize || len(it.rows) > 0 && len(it.copied) == 0 {
-		return false
+// copy gives an entry a copy of its row, unless the row is large or there are to be none. It fails where the row has changed.
+func (it *SortedIterator) copy(e *kv.Entry, row []byte) (copied bool, err error) {
+	if it.copies == nil || len(row) > copySize || len(it.rows) > 0 && len(it.copied) == 0 {
+		return false, nil
 	}
 	if it.filled+len(row) > copySize {
 		it.copied, it.filled = append(it.copied, it.copies.take()), 0
 	}
 	to := it.copied[len(it.copied)-1][it.filled:]
 	it.filled += copy(to, row)
-	it.t.base.decodeEntry(e, to[:len(row)], 0)
-	return true
+	if it.t.base.decodeEntry(e, to[:len(row)], 0) != len(row) {
+		return false, it.t.corrupt(0, "row of a data block", errMalformed)
+	}
+	return true, nil
 }
 
 // askAhead asks the processor for rows behind entry i, up to entry to: those of about nearSize bytes, if they are like the last.
@@ -300,7 +302,10 @@ func (it *SortedIterator) back(n int) {
 			i := it.first - 1 - had
 			it.askBehind(i, n-had)
 			row, err := it.decode(&more[had], i)
-			if err != nil || it.copies != nil && !it.copy(&more[had], row) {
+			if err != nil {
+				return
+			}
+			if copied, err := it.copy(&more[had], row); err != nil || !copied && it.copies != nil {
 				return
 			}
 		}
