@@ -29,8 +29,6 @@ type Sorted struct {
 const (
 	// sortedGroup is how many entries one head stands for. A seek asks the processor for the rows of a group at once.
 	sortedGroup = 16
-	// maxSorted is how many tables a Sorted has at most.
-	maxSorted = math.MaxUint8 + 1
 	// sortedStep is how many entries Sort merges between two calls of stop, if they are small, and sortedBytes the bytes of a row
 	// that count as one more.
 	sortedStep  = 1 << 10
