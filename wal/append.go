@@ -304,7 +304,7 @@ func (l *Log) flushLocked() error {
 func (l *Log) writeFailedLocked(s *segment, err error) error {
 	l.awaitZerosLocked(s)
 	l.turn.take(exclusive)
-	defer l.turn.release(l.settled)
+	defer l.turn.release()
 	if err := l.Err(); err != nil { // of the sync before: another would succeed and prove nothing
 		return err
 	}

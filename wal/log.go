@@ -327,7 +327,7 @@ func (l *Log) Close() error {
 	if err == nil {
 		l.anchor.Store(end)
 	}
-	l.turn.release(l.settled)
+	l.turn.release()
 	l.tail.wake()
 	l.tellFailure()
 	return errors.Join(err, s.file.Close(), l.unsynced.close(), l.discard(next), l.lock.Close())

@@ -76,6 +76,9 @@ type Options struct {
 	// inline does the work of the background goroutine in the appending one, so that a test sees one order of operations.
 	inline bool
 
+	// elapsed returns the time since some moment. It decides how long those who append are waited for, and nothing else.
+	elapsed func() time.Duration
+
 	// directFrom is the size in bytes from which a value or a batch is written from the caller's memory instead of a copy.
 	// Default: 64 KiB.
 	directFrom int
@@ -120,6 +123,10 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.Now == nil {
 		c.Now = func() int64 { return time.Now().UnixMilli() } //permit:time.Now for whoever gives no other clock
+	}
+	if c.elapsed == nil {
+		start := time.Now()                                           //permit:time.Now see below
+		c.elapsed = func() time.Duration { return time.Since(start) } //permit:time.Since nobody else is told of it
 	}
 	if c.OnEvent == nil {
 		c.OnEvent = func(Event) {}

@@ -48,6 +48,7 @@ func Open(dir string, o *Options) (*Log, error) {
 	l := &Log{dir: dir, opts: opts, lock: lock, stop: make(chan struct{})}
 	l.zeroWanted, l.nextWanted, l.syncWanted = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	l.opts.FS = vfs.Owned(opts.FS, lock, l.fail)
+	l.turn.settled, l.turn.elapsed = l.settled, opts.elapsed
 	if err := l.recover(); err != nil {
 		if s := l.active.Load(); s != nil {
 			err = errors.Join(err, s.file.Close())

@@ -52,7 +52,7 @@ func (l *Log) rotateLocked(seq uint64) error {
 	if l.unsynced.count() >= maxUnsynced {
 		l.turn.take(exclusive)
 		l.syncAll()
-		l.turn.release(l.settled)
+		l.turn.release()
 	}
 	if err := l.Err(); err != nil {
 		return err

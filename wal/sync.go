@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ebbdb/ebb/internal/vfs"
 )
@@ -38,12 +39,14 @@ func (l *Log) SyncTo(p Position) error {
 		if !l.turn.take(target) {
 			continue // another leader has synced, or failed to
 		}
-		// The leader before has just woken its followers. Letting them run first gathers what they append next.
+		// Letting those run first who are about to append gathers what they append: see chain.
 		if !l.opts.OneWriter {
 			runtime.Gosched()
 		}
+		began := l.opts.elapsed()
 		l.syncAll()
-		l.turn.release(l.settled)
+		l.turn.patience = l.opts.elapsed() - began
+		l.turn.release()
 		l.tail.wake()
 		l.tellFailure()
 	}
@@ -171,16 +174,33 @@ func (l *Log) settled(target uint64) bool {
 
 // turn is the right to sync or to replace the active segment. One goroutine has it at a time; the others queue, and are
 // woken when their target is settled, or to take the turn themselves.
+//
+// Those whose target is settled are woken as a chain: each wakes the next before it returns from take, and the last gives the
+// turn on. Such a goroutine most often appends again at once. If all were woken together they would wait for one another at
+// the locks of their appends, and the next leader would sync while most of them are not back. As a chain they follow each
+// other closely, and the next sync finds nearly all of them in the queue: measured with 64 goroutines on 2 processors, it
+// serves 61 of them instead of 37.
+//
+// Where they have other work to do, a chain would keep the turn idle and the rest of the chain waiting. So a chain lasts no
+// longer than the sync before it: then the goroutine that is to wake the next wakes all that are left.
+//
+// A chain changes nothing on the disk and decides nothing: a crash during it finds what the sync before it has left.
 type turn struct {
-	mu struct {
+	settled func(target uint64) bool // whether waiting for target is over
+	elapsed func() time.Duration     // a clock
+	mu      struct {
 		sync.Mutex
 		// +checklocks:Mutex
-		taken bool
+		taken bool // by a goroutine, or by a chain
 		// +checklocks:Mutex
 		waiting []*waiter // in order of arrival
+		// +checklocks:Mutex
+		spare []*waiter // the other of two buffers for waiting
 	}
 
-	spare   []*waiter // the other of two buffers for waiting; guarded by the turn
+	patience time.Duration // how long a chain may last; guarded by the turn
+	deadline time.Duration // of the chain under way, by elapsed; guarded by the turn, which the chain has
+
 	waiters sync.Pool // of *waiter
 }
 
@@ -188,6 +208,10 @@ type turn struct {
 type waiter struct {
 	target uint64
 	wake   chan bool // true: the turn is yours; false: your target is settled
+
+	// Of a chain. Whoever wakes a waiter does not look at it afterwards.
+	chained bool
+	next    *waiter // nil: it is the last
 }
 
 // exclusive is the target of a caller that wants the turn for itself.
@@ -209,37 +233,66 @@ func (t *turn) take(target uint64) bool {
 	t.mu.waiting = append(t.mu.waiting, w)
 	t.mu.Unlock()
 	mine := <-w.wake
+	chained, next := w.chained, w.next
+	w.chained, w.next = false, nil
 	t.waiters.Put(w)
+	if chained {
+		t.pass(next)
+	}
 	return mine
 }
 
-// release gives the turn up: to the first in the queue whose target is not settled, if there is one.
-func (t *turn) release(settled func(target uint64) bool) {
+// release gives the turn up: to those in the queue whose target is settled, as a chain; if there are none, to the first.
+func (t *turn) release() {
 	t.mu.Lock()
-	queue, rest := t.mu.waiting, t.spare[:0]
-	var heir *waiter
-	done := queue[:0]
+	queue, rest := t.mu.waiting, t.mu.spare[:0]
+	var first, last, heir *waiter
 	for _, w := range queue {
 		switch {
-		case settled(w.target):
-			done = append(done, w)
-		case heir == nil:
-			heir = w
-		default:
+		case !t.settled(w.target):
 			rest = append(rest, w)
+		case first == nil:
+			first, last = w, w
+		default:
+			last.next, last = w, w
 		}
 	}
-	t.mu.waiting = rest
-	if heir == nil {
+	if first == nil && len(rest) > 0 {
+		heir = rest[0]
+		rest = slices.Delete(rest, 0, 1)
+	}
+	clear(queue)
+	t.mu.waiting, t.mu.spare = rest, queue
+	if first == nil && heir == nil {
 		t.mu.taken = false
-		t.spare = nil
+		t.mu.spare = nil
 	}
 	t.mu.Unlock()
-	for _, w := range done {
-		w.wake <- false
-	}
-	if heir != nil {
-		t.spare = queue[:0] // the turn guards it until the heir is woken
+	switch {
+	case heir != nil:
 		heir.wake <- true
+	case first != nil:
+		t.deadline = t.elapsed() + t.patience
+		t.wakeChain(first)
 	}
+}
+
+// wakeChain wakes the first of a chain, who goes on with it.
+func (t *turn) wakeChain(w *waiter) {
+	w.chained = true
+	w.wake <- false
+}
+
+// pass goes on with a chain, which has come to its end if next is nil.
+func (t *turn) pass(next *waiter) {
+	if next != nil && t.elapsed() < t.deadline {
+		t.wakeChain(next)
+		return
+	}
+	for w := next; w != nil; {
+		next, w.next = w.next, nil
+		w.wake <- false
+		w = next
+	}
+	t.release()
 }
