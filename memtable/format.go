@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/prefetch"
 )
 
 const (
@@ -169,4 +170,10 @@ func (a *arena) touch(node uint32) byte {
 		last += int(size)
 	}
 	return b[min(last, 64)] ^ b[min(last, 128)]
+}
+
+// fetch asks the processor for the first bytes of a node.
+func (a *arena) fetch(node uint32, n int) {
+	b := a.bytes(node)
+	prefetch.Lines(b[:min(len(b), n)])
 }

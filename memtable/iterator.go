@@ -4,15 +4,29 @@ import (
 	"slices"
 
 	"github.com/ebbdb/ebb/internal/kv"
+	"github.com/ebbdb/ebb/internal/prefetch"
 )
 
 const (
 	// A refill takes the tree's lock and searches from the root, 0.2 us if the nodes are cached, then takes 10 ns a node.
 	firstRefill = 4
 	maxRefill   = 64
-	// Looking at a node costs a cache miss; those of a group overlap. A short scan must not pay for what it never reads.
+	// Looking at a node costs a cache miss; those of a group overlap. A short scan must not pay for what it never reads. Where the
+	// processor can be asked for nodes, it is asked for those of the group to come while this one is looked at: so the first group
+	// is one node, and each has twice as many as the one before. A merge may take long to come to the second.
 	minGroup = 8
+	// As much is asked for as the node before has, up to maxFetch bytes, and fetchSize of the first.
+	fetchSize = 128
+	maxFetch  = 256
 )
+
+// firstGroup is how many nodes are looked at first.
+func firstGroup() int {
+	if prefetch.On {
+		return 1
+	}
+	return minGroup
+}
 
 // Iterator walks a memtable as of one sequence: of each key the newest version up to it, tombstones and expired ones
 // included; keys without such a version do not show. It is a [kv.Runner] that never fails.
@@ -32,16 +46,22 @@ type Iterator struct {
 	n     int // nodes; 0: it stands nowhere
 	low   int // nodes[low:high] were looked at
 	high  int
+	asked int // the processor was asked for nodes[asked:low] or nodes[high:asked]
+	group int // how many to look at next
+	size  int // about how many bytes a node has
 
 	// The entries that seq sees of nodes[low:high]. All nodes before low, or all from high on, are still to be looked at: so the
 	// entries grow at one end only, and begin at the other end of the array.
 	entries  [maxRefill]kv.Entry
 	from, to int // entries[from:to]
 	at       int // the one that it stands on
-	before   int // entries[:before] and entries[behind:] were used since Close
+	used     int // entries[:used] and entries[behind:] were used since Close
 	behind   int
 
-	refill  int // how many nodes to ask for next
+	aimed   []byte // the key of the seek to come, between Aim and Fetch
+	before  bool   // that is SeekLT
+	sought  bool   // Fetch has found the nodes of the seek to come
+	refill  int    // how many nodes to ask for next
 	touched byte
 	nothing kv.Entry // Entry's result where there is none
 }
@@ -54,7 +74,9 @@ func (m *Memtable) NewIterator(seq uint64) *Iterator {
 }
 
 // Reset makes the iterator one over the versions that seq sees in m, standing nowhere.
-func (it *Iterator) Reset(m *Memtable, seq uint64) { it.m, it.seq, it.n = m, seq, 0 }
+func (it *Iterator) Reset(m *Memtable, seq uint64) {
+	it.m, it.seq, it.n, it.sought, it.size = m, seq, 0, false, fetchSize
+}
 
 // First moves to the first entry.
 func (it *Iterator) First() bool {
@@ -70,14 +92,44 @@ func (it *Iterator) Last() bool {
 
 // SeekGE moves to the first entry with a key >= key. The key is not kept.
 func (it *Iterator) SeekGE(key []byte) bool {
-	it.refill = firstRefill
-	return it.readAfter(start{key: key}) && it.Next()
+	return it.seek(key, false) && it.Next()
 }
 
 // SeekLT moves to the last entry with a key < key. The key is not kept.
 func (it *Iterator) SeekLT(key []byte) bool {
+	return it.seek(key, true) && it.Prev()
+}
+
+// Aim notes where to seek: see kv.Aimer.
+func (it *Iterator) Aim(key []byte, before bool) {
+	it.n, it.sought, it.aimed, it.before = 0, false, key, before
+}
+
+// Fetch finds the nodes that the seek begins with, and asks the processor for what is in them.
+func (it *Iterator) Fetch() {
+	it.seek(it.aimed, it.before)
+	it.aimed, it.sought = nil, true
+	switch {
+	case !prefetch.On:
+	case it.before:
+		it.askBefore(0)
+	default:
+		it.askAfter(it.n)
+	}
+}
+
+// seek reads the nodes that a seek begins with, unless Fetch has. Without any it stands nowhere.
+func (it *Iterator) seek(key []byte, before bool) bool {
+	switch {
+	case it.sought:
+		it.sought = false
+		return it.n > 0
+	case before:
+		it.refill = firstRefill
+		return it.readBefore(start{key: key})
+	}
 	it.refill = firstRefill
-	return it.readBefore(start{key: key}) && it.Prev()
+	return it.readAfter(start{key: key})
 }
 
 // Next moves to the entry after the current one.
@@ -151,68 +203,98 @@ func (it *Iterator) Err() error { return nil }
 
 // Close lets go of the memtable. Positioning a closed iterator returns false.
 func (it *Iterator) Close() error {
-	clear(it.entries[:it.before]) // an entry would keep all of the memtable's memory
+	clear(it.entries[:it.used]) // an entry would keep all of the memtable's memory
 	clear(it.entries[it.behind:])
-	it.before, it.behind = 0, maxRefill
+	it.used, it.behind, it.aimed = 0, maxRefill, nil
 	it.Reset(nil, 0)
 	return nil
 }
 
 // readAfter reads nodes from s on and stands before the first of them. Without any it stands nowhere.
 func (it *Iterator) readAfter(s start) bool {
+	it.sought = false
 	if it.m != nil {
 		it.n = it.m.tree.ascend(s, it.nodes[:it.refill])
 	}
 	it.at, it.from, it.to = -1, 0, 0
-	it.low, it.high = 0, 0
+	it.low, it.high, it.asked, it.group = 0, 0, 0, firstGroup()
 	it.refill = min(4*it.refill, maxRefill)
 	return it.n > 0
 }
 
 // readBefore reads nodes down from s and stands behind the last of them. Without any it stands nowhere.
 func (it *Iterator) readBefore(s start) bool {
+	it.sought = false
 	if it.m != nil {
 		it.n = it.m.tree.descend(s, it.nodes[:it.refill])
 	}
 	it.at, it.from, it.to = maxRefill, maxRefill, maxRefill
-	it.low, it.high = it.n, it.n
+	it.low, it.high, it.asked, it.group = it.n, it.n, it.n, firstGroup()
 	it.refill = min(4*it.refill, maxRefill)
 	return it.n > 0
 }
 
-// group returns how many nodes to look at together: twice as many once a scan turns out to be long.
-func (it *Iterator) group() int { return max(minGroup, it.n/4) }
-
 // lookAfter finds the entries that seq sees of the next group of nodes.
 func (it *Iterator) lookAfter() {
-	nodes := it.nodes[it.high:min(it.high+it.group(), it.n)]
+	nodes := it.nodes[it.high:min(it.high+it.group, it.n)]
 	it.high += len(nodes)
-	it.touch(nodes)
+	if it.group = min(2*it.group, max(minGroup, it.n/4)); prefetch.On {
+		it.askAfter(min(it.high+it.group, it.n))
+	} else {
+		it.touch(nodes)
+	}
 	for _, node := range nodes {
 		if version, ok := it.m.arena.visible(node, it.seq); ok {
 			it.m.arena.entry(&it.entries[it.to], node, version)
 			it.to++
 		}
 	}
-	it.before = max(it.before, it.to)
+	if it.to > it.from {
+		it.learn(&it.entries[it.to-1])
+	}
+	it.used = max(it.used, it.to)
 }
 
 // lookBefore is lookAfter for the group before.
 func (it *Iterator) lookBefore() {
-	nodes := it.nodes[max(it.low-it.group(), 0):it.low]
+	nodes := it.nodes[max(it.low-it.group, 0):it.low]
 	it.low -= len(nodes)
-	it.touch(nodes)
+	if it.group = min(2*it.group, max(minGroup, it.n/4)); prefetch.On {
+		it.askBefore(max(it.low-it.group, 0))
+	} else {
+		it.touch(nodes)
+	}
 	for _, node := range slices.Backward(nodes) {
 		if version, ok := it.m.arena.visible(node, it.seq); ok {
 			it.from--
 			it.m.arena.entry(&it.entries[it.from], node, version)
 		}
 	}
+	if it.to > it.from {
+		it.learn(&it.entries[it.from])
+	}
 	it.behind = min(it.behind, it.from)
 }
 
-// touch looks at nodes in a loop so tight that the cache misses overlap: Go has no prefetch, and without this a scan takes a
-// third longer. touched keeps the loads alive.
+// learn notes how large an entry is.
+func (it *Iterator) learn(e *kv.Entry) { it.size = min(keyAt+len(e.Key)+len(e.Value), maxFetch) }
+
+// askAfter asks the processor for the nodes up to one.
+func (it *Iterator) askAfter(to int) {
+	for ; it.asked < to; it.asked++ {
+		it.m.arena.fetch(it.nodes[it.asked], it.size)
+	}
+}
+
+// askBefore asks the processor for the nodes down to one.
+func (it *Iterator) askBefore(to int) {
+	for ; it.asked > to; it.asked-- {
+		it.m.arena.fetch(it.nodes[it.asked-1], it.size)
+	}
+}
+
+// touch looks at nodes in a loop so tight that the cache misses overlap, where nothing can be asked for: without this a scan
+// takes a third longer. touched keeps the loads alive.
 func (it *Iterator) touch(nodes []uint32) {
 	for _, node := range nodes {
 		it.touched ^= it.m.arena.touch(node)

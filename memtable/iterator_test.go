@@ -45,6 +45,8 @@ func TestIteratorNowhere(t *testing.T) {
 				{"First", c.it.First}, {"Last", c.it.Last},
 				{"SeekGE", func() bool { return c.it.SeekGE(key) }}, {"SeekLT", func() bool { return c.it.SeekLT(key) }},
 				{"SeekGE(nil)", func() bool { return c.it.SeekGE(nil) }},
+				{"aimed SeekGE", func() bool { aim(c.it, key, false); return c.it.SeekGE(key) }},
+				{"aimed SeekLT", func() bool { aim(c.it, key, true); return c.it.SeekLT(key) }},
 			} {
 				t.Run(row.name, func(t *testing.T) {
 					if got := row.seek(); got != c.seeks {
@@ -62,6 +64,34 @@ func TestIteratorNowhere(t *testing.T) {
 	}
 	if e := closed.Entry(); e.Key != nil || e.Value != nil {
 		t.Error("a closed iterator keeps its entry")
+	}
+}
+
+func aim(it *Iterator, key []byte, before bool) {
+	it.Aim(key, before)
+	it.Fetch()
+}
+
+// TestIteratorAimedAndReset resets an iterator that was aimed: what was found for the seek is not the other memtable's.
+func TestIteratorAimedAndReset(t *testing.T) {
+	a, b := New(Hint{}), New(Hint{})
+	for i := range 9 {
+		mustSet(t, a, fmt.Sprint("a", i), "value", 1)
+		mustSet(t, b, fmt.Sprint("b", i), "value", 1)
+	}
+	it := a.NewIterator(1)
+	for _, before := range []bool{false, true} {
+		aim(it, []byte("a5"), before)
+		if it.Reset(b, 1); it.Next() || it.Prev() {
+			t.Errorf("before %t: reset, it moves to %q", before, it.Entry().Key)
+		}
+		if ok := it.SeekGE([]byte("a5")); !ok || string(it.Entry().Key) != "b0" {
+			t.Errorf("before %t: SeekGE finds %q, %t", before, it.Entry().Key, ok)
+		}
+		if it.SeekLT([]byte("a5")) {
+			t.Errorf("before %t: SeekLT finds %q", before, it.Entry().Key)
+		}
+		it.Reset(a, 1)
 	}
 }
 

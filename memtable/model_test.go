@@ -112,15 +112,19 @@ func (mi *modelIterator) move(t *rapid.T, m *model, key string) {
 	case 8, 9:
 		mi.run(t, m)
 	case 0:
+		mi.aim(t, key, rapid.Bool().Draw(t, "before"))
 		mi.at = 0
 		mi.check(t, m, "First", mi.it.First())
 	case 1:
+		mi.aim(t, key, rapid.Bool().Draw(t, "before"))
 		mi.at = len(mi.keys) - 1
 		mi.check(t, m, "Last", mi.it.Last())
 	case 2:
+		mi.aim(t, key, false)
 		mi.at = sort.SearchStrings(mi.keys, key)
 		mi.check(t, m, fmt.Sprintf("SeekGE(%q)", key), mi.it.SeekGE([]byte(key)))
 	case 3:
+		mi.aim(t, key, true)
 		mi.at = sort.SearchStrings(mi.keys, key) - 1
 		mi.check(t, m, fmt.Sprintf("SeekLT(%q)", key), mi.it.SeekLT([]byte(key)))
 	case 4, 5:
@@ -133,6 +137,21 @@ func (mi *modelIterator) move(t *rapid.T, m *model, key string) {
 			mi.at--
 		}
 		mi.check(t, m, "Prev", mi.it.Prev())
+	}
+}
+
+// aim aims the iterator, or does nothing, before a call that may follow.
+func (mi *modelIterator) aim(t *rapid.T, key string, before bool) {
+	how := rapid.IntRange(0, 4).Draw(t, "aim")
+	if how == 4 { // at something else before
+		mi.it.Aim([]byte(modelKey().Draw(t, "vain")), rapid.Bool().Draw(t, "vainly before"))
+		mi.it.Fetch()
+	}
+	if how > 0 {
+		mi.it.Aim([]byte(key), before)
+	}
+	if how > 1 {
+		mi.it.Fetch()
 	}
 }
 

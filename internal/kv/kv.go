@@ -66,12 +66,13 @@ type Runner interface {
 	Pass(n int, reverse bool)
 }
 
-// Aimer is an Iterator of which a seek waits for memory. Where many are sought at once, to aim them all before the first seek
+// Aimer is an Iterator of which a seek waits for memory. Where several are sought at once, to aim them all before the first seek
 // lets the processor wait for all of them together.
 type Aimer interface {
 	Iterator
-	// Aim finds where a seek to a key will begin. The seek is the next positioning call.
-	Aim(key []byte)
+	// Aim readies the seek to a key that follows, SeekLT if before is true and otherwise SeekGE. Until then the key stays as it is,
+	// and the iterator is not moved. Instead of the seek there may follow another Aim, First, Last or Close.
+	Aim(key []byte, before bool)
 	// Fetch, after Aim, asks the processor for what the seek will read first.
 	Fetch()
 }

@@ -13,8 +13,8 @@ type Part interface {
 	Bounds() (start, end []byte)
 }
 
-// Concat is a kv.Runner over parts that are sorted by their bounds and do not overlap. At any time it has the iterator
-// of at most one of them.
+// Concat is a kv.Runner and a kv.Aimer over parts that are sorted by their bounds and do not overlap. At any time it has the
+// iterator of at most one of them.
 //
 // The zero Concat has no parts; Reset gives it some. It allocates nothing itself. An error of a part ends the iteration;
 // First, Last and the seeks start afresh. When a positioning call has returned false, it stands nowhere until one of
@@ -25,7 +25,9 @@ type Concat[P Part] struct {
 	at      int         // the part that it is in
 	it      kv.Iterator // of parts[at]; nil if there is none
 	runs    kv.Runner   // it, if it gives runs; otherwise nil
+	aims    kv.Aimer    // it, if it can be aimed; otherwise nil
 	on      bool        // it stands on an entry
+	aimed   bool        // enter was called for the seek to come
 	err     error
 	nothing kv.Entry    // Entry's result where there is none
 	one     [1]kv.Entry // the run of a part that gives none
@@ -35,7 +37,7 @@ type Concat[P Part] struct {
 // closes it before it opens the next, so that open may return the same one, reset. It closes what it has open.
 func (c *Concat[P]) Reset(parts []P, open func(P) kv.Iterator) error {
 	err := c.leave()
-	c.parts, c.open, c.on, c.err, c.one[0] = parts, open, false, nil, kv.Entry{}
+	c.parts, c.open, c.on, c.aimed, c.err, c.one[0] = parts, open, false, false, nil, kv.Entry{}
 	return err
 }
 
@@ -86,22 +88,53 @@ func (c *Concat[P]) Last() bool {
 
 // SeekGE moves to the first key >= key.
 func (c *Concat[P]) SeekGE(key []byte) bool {
-	i := sort.Search(len(c.parts), func(i int) bool {
-		_, end := c.parts[i].Bounds()
-		return kv.Compare(end, key) > 0
-	})
-	c.on = c.enter(i) && c.it.SeekGE(key)
+	c.on = c.seek(key, false) && c.it.SeekGE(key)
 	return c.on || c.forward()
 }
 
 // SeekLT moves to the last key < key.
 func (c *Concat[P]) SeekLT(key []byte) bool {
-	i := sort.Search(len(c.parts), func(i int) bool {
-		start, _ := c.parts[i].Bounds()
-		return kv.Compare(start, key) >= 0
-	})
-	c.on = c.enter(i-1) && c.it.SeekLT(key)
+	c.on = c.seek(key, true) && c.it.SeekLT(key)
 	return c.on || c.backward()
+}
+
+// Aim opens the part that a seek begins in, and aims that: see kv.Aimer. A seek that finds nothing there goes on in another,
+// which was not.
+func (c *Concat[P]) Aim(key []byte, before bool) {
+	if c.enter(c.find(key, before)) && c.aims != nil {
+		c.aims.Aim(key, before)
+	}
+	c.aimed = true
+}
+
+// Fetch asks for what the seek reads of the part.
+func (c *Concat[P]) Fetch() {
+	if c.aims != nil {
+		c.aims.Fetch()
+	}
+}
+
+// seek enters the part that a seek begins in, unless Aim has.
+func (c *Concat[P]) seek(key []byte, before bool) bool {
+	if c.aimed {
+		c.aimed = false
+		return c.it != nil // otherwise there is no such part, or err says why it was not entered
+	}
+	return c.enter(c.find(key, before))
+}
+
+// find returns the part that a seek begins in. There may be no such part.
+func (c *Concat[P]) find(key []byte, before bool) int {
+	if before {
+		return sort.Search(len(c.parts), func(i int) bool {
+			start, _ := c.parts[i].Bounds()
+			return kv.Compare(start, key) >= 0
+		}) - 1
+	}
+	return sort.Search(len(c.parts), func(i int) bool {
+		_, end := c.parts[i].Bounds()
+		return kv.Compare(end, key) > 0
+	})
 }
 
 // Next moves to the next larger key.
@@ -152,7 +185,7 @@ func (c *Concat[P]) ended() bool {
 
 // enter opens part i. It fails where there is none.
 func (c *Concat[P]) enter(i int) bool {
-	c.on, c.err = false, nil
+	c.on, c.aimed, c.err = false, false, nil
 	if c.it != nil && i == c.at {
 		return true
 	}
@@ -161,6 +194,7 @@ func (c *Concat[P]) enter(i int) bool {
 	}
 	c.at, c.it = i, c.open(c.parts[i])
 	c.runs, _ = c.it.(kv.Runner)
+	c.aims, _ = c.it.(kv.Aimer)
 	return true
 }
 
@@ -170,7 +204,7 @@ func (c *Concat[P]) leave() error {
 	if it == nil {
 		return nil
 	}
-	c.it, c.runs = nil, nil
+	c.it, c.runs, c.aims = nil, nil, nil
 	if err := it.Close(); err != nil {
 		return errors.Join(c.err, err)
 	}

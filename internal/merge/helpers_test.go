@@ -118,18 +118,66 @@ func (it *runIter) Pass(n int, reverse bool) {
 	}
 }
 
+// aimIter is a runIter that can be aimed, and holds whoever aims it to the contract: Fetch follows Aim, the seek that follows is the
+// one that was announced, and no step comes between.
+type aimIter struct {
+	*runIter
+	aimed  bool
+	key    []byte
+	before bool
+}
+
+func (it *aimIter) Aim(key []byte, before bool) {
+	it.aimed, it.key, it.before = true, bytes.Clone(key), before
+	aims++
+}
+
+func (it *aimIter) Fetch() {
+	if !it.aimed {
+		panic("fetches what was not aimed at")
+	}
+}
+
+// aims is how often an aimIter was aimed.
+var aims int
+
+func (it *aimIter) sought(key []byte, before bool) {
+	if it.aimed && (before != it.before || !bytes.Equal(key, it.key)) {
+		panic("another seek than that which was aimed")
+	}
+	it.aimed = false
+}
+
+func (it *aimIter) stepped() {
+	if it.aimed {
+		panic("a step of an iterator that was aimed")
+	}
+}
+
+func (it *aimIter) First() bool            { it.aimed = false; return it.runIter.First() }
+func (it *aimIter) Last() bool             { it.aimed = false; return it.runIter.Last() }
+func (it *aimIter) SeekGE(key []byte) bool { it.sought(key, false); return it.runIter.SeekGE(key) }
+func (it *aimIter) SeekLT(key []byte) bool { it.sought(key, true); return it.runIter.SeekLT(key) }
+func (it *aimIter) Next() bool             { it.stepped(); return it.runIter.Next() }
+func (it *aimIter) Prev() bool             { it.stepped(); return it.runIter.Prev() }
+func (it *aimIter) Close() error           { it.aimed = false; return it.runIter.Close() }
+
 // run is a Part: some entries and bounds that may be wider than they are.
 type run struct {
 	start, end []byte
 	entries    []kv.Entry
 	it         *sliceIter
 	runs       *runIter // it, with runs; nil: without
+	aims       *aimIter // runs, which can be aimed; nil: they cannot
 }
 
 func (r *run) Bounds() (start, end []byte) { return r.start, r.end }
 
 func openRun(r *run) kv.Iterator {
-	if r.runs != nil {
+	switch {
+	case r.aims != nil:
+		return r.aims
+	case r.runs != nil:
 		return r.runs
 	}
 	return r.it
@@ -143,6 +191,9 @@ func runsOf(entries []kv.Entry, cuts []int) []*run {
 		r := &run{entries: entries[at:cut]}
 		if r.it = newSliceIter(r.entries); len(r.entries)%2 == 1 {
 			r.runs = &runIter{sliceIter: r.it, most: 5}
+		}
+		if len(r.entries)%4 == 1 {
+			r.aims = &aimIter{runIter: r.runs}
 		}
 		switch {
 		case cut > at:

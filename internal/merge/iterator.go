@@ -243,7 +243,7 @@ func (it *Iterator) position(p position, key []byte) bool {
 	if p == seekGE || p == seekLT {
 		it.aim(key)
 	}
-	for i := range it.sources {
+	for i := len(it.sources) - 1; i >= 0; i-- {
 		s := &it.sources[i]
 		s.want = 1
 		if s.on = s.position(p, key); !it.stand(s) {
@@ -253,18 +253,18 @@ func (it *Iterator) position(p position, key []byte) bool {
 	return it.arrange()
 }
 
-// aim aims the sources at a key, if there are several.
+// aim aims the sources at a key, if there are several. The oldest are the first to fetch, and to be sought: what a table needs
+// comes from memory while a memtable, which is newer, is searched, and what that needs while the table is.
 func (it *Iterator) aim(key []byte) {
-	const several = 3
-	if len(it.sources) < several {
+	if len(it.sources) <= 1 {
 		return
 	}
-	for i := range it.sources {
+	for i := len(it.sources) - 1; i >= 0; i-- {
 		if s := &it.sources[i]; s.aims != nil {
-			s.aims.Aim(key)
+			s.aims.Aim(key, it.reverse)
 		}
 	}
-	for i := range it.sources {
+	for i := len(it.sources) - 1; i >= 0; i-- {
 		if s := &it.sources[i]; s.aims != nil {
 			s.aims.Fetch()
 		}

@@ -54,9 +54,11 @@ func (m *model) search(key []byte) int {
 // move makes one random positioning call on both and reports whether they agree about what it returned.
 func (m *model) move(t *rapid.T, it kv.Iterator) (call string, got, want bool) {
 	switch op := rapid.SampledFrom([]string{"Next", "Next", "Next", "Prev", "Prev", "Prev",
-		"SeekGE", "SeekLT", "First", "Last", "Run", "Run", "Run"}).Draw(t, "op"); op {
+		"SeekGE", "SeekLT", "aimed", "First", "Last", "Run", "Run", "Run"}).Draw(t, "op"); op {
 	case "Run":
 		return op, m.run(t, it.(kv.Runner)), m.at >= 0
+	case "aimed":
+		return m.aimed(t, it)
 	case "Next":
 		m.reverse = false
 		return op, it.Next(), m.at >= 0 && m.stand(m.at+1)
@@ -78,6 +80,32 @@ func (m *model) move(t *rapid.T, it kv.Iterator) (call string, got, want bool) {
 		key := []byte(drawKey(t))
 		return fmt.Sprintf("SeekLT(%q)", key), it.SeekLT(key), m.stand(m.search(key) - 1)
 	}
+}
+
+// aimed makes a call that follows Aim: the seek that was announced, or First or Last. An iterator that cannot be aimed makes the
+// call alone.
+func (m *model) aimed(t *rapid.T, it kv.Iterator) (call string, got, want bool) {
+	key, before := []byte(drawKey(t)), rapid.Bool().Draw(t, "before")
+	if a, ok := it.(kv.Aimer); ok {
+		for range rapid.IntRange(0, 1).Draw(t, "aimed in vain") {
+			a.Aim([]byte(drawKey(t)), rapid.Bool().Draw(t, "vainly before"))
+			a.Fetch()
+		}
+		if a.Aim(key, before); rapid.Bool().Draw(t, "fetch") {
+			a.Fetch()
+		}
+	}
+	m.reverse = before
+	first := rapid.IntRange(0, 3).Draw(t, "to the edge") == 0
+	switch {
+	case first && before:
+		return "Last after Aim", it.Last(), m.stand(len(m.entries) - 1)
+	case first:
+		return "First after Aim", it.First(), m.stand(0)
+	case before:
+		return fmt.Sprintf("aimed SeekLT(%q)", key), it.SeekLT(key), m.stand(m.search(key) - 1)
+	}
+	return fmt.Sprintf("aimed SeekGE(%q)", key), it.SeekGE(key), m.stand(m.search(key))
 }
 
 // run checks a run, mostly in the direction of travel, and passes over some of it. It returns whether there was one.
@@ -163,18 +191,20 @@ func TestIteratorModel(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if longest < 2 {
-		t.Errorf("the longest run had %d entries", longest)
+	if longest < 2 || aims == 0 {
+		t.Errorf("the longest run had %d entries; sources were aimed %d times", longest, aims)
 	}
 }
 
 // drawIterator returns an iterator over the entries, a plain one or a Concat.
 func drawIterator(t *rapid.T, entries []kv.Entry) kv.Iterator {
-	switch rapid.IntRange(0, 3).Draw(t, "plain") {
+	switch rapid.IntRange(0, 4).Draw(t, "plain") {
 	case 0:
 		return newSliceIter(entries)
 	case 1, 2:
 		return &runIter{sliceIter: newSliceIter(entries), most: rapid.IntRange(0, 20).Draw(t, "most")}
+	case 3:
+		return &aimIter{runIter: &runIter{sliceIter: newSliceIter(entries), most: 3}}
 	}
 	cuts := rapid.SliceOfN(rapid.IntRange(0, len(entries)), 0, 6).Draw(t, "cuts")
 	slices.Sort(cuts)
@@ -197,6 +227,15 @@ func TestConcatModel(t *testing.T) {
 		}
 		m := &model{entries: entries, at: -1}
 		for range rapid.IntRange(1, 60).Draw(t, "moves") {
+			call, got, want := m.move(t, &c)
+			m.check(t, &c, call, got, want)
+		}
+		if rapid.Bool().Draw(t, "aimed at the end") {
+			c.Aim([]byte(drawKey(t)), rapid.Bool().Draw(t, "before"))
+			if err := c.Reset(runs, openRun); err != nil || c.Next() || c.Prev() {
+				t.Fatalf("aimed and reset it stands on %q; error %v", c.Entry().Key, err)
+			}
+			m.at = -1
 			call, got, want := m.move(t, &c)
 			m.check(t, &c, call, got, want)
 		}

@@ -46,7 +46,7 @@ func (it *Iterator) copy(i int) {
 }
 
 // Aim finds the block that a seek begins in.
-func (it *Iterator) Aim(key []byte) {
+func (it *Iterator) Aim(key []byte, _ bool) {
 	if prefetch.On {
 		it.aimed = it.t.index.find(key)
 	}

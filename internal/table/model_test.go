@@ -167,13 +167,13 @@ func walk(t *rapid.T, it interface {
 				key = genKey().Draw(t, "key")
 			}
 			if rapid.Bool().Draw(t, "aim") {
-				it.Aim(key)
+				it.Aim(key, false)
 				it.Fetch()
 			}
 			at = sort.Search(len(c.entries), func(i int) bool { return kv.Compare(c.entries[i].Key, key) >= 0 })
 			if ok = it.SeekGE(key); before {
 				at--
-				it.Aim(key)
+				it.Aim(key, true)
 				ok = it.SeekLT(key)
 			}
 		case 10, 11:
@@ -189,8 +189,10 @@ func walk(t *rapid.T, it interface {
 			}
 			ok = true
 		case 0:
+			aimAt(t, it, c)
 			at, ok = 0, it.First()
 		case 1:
+			aimAt(t, it, c)
 			at, ok = len(c.entries)-1, it.Last()
 		case 2, 3, 4, 5:
 			ok = it.Next()
@@ -207,6 +209,14 @@ func walk(t *rapid.T, it interface {
 		if !ok {
 			at = -1
 		}
+	}
+}
+
+// aimAt aims an iterator at one of the entries, or does not, before a call that is no seek.
+func aimAt(t *rapid.T, it kv.Aimer, c content) {
+	if rapid.Bool().Draw(t, "aim") {
+		it.Aim(c.entries[rapid.IntRange(0, len(c.entries)-1).Draw(t, "vain")].Key, rapid.Bool().Draw(t, "before"))
+		it.Fetch()
 	}
 }
 

@@ -124,7 +124,7 @@ func (it *SortedIterator) SeekLT(key []byte) bool { return it.seek(key, -1) }
 // seek moves to the entry that many places behind the first with a key >= key.
 func (it *SortedIterator) seek(key []byte, behind int) bool {
 	if !it.aimed {
-		it.Aim(key)
+		it.Aim(key, false)
 		it.Fetch()
 	}
 	i := 0
@@ -142,7 +142,7 @@ func (it *SortedIterator) seek(key []byte, behind int) bool {
 }
 
 // Aim finds among which entries a seek ends.
-func (it *SortedIterator) Aim(key []byte) {
+func (it *SortedIterator) Aim(key []byte, _ bool) {
 	s := it.s
 	it.low, it.high, it.aimed = 0, s.Len(), true
 	n := min(len(key), len(s.prefix))
