@@ -26,6 +26,7 @@ type Iterator struct {
 	order   []*source
 	reverse bool
 	wanted  int // how many entries from the current one on the last Run wants; more than maxWant if there was none
+	passed  int // how many entries it has moved on by since it was positioned
 	heads   heads
 	err     error
 	nothing kv.Entry    // Entry's result where there is none
@@ -47,6 +48,7 @@ type source struct {
 	from int  // of the entry that it stands on
 	kept bool // see kv.Runner
 	want int  // how many entries to ask it for next time
+	came int  // how many entries the merge had passed when it was asked last
 }
 
 // maxWant is how many entries a source is asked for at most. A source that is walked is asked for one, and four times as many
@@ -124,10 +126,6 @@ func (it *Iterator) Prev() bool {
 	return it.step()
 }
 
-// most returns how many entries a source that is moved on is asked for at most: a walk that is soon done should not pay for
-// those that it never comes to.
-func (it *Iterator) most() int { return max(it.wanted-1, 1) }
-
 // Skip moves on in the direction of travel, and lets some of the sources, those whose place in the slice given to Reset is
 // true, pass their entries before to: they go on to their first key that is not before it or, in reverse, that is. If Next or
 // Prev turns round after that, it may show entries that were passed.
@@ -143,7 +141,7 @@ func (it *Iterator) Skip(to []byte, which []bool) bool {
 			s.on = s.it.SeekLT(to)
 		case which[s.age] && !it.reverse && c < 0:
 			s.on = s.it.SeekGE(to)
-		case i >= at || s.next(it.reverse, it.most()):
+		case i >= at || it.next(s):
 			continue
 		}
 		if !it.stand(s) {
@@ -156,7 +154,7 @@ func (it *Iterator) Skip(to []byte, which []bool) bool {
 // alone makes a step of the only source in the order, which needs no head: until all are positioned anew, there is no other.
 // One source is common, and this takes half the time of step.
 func (it *Iterator) alone(s *source) bool {
-	if s.next(it.reverse, it.most()) {
+	if it.next(s) {
 		return true
 	}
 	it.order = it.order[:0]
@@ -170,9 +168,10 @@ func (it *Iterator) step() bool {
 	for n < len(it.order) && it.order[0].same(it.order[n]) {
 		n++
 	}
+	it.passed++
 	for i := n - 1; i >= 0; i-- { // the last first, so that those behind are always sorted
 		s := it.order[i]
-		if !s.next(it.reverse, it.most()) {
+		if !it.next(s) {
 			if !it.end(s) {
 				return false
 			}
@@ -239,7 +238,7 @@ func (s *source) position(p position, key []byte) bool {
 
 // position moves all sources and sorts them.
 func (it *Iterator) position(p position, key []byte) bool {
-	it.err, it.reverse = nil, p == last || p == seekLT
+	it.err, it.reverse, it.passed = nil, p == last || p == seekLT, 0
 	if p == seekGE || p == seekLT {
 		it.aim(key)
 	}
@@ -305,7 +304,7 @@ func (it *Iterator) stand(s *source) bool {
 	if !s.on {
 		return it.end(s)
 	}
-	s.ask(it.reverse, s.want)
+	it.ask(s, s.want)
 	return true
 }
 

@@ -4,9 +4,9 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// next moves a source by one entry in the direction of travel. If none is at hand, the source is asked for most entries at most.
-func (s *source) next(reverse bool, most int) bool {
-	if reverse {
+// next moves a source by one entry in the direction of travel.
+func (it *Iterator) next(s *source) bool {
+	if it.reverse {
 		if s.at > 0 {
 			s.at--
 			s.entry = &s.run[s.at]
@@ -18,16 +18,27 @@ func (s *source) next(reverse bool, most int) bool {
 		return true
 	}
 	s.settle()
-	if reverse {
+	if it.reverse {
 		s.on = s.it.Prev()
 	} else {
 		s.on = s.it.Next()
 	}
 	if s.on {
 		s.want = min(s.more()*s.want, maxWant)
-		s.ask(reverse, min(s.want, most))
+		it.ask(s, min(s.want, it.most(s)))
 	}
 	return s.on
+}
+
+// most returns how many entries a source that has none at hand any more is asked for at most: a walk that is soon done should not
+// pay for those that it never comes to. Of the entries that are still wanted the source is taken to have as large a part as of
+// those since it was asked last.
+func (it *Iterator) most(s *source) int {
+	most := max(it.wanted-1, 1)
+	if passed := it.passed - s.came; passed > len(s.run) {
+		most = most*len(s.run)/passed + 1
+	}
+	return most
 }
 
 // more returns how many times as many entries as last time a source is asked for. Of large ones those that nobody takes cost
@@ -51,14 +62,14 @@ func (s *source) settle() {
 }
 
 // ask takes over what the iterator of a source has at hand, from the entry that it stands on, up to want entries.
-func (s *source) ask(reverse bool, want int) {
-	s.at, s.from = 0, 0
+func (it *Iterator) ask(s *source, want int) {
+	s.at, s.from, s.came = 0, 0, it.passed
 	if s.runs == nil {
 		s.entry = s.it.Entry()
 		return
 	}
-	s.run, s.kept = s.runs.Run(want, reverse)
-	if reverse {
+	s.run, s.kept = s.runs.Run(want, it.reverse)
+	if it.reverse {
 		s.at, s.from = len(s.run)-1, len(s.run)-1
 	}
 	s.entry = &s.run[s.at]
@@ -87,11 +98,15 @@ func (it *Iterator) Run(want int, reverse bool) (run []kv.Entry, kept bool) {
 	n := it.leads(run, want)
 	for n == len(run) && n < want { // the source may have more of them
 		s.settle()
-		s.want = max(s.want, n+1, min(want, s.more()*n))
-		if len(it.order) == 1 {
-			s.want = max(s.want, want)
+		more := s.more()
+		switch len(it.order) {
+		case 1:
+			more = want
+		case 2: // a level and a memtable, most often, of which one has most of the keys
+			more *= 4
 		}
-		s.ask(reverse, s.want)
+		s.want = max(s.want, n+1, min(want, more*n))
+		it.ask(s, s.want)
 		if run = s.hand(reverse); len(run) <= n {
 			break
 		}
@@ -110,6 +125,7 @@ func (it *Iterator) Pass(n int, reverse bool) {
 	}
 	s := it.order[0]
 	it.wanted -= n
+	it.passed += n
 	if reverse {
 		n = -n
 	}
