@@ -155,6 +155,27 @@ func (b *bench) compact() {
 	must(b.t, b.Commit(&Edit{Remove: plan.Tables(), Add: result.Tables, Level: plan.Level}))
 }
 
+// A walk over a view whose memtable is empty does without the memtable, and so shows nothing that comes into it later.
+func TestEmptyMemtableIsNoSource(t *testing.T) {
+	b := newBench(t)
+	put := func() {
+		b.seq++
+		must(t, b.View().Mem.Apply(&op.Op{Kind: op.Put, Seq: b.seq, Key: []byte("k"), Value: []byte("v")}))
+		b.Show(b.seq)
+	}
+	var s Sources
+	s.Init()
+	if n := len(s.Open(b.View(), b.Visible(), nil, nil, nil, false)); n != 0 {
+		t.Errorf("%d sources where there is nothing", n)
+	}
+	s.Release()
+	put()
+	if n := len(s.Open(b.View(), b.Visible(), nil, nil, nil, false)); n != 1 {
+		t.Errorf("%d sources, want the memtable", n)
+	}
+	s.Release()
+}
+
 // Sources are asked from the newest to the oldest, and nothing falls through a delete.
 func TestViewGet(t *testing.T) {
 	b := newBench(t)

@@ -65,6 +65,9 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 		if i > 0 {
 			m = v.Frozen[i-1]
 		}
+		if m.Len() == 0 {
+			continue // what comes into it is newer than seq
+		}
 		s.mems[i].Reset(m.Memtable, seq)
 		s.add(s.mems[i], m.Stats().MaxSeq)
 	}
