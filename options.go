@@ -106,9 +106,10 @@ type Options struct {
 	// Memory bounds what memtables, caches and buffers take together, in bytes: 8 MiB to 64 TiB, and where addresses have 32
 	// bits to 1 GiB. An eighth, but no more than 4 GiB, goes to the active memtable, two more to the memtables that wait to
 	// become tables, as much again to the garbage collector, which lets a heap grow to twice its live bytes, one to the keys
-	// of a table that is built, and the rest to the block cache and, with ExpiryEvents, to the keys that expire next. So a
-	// small Memory makes small tables of small entries. The operating system's page cache, which holds mapped tables, comes
-	// on top, and so does the memory of large values and batches while they are written: see README, Limits. Default: 256 MiB.
+	// of a table that is built, up to another, or with Compression a quarter of it, to the order of the keys of many tables that
+	// are scanned, and the rest to the block cache and, with ExpiryEvents, to the keys that expire next. So a small Memory makes
+	// small tables of small entries. The operating system's page cache, which holds mapped tables, comes on top, and so does the
+	// memory of large values and batches while they are written: see README, Limits. Default: 256 MiB.
 	Memory int64
 	// Compression is tried on the blocks of the last level, which holds most of the data. Reading a compressed block costs
 	// more than a look-up in an uncompressed one, so the default is none.
