@@ -96,6 +96,9 @@ func TestQueueCost(t *testing.T) {
 	flush := func(db *DB) {
 		must(t, db.Flush())
 		must(t, db.compacter.compactPicked())
+		if db.live.SortPaid() {
+			db.live.Sort(func() bool { return false })
+		}
 	}
 	compact := func(db *DB) { must(t, db.Compact(context.Background())) }
 	for _, c := range []struct {
@@ -142,13 +145,18 @@ func TestQueueCost(t *testing.T) {
 				return drained, float64(moves()-before) / float64(n)
 			}
 			n := 500 / vfstest.Step(2)
-			d1, s1 := cost(n)
-			d4, s4 := cost(4 * n)
-			t.Logf("moves for a pop: drained %.2f, %.2f; short %.2f, %.2f", d1, d4, s1, s4)
+			var drained, short [3]float64 // by how many there are: n, 4n and 16n
+			for i := range drained {
+				drained[i], short[i] = cost(n << (2 * i))
+			}
+			t.Logf("moves for a pop: drained %.2f, short %.2f", drained, short)
 			// One seek, and some steps until there are enough to extend the gap; if tombstones go before there are, more than
-			// that to begin another.
-			if d4 > c.most || s4 > c.most || d4 > 1.2*d1+1 || s4 > 1.2*s1+1 {
-				t.Errorf("a pop takes %.2f moves with %d, %.2f with %d; %.2f and %.2f where the queue is short", d1, n, d4, 4*n, s1, s4)
+			// that to begin another. Where tables are flushed it depends on when they are compacted or sorted whether a pop takes
+			// some moves more or less: so the most are compared with the fewer.
+			for _, cost := range [][3]float64{drained, short} {
+				if cost[2] > c.most || cost[2] > 1.2*max(cost[0], cost[1])+1 {
+					t.Errorf("a pop takes %.2f moves with %d, %d and %d", cost, n, 4*n, 16*n)
+				}
 			}
 		})
 	}
