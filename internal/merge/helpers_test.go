@@ -108,14 +108,17 @@ func (it *runIter) Run(want int, reverse bool) ([]kv.Entry, bool) {
 	return it.hand, it.most%2 == 0
 }
 
-// Pass does not spoil the run: a walk may look at it still.
+// Pass does not spoil the run: a walk may look at it still. It cannot fail.
 func (it *runIter) Pass(n int, reverse bool) {
 	if reverse {
 		n = -n
 	}
+	fail := it.fail
+	it.fail = 0
 	if n != 0 && (it.at < 0 || !it.sliceIter.stand(it.at+n)) {
 		panic("passed over the end")
 	}
+	it.fail = fail
 }
 
 // aimIter is a runIter that can be aimed, and holds whoever aims it to the contract: Fetch follows Aim, the seek that follows is the

@@ -8,7 +8,7 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// TestSkip skips now and then on a walk over random sources: what the skipping ones have up to the place does not come, and
+// TestSkip skips now and then on a walk over random sources, some of which give runs and can be aimed: what the skipping ones have up to the place does not come, and
 // everything else does.
 func TestSkip(t *testing.T) {
 	const keys = 60
@@ -27,7 +27,14 @@ func TestSkip(t *testing.T) {
 					have[i][key] = true
 				}
 			}
-			its = append(its, newSliceIter(entries))
+			switch s := newSliceIter(entries); r.IntN(3) {
+			case 0:
+				its = append(its, s)
+			case 1:
+				its = append(its, &runIter{sliceIter: s, most: r.IntN(8)})
+			default:
+				its = append(its, &aimIter{runIter: &runIter{sliceIter: s, most: 3}})
+			}
 		}
 		it := newMerge(its...)
 		at := func(k int) string {
@@ -36,11 +43,16 @@ func TestSkip(t *testing.T) {
 			}
 			return fmt.Sprintf("key%02d", k)
 		}
-		ok := it.First()
+		ok := false
 		if reverse {
-			ok = it.Last()
+			ok = it.SeekLT([]byte("key99"))
+		} else {
+			ok = it.SeekGE([]byte("key"))
 		}
 		step := func() {
+			if ok && r.IntN(2) == 0 {
+				it.Run(1+r.IntN(9), reverse)
+			}
 			switch {
 			case reverse:
 				ok = it.Prev()
@@ -82,6 +94,9 @@ func TestSkip(t *testing.T) {
 			}
 			if reverse && to < keys {
 				place = append(place, 0) // SeekLT leaves out the key itself
+			}
+			if r.IntN(2) == 0 {
+				it.Run(1+r.IntN(9), reverse)
 			}
 			ok = it.Skip(place, which)
 		}
