@@ -95,7 +95,7 @@ func (db *DB) wire() {
 	p.stall = s
 	db.background.wire(o, &db.health, p, &db.live, &db.stats)
 	s.live, s.memtableSize, s.health, s.counters = &db.live, o.memtableSize, &db.health, &db.stats
-	s.flush, s.compact, s.changed.L = &db.flusher.worker, &db.compacter.worker, &s.mu
+	s.flush, s.compact, s.changed.L, s.pace.least = &db.flusher.worker, &db.compacter.worker, &s.mu, o.memtableSize/2
 	if o.manual {
 		s.flushNow = db.flusher.flushFrozen
 	}

@@ -148,7 +148,7 @@ func (s *stall) refusal(admitted bool) error {
 func (s *stall) slow() {
 	v, start := s.live.View(), s.health.sys.now()
 	wait := time.Duration(len(v.Version.Levels[0])-slowAt+1) * slowStep
-	if v.Full(s.memtableSize) {
+	if s.flushNow == nil && v.Full(s.memtableSize) {
 		wait = max(wait, s.pace.wait(start, s.fill(v)))
 	}
 	if wait <= 0 {
@@ -206,6 +206,7 @@ func (s *stall) throttle(c claim) error {
 // a flush takes longer than the last ones did, writers are stopped for the rest.
 type pace struct {
 	mu      sync.Mutex
+	least   int64     // bytes of a memtable from which on its flush tells how long others take: see flushEnds
 	perByte float64   // of a memtable that is flushed, in nanoseconds, by the last flushes; 0: none is known
 	size    int64     // of the memtable whose flush is under way, or next
 	began   time.Time // when that flush began; zero if none is under way
@@ -248,11 +249,12 @@ func (p *pace) flushBegins(now time.Time) {
 	p.began = now
 }
 
-// flushEnds notes that the flush of a memtable of so many bytes has ended, well or not. The estimate follows the last flushes.
+// flushEnds notes that the flush of a memtable of so many bytes has ended, well or not. The estimate follows the last flushes of
+// memtables that are not small: a small one's takes as long as the disk takes to sync, whatever its bytes.
 func (p *pace) flushEnds(now time.Time, size int64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == nil && size > 0 {
+	if err == nil && size > 0 && size >= p.least {
 		perByte := float64(now.Sub(p.began)) / float64(size)
 		if p.perByte > 0 {
 			perByte = (perByte + p.perByte) / 2

@@ -100,3 +100,34 @@ func TestPacedWrites(t *testing.T) {
 		must(t, db.Close())
 	})
 }
+
+// What takes no less time for a small memtable than for a full one does not count as if it were of the small one's bytes: after the
+// flush of a small memtable puts are not held up for long.
+func TestPaceAfterASmallFlush(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	var now time.Time
+	var slept time.Duration
+	o.sys.now = func() time.Time { now = now.Add(time.Millisecond); return now } // a flush takes some milliseconds, whatever its size
+	o.sys.sleep = func(d time.Duration) { slept += d }
+	db := openTest(t, o)
+	must(t, db.Put([]byte("small"), nil))
+	must(t, db.Flush())
+	db.stall.flushNow = nil // somebody else flushes
+	put := func(i int) { must(t, db.Put(fmt.Appendf(nil, "%03d", i), make([]byte, o.memtableSize/100))) }
+	i := 0
+	for ; len(db.live.View().Frozen) < lsm.MaxFrozen; i++ {
+		put(i)
+	}
+	for range 20 {
+		put(i)
+		i++
+	}
+	if slept > 0 {
+		t.Errorf("20 puts have waited for %v: a flush takes a few milliseconds", slept)
+	}
+	must(t, db.flusher.flushFrozen())
+	if db.stall.pace.perByte == 0 {
+		t.Error("the flush of a full memtable tells nothing of the next")
+	}
+	must(t, db.Close())
+}
