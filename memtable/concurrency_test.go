@@ -110,11 +110,19 @@ func (h *history) checkWalk(t *testing.T, it *Iterator, m *Memtable, seq, k int)
 		}
 		return ok && !t.Failed()
 	}
+	aim := func(before bool) { // half of the seeks find their nodes before
+		if seq%2 == 0 {
+			it.Aim(h.keys[k], before)
+			it.Fetch()
+		}
+	}
 	at := next(k-1, 1)
+	aim(false)
 	for ok := check("SeekGE", it.SeekGE(h.keys[k]), at); ok; ok = check("Next", it.Next(), at) {
 		at = next(at, 1)
 	}
 	at = next(k, -1)
+	aim(true)
 	for ok := check("SeekLT", it.SeekLT(h.keys[k]), at); ok; ok = check("Prev", it.Prev(), at) {
 		at = next(at, -1)
 	}
