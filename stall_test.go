@@ -1,6 +1,7 @@
 package ebb
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
@@ -130,4 +131,37 @@ func TestPaceAfterASmallFlush(t *testing.T) {
 		t.Error("the flush of a full memtable tells nothing of the next")
 	}
 	must(t, db.Close())
+}
+
+// Close does not wait for a writer that is paced, which finds the database closed.
+func TestCloseBesideAPacedWriter(t *testing.T) {
+	for name, write := range map[string]func(db *DB) error{
+		"Put":    func(db *DB) error { return db.Put([]byte("key"), nil) },
+		"Update": func(db *DB) error { return db.Update(func(tx *Txn) error { return tx.Put([]byte("key"), nil) }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+			asleep, awake := make(chan struct{}), make(chan struct{})
+			o.sys.sleep = func(time.Duration) { close(asleep); <-awake }
+			db := openTest(t, o)
+			db.stall.flushNow = nil // somebody else flushes
+			for i := 0; len(db.live.View().Frozen) < lsm.MaxFrozen; i++ {
+				must(t, db.Put(fmt.Appendf(nil, "%03d", i), make([]byte, o.memtableSize/100)))
+			}
+			must(t, db.Put([]byte("half"), make([]byte, o.memtableSize/2)))
+			p := &db.stall.pace
+			p.flushBegins(time.Now().Add(-time.Hour))
+			p.flushEnds(time.Now(), db.live.View().Oldest().Size(), nil)
+			p.flushBegins(time.Now())
+			p.begin(time.Now(), 0, db.live.View().Oldest().Size())
+			wrote := make(chan error)
+			go func() { wrote <- write(db) }()
+			<-asleep
+			must(t, db.Close())
+			close(awake)
+			if err := <-wrote; !errors.Is(err, ErrClosed) {
+				t.Errorf("a write after Close: %v", err)
+			}
+		})
+	}
 }
