@@ -1,13 +1,19 @@
 package wal
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ebbdb/ebb/internal/vfs/vfstest"
 )
 
 // queueOf takes a turn and lets waiters of these targets queue, in this order. Targets up to done are settled. It returns the
@@ -154,5 +160,74 @@ func TestTurnUnderLoad(t *testing.T) {
 	wg.Wait()
 	if !turn.take(end.Load() + 1) {
 		t.Error("the turn is lost")
+	}
+}
+
+// What was acknowledged is on the disk, and nobody is left waiting, whatever ends the appends of many goroutines: a failed sync, a
+// Close, or a disk that is full for a moment and ends none. Rotations and what heals a full disk take the turn for themselves.
+func TestAcknowledgedBesideWhatEndsIt(t *testing.T) {
+	const goroutines, each = 8, 12
+	for seed := range uint64(30) {
+		mem := vfstest.NewMem()
+		mem.Record()
+		fault := vfstest.NewFault(mem)
+		o := testOptions(fault, SyncAlways)
+		o.inline = false
+		l, _ := open(t, o)
+		r := rand.New(rand.NewPCG(2, seed))
+		closeAt := goroutines * each
+		switch n := 1 + r.IntN(20); seed % 3 {
+		case 0:
+			fault.Inject(vfstest.FailNth(vfstest.OpSync, SegmentSuffix, n, syscall.EIO))
+		case 1:
+			fault.Inject(vfstest.FailNth(vfstest.OpWrite, SegmentSuffix, n, syscall.ENOSPC))
+		case 2:
+			closeAt = r.IntN(goroutines * each)
+		}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		acked := make(map[string]bool)
+		for g := range goroutines {
+			wg.Go(func() {
+				for i := range each {
+					e := Entry{Key: fmt.Appendf(nil, "%d-%d", g, i), Value: make([]byte, 300)}
+					err := l.Append(&e)
+					mu.Lock()
+					if err == nil {
+						acked[string(e.Key)] = true
+					}
+					last := len(acked) == closeAt
+					mu.Unlock()
+					if last {
+						_ = l.Close()
+					}
+					if err != nil && !errors.Is(err, ErrNoSpace) {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		err := l.Close()
+		if seed%3 != 0 && err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+		states := 0
+		for c := range mem.Crashes(seed, 0).At(mem.OpCount()) {
+			l, got, err := tryOpen(testOptions(c.FS, SyncAlways))
+			if err != nil {
+				t.Fatalf("seed %d, %s: %v", seed, c.Name, err)
+			}
+			left := maps.Clone(acked)
+			for i := range got {
+				delete(left, string(got[i].Key))
+			}
+			if closeLog(t, l); len(left) > 0 {
+				t.Fatalf("seed %d, %s: of %d entries that were acknowledged %d are gone", seed, c.Name, len(acked), len(left))
+			}
+			if states++; states == 2 { // all that was written, and no more than what was synced
+				break
+			}
+		}
 	}
 }
