@@ -8,8 +8,8 @@ import (
 	"github.com/ebbdb/ebb/internal/kv"
 )
 
-// TestSkip skips now and then on a walk over random sources, some of which give runs and can be aimed: what the skipping ones have up to the place does not come, and
-// everything else does.
+// TestSkip skips now and then on a walk over random sources, some of which give runs and can be aimed: what the skipping ones have
+// up to the place does not come, and everything else does.
 func TestSkip(t *testing.T) {
 	const keys = 60
 	for seed := range uint64(300) {
