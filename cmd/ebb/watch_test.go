@@ -12,7 +12,7 @@ import (
 // Beside an owner watch goes on with what that writes, and past the next flush.
 func TestWatchBesideOwner(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "db")
-	db, err := ebb.Open(dir, &ebb.Options{Sync: ebb.SyncNever})
+	db, err := ebb.Open(dir, &ebb.Options{Sync: ebb.SyncNever, RetainLog: 1 << 30})
 	check(t, err)
 	defer db.Close()
 	check(t, db.Put([]byte("past"), []byte("v")))
