@@ -85,7 +85,7 @@ func (b *background) wire(o *Options, h *health, p *pipeline, live *lsm.Set, n *
 	b.sorter.init("sort", h)
 	w.requests, b.settler.requests = newRequests(), newRequests()
 	w.pipeline, w.live, w.counters, w.compacter = p, live, n, &c.worker
-	b.settler.pipeline, b.settler.live = p, live
+	b.settler.pipeline, b.settler.live, b.settler.lastFlush, b.settler.compacter = p, live, &f.last, &c.worker
 	b.evicter.pipeline, b.evicter.live, b.evicter.counters, b.evicter.compacter = p, live, n, &c.worker
 	p.bound, c.bound = b.bound, b.bound
 	if b.bound != nil {

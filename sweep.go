@@ -147,16 +147,18 @@ func (s *sweeper) sweepMemtable(now int64) (next int64, frozen bool) {
 
 // settleAfter is how long after the last flush the database counts as idle: then it compacts only to save space. It is also
 // how often the settler looks at the active memtable. A database in which the active memtable has grown since so fast that it
-// would be full after fillsIn is not idle: on a busy machine one flush of a load may be longer ago than settleAfter.
+// would be full after fillsIn is not idle, unless the settler rests: on a busy machine one flush of a load may be longer ago than
+// settleAfter, and where few are written beside many reads, to rewrite everything would take from these.
 const (
 	settleAfter = time.Second
-	fillsIn     = 5 * time.Second
+	fillsIn     = 30 * time.Second
 )
 
 // flushTime is when the last flush was, by a monotonic clock. The zero value is long ago.
 type flushTime struct {
-	sys *system
-	at  atomic.Pointer[flushMoment]
+	sys   *system
+	at    atomic.Pointer[flushMoment]
+	rests atomic.Bool // nothing was written between the settler's last two looks, nor since
 }
 
 // flushMoment is the end of a flush.
@@ -168,7 +170,8 @@ type flushMoment struct {
 
 func (f *flushTime) set(v *lsm.View) { f.at.Store(&flushMoment{f.sys.now(), v.Mem, v.Mem.Size()}) }
 
-// settled reports whether the last flush is so long ago, and so little was written since, that the database counts as idle.
+// settled reports whether the last flush is so long ago, and so little was written since, or nothing lately, that the database
+// counts as idle.
 func (f *flushTime) settled(v *lsm.View, memtableSize int64) bool {
 	at := f.at.Load()
 	if at == nil {
@@ -179,7 +182,7 @@ func (f *flushTime) settled(v *lsm.View, memtableSize int64) bool {
 		grown -= at.size
 	}
 	return since >= settleAfter && len(v.Frozen) == 0 &&
-		float64(grown)*float64(fillsIn) <= float64(memtableSize)*float64(since)
+		(f.rests.Load() || float64(grown)*float64(fillsIn) <= float64(memtableSize)*float64(since))
 }
 
 // The settler flushes a memtable that is not full but hides a large part of the tables. A delete of everything, for example,
@@ -195,10 +198,12 @@ const (
 
 // settler looks at how much of the tables the active memtable hides.
 type settler struct {
-	requests // a write was made while it rested
-	pipeline *pipeline
-	live     *lsm.Set
-	seen     uint64 // sequence of the newest write at the last look
+	requests  // a write was made while it rested
+	pipeline  *pipeline
+	live      *lsm.Set
+	lastFlush *flushTime
+	compacter *worker
+	seen      uint64 // sequence of the newest write at the last look
 }
 
 // loop calls settle once in settleAfter, except while the settler rests, until Close.
@@ -210,6 +215,7 @@ func (s *settler) loop() {
 		case <-s.pipeline.health.work.Done():
 			return
 		case <-s.requests:
+			s.lastFlush.rests.Store(false)
 			timer.Reset(settleAfter)
 			continue
 		case <-timer.C:
@@ -228,6 +234,9 @@ func (s *settler) settle() (rests bool) {
 	s.seen = t.lastSeq()
 	t.restSettler(idle)
 	t.end()
+	if s.lastFlush.rests.Swap(idle) != idle && idle {
+		s.compacter.request()
+	}
 	if !s.worth(m, idle) {
 		return idle
 	}

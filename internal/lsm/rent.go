@@ -81,7 +81,8 @@ func (r *Rent) Spend(cost int64, all bool) {
 func (r *Rent) Worth(m *Mem) bool { return m.Size() >= min(r.memtableSize, usualMemtable)/worthPart }
 
 // scan pays for a scan of a view that has to merge that many tables of level 0, and the runs below it, if that is what they are.
-// Of these it first pays for a sorted view, if one is worth it. It pays for a compaction as if there were one.
+// Of these it first pays for a sorted view, if one is worth it. It pays for a compaction as if there were one. Where tables are
+// sorted, or are going to be, a memtable is not worth a compaction: scans would soon merge the next.
 func (r *Rent) scan(v *View, tables int) {
 	if r == nil {
 		return
@@ -91,11 +92,11 @@ func (r *Rent) scan(v *View, tables int) {
 	if spared > 0 {
 		r.paySorting(o, spared)
 	}
-	cost := int64(max(tables-spared, 0)) * ScanBytes
-	if !r.levels && !o.covers.deep && !(o.saves > 0 && o.plan.deep) {
+	cost := int64(o.merged(tables, spared)) * ScanBytes
+	if !r.levels && !o.deep() {
 		cost += int64(v.Version.runs) * ScanBytes
 	}
-	if r.Worth(v.Mem) {
+	if o.sorted == nil && o.saves == 0 && r.Worth(v.Mem) {
 		cost += ScanBytes * min(v.Mem.Size(), usualMemtable) / min(r.memtableSize, usualMemtable)
 	}
 	if cost > 0 {

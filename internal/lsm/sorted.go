@@ -65,7 +65,23 @@ func (s *Set) orderOf(levels *compaction.Levels, old *order, failed bool) *order
 
 // spares returns how many sources another sorted view would spare a scan that has to merge that many tables of level 0, which may
 // be fewer than there are: those that lie between its bounds.
-func (o *order) spares(tables int) int { return max(min(o.saves, tables+o.levels-1), 0) }
+func (o *order) spares(tables int) int {
+	if o.covers.deep {
+		tables++ // the sorted view, which is no table of level 0
+	}
+	return max(min(o.saves, tables+o.levels-1), 0)
+}
+
+// deep reports whether what lies below level 0 is no source of its own, or would be none with another sorted view.
+func (o *order) deep() bool { return o.covers.deep || o.saves > 0 && o.plan.deep }
+
+// merged returns how many tables of level 0 a scan would merge that is spared some sources. A sorted view of everything is none.
+func (o *order) merged(tables, spared int) int {
+	if o.saves > 0 && o.plan.deep && !o.covers.deep {
+		tables += o.levels - 1
+	}
+	return max(tables-spared, 0)
+}
 
 // retireOrders has the replaced versions that are still held ask for no sorted view, as they get none, and let go of one that the
 // newest version does not have: pins may hold any number of versions, and memory is for one view, and another that is built.

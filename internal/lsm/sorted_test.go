@@ -161,8 +161,8 @@ func TestSortPaid(t *testing.T) {
 			t.Errorf("after %d scans that would be spared 2 sources: asked %d times, paid %v", n+1, asked, b.SortPaid())
 		}
 	}
-	if paid := b.Rent().Paid(); paid != 3*ScanBytes {
-		t.Errorf("for a compaction 3 scans have paid %d", paid)
+	if paid := b.Rent().Paid(); paid > 0 {
+		t.Errorf("for a compaction 3 scans have paid %d: the sorted view will be of everything", paid)
 	}
 	b.Sort(never)
 	if asked = 0; b.SortPaid() {
@@ -314,9 +314,16 @@ func TestSortReplaced(t *testing.T) {
 	}
 }
 
-// A scan between bounds pays for what a sorted view would spare it, not others.
+// A scan between bounds pays for what a sorted view would spare it, not others, and for a compaction of what the view would not:
+// the level below, here, has more entries than the memory.
 func TestSortPaidBetweenBounds(t *testing.T) {
 	b := newBench(t)
+	var keys []string
+	for i := range 300 {
+		keys = append(keys, fmt.Sprintf("%03d", i))
+	}
+	b.flush(keys...)
+	b.compact()
 	for range 5 {
 		b.flush("a")
 	}

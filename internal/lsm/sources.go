@@ -87,7 +87,9 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 	if o.sorted != nil {
 		s.sorted.Reset(o.sorted, copies)
 		s.add(&s.sorted, o.newest)
-		n++
+		if !o.covers.deep {
+			n++
+		}
 	}
 	s.overlaid, s.below = n, v.Version.Levels[1:]
 	if o.covers.deep {
@@ -104,7 +106,8 @@ func (s *Sources) Open(v *View, seq uint64, lower, upper []byte, own kv.Iterator
 	return s.list
 }
 
-// Overlaid returns how many tables of level 0 are among the iterators, where a sorted view counts as one.
+// Overlaid returns how many tables of level 0 are among the iterators, where a sorted view counts as one, and as none if it is of
+// all below, too.
 func (s *Sources) Overlaid() int { return s.overlaid }
 
 // Recycle ends the life of the kept entries that runs of the iterators have given.
