@@ -97,6 +97,34 @@ func TestConcatErrors(t *testing.T) {
 	})
 }
 
+// A seek that fails leaves the sources aimed that it has not come to, and whatever follows does not mind.
+func TestErrorLeavesAimed(t *testing.T) {
+	moves := map[string]func(*Iterator) bool{
+		"First":  (*Iterator).First,
+		"Last":   (*Iterator).Last,
+		"SeekGE": func(it *Iterator) bool { return it.SeekGE([]byte("b")) },
+		"SeekLT": func(it *Iterator) bool { return it.SeekLT([]byte("c")) },
+	}
+	want := map[string]string{"First": "a", "Last": "d", "SeekGE": "b", "SeekLT": "b"}
+	for _, seek := range []string{"SeekGE", "SeekLT"} {
+		for then, move := range moves {
+			left := &aimIter{runIter: &runIter{sliceIter: newSliceIter(entriesOf(2, "a", "c")), most: 3}}
+			oldest := newSliceIter(entriesOf(1, "b", "d")) // the oldest is sought first
+			it := newMerge(left, oldest)
+			oldest.fail = 1
+			if moves[seek](it) || it.Err() != errBroken || !left.aimed {
+				t.Fatalf("%s of a source that fails: error %v, aimed %t", seek, it.Err(), left.aimed)
+			}
+			if it.Next() || it.Prev() || it.Err() != errBroken || !left.aimed {
+				t.Fatalf("it went on after an error of %s: error %v, aimed %t", seek, it.Err(), left.aimed)
+			}
+			if !move(it) || string(it.Entry().Key) != want[then] || it.Err() != nil || left.aimed {
+				t.Errorf("%s after an error of %s: %q, error %v, aimed %t", then, seek, it.Entry().Key, it.Err(), left.aimed)
+			}
+		}
+	}
+}
+
 // It opens what it needs, when it needs it, and has one part open at a time.
 func TestConcatIsLazy(t *testing.T) {
 	runs := runsOf(entriesOf(1, "a", "b", "c", "d", "e", "f"), []int{2, 4})

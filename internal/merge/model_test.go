@@ -250,10 +250,9 @@ func TestConcatModel(t *testing.T) {
 	})
 }
 
-// An error of any source at any moment ends the iteration, shows in Err, and is forgotten by the next absolute positioning: so is
-// that sources behind the one that has failed were aimed, and not sought.
+// An error of any source at any moment ends the iteration, shows in Err, and is forgotten by the next absolute positioning.
 func TestIteratorErrorModel(t *testing.T) {
-	failed, aimed := 0, 0
+	failed := 0
 	rapid.Check(t, func(t *rapid.T) {
 		var all [][]kv.Entry
 		var sources []kv.Iterator
@@ -279,11 +278,6 @@ func TestIteratorErrorModel(t *testing.T) {
 			if it.Next() || it.Prev() || it.Err() != errBroken {
 				t.Fatalf("it went on after an error; Err() = %v", it.Err())
 			}
-			for _, s := range sources {
-				if a, ok := s.(*aimIter); ok && a.aimed {
-					aimed++
-				}
-			}
 		}
 		broken.fail = 0
 		call, got, want := m.aimed(t, it)
@@ -293,8 +287,8 @@ func TestIteratorErrorModel(t *testing.T) {
 			m.check(t, it, call, got, want)
 		}
 	})
-	if failed == 0 || aimed == 0 {
-		t.Errorf("sources failed %d times, and left %d aimed", failed, aimed)
+	if failed == 0 {
+		t.Error("no source failed")
 	}
 }
 
