@@ -130,6 +130,49 @@ func TestReadsCompact(t *testing.T) {
 	}
 }
 
+// What is sorted is compacted, too, once scans have paid for that, little by little.
+func TestScansCompactSorted(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	db := openTest(t, o)
+	for i := range 3 {
+		for n := range 100 {
+			must(t, db.Put(fmt.Appendf(nil, "key%04d", 3*n+i), make([]byte, 50)))
+		}
+		must(t, db.Flush())
+	}
+	db.live.Sort(func() bool { return false })
+	if db.live.View().Version.SortedBytes() == 0 {
+		t.Fatal("there is no sorted view")
+	}
+	scan := func() (n int) {
+		t.Helper()
+		for _, err := range db.Range(nil) {
+			must(t, err)
+			n++
+		}
+		return n
+	}
+	cost := compaction.CostForReads(&db.live.View().Version.Levels, db.compacter.compaction(), 0).Bytes
+	scans := 0
+	for ; !db.compacter.readsHavePaid(); scans++ {
+		if n := scan(); n != 300 || int64(scans*lsm.SortedBytes) > cost {
+			t.Fatalf("scan %d of %d keys has not paid %d bytes", scans, n, cost)
+		}
+	}
+	if paid := int64(scans * lsm.SortedBytes); paid < cost {
+		t.Errorf("%d scans have paid %d bytes, which is less than %d", scans, paid, cost)
+	}
+	pick := pickerFor(true)
+	must(t, db.compacter.runPlans(t.Context(), pick))
+	if l := db.live.View().Version; len(l.Levels[0]) != 0 || l.SortedBytes() != 0 || scan() != 300 {
+		t.Errorf("%d tables of level 0, a sorted view of %d bytes, %d keys", len(l.Levels[0]), l.SortedBytes(), scan())
+	}
+	db.live.Rent().Reset()
+	if scan(); db.live.Rent().Paid() != 0 {
+		t.Errorf("a scan of one run has paid %d bytes", db.live.Rent().Paid())
+	}
+}
+
 // Reads pay for runs, which are merged for them, but not for the levels of a bounded database, which are not.
 func TestReadsPayForRuns(t *testing.T) {
 	for _, bounded := range []bool{false, true} {
