@@ -275,33 +275,38 @@ func TestSortLyingProperties(t *testing.T) {
 // TestSortedWindow walks with runs that are asked for before the last has come to its end, as a merge does where another source
 // has a key now and then: what the iterator keeps at hand does not grow.
 func TestSortedWindow(t *testing.T) {
-	c := testContent(20_000)
-	s, err := Sort([][]*Reader{{openContent(t, vfstest.NewMem(), 1, c, Options{})}}, never)
-	if err != nil {
-		t.Fatal(err)
+	large := testContent(2_000)
+	for i := range large.entries {
+		large.entries[i].Value = make([]byte, farRow)
 	}
-	for _, reverse := range []bool{false, true} {
-		var it SortedIterator
-		copies := new(Copies)
-		it.Reset(s, copies)
-		next, n := it.Next, 1
-		ok := it.First()
-		if reverse {
-			next, ok = it.Prev, it.Last()
+	for what, c := range map[string]content{"rows": testContent(20_000), "large rows": large} {
+		s, err := Sort([][]*Reader{{openContent(t, vfstest.NewMem(), 1, c, Options{})}}, never)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for ; ok; ok = next() {
-			copies.Recycle()
-			run, _ := it.Run(100, reverse)
-			if len(run) > 1 {
-				it.Pass(len(run)-2, reverse)
-				n += len(run) - 2
+		for _, reverse := range []bool{false, true} {
+			var it SortedIterator
+			copies := new(Copies)
+			it.Reset(s, copies)
+			next, n := it.Next, 1
+			ok := it.First()
+			if reverse {
+				next, ok = it.Prev, it.Last()
 			}
-			if n++; len(it.rows) > mostRows || len(it.copied) > mostRows {
-				t.Fatalf("reverse %v: %d rows and %d copies at hand after %d entries", reverse, len(it.rows), len(it.copied), n)
+			for ; ok; ok = next() {
+				copies.Recycle()
+				run, _ := it.Run(100, reverse)
+				if len(run) > 1 {
+					it.Pass(len(run)-2, reverse)
+					n += len(run) - 2
+				}
+				if n++; len(it.rows) > mostRows || len(it.copied) > mostRows {
+					t.Fatalf("%s, reverse %v: %d rows and %d copies at hand after %d entries", what, reverse, len(it.rows), len(it.copied), n)
+				}
 			}
-		}
-		if n-1 != len(c.entries) || it.Err() != nil {
-			t.Errorf("reverse %v: %d entries, %v", reverse, n-1, it.Err())
+			if n-1 != len(c.entries) || it.Err() != nil {
+				t.Errorf("%s, reverse %v: %d entries, %v", what, reverse, n-1, it.Err())
+			}
 		}
 	}
 }

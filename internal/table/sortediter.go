@@ -13,6 +13,15 @@ import (
 // then asks for more before it has come to the end of the last run, again and again.
 const mostRows = 256
 
+const (
+	// farRows is how many rows at a time the processor is asked for where they begin, long before it is asked for the rest of
+	// them, if they are of farRow bytes or more. Such rows lie in pages of their own, and while it finds out where a page is it
+	// waits: for many at once hardly longer than for one. A scan of fifty rows of 1 KB in a GiB took 16.2 us without, and 11.8 with
+	// that. Smaller rows share pages, and cost as much as they save.
+	farRows = 64
+	farRow  = 256
+)
+
 // SortedIterator walks the entries of a Sorted; it is a kv.Runner. Entry's slices alias the mappings of the tables, or copies of
 // rows. They are valid until the next positioning call, and not after a table is closed. What Iterator says of mapped memory,
 // guards and errors holds for it, too. Once its memory has grown no method allocates.
@@ -229,7 +238,9 @@ func (it *SortedIterator) extend(n int) error {
 	n = min(n, it.s.Len()-it.first)
 	it.rows = slices.Grow(it.rows, max(n-len(it.rows), 0))
 	it.used = max(it.used, n)
-	for have := len(it.rows); have < n; have++ {
+	had := len(it.rows)
+	for have := had; have < n; have++ {
+		it.askFar(have-had, it.first+have, min(it.first+n, it.first+have+farRows))
 		it.askAhead(it.first+have, it.first+n)
 		e := &it.rows[:have+1][have]
 		row, err := it.decode(e, it.first+have)
@@ -258,6 +269,18 @@ func (it *SortedIterator) copy(e *kv.Entry, row []byte) (copied bool, err error)
 		return false, it.t.corrupt(0, "row of a data block", errMalformed)
 	}
 	return true, nil
+}
+
+// askFar asks the processor for where large rows begin, those from entry i up to entry to, once in farRows rows, of which n have
+// been decoded.
+func (it *SortedIterator) askFar(n, i, to int) {
+	if !prefetch.On || n%farRows != 0 || it.size < farRow {
+		return
+	}
+	for ; i < to; i++ {
+		rows := it.s.tables[it.s.which[i]].rows[it.s.places[i]:]
+		prefetch.Lines(rows[:min(len(rows), 1)])
+	}
 }
 
 // askAhead asks the processor for rows behind entry i, up to entry to: those of about nearSize bytes, if they are like the last.
@@ -300,6 +323,7 @@ func (it *SortedIterator) back(n int) {
 	_ = vfs.Guard(func() {
 		for ; had < n; had++ {
 			i := it.first - 1 - had
+			it.askFar(had, max(i+1-farRows, it.first-n), i+1)
 			it.askBehind(i, n-had)
 			row, err := it.decode(&more[had], i)
 			if err != nil {
