@@ -248,6 +248,9 @@ func differ(redis, ebb string, protocols []string, steps []step) (said int, hist
 		say(i, "HELLO", version)
 	}
 	for _, s := range steps {
+		if comparesNow(s.command) || strings.EqualFold(s.command[0], "EXEC") && slices.ContainsFunc(pairs[s.on].queued, comparesNow) {
+			time.Sleep(2 * time.Millisecond)
+		}
 		say(s.on, s.command...)
 		if s.command[len(s.command)-1] == soon { // real servers have real clocks: nobody asks before it is over
 			time.Sleep(6 * time.Millisecond)
@@ -262,6 +265,32 @@ func differ(redis, ebb string, protocols []string, steps []step) (said int, hist
 	}
 	say(0, "KEYS", "*")
 	return said, history, err
+}
+
+// comparesNow reports whether the answer depends on whether a millisecond has passed since the last command: a deadline so far from
+// now is later than one that is as far from then, or the same. Before such a command one passes, for both servers.
+func comparesNow(command []string) bool {
+	name := strings.ToUpper(command[0])
+	return (name == "EXPIRE" || name == "PEXPIRE") && slices.ContainsFunc(command, func(arg string) bool {
+		return strings.EqualFold(arg, "GT") || strings.EqualFold(arg, "LT")
+	})
+}
+
+// TestDifferentialTick tells both of deadlines that are as far away as the one before, and later or earlier.
+func TestDifferentialTick(t *testing.T) {
+	redis := startRedis(t, "--databases", "1")
+	ebb := start(t)
+	var all []step
+	for _, order := range []string{"GT", "lt"} {
+		for range 100 {
+			all = append(all, step{0, []string{"PSETEX", "c", "1000000", "v"}}, step{0, []string{"PEXPIRE", "c", "1000000", order}})
+		}
+		all = append(all, step{0, []string{"MULTI"}}, step{0, []string{"PEXPIRE", "c", "1000000", order}},
+			step{0, []string{"PEXPIRE", "c", "1000000", order}}, step{0, []string{"EXEC"}})
+	}
+	if _, history, err := differ(redis.addr, ebb.addr, []string{"2"}, all); err != nil {
+		t.Fatalf("%v, after\n%s", err, strings.Join(history, "\n"))
+	}
 }
 
 var surveyed = flag.Int("survey", 0, "TestDifferentialSurvey: how many histories")
