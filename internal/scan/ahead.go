@@ -86,8 +86,8 @@ func (a *Ahead) Take(run []kv.Entry, n int, kept bool, absent *Absent) (
 	}
 	a.Entries = slices.Grow(a.Entries, n)
 	deletes, hidden := absent.Deletes.Any(), len(absent.Hidden.All()) > 0
-	if !deletes && !hidden && !a.Reverse {
-		if taken = a.takePlain(run[:n], kept); a.bytes >= MaxBytes {
+	if !deletes && !hidden {
+		if taken = a.takePlain(run, n, kept); a.bytes >= MaxBytes {
 			return taken, StopFull, nil
 		}
 	}
@@ -117,28 +117,39 @@ func (a *Ahead) Take(run []kv.Entry, n int, kept bool, absent *Absent) (
 	return n, why, nil
 }
 
-// takePlain takes, all at once, the entries of a run before the first that is not simply there, as a put without a deadline is.
-// It takes them up to MaxBytes.
-func (a *Ahead) takePlain(run []kv.Entry, kept bool) int {
-	n := 0
-	for n < len(run) && a.bytes < MaxBytes {
-		e := &run[n]
+// takePlain takes, all at once, the first entries of a run, up to most, before one that is not simply there, as a put without a
+// deadline is. It takes them up to MaxBytes, into memory that Entries has.
+func (a *Ahead) takePlain(run []kv.Entry, most int, kept bool) int {
+	at, step, n := 0, 1, 0
+	if a.Reverse {
+		at, step = len(run)-1, -1
+	}
+	for n < most && a.bytes < MaxBytes {
+		e := &run[at]
 		if e.Kind != kv.Put || e.Deadline != 0 {
 			break
 		}
 		if a.bytes += len(e.Key); kept || !a.KeysOnly {
 			a.bytes += len(e.Value)
 		}
-		n++
+		at, n = at+step, n+1
 	}
 	first := len(a.Entries)
-	a.Entries = append(a.Entries, run[:n]...)
+	a.Entries = a.Entries[:first+n]
+	taken := a.Entries[first:]
+	if a.Reverse {
+		for i := range taken {
+			taken[i] = run[len(run)-1-i]
+		}
+	} else {
+		copy(taken, run)
+	}
 	if kept {
 		a.Held = a.Held || n > 0
 		return n
 	}
-	for i := first; i < len(a.Entries); i++ {
-		a.copy(&a.Entries[i])
+	for i := range taken {
+		a.copy(&taken[i])
 	}
 	return n
 }

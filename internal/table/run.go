@@ -82,8 +82,20 @@ func (it *Iterator) back() {
 		it.rows = it.rows[:n]
 		return
 	}
-	slices.Reverse(it.rows[:n])
-	slices.Reverse(it.rows[n:])
-	slices.Reverse(it.rows) // now those that were decoded last come first
+	rotate(it.rows, n)
 	it.start, it.at = firstRow, it.at+len(it.rows)-n
+}
+
+// rotate moves the first n of rows behind the others. Most often they are few.
+func rotate(rows []kv.Entry, n int) {
+	var few [firstAhead]kv.Entry
+	if n <= len(few) {
+		copy(few[:], rows[:n])
+		copy(rows, rows[n:])
+		copy(rows[len(rows)-n:], few[:n])
+		return
+	}
+	slices.Reverse(rows[:n])
+	slices.Reverse(rows[n:])
+	slices.Reverse(rows)
 }

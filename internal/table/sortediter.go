@@ -335,8 +335,8 @@ func (it *SortedIterator) back(n int) {
 		}
 	})
 	it.rows = it.rows[:old+had]
-	slices.Reverse(it.rows[:old])
-	slices.Reverse(it.rows) // now those that were decoded last come first
+	slices.Reverse(it.rows[old:])
+	rotate(it.rows, old)
 	it.first, it.at = it.first-had, it.at+had
 }
 
