@@ -236,6 +236,57 @@ func TestReadsWaitForFlush(t *testing.T) {
 	paid(true, 0, 3)
 }
 
+// A memtable above one run is not flushed for reads before they have paid for the merge that follows, and that is allowed: its
+// table would be one more to merge.
+func TestReadsFlushForMerge(t *testing.T) {
+	o := manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever)
+	o.memtableSize = 64 << 10
+	db := openTest(t, o)
+	rent := db.live.Rent()
+	const keys = 2000
+	put := func() {
+		t.Helper()
+		for i := 0; !rent.Worth(db.live.View().Mem); i++ {
+			must(t, db.Put(fmt.Appendf(nil, "key%05d", 10*i%keys), make([]byte, 50)))
+		}
+	}
+	for i := range keys {
+		must(t, db.Put(fmt.Appendf(nil, "key%05d", i), make([]byte, 50)))
+		if db.live.View().Mem.Size() >= o.memtableSize {
+			must(t, db.Flush())
+		}
+	}
+	must(t, db.Compact(t.Context()))
+	rent.Reset()
+	run := int64(0)
+	for _, table := range db.live.View().Version.Levels[compaction.NumLevels-1] {
+		run += table.Size
+	}
+	put()
+	memory := db.live.View().Mem.Size()
+	asked := func(pay int64) bool {
+		t.Helper()
+		rent.Pay(pay)
+		got := db.compacter.readsHavePaid()
+		return got || len(db.live.View().Frozen) > 0
+	}
+	if asked(run + memory - 1) {
+		t.Errorf("%d bytes are enough to merge %d with %d", rent.Paid(), memory, run)
+	}
+	if !asked(1) {
+		t.Fatalf("%d bytes are not enough to merge %d with %d", rent.Paid(), memory, run)
+	}
+	must(t, db.flusher.flushFrozen())
+	must(t, db.compacter.compactPicked())
+	if n := len(db.live.View().Version.Levels[0]); n != 0 {
+		t.Fatalf("%d tables are left in level 0", n)
+	}
+	put()
+	if asked(1 << 30) {
+		t.Errorf("a memtable of %d bytes was flushed to merge %d: too little was written since the last time", db.live.View().Mem.Size(), run)
+	}
+}
+
 // While tables of level 0 are made fewer, reads of many of them let others run first, and not before or after.
 func TestReadsLetCompactionRun(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))

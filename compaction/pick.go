@@ -98,6 +98,9 @@ func CostForReads(l *Levels, c Config, memory int64) ReadCost {
 	p := newPicker(l, 0, c)
 	if memory > 0 && (!p.inRuns() || p.Runs() == 0 && p.first == bottom || len(l[0]) >= level0Settled-1) {
 		cost := p.readCost()
+		if len(l[0]) == 0 { // the table that it becomes spares reads nothing until it is merged with what lies below
+			cost = ReadCost{Bytes: p.bytes(p.first), All: true}
+		}
 		return ReadCost{Bytes: cost.Bytes + memory, All: cost.All, Flush: true}
 	}
 	return p.readCost()
