@@ -269,7 +269,8 @@ func (d *entryDrawer) draw() *raft.Log {
 	return l
 }
 
-// write draws a write. A slot has one new call in an entry, which makes used true.
+// write draws a write. A slot has one new call in an entry, which makes used true: also one that comes once more or late, when
+// its session has expired and was opened again in between.
 func (d *entryDrawer) write(used map[[2]uint64]bool) (entry []byte) {
 	switch n := rapid.IntRange(0, 16).Draw(d.t, "write"); {
 	case n <= 1:
@@ -287,10 +288,18 @@ func (d *entryDrawer) write(used map[[2]uint64]bool) (entry []byte) {
 		d.next[at] = max(d.next[at], 1) - 1
 	default:
 		d.next[at]++
-		used[at] = true
 	}
+	used[at] = used[at] || d.next[at] > d.last(id, slot)
 	setCaller(entry, id, slot, d.next[at])
 	return entry
+}
+
+// last returns the sequence of the last call that the machine has of a slot.
+func (d *entryDrawer) last(id uint64, slot uint16) uint64 {
+	if s := d.m.sessions[id]; s != nil && int(slot) < len(s.slots) {
+		return s.slots[slot].sequence
+	}
+	return 0
 }
 
 // TestMachineModel applies the same entries to several machines: one by one; in other batches; with restarts; with a crash
