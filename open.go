@@ -14,6 +14,7 @@ import (
 	"github.com/ebbdb/ebb/internal/table"
 	"github.com/ebbdb/ebb/internal/vfs"
 	"github.com/ebbdb/ebb/internal/vfs/memfs"
+	"github.com/ebbdb/ebb/memtable"
 	"github.com/ebbdb/ebb/ttl"
 	"github.com/ebbdb/ebb/wal"
 )
@@ -202,7 +203,7 @@ func (db *DB) openLog(state *manifest.State, tables *lsm.Loader) error {
 	o := db.logOptions(state, r.Entry)
 	o.ReplayEnd = r.Applied
 	log, err := wal.Open(db.dir.Log(), o)
-	if failed := r.finish(); failed != nil {
+	if failed := r.Finish(); failed != nil {
 		return failed // err is that, or of a place after it
 	}
 	if err != nil {
@@ -267,7 +268,7 @@ func (db *DB) logEvent(e wal.Event) {
 	}
 }
 
-// replay puts the log's entries into as many memtables as they fill. The caller hands each entry to Entry, and calls finish in
+// replay puts the log's entries into as many memtables as they fill. The caller hands each entry to Entry, and calls Finish in
 // the end, whether there was an error or not: the results are there after that.
 type replay struct {
 	*replaypkg.Pipe
@@ -290,7 +291,7 @@ func newReplay(state *manifest.State, o *Options, clock *ttl.Clock) *replay {
 		batch = int(min(replaypkg.Batch, o.memtableSize/batchShare))
 	}
 	r.Pipe = replaypkg.New(batch, r.apply)
-	r.mem = lsm.NewLoading(state.FirstSegment, clock.Now())
+	r.mem = lsm.NewMem(memtable.Hint{}, state.FirstSegment, clock.Now())
 	r.writers.open(state.Writers, o.WriterIdle)
 	return r
 }
@@ -304,20 +305,12 @@ func (r *replay) apply(e *wal.Entry) error {
 	if r.mem.Size() >= r.memtableSize {
 		r.mem.LastSeq = e.Seq - 1
 		r.frozen = append([]*lsm.Mem{r.mem}, r.frozen...)
-		r.Beside(r.mem.EndLoad)
-		r.mem = lsm.NewLoading(e.Pos.Segment, r.clock.Now())
+		r.mem = lsm.NewMem(memtable.Hint{}, e.Pos.Segment, r.clock.Now())
 	}
 	if err := applyEntry(e, r.mem, &r.writers, nil, r.clock); err != nil {
 		return corrupt.New(fmt.Sprintf("log position %v", e.Pos), int64(e.Pos.Offset), "log entry", err)
 	}
 	return nil
-}
-
-// finish ends the replay. The error is that of the first entry that could not be applied.
-func (r *replay) finish() error {
-	err := r.Finish()
-	r.mem.EndLoad()
-	return err
 }
 
 // initLive readies the clock, the block cache and db.live for the database of a manifest.

@@ -137,7 +137,7 @@ func (l *loader) load(state *manifest.State) error {
 	}
 	l.replay = newReplay(state, &l.db.opts, l.db.clock)
 	log, err := l.db.replayLog(state, l.replay.Entry)
-	if failed := l.replay.finish(); failed != nil {
+	if failed := l.replay.Finish(); failed != nil {
 		err = failed // what replayLog has returned is that, or of a place after it
 	}
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 // are put in order by EndBatch all at once; until then no iterator may be used that is to show them. Between the two DeleteRange
 // may not be called. Only the writer may call it.
 func (m *Memtable) BeginBatch(n int) {
-	if n >= minBatch && !m.tree.loading {
+	if n >= minBatch && m.tree.list.ordered.Load() {
 		m.tree.batch, m.tree.loaded = true, make([]uint32, 0, n)
 	}
 }
@@ -46,15 +46,15 @@ func (t *tree) endBatch() {
 	t.drainLocked()
 	base, prefix := t.mu.base, t.mu.prefix
 	t.mu.Unlock()
-	n := int(t.tail.Load())
+	n := int(t.len())
 	if len(t.loaded) > n && n < lastLook { // most keys are those of the batch
-		if p := t.samplePrefix(); p != nil && !bytes.Equal(p, prefix) {
+		if p := t.samplePrefix(t.loaded); p != nil && !bytes.Equal(p, prefix) {
 			prefix = p
 			t.rebuild(prefix)
 			base = t.ordered()
 		}
 	}
-	items := t.sorted(prefix)
+	items := t.sorted(t.loaded, prefix)
 	if len(items) < len(base)/mergeShare {
 		t.insertAll(items)
 		return

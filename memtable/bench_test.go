@@ -102,6 +102,7 @@ var implementations = []struct {
 	make func() sorted
 }{
 	{"memtable", func() sorted { return &ours{Memtable: New(Hint{prefix: "user"})} }},
+	{"in order", func() sorted { return &ours{Memtable: New(Hint{prefix: "user", walked: true})} }},
 	{"btree", func() sorted {
 		o := new(theirs)
 		o.mu.tree = btree.NewG(degree, func(a, b [2][]byte) bool { return bytes.Compare(a[0], b[0]) < 0 })
@@ -201,6 +202,26 @@ func BenchmarkOne(b *testing.B) {
 		})
 		b.Run("get beside a writer/"+impl.name, func(b *testing.B) { besideWriter(b, s, get) })
 		b.Run("scan beside a writer/"+impl.name, func(b *testing.B) { besideWriter(b, s, scan) })
+	}
+}
+
+// BenchmarkFirstWalk is what the first seek of a memtable waits for.
+func BenchmarkFirstWalk(b *testing.B) {
+	for _, keys := range []int{benchKeys / 5, benchKeys} {
+		b.Run(fmt.Sprint(keys), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				m := New(Hint{prefix: "user"})
+				for i := range keys {
+					if err := m.Set(randomKey(i), nil, uint64(i+1), 0, kv.Put); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+				m.NewIterator(math.MaxUint64).First()
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N*keys), "ns/key")
+		})
 	}
 }
 

@@ -143,8 +143,14 @@ func (h *history) checkWalk(t *testing.T, it *Iterator, m *Memtable, seq, k int)
 }
 
 // TestConcurrency has one writer and several readers, who check that they see exactly the prefix of the history that was
-// there when they began. Enough keys come in for the prefix to be chosen twice, with a first one that is wrong.
+// there when they began. Enough keys come in for the prefix to be chosen twice, with a first one that is wrong; or for many to
+// be there before anybody walks.
 func TestConcurrency(t *testing.T) {
+	t.Run("walked at once", func(t *testing.T) { testConcurrency(t, 0) })
+	t.Run("walked later", func(t *testing.T) { testConcurrency(t, 30_000) })
+}
+
+func testConcurrency(t *testing.T, walksFrom int) {
 	const seed, keys, ops = 11, lastLook + 1000, 45_000
 	h := newHistory(seed, keys, ops)
 	m := New(Hint{prefix: "user/000000/xxxxxxxx"})
@@ -170,7 +176,7 @@ func TestConcurrency(t *testing.T) {
 				if s := m.Stats(); s.MaxSeq < uint64(seq) || m.Size() < int64(seq) {
 					t.Errorf("at %d: %+v, %d bytes", seq, s, m.Size())
 				}
-				if reader%2 == 0 {
+				if reader%2 == 0 && seq >= walksFrom {
 					h.checkWalk(t, it, m, seq, r.IntN(keys))
 				}
 			}
@@ -189,11 +195,17 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
-// TestWriterDoesNotWait inserts, reads and overwrites while a scan holds the tree.
+// TestWriterDoesNotWait inserts, reads and overwrites while a scan holds the tree, or puts in order what came before it.
 func TestWriterDoesNotWait(t *testing.T) {
-	m := New(Hint{})
+	t.Run("tree", func(t *testing.T) { testWriterDoesNotWait(t, Hint{walked: true}, maxQueue) })
+	t.Run("list", func(t *testing.T) { testWriterDoesNotWait(t, Hint{}, 10*maxQueue) })
+}
+
+func testWriterDoesNotWait(t *testing.T, hint Hint, keys int) {
+	m := New(hint)
+	m.tree.list.sorting.Lock()
 	m.tree.mu.Lock()
-	for i := range maxQueue {
+	for i := range keys {
 		key := fmt.Append(nil, i)
 		for seq := range uint64(2) {
 			if err := m.Set(key, nil, seq, 0, kv.Put); err != nil {
@@ -204,16 +216,17 @@ func TestWriterDoesNotWait(t *testing.T) {
 			}
 		}
 	}
-	if m.Len() != maxQueue || m.Size() == 0 {
+	if m.Len() != keys || m.Size() == 0 {
 		t.Errorf("Len = %d, Size = %d", m.Len(), m.Size())
 	}
 	m.tree.mu.Unlock()
+	m.tree.list.sorting.Unlock()
 	it, n := m.NewIterator(1), 0
 	for ok := it.First(); ok; ok = it.Next() {
 		n++
 	}
-	if n != maxQueue {
-		t.Errorf("the next scan finds %d of %d keys", n, maxQueue)
+	if n != keys {
+		t.Errorf("the next scan finds %d of %d keys", n, keys)
 	}
 }
 
@@ -249,6 +262,7 @@ func TestPrefixBesideScans(t *testing.T) {
 		}
 		close(done)
 		wg.Wait()
+		mustSet(t, m, "user", "", firstLook+maxQueue+1) // the others may all have come before the first walk had an order
 		it, n := m.NewIterator(uint64(firstLook)), 0
 		for ok := it.First(); ok; ok = it.Next() {
 			n++

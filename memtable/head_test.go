@@ -49,12 +49,20 @@ func TestHint(t *testing.T) {
 		{"digits that counting up will change", "", numbered("user%020d", 0, lastLook), "user0000000000000"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := New(Hint{prefix: c.hint})
+			m := New(Hint{prefix: c.hint, walked: true})
 			for i, key := range c.keys {
 				mustSet(t, m, string(key), "", uint64(i+1))
 			}
 			if got := m.Hint().prefix; got != c.want {
 				t.Errorf("the prefix is %q, want %q", got, c.want)
+			}
+			m = New(Hint{prefix: c.hint})
+			for i, key := range c.keys {
+				mustSet(t, m, string(key), "", uint64(i+1))
+			}
+			m.NewIterator(0).First()
+			if got := m.Hint().prefix; got != c.want {
+				t.Errorf("of a list the prefix is %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -18,14 +18,17 @@ type Memtable struct {
 	stats  stats
 }
 
-// Hint is what one memtable learned about its keys, for the next. The zero Hint knows nothing.
-type Hint struct{ prefix string }
+// Hint is what one memtable learned about its keys and its readers, for the next. The zero Hint knows nothing.
+type Hint struct {
+	prefix string // that keys share
+	walked bool   // somebody has asked for their order
+}
 
 // New returns an empty memtable, which holds 4 KiB. A hint from a memtable with other keys costs time only.
 func New(hint Hint) *Memtable {
 	m := new(Memtable)
 	m.index.seed = maphash.MakeSeed()
-	m.tree.init(&m.arena, []byte(hint.prefix))
+	m.tree.init(&m.arena, hint)
 	m.stats.minSeq.Store(math.MaxUint64)
 	m.stats.minDeadline.Store(math.MaxInt64)
 	return m
@@ -118,7 +121,7 @@ func (m *Memtable) Empty() bool {
 }
 
 // Len returns the number of keys.
-func (m *Memtable) Len() int { return int(m.tree.tail.Load()) }
+func (m *Memtable) Len() int { return int(m.tree.len()) }
 
 // Size returns the bytes of memory in use, to within a few percent.
 func (m *Memtable) Size() int64 {

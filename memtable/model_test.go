@@ -199,10 +199,9 @@ func modelKey() *rapid.Generator[string] {
 // checkModel runs random operations on a memtable and on the model, with iterators of all ages in between.
 func checkModel(t *rapid.T) {
 	hint := Hint{prefix: rapid.SampledFrom([]string{"", "user", "user0000", "zzz"}).Draw(t, "hint")}
+	hint.walked = rapid.Bool().Draw(t, "walked")
 	table, m, seq := New(hint), newModel(), uint64(0)
-	if rapid.Bool().Draw(t, "loading") {
-		table = NewLoading()
-	}
+	table.tree.list.max = rapid.SampledFrom([]int64{1, 100, maxList}).Draw(t, "list")
 	var iterators []*modelIterator
 	t.Repeat(map[string]func(*rapid.T){
 		"set": func(t *rapid.T) {
@@ -243,11 +242,7 @@ func checkModel(t *rapid.T) {
 				t.Fatalf("RangeDeletes().Seq(%q, %d) = %d, want %d", key, asOf, got, want)
 			}
 		},
-		"end load": func(*rapid.T) { table.EndLoad() },
 		"open": func(t *rapid.T) {
-			if table.tree.loading {
-				t.Skip("loading")
-			}
 			asOf := rapid.Uint64Range(0, seq).Draw(t, "seq")
 			mi := &modelIterator{it: table.NewIterator(asOf), seq: asOf, keys: m.visible(asOf), at: -1}
 			if len(iterators) < 4 {

@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"bytes"
+	"math"
 	"runtime"
 	"slices"
 	"sort"
@@ -16,7 +17,7 @@ import (
 const (
 	degree     = 64       // 48 to 96 insert equally fast at 1 M keys; 16 and 256 take 15 to 40 % longer
 	indexBytes = 13       // a key, about
-	treeBytes  = 24       // a key: 16 in nodes that are two thirds full
+	treeBytes  = 24       // a key: 16 in nodes that are two thirds full, or in an array that is sorted into another
 	maxQueue   = 64       // nodes that wait to be put in order: 30 us of work that a seek may have to do first
 	firstLook  = 1 << 10  // keys at which the prefix is chosen; a rebuild takes 0.1 ms
 	lastLook   = 16 << 10 // keys at which it is corrected if it must be; a rebuild takes 2 ms
@@ -39,12 +40,14 @@ const (
 type tree struct {
 	arena *arena
 
-	loading bool     // nothing is in order yet: see load.go. For the writer, as are batch and loaded
-	batch   bool     // a batch is loaded, and readers go on: see batch.go
-	loaded  []uint32 // the nodes that were added while loading or in the batch
+	list list // nodes that came before anybody asked for their order: see list.go
+
+	batch    bool     // a batch is loaded, and readers go on: see batch.go. For the writer, as are loaded and nextLook
+	loaded   []uint32 // the nodes that were added in the batch
+	nextLook int64    // keys at which the prefix is chosen or corrected
 
 	queue   [maxQueue]uint32
-	tail    atomic.Int64 // nodes ever queued: those in the tree
+	tail    atomic.Int64 // nodes ever queued, or put in order with a batch: with those of list, all that there are
 	waiting atomic.Int32 // readers that want mu
 	// +checkatomic
 	// +checklocks:mu.Mutex
@@ -55,20 +58,29 @@ type tree struct {
 		// +checklocks:Mutex
 		order *btree.BTreeG[item] // all but those of base
 		// +checklocks:Mutex
-		base []item // what was loaded, in order: see load.go. Never changed in place
+		base []item // what was put in order at once: see list.go and batch.go. Never changed in place
+		// +checklocks:Mutex
+		taken int64 // nodes of list that are in order; all are before one is queued
 		// +checklocks:Mutex
 		prefix []byte
+		// +checklocks:Mutex
+		chosen bool // prefix is for the nodes of list
 		// +checklocks:Mutex
 		probe []byte // the key of node 0
 	}
 }
 
-func (t *tree) init(a *arena, prefix []byte) {
+func (t *tree) init(a *arena, hint Hint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.arena, t.mu.prefix = a, prefix
+	t.arena, t.mu.prefix = a, []byte(hint.prefix)
 	t.mu.order = btree.NewG(degree, t.less)
+	t.list.ordered.Store(hint.walked)
+	t.nextLook, t.list.max = firstLook, maxList
 }
+
+// len returns the number of nodes.
+func (t *tree) len() int64 { return t.list.count.Load() + t.tail.Load() }
 
 func (t *tree) less(a, b item) bool {
 	if a.high != b.high {
@@ -107,8 +119,11 @@ func (t *tree) insert(node uint32) {
 	case t.batch:
 		t.loaded = append(t.loaded, node)
 		return
-	case t.loading:
-		t.load(node)
+	case t.list.takes():
+		if t.list.add(node) {
+			t.choosePrefix()
+			t.nextLook = math.MaxInt64
+		}
 		return
 	}
 	tail := t.tail.Load()
@@ -122,8 +137,8 @@ func (t *tree) insert(node uint32) {
 	if t.waiting.Load() == 0 {
 		t.tryDrain()
 	}
-	if n := tail + 1; n == firstLook || n == lastLook {
-		t.reconsider(n)
+	if n := t.len(); n >= t.nextLook {
+		t.look(n)
 	}
 }
 
@@ -137,10 +152,13 @@ func (t *tree) tryDrain() {
 	}
 }
 
-// drainLocked puts the queued nodes in order.
+// drainLocked puts the queued nodes in order, and the last ones of the list.
 //
 // +checklocks:t.mu.Mutex
 func (t *tree) drainLocked() {
+	if t.list.count.Load() > t.mu.taken {
+		t.takeLocked()
+	}
 	head, tail := t.head.Load(), t.tail.Load()
 	for i := head; i != tail; i++ {
 		node := t.queue[i%maxQueue]
@@ -169,10 +187,27 @@ func (t *tree) lock() {
 //
 // +checklocksacquire:t.mu.Mutex
 func (t *tree) lockForRead() {
+	if !t.list.walked.Load() {
+		t.list.walked.Store(true)
+	}
+	if !t.list.ordered.Load() {
+		t.putInOrder()
+	}
 	t.waiting.Add(1)
 	t.lock()
 	t.waiting.Add(-1)
 	t.drainLocked()
+}
+
+// look has the prefix reconsidered when there are firstLook keys, and lastLook, or a few more. Of many more a walk has chosen it.
+func (t *tree) look(n int64) {
+	t.nextLook = lastLook
+	if n >= lastLook {
+		t.nextLook = math.MaxInt64
+	}
+	if n < lastLook+minLeft {
+		t.reconsider(n)
+	}
 }
 
 // reconsider looks at the n keys there are and rebuilds the order if another prefix serves them better. Only the writer
@@ -183,10 +218,14 @@ func (t *tree) reconsider(n int64) {
 	old, loaded, used := t.mu.order, t.mu.base, t.mu.prefix
 	t.mu.Unlock()
 	prefix := t.commonPrefix(old, loaded, n)
-	if bytes.HasPrefix(prefix, used) && len(prefix) <= len(used)+reserve {
-		return
+	if !serves(used, prefix) {
+		t.rebuild(prefix)
 	}
-	t.rebuild(prefix)
+}
+
+// serves reports whether a prefix serves keys about as well as the one that they share.
+func serves(prefix, shared []byte) bool {
+	return bytes.HasPrefix(shared, prefix) && len(shared) <= len(prefix)+reserve
 }
 
 // rebuild orders by another prefix what is there. Only the writer may call it.
@@ -224,11 +263,11 @@ func (t *tree) commonPrefix(order *btree.BTreeG[item], base []item, n int64) []b
 	return sharedPrefix(t.arena.key(items[n/8].node), t.arena.key(items[n-1-n/8].node))
 }
 
-// hint returns the prefix in use.
+// hint returns the prefix in use, and whether there was a walk.
 func (t *tree) hint() Hint {
 	t.lock()
 	defer t.mu.Unlock()
-	return Hint{prefix: string(t.mu.prefix)}
+	return Hint{prefix: string(t.mu.prefix), walked: t.list.walked.Load()}
 }
 
 // start is where a walk begins: at the edge of the tree, at a key, or at the neighbour of a node.

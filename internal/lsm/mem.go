@@ -1,9 +1,9 @@
 package lsm
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
-	"math"
 	"slices"
 	"sync/atomic"
 
@@ -35,15 +35,7 @@ type Mem struct {
 
 // NewMem returns an empty memtable whose first entry will be in the given segment of the log. now is Unix ms.
 func NewMem(hint memtable.Hint, segment uint32, now int64) *Mem {
-	return newMem(memtable.New(hint), segment, now)
-}
-
-// NewLoading is NewMem for a memtable that is to be loaded from the log: see memtable.NewLoading. Apply and SetWriter may be
-// called before EndLoad.
-func NewLoading(segment uint32, now int64) *Mem { return newMem(memtable.NewLoading(), segment, now) }
-
-func newMem(m *memtable.Memtable, segment uint32, now int64) *Mem {
-	return &Mem{Memtable: m, Segment: segment, Deadlines: ttl.NewHistogram(now)}
+	return &Mem{Memtable: memtable.New(hint), Segment: segment, Deadlines: ttl.NewHistogram(now)}
 }
 
 // PutBytes returns the size of the keys and values that were put, in bytes. Only the goroutine that writes may call it.
@@ -107,14 +99,9 @@ func (m *Mem) WritersAfter(list []manifest.Writer, since int64) []manifest.Write
 
 // Hides estimates how much of the tables the memtable hides.
 func (m *Mem) Hides(levels *compaction.Levels) compaction.Hidden {
-	var start, end []byte
-	it := m.NewIterator(math.MaxUint64)
-	defer it.Close()
-	if it.First() {
-		start = append(start, it.Entry().Key...)
-	}
-	if it.Last() {
-		end = append(append(end, it.Entry().Key...), 0)
+	start, end := m.Span()
+	if end != nil {
+		end = append(bytes.Clone(end), 0)
 	}
 	var deletes []kv.RangeDelete
 	if m.Stats().RangeDeletes > 0 {

@@ -85,15 +85,6 @@ func (p *Pipe) Applied() error {
 	return p.failed
 }
 
-// Beside runs f, on a goroutine of its own if there is one to apply, at once if not. Only apply may call it.
-func (p *Pipe) Beside(f func()) {
-	if p.full == nil {
-		f()
-		return
-	}
-	p.workers.Go(f)
-}
-
 // Finish is Applied, and waits for all that runs. Nothing else is called after it.
 func (p *Pipe) Finish() error {
 	err := p.Applied()

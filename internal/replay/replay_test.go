@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -22,9 +21,7 @@ func TestPipe(t *testing.T) {
 		for _, fails := range []int{-1, 0, 5, 999, 19_999} {
 			t.Run(fmt.Sprint("batches of ", size, ", fails at ", fails), func(t *testing.T) {
 				next := 0
-				var beside atomic.Int32
-				var p *Pipe
-				p = New(size, func(e *wal.Entry) error {
+				p := New(size, func(e *wal.Entry) error {
 					if key, value := entry(next); string(e.Key) != key || string(e.Value) != value || e.Seq != uint64(next) {
 						return fmt.Errorf("entry %d is %s, %.20s, %d", next, e.Key, e.Value, e.Seq)
 					}
@@ -32,9 +29,6 @@ func TestPipe(t *testing.T) {
 						return wrong
 					}
 					next++
-					if next%100 == 0 {
-						p.Beside(func() { beside.Add(1) })
-					}
 					return nil
 				})
 				var err error
@@ -52,9 +46,6 @@ func TestPipe(t *testing.T) {
 				last := p.Finish()
 				if fails < 0 && (err != nil || last != nil || next != 20_000) || fails >= 0 && (last != wrong || next != fails) {
 					t.Errorf("%v, %v, %d applied", err, last, next)
-				}
-				if int(beside.Load()) != next/100 {
-					t.Errorf("%d ran beside", beside.Load())
 				}
 			})
 		}
