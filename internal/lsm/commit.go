@@ -28,36 +28,22 @@ func (s *Set) Commit(e *Edit) error {
 }
 
 func (s *Set) commit(e *Edit) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.storing.Lock()
+	defer s.storing.Unlock()
 	if err := s.config.Failure(); err != nil {
 		// A manifest that replaces an uncertain one may not be durable, and tables that only the uncertain one names would go.
 		return errors.Join(err, s.discard(e.Add))
 	}
-	old := s.view.Load().Version
-	levels, state := e.levels(&old.Levels), s.mu.state
+	levels, state := e.levels(&s.view.Load().Version.Levels), s.Manifest()
 	e.state(&state, &levels)
-	if err := s.storeLocked(&state); err != nil {
+	if err := s.store(&state); err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {
 			return errors.Join(s.config.Fail(err), s.abandon(e.Add))
 		}
 		return errors.Join(err, s.discard(e.Add))
 	}
-	v := newVersion(levels, state.Evictions, &s.rent)
-	v.order.Store(s.orderOf(&v.Levels, old.order.Load(), false))
-	dropped := old.without(v)
-	s.refLocked(v)
-	s.swap(e, v, dropped)
-	s.retireOrders(v.order.Load())
-	if len(e.Remove) == 0 {
-		for _, t := range e.Add {
-			s.rent.earn(t.Size)
-		}
-	}
-	if invariant.On {
-		s.checkLocked()
-	}
-	s.unlinkLocked(dropped)
+	old, gone := s.swap(e, &levels, &state)
+	s.unlink(gone)
 	s.releases.begin()
 	s.config.Workers.Go(func() {
 		defer s.releases.end()
@@ -67,8 +53,17 @@ func (s *Set) commit(e *Edit) error {
 	return nil
 }
 
-// swap takes step 2 of Commit.
-func (s *Set) swap(e *Edit, v *Version, dropped []*compaction.Table) {
+// swap takes step 2 of Commit, which has stored state. It returns the version before, and the tables that are to lose their
+// names: those that are not live any more, but none while a checkpoint is under way. The caller holds storing.
+func (s *Set) swap(e *Edit, levels *compaction.Levels, state *manifest.State) (old *Version, gone []*compaction.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committedLocked(state)
+	old = s.view.Load().Version
+	v := newVersion(*levels, state.Evictions, &s.rent)
+	v.order.Store(s.orderOf(&v.Levels, old.order.Load(), false))
+	dropped := old.without(v)
+	s.refLocked(v)
 	active := s.view.Load().Mem
 	s.setView(func(view *View, r *replaced) {
 		r.add(view.Version, dropped, s.config.Now())
@@ -81,29 +76,51 @@ func (s *Set) swap(e *Edit, v *Version, dropped []*compaction.Table) {
 	if e.Active != nil {
 		s.recent.cutAll(active) // no memtable has the writes of the added tables
 	}
+	s.retireOrders(v.order.Load())
+	if len(e.Remove) == 0 {
+		for _, t := range e.Add {
+			s.rent.earn(t.Size)
+		}
+	}
+	if invariant.On {
+		s.checkLocked()
+	}
+	if s.mu.linking > 0 {
+		return old, nil
+	}
+	return old, dropped
 }
 
-// storeLocked stores a manifest, and keeps it as the committed state if storing succeeds.
+// store stores a manifest. The caller holds storing, and says committedLocked if the state is to count.
+func (s *Set) store(state *manifest.State) error {
+	state.Clock, state.Log = s.config.Clock(), s.config.Anchor()
+	return manifest.Store(s.config.FS, string(s.config.Dir), state)
+}
+
+// committedLocked keeps a state that was stored as the committed one. Numbers of files were given out meanwhile.
 //
 // +checklocks:s.mu.Mutex
-func (s *Set) storeLocked(state *manifest.State) error {
-	state.Clock, state.Log = s.config.Clock(), s.config.Anchor()
-	if err := manifest.Store(s.config.FS, string(s.config.Dir), state); err != nil {
-		return err
-	}
+func (s *Set) committedLocked(state *manifest.State) {
+	next := max(s.mu.state.NextFile, state.NextFile)
 	s.mu.state = *state
-	return nil
+	s.mu.state.NextFile = next
 }
 
 // StoreAnchor stores a manifest that says how far the log has come, unless the present manifest says so already.
 func (s *Set) StoreAnchor() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.config.Anchor() == s.mu.state.Log {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	state := s.Manifest()
+	if s.config.Anchor() == state.Log {
 		return nil
 	}
-	state := s.mu.state
-	return s.storeLocked(&state)
+	if err := s.store(&state); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committedLocked(&state)
+	return nil
 }
 
 // discard closes and removes tables that have not become live; tables of the list that are live stay.
@@ -126,15 +143,9 @@ func (s *Set) fresh(tables []*compaction.Table) []*compaction.Table {
 	return slices.DeleteFunc(slices.Clone(tables), s.view.Load().Version.Has)
 }
 
-// unlinkLocked removes the names of tables that are no longer live, so that the tables leave the directory at once. Readers
-// have the files open. Where the system does not remove open files, and while a checkpoint is under way, closing a table
-// removes it.
-//
-// +checklocks:s.mu.Mutex
-func (s *Set) unlinkLocked(dropped []*compaction.Table) {
-	if s.mu.linking > 0 {
-		return
-	}
+// unlink removes the names of tables that are no longer live, so that the tables leave the directory at once. Readers have the
+// files open. Where the system does not remove open files, and while a checkpoint is under way, closing a table removes it.
+func (s *Set) unlink(dropped []*compaction.Table) {
 	for _, t := range dropped {
 		_ = s.config.FS.Remove(s.config.Dir.Table(t.File)) // closing the table tries again, and the next Open removes what is left
 	}
@@ -151,7 +162,7 @@ func (s *Set) refLocked(v *Version) {
 }
 
 // unref gives back a reference to a version. With the last one each table of the version loses one reference, and tables
-// without references are closed.
+// without references are closed: without mu, as to give the blocks of a large file back takes a disk some time.
 func (s *Set) unref(v *Version) {
 	n := v.refs.Add(-1)
 	if invariant.On {
@@ -160,24 +171,33 @@ func (s *Set) unref(v *Version) {
 	if n > 0 {
 		return
 	}
-	var closed []*compaction.Table
-	defer func() { s.released(v, closed) }()
+	unused := s.unrefTables(v)
+	for _, t := range unused {
+		if err := s.closeDropped(t); err != nil {
+			s.config.Report("close table", err)
+		}
+		s.closing.Done()
+	}
+	s.released(v, unused)
+}
+
+// unrefTables takes a reference from each table of a version, and returns those that have none any more, for the caller to close
+// each and to take it off closing, for which Close waits. Once the set is closed there are none: they were closed with it.
+func (s *Set) unrefTables(v *Version) (unused []*compaction.Table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	refs := s.mu.refs
 	if refs == nil {
-		return // the set is closed, and the tables with it
+		return nil
 	}
 	for _, t := range v.Levels.All() {
-		if refs[t]--; refs[t] > 0 {
-			continue
-		}
-		delete(refs, t)
-		closed = append(closed, t)
-		if err := s.closeDropped(t); err != nil {
-			s.config.Report("close table", err)
+		if refs[t]--; refs[t] == 0 {
+			delete(refs, t)
+			unused = append(unused, t)
 		}
 	}
+	s.closing.Add(len(unused))
+	return unused
 }
 
 // released notes that a version has no references any more, and which tables were closed with it.
@@ -202,28 +222,38 @@ func (s *Set) closeDropped(t *compaction.Table) error {
 // Close waits for all reads and closes all tables. The work that Config.Workers counts has ended.
 func (s *Set) Close() error {
 	s.epoch.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var errs []error
+	tables := s.takeTables()
+	s.closing.Wait()
 	live := make(map[*compaction.Table]bool)
 	if v := s.view.Load(); v != nil {
 		for _, t := range v.Version.Levels.All() {
 			live[t] = true
 		}
 	}
-	for t := range s.mu.refs {
+	var errs []error
+	for t := range tables {
 		if live[t] {
 			errs = append(errs, t.Reader.Close())
 		} else {
 			errs = append(errs, s.closeDropped(t))
 		}
 	}
-	s.mu.refs = nil
 	return errors.Join(errs...)
+}
+
+// takeTables returns the tables that are open, which from here on nobody else closes.
+func (s *Set) takeTables() map[*compaction.Table]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tables := s.mu.refs
+	s.mu.refs = nil
+	return tables
 }
 
 // Barrier returns when a Commit or PinFiles that is under way has ended.
 func (s *Set) Barrier() {
+	s.storing.Lock()
+	defer s.storing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 }

@@ -3,7 +3,9 @@ package lsm
 import (
 	"errors"
 	"io/fs"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -36,6 +38,52 @@ func TestCommitFlush(t *testing.T) {
 	b.reads(v, b.seq, "a", "a@1")
 	b.reads(v, b.seq, "c", "c@3")
 	b.reads(v, 2, "c", "")
+}
+
+// Nobody waits for the disk who asks for a number of a file, the manifest or a pin: no file is touched under mu.
+func TestNoFileIsTouchedUnderTheLock(t *testing.T) {
+	b := newBench(t)
+	var touched atomic.Int64
+	watch := func(op vfstest.Op) error {
+		touched.Add(1)
+		for range 1_000_000 { // another goroutine may have the lock for a moment
+			if b.Set.mu.TryLock() {
+				b.Set.mu.Unlock()
+				return nil
+			}
+			runtime.Gosched()
+		}
+		t.Errorf("%v %s under the lock", op.Kind, op.Name)
+		return nil
+	}
+	b.fault.Inject(watch)
+	must(t, b.RemoveOrphans())
+	first := b.flush("a")
+	files, _ := b.PinFiles()
+	second := b.flush("b")
+	must(t, b.Commit(&Edit{Remove: []*compaction.Table{first}}))
+	files.Unpin()
+	view, _, _ := b.Pin()
+	must(t, b.Commit(&Edit{Remove: []*compaction.Table{second}}))
+	b.Unpin(view)
+	b.segment++
+	must(t, b.StoreAnchor())
+	b.put("c")
+	e := b.flushEdit()
+	b.fault.Inject(func(op vfstest.Op) error {
+		if err := watch(op); err != nil || op.Kind != vfstest.OpRename {
+			return err
+		}
+		return syscall.EIO
+	})
+	if err := b.Commit(e); err == nil {
+		t.Error("a commit whose outcome is unknown succeeds")
+	}
+	b.fault.Inject(watch)
+	b.close()
+	if touched.Load() < 50 {
+		t.Errorf("%d operations on files", touched.Load())
+	}
 }
 
 // Where Commit fails before the manifest is renamed, nothing has changed, and what was built is gone. Another commit succeeds.

@@ -33,10 +33,8 @@ func (s *Set) RemoveOrphans() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	live := make(map[uint64]bool)
-	for _, t := range s.mu.state.Tables {
+	for _, t := range s.Manifest().Tables {
 		live[t.File] = true
 	}
 	for _, name := range names {
@@ -47,10 +45,17 @@ func (s *Set) RemoveOrphans() error {
 		if err := s.config.FS.Remove(path.Join(tables, name)); err != nil {
 			return err
 		}
-		// The manifest's NextFile may be lower. No later table must have this number, as a crash can bring the file back.
-		s.mu.state.NextFile = max(s.mu.state.NextFile, file+1)
+		s.skipFile(file)
 	}
 	return nil
+}
+
+// skipFile gives no table a number that a file has had, of which the manifest's NextFile need not know: a crash can bring the file
+// back.
+func (s *Set) skipFile(file uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.state.NextFile = max(s.mu.state.NextFile, file+1)
 }
 
 // PinnedFiles are the live tables at one moment, which keep their files and their names until Unpin, and the manifest that

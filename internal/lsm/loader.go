@@ -90,6 +90,8 @@ func (l *Loader) Publish(active *Mem, frozen []*Mem, lastSeq uint64, log *wal.Re
 // swap makes v the view and returns the one before.
 func (l *Loader) swap(v *View, lastSeq uint64) (old *View) {
 	s := l.set
+	s.storing.Lock()
+	defer s.storing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refLocked(v.Version)

@@ -58,7 +58,9 @@ type Set struct {
 	recent   recent        // for whoever freezes
 	releases releases
 
-	mu struct {
+	storing sync.Mutex     // held, over I/O, to store a manifest and to replace the version: one Commit at a time
+	closing sync.WaitGroup // tables that are closed outside of locks
+	mu      struct {       // held for memory alone, in storing or by itself
 		sync.Mutex
 		// +checklocks:Mutex
 		state manifest.State // as last committed; its Tables are those of the view
