@@ -235,3 +235,30 @@ func TestDeleteRangeToTheEndCrashes(t *testing.T) {
 		eachCrashOfLife(t, mem, h)
 	})
 }
+
+// Range deletes, of ranges with an end and without, alone, in batches and in transactions, do not have the memtable sorted while
+// they hold the commit lock, and take what they must.
+func TestDeleteRangeAsksForNoOrder(t *testing.T) {
+	db := openTest(t, manualOptions(vfstest.NewMem(), newFakeClock(), SyncNever))
+	for i := range 1000 {
+		must(t, db.Put(fmt.Appendf(nil, "%03d", i*7%1000), nil))
+	}
+	must(t, db.DeleteRange([]byte("100"), []byte("200")))
+	must(t, db.DeleteRange([]byte("900"), nil))
+	var b Batch
+	must(t, b.Put([]byte("950"), nil))
+	must(t, b.DeleteRange([]byte("800"), []byte("850")))
+	must(t, b.DeleteRange([]byte("990"), nil))
+	must(t, db.Apply(&b))
+	must(t, db.Update(func(tx *Txn) error { return tx.DeleteRange([]byte("860"), nil) }))
+	if db.live.View().Mem.InOrder() {
+		t.Error("the memtable was put in order")
+	}
+	n, err := db.Count(nil)
+	if must(t, err); n != 100+600+10 {
+		t.Errorf("%d keys are left", n)
+	}
+	if !db.live.View().Mem.InOrder() {
+		t.Error("the memtable was not put in order for a scan")
+	}
+}

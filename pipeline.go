@@ -282,10 +282,11 @@ func (r *trail) note(m *lsm.Mem, o *op.Op) {
 }
 
 // offerRange makes a gap of the range of a range delete, if m has many entries in it. A scan skips the covered entries of
-// other sources with a seek (see cursor.advance), but cannot tell which entries of m are older than the delete.
+// other sources with a seek (see cursor.advance), but cannot tell which entries of m are older than the delete. Where nobody has
+// walked m yet, nothing is sorted for it in a turn: the first scan makes the gap.
 func (r *trail) offerRange(m *lsm.Mem, o *op.Op) {
 	worth := r.gaps.Worth()
-	if m.Len() < worth {
+	if m.Len() < worth || !m.InOrder() {
 		return
 	}
 	it := &r.scout

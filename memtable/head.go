@@ -46,10 +46,13 @@ func makeItem(key, prefix []byte, node uint32) item {
 }
 
 // sharedPrefix returns the common prefix of two keys, without its last reserve bytes.
-func sharedPrefix(a, b []byte) []byte {
+func sharedPrefix(a, b []byte) []byte { return a[:max(0, commonLen(a, b)-reserve)] }
+
+// commonLen returns the length of the common prefix of two keys.
+func commonLen(a, b []byte) int {
 	n := 0
 	for n < min(len(a), len(b)) && a[n] == b[n] {
 		n++
 	}
-	return a[:max(0, n-reserve)]
+	return n
 }

@@ -26,6 +26,13 @@ func TestList(t *testing.T) {
 		{"counted", func(i int) string { return fmt.Sprintf("user%020d", i) }},
 		{"counted down", func(i int) string { return fmt.Sprintf("user%020d", 1<<20-i) }},
 		{"ties in the head", func(i int) string { return fmt.Sprintf("%c/the same for all of them/%d", 'a'+i%3, random.Uint32()) }},
+		{"ties again and again", func(i int) string {
+			key := ""
+			for bits := random.Uint32N(1 << 16); bits > 0; bits /= 2 {
+				key += string(byte('a'+bits%2)) + "the same for all"
+			}
+			return key + "."
+		}},
 		{"short and long", func(int) string { return string(make([]byte, random.IntN(40)+1)) + fmt.Sprint(random.IntN(1000)) }},
 		{"strays", func(i int) string {
 			if i%9 == 0 {
@@ -86,22 +93,70 @@ func checkSpan(t *testing.T, m *Memtable, want map[string]uint64) {
 	}
 }
 
-// TestSpanOfMany has so many keys in no order that the span is that of a part of them.
-func TestSpanOfMany(t *testing.T) {
-	m := New(Hint{})
-	const keys = 3*spanLook + 17
-	for i := range keys {
-		if err := m.Set(fmt.Appendf(nil, "%06d", i*7919%keys), nil, uint64(i), 0, kv.Put); err != nil {
-			t.Fatal(err)
+// TestSpanAsksForNoOrder has the span of many keys before and after a walk, the list being full or not.
+func TestSpanAsksForNoOrder(t *testing.T) {
+	for _, most := range []int64{100, maxList} {
+		m, want := New(Hint{}), make(map[string]uint64)
+		m.tree.list.max = most
+		for i := range 300 {
+			key := fmt.Sprintf("%06d", i*7919%1000)
+			want[key] = uint64(i)
+			mustSet(t, m, key, "", uint64(i))
+			checkSpan(t, m, want)
+		}
+		if m.InOrder() || m.Hint().walked {
+			t.Error("Span has asked for the order")
+		}
+		m.NewIterator(0).First()
+		checkSpan(t, m, want)
+	}
+}
+
+// TestPrefixOfTheLast has a walk begin that finds too few keys to choose a prefix for, and many come before it ends.
+func TestPrefixOfTheLast(t *testing.T) {
+	m := New(Hint{prefix: "zzz"})
+	fill := func(from, to int) {
+		for i := from; i < to; i++ {
+			mustSet(t, m, fmt.Sprintf("user/profile/%d", i), "", uint64(i+1))
 		}
 	}
-	least, greatest := m.Span()
-	if string(least) > fmt.Sprintf("%06d", keys/100) || string(greatest) < fmt.Sprintf("%06d", keys-keys/100) {
-		t.Errorf("Span() is %s to %s", least, greatest)
+	fill(10_000, 10_010)
+	if prefix := m.tree.choosePrefix(false); string(prefix) != "zzz" {
+		t.Fatalf("of ten keys the prefix is %q", prefix)
 	}
-	if m.tree.list.ordered.Load() || m.Hint().walked {
-		t.Error("Span has asked for the order")
+	fill(10_010, 10_000+lastLook+2*minLeft)
+	m.NewIterator(0).First()
+	if got := m.Hint().prefix; got != "user/profil" {
+		t.Errorf("the prefix is %q", got)
 	}
+	if m.tree.choosePrefix(false); m.Hint().prefix != "user/profil" {
+		t.Errorf("in the end the prefix is %q", m.Hint().prefix)
+	}
+}
+
+// TestClosedListKeepsItsPrefix has the node come that makes a prefix worth choosing when the list is closed and its nodes are sorted.
+func TestClosedListKeepsItsPrefix(t *testing.T) {
+	m, want := New(Hint{prefix: "zzz"}), make(map[string]uint64)
+	set := func(i int) {
+		key := fmt.Sprintf("user/profile/%d", i*7919%10007)
+		want[key] = uint64(i)
+		mustSet(t, m, key, "", uint64(i))
+	}
+	for i := 1; i < firstLook; i++ {
+		set(i)
+	}
+	m.tree.choosePrefix(true)
+	base := m.tree.sorted(m.tree.list.after(0), m.tree.choosePrefix(false))
+	m.tree.list.closed.Store(false) // as the writer has seen it
+	set(firstLook)
+	m.tree.list.closed.Store(true)
+	m.tree.choosePrefix(false)
+	set(firstLook + 1)
+	m.tree.mu.Lock()
+	m.tree.mu.base, m.tree.mu.taken = base, int64(len(base))
+	m.tree.list.ordered.Store(true)
+	m.tree.mu.Unlock()
+	checkSorted(t, m, want)
 }
 
 // TestNobodyWalks checks that what nobody walks is put in no order, nor is what comes after it; and that what comes after what

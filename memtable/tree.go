@@ -60,7 +60,7 @@ type tree struct {
 		// +checklocks:Mutex
 		base []item // what was put in order at once: see list.go and batch.go. Never changed in place
 		// +checklocks:Mutex
-		taken int64 // nodes of list that are in order; all are before one is queued
+		taken int64 // nodes of list that are in order
 		// +checklocks:Mutex
 		prefix []byte
 		// +checklocks:Mutex
@@ -75,6 +75,7 @@ func (t *tree) init(a *arena, hint Hint) {
 	defer t.mu.Unlock()
 	t.arena, t.mu.prefix = a, []byte(hint.prefix)
 	t.mu.order = btree.NewG(degree, t.less)
+	t.list.closed.Store(hint.walked)
 	t.list.ordered.Store(hint.walked)
 	t.nextLook, t.list.max = firstLook, maxList
 }
@@ -120,9 +121,8 @@ func (t *tree) insert(node uint32) {
 		t.loaded = append(t.loaded, node)
 		return
 	case t.list.takes():
-		if t.list.add(node) {
-			t.choosePrefix()
-			t.nextLook = math.MaxInt64
+		if t.list.add(t.arena, node); !t.list.takes() {
+			t.choosePrefix(false)
 		}
 		return
 	}
@@ -137,7 +137,7 @@ func (t *tree) insert(node uint32) {
 	if t.waiting.Load() == 0 {
 		t.tryDrain()
 	}
-	if n := t.len(); n >= t.nextLook {
+	if n := t.len(); n >= t.nextLook && t.list.ordered.Load() {
 		t.look(n)
 	}
 }

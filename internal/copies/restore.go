@@ -124,10 +124,11 @@ func (r *restore) increment(f *snapfile.Reader) error {
 			return err
 		}
 		if m.Size() >= r.opts.MemtableSize {
+			hint := m.Hint() // before the walk of the flush
 			if err := r.flush(m); err != nil {
 				return err
 			}
-			m = memtable.New(m.Hint())
+			m = memtable.New(hint)
 		}
 	}
 	r.finished(f, writers)

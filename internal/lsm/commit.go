@@ -250,7 +250,7 @@ func (s *Set) takeTables() map[*compaction.Table]int {
 	return tables
 }
 
-// Barrier returns when a Commit or PinFiles that is under way has ended.
+// Barrier returns when a Commit that is under way has ended, and a PinFiles, which counts as a worker from then on.
 func (s *Set) Barrier() {
 	s.storing.Lock()
 	defer s.storing.Unlock()

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -40,6 +41,17 @@ func TestCommitFlush(t *testing.T) {
 	b.reads(v, 2, "c", "")
 }
 
+// unlocked reports whether nobody holds mu.
+//
+// +checklocksignore: checklocks does not know TryLock.
+func (b *bench) unlocked() bool {
+	ok := b.Set.mu.TryLock()
+	if ok {
+		b.Set.mu.Unlock()
+	}
+	return ok
+}
+
 // Nobody waits for the disk who asks for a number of a file, the manifest or a pin: no file is touched under mu.
 func TestNoFileIsTouchedUnderTheLock(t *testing.T) {
 	b := newBench(t)
@@ -47,8 +59,7 @@ func TestNoFileIsTouchedUnderTheLock(t *testing.T) {
 	watch := func(op vfstest.Op) error {
 		touched.Add(1)
 		for range 1_000_000 { // another goroutine may have the lock for a moment
-			if b.Set.mu.TryLock() {
-				b.Set.mu.Unlock()
+			if b.unlocked() {
 				return nil
 			}
 			runtime.Gosched()
@@ -84,6 +95,67 @@ func TestNoFileIsTouchedUnderTheLock(t *testing.T) {
 	if touched.Load() < 50 {
 		t.Errorf("%d operations on files", touched.Load())
 	}
+}
+
+// A number that is given out while a manifest is stored is not given out again; files pinned meanwhile are there.
+func TestNumbersWhileStoring(t *testing.T) {
+	b := newBench(t)
+	for _, when := range []vfstest.OpKind{vfstest.OpRename, vfstest.OpRemove} {
+		b.flush("a")
+		first := b.View().Version.Levels[0][0]
+		var n uint64
+		b.fault.Inject(func(op vfstest.Op) error {
+			if n == 0 && op.Kind == when && (when == vfstest.OpRename || strings.HasSuffix(op.Name, ".tbl")) {
+				n = b.nextFile()
+				p, _ := b.PinFiles()
+				defer p.Unpin()
+				for _, f := range p.Tables {
+					if _, err := b.fault.Size(b.config.Dir.Table(f.File)); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			return nil
+		})
+		must(t, b.Commit(&Edit{Remove: []*compaction.Table{first}}))
+		b.fault.Inject(nil)
+		if got := b.nextFile(); n == 0 || got <= n {
+			t.Errorf("%v: number %d after %d", when, got, n)
+		}
+	}
+}
+
+// Close waits for a table that an Unpin closes.
+func TestCloseWaitsForClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		first := b.flush("a")
+		files, _ := b.PinFiles() // so that the name stays until the close
+		view, _, _ := b.Pin()
+		must(t, b.Commit(&Edit{Remove: []*compaction.Table{first}}))
+		files.Unpin()
+		synctest.Wait()
+		gate := make(chan struct{})
+		b.fault.Inject(func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpRemove {
+				<-gate
+			}
+			return nil
+		})
+		go b.Unpin(view)
+		synctest.Wait()
+		done := false
+		go func() { b.close(); done = true }()
+		synctest.Wait()
+		if done {
+			t.Error("Close has not waited")
+		}
+		close(gate)
+		synctest.Wait()
+		if !done || len(b.files()) != 0 {
+			t.Error(done, b.files())
+		}
+	})
 }
 
 // Where Commit fails before the manifest is renamed, nothing has changed, and what was built is gone. Another commit succeeds.

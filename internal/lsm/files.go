@@ -50,8 +50,8 @@ func (s *Set) RemoveOrphans() error {
 	return nil
 }
 
-// skipFile gives no table a number that a file has had, of which the manifest's NextFile need not know: a crash can bring the file
-// back.
+// skipFile gives no table a number that a file has had, of which the manifest's NextFile need not know: a crash can bring the
+// file back.
 func (s *Set) skipFile(file uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

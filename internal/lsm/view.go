@@ -131,11 +131,8 @@ func (v *View) LastKey() (last []byte) {
 		}
 	}
 	for _, m := range append([]*Mem{v.Mem}, v.Frozen...) {
-		it := m.NewIterator(math.MaxUint64)
-		if it.Last() {
-			later(it.Entry().Key)
-		}
-		it.Close()
+		_, greatest := m.Span()
+		later(greatest)
 	}
 	for level, tables := range v.Version.Levels {
 		for _, t := range slices.Backward(tables) {
