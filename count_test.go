@@ -64,16 +64,17 @@ func TestEstimates(t *testing.T) {
 	none := func() []WriteOption { return nil }
 	settled := func(t *testing.T, db *DB) { must(t, db.Compact(context.Background())) }
 	for _, row := range []struct {
-		name string
-		do   func(t *testing.T, db *DB, clock *fakeClock)
+		name   string
+		blocks float64 // by how many an estimate may be wrong, beside a tenth
+		do     func(t *testing.T, db *DB, clock *fakeClock)
 	}{
-		{"tables", func(t *testing.T, db *DB, _ *fakeClock) {
+		{"tables", 1, func(t *testing.T, db *DB, _ *fakeClock) {
 			fill(t, db, keys, none)
 			settled(t, db)
 		}},
-		{"a memtable", func(t *testing.T, db *DB, _ *fakeClock) { fill(t, db, 3000, none) }},
-		{"tables of many levels and a memtable", func(t *testing.T, db *DB, _ *fakeClock) { fill(t, db, keys, none) }},
-		{"a third expired", func(t *testing.T, db *DB, clock *fakeClock) {
+		{"a memtable", 1, func(t *testing.T, db *DB, _ *fakeClock) { fill(t, db, 3000, none) }},
+		{"tables of many levels and a memtable", 1, func(t *testing.T, db *DB, _ *fakeClock) { fill(t, db, keys, none) }},
+		{"a third expired", 1, func(t *testing.T, db *DB, clock *fakeClock) {
 			fill(t, db, keys, func() []WriteOption {
 				if random.IntN(10) == 0 {
 					return nil
@@ -83,14 +84,16 @@ func TestEstimates(t *testing.T) {
 			settled(t, db)
 			clock.add(370 * time.Minute)
 		}},
-		{"ranges deleted", func(t *testing.T, db *DB, _ *fakeClock) {
+		{"ranges deleted", 1, func(t *testing.T, db *DB, _ *fakeClock) {
 			fill(t, db, keys, none)
 			settled(t, db)
 			must(t, db.DeleteRange([]byte("user/2"), []byte("user/5")))
 			must(t, db.DeleteRange([]byte("user/e8"), nil))
 			fill(t, db, 1000, none)
 		}},
-		{"keys deleted", func(t *testing.T, db *DB, _ *fakeClock) {
+		// Each of five tables of level 0 adds its part of a block, and a block of tombstones has many; where memtables are full, and so
+		// which blocks there are, depends a little on the seed of their hashes.
+		{"keys deleted", 4, func(t *testing.T, db *DB, _ *fakeClock) {
 			fill(t, db, keys, none)
 			must(t, db.Flush())
 			for e, err := range db.Range(&IterOptions{Start: []byte("user/"), End: []byte("v"), KeysOnly: true}) {
@@ -107,7 +110,7 @@ func TestEstimates(t *testing.T) {
 				}
 			}
 		}},
-		{"evicted", func(t *testing.T, db *DB, clock *fakeClock) {
+		{"evicted", 1, func(t *testing.T, db *DB, clock *fakeClock) {
 			fill(t, db, keys, func() []WriteOption {
 				return []WriteOption{TTL(time.Duration(1+random.IntN(1000)) * time.Minute)}
 			})
@@ -131,11 +134,10 @@ func TestEstimates(t *testing.T) {
 					size = math.MaxInt64 // what it shows has no values
 				}
 				gotN, gotSize := estimateOf(t, db, o)
-				// A tenth, and about a block.
-				if off := math.Abs(float64(gotN - n)); off > 0.1*float64(n)+20 {
+				if off := math.Abs(float64(gotN - n)); off > 0.1*float64(n)+20*row.blocks {
 					t.Errorf("%+v: about %d entries, there are %d", o, gotN, n)
 				}
-				if off := math.Abs(float64(gotSize - size)); off > 0.1*float64(size)+2<<10 && size < math.MaxInt64 {
+				if off := math.Abs(float64(gotSize - size)); off > 0.1*float64(size)+row.blocks*(2<<10) && size < math.MaxInt64 {
 					t.Errorf("%+v: about %d bytes, there are %d", o, gotSize, size)
 				}
 			}
